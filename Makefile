@@ -1,0 +1,50 @@
+# The commands of this project. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test test-slow test-gpu lint format bench clean
+
+help:
+	@echo "make install    a virtual environment in $(VENV) with everything"
+	@echo "make demo       search, grow, report, export, generate: minutes on two cores"
+	@echo "make test       the tests that run everywhere      make lint    style, types, imports"
+	@echo "make test-slow  the long ones                      make test-gpu  those that need a GPU"
+	@echo "make bench      measure and compare                make clean"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,lint]"
+	@touch $(STAMP)
+
+demo:
+	@began=$$(date +%s); $(MAKE) --no-print-directory install && $(BIN)/growlab demo --again \
+	&& echo "make demo took $$(( $$(date +%s) - began )) s, installation included"
+
+test: install
+	$(BIN)/python -m pytest -q
+
+test-slow: install
+	$(BIN)/python -m pytest -q -m slow
+
+test-gpu: install
+	$(BIN)/python -m pytest -q -m gpu
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/python benchmarks/cpu.py
+
+clean:
+	rm -rf $(VENV) growlab-demo dist build

@@ -1,0 +1,14 @@
+"""Block kinds. A kind is one file here: an Options dataclass, a cost function, a Mixer, one decorator.
+
+base   what every kind keeps: the residual Block and the Mixer it holds
+attn   causal attention, rotary positions, grouped heads
+conv   causal gated convolution
+mlp    SwiGLU
+
+Importing this package fills growlab.kinds.KINDS.
+"""
+
+from growlab.blocks import attn, conv, mlp
+from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
+
+__all__ = ["Block", "Mixer", "State", "attn", "block_cost", "build_block", "conv", "mlp"]

@@ -1,0 +1,132 @@
+"""Causal softmax attention with rotary positions and grouped key-value heads.
+
+Sources: Vaswani et al. 2017; rotary positions, Su et al. 2021 (halves layout); grouped heads,
+Ainslie et al. 2023.
+
+Legend: B batch, T tokens, S tokens seen so far, D d_model, H query heads, G key-value heads, E head size.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from growlab.blocks.base import Mixer, State
+from growlab.errors import LayoutError
+from growlab.kinds import Cost, option, register_block
+
+ROPE_BASE = 10_000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionOptions:
+    n_heads: int = option(4, search=(2, 4, 8), help="query heads; d_model / n_heads must be even")
+    heads_per_kv: int = option(1, search=(1, 2), help="query heads that share one key-value head; divides n_heads")
+
+    def check(self, d_model: int) -> None:
+        if self.n_heads < 1 or d_model % (2 * self.n_heads):
+            raise LayoutError(
+                f"attn[n_heads={self.n_heads}] does not fit d={d_model}: "
+                "d must be a multiple of 2 * n_heads (rotary positions turn pairs)"
+            )
+        if self.heads_per_kv < 1 or self.n_heads % self.heads_per_kv:
+            raise LayoutError(f"attn[heads_per_kv={self.heads_per_kv}] must divide n_heads={self.n_heads}")
+
+
+def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cost:
+    """Scores and values at the full T², as the causal mask saves nothing in the MATH backend."""
+    kv = 2 * d_model // options.heads_per_kv
+    n_params = d_model * (d_model + kv) + d_model * d_model
+    return Cost(
+        n_params=n_params,
+        matmul_flops=2 * seq_len * n_params + 4 * seq_len * seq_len * d_model,
+        other_flops=0,
+        # the projection (v is a part of it), q and k after rotation, the heads' output, and side by side
+        activations=seq_len * ((d_model + kv) + (d_model + kv // 2) + 2 * d_model),
+        state_size=seq_len * kv,
+    )
+
+
+@register_block(
+    "attn",
+    role="sequence",
+    summary="causal attention, rotary positions, grouped heads",
+    options=AttentionOptions,
+    cost=attention_cost,
+)
+class Attention(Mixer):
+    def __init__(self, d_model: int, options: AttentionOptions) -> None:
+        super().__init__(d_model, options)
+        self.n_heads = options.n_heads
+        self.n_kv_heads = options.n_heads // options.heads_per_kv
+        self.head_dim = d_model // options.n_heads
+        self.qkv = nn.Linear(d_model, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim, bias=False)
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        q_BHTE, k_BGTE, v_BGTE = self._heads(x_BTD, start=0)
+        return self._join(self._attend(q_BHTE, k_BGTE, v_BGTE, causal=True))
+
+    def initial_state(self, batch: int) -> State:
+        weight = self.qkv.weight
+        empty = torch.empty(batch, self.n_kv_heads, 0, self.head_dim, device=weight.device, dtype=weight.dtype)
+        return (empty, empty)
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """The state is the cache of rotated keys and of values."""
+        start = state[0].shape[2]
+        q_BHTE, k_BGTE, v_BGTE = self._heads(x_BTD, start=start)
+        k_BGSE, v_BGSE = torch.cat((state[0], k_BGTE), 2), torch.cat((state[1], v_BGTE), 2)
+        if start == 0:
+            mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE, causal=True)
+        else:
+            mask_TS = torch.ones(x_BTD.shape[1], k_BGSE.shape[2], dtype=torch.bool, device=x_BTD.device).tril(start)
+            mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE, mask_TS=mask_TS)
+        return self._join(mixed_BHTE), (k_BGSE, v_BGSE)
+
+    def _heads(self, x_BTD: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        B, T, _ = x_BTD.shape
+        heads_BHTE = self.qkv(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
+        q_BHTE, k_BGTE, v_BGTE = heads_BHTE.split((self.n_heads, self.n_kv_heads, self.n_kv_heads), dim=1)
+        return rotate(q_BHTE, start), rotate(k_BGTE, start), v_BGTE
+
+    def _attend(
+        self, q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, *, causal: bool = False, mask_TS: Tensor | None = None
+    ) -> Tensor:
+        grouped = self.n_kv_heads != self.n_heads
+        return F.scaled_dot_product_attention(
+            q_BHTE, k_BGSE, v_BGSE, attn_mask=mask_TS, is_causal=causal, enable_gqa=grouped
+        )
+
+    def _join(self, mixed_BHTE: Tensor) -> Tensor:
+        B, _, T, _ = mixed_BHTE.shape
+        joined: Tensor = self.out_proj(mixed_BHTE.transpose(1, 2).reshape(B, T, -1))
+        return joined
+
+
+def rotate(x_BHTE: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
+    """Rotary positions start … start + T - 1; computed in fp32 at least, returned in the input's dtype."""
+    T, E = x_BHTE.shape[2:]
+    wide = torch.promote_types(x_BHTE.dtype, torch.float32)
+    cos_TE, sin_TE = _rope_table(_round_up(start + T), E, wide, x_BHTE.device)
+    left, right = x_BHTE.to(wide).chunk(2, dim=-1)
+    turned = torch.cat((-right, left), dim=-1)
+    here = slice(start, start + T)
+    return (x_BHTE.to(wide) * cos_TE[here] + turned * sin_TE[here]).to(x_BHTE.dtype)
+
+
+@lru_cache(maxsize=64)
+def _rope_table(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (n_positions, head_dim); computed in float64 once and shared by all blocks."""
+    with torch.inference_mode(False):  # a table made while text was generated must still serve training
+        frequency = ROPE_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+        angle = torch.outer(torch.arange(n_positions, dtype=torch.float64), frequency).repeat(1, 2)
+        return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
+
+
+def _round_up(n: int) -> int:
+    """The next power of two, so that decoding makes few tables."""
+    return 1 << (n - 1).bit_length()

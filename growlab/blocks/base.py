@@ -1,0 +1,90 @@
+"""The residual block x + dropout(mixer(norm(x))) and the contract of the mixer inside it.
+
+Legend of shape suffixes: B batch, T tokens, D d_model.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from growlab.kinds import KINDS, Cost
+from growlab.layout import BlockSpec
+
+State = tuple[Tensor, ...]  # what a mixer carries from token to token; () for a channel mixer
+
+NORM_EPS = 1e-6
+
+
+class Mixer(nn.Module, ABC):
+    """One kind of block, without norm and residual.
+
+    Contract, tested for every registered kind: causal; `advance` over any split of a sequence equals
+    `forward` over the whole; every parameter receives a gradient; two instances of one spec have equal
+    names and shapes; with `out_proj.weight` zero the output is zero.
+    """
+
+    out_proj: nn.Linear
+
+    def __init__(self, d_model: int, options: object) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """All tokens at once, from an empty state."""
+
+    def initial_state(self, batch: int) -> State:
+        """The state before the first token, on the mixer's device and in its dtype."""
+        return ()
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """The next T ≥ 1 tokens, continuing from `state`. As it stands: a mixer that sees one token at a time."""
+        return self(x_BTD), state
+
+
+class Block(nn.Module):
+    """x + dropout(mixer(norm(x))); RMSNorm in fp32 because the residual stream is."""
+
+    def __init__(self, spec: BlockSpec, mixer: Mixer, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.spec = spec
+        self.norm = nn.RMSNorm(d_model, eps=NORM_EPS)
+        self.mixer = mixer
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        mixed: Tensor = self.dropout(self.mixer(self.norm(x_BTD)))
+        return x_BTD + mixed
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        mixed, state = self.mixer.advance(self.norm(x_BTD), state)
+        return x_BTD + self.dropout(mixed), state
+
+
+def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:
+    """A freshly initialised block. Raises UnknownName, LayoutError.
+
+    Matrices are N(0, 1 / (3·fan_in)); out-projections are smaller by √max_depth, so that the residual
+    stream's variance does not depend on when a block enters. `max_depth` is the depth that growth may
+    reach, not today's: a block's initialisation must not depend on the moment of its birth.
+    """
+    kind = KINDS[spec.kind]
+    mixer = kind.mixer(d_model, kind.read_options(spec, d_model))
+    for module in mixer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=1 / math.sqrt(3 * module.in_features))
+    mixer.out_proj.weight.data.div_(math.sqrt(max_depth))
+    return Block(spec, mixer, d_model, dropout)
+
+
+def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
+    """The cost of a whole block: its mixer, its norm and its residual sum."""
+    kind = KINDS[spec.kind]
+    mixer = kind.cost(d_model, kind.read_options(spec, d_model), seq_len)
+    return replace(
+        mixer,
+        n_params=mixer.n_params + d_model,
+        activations=mixer.activations + 2 * seq_len * d_model,  # the norm's input and output
+    )

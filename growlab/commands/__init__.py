@@ -1,0 +1,75 @@
+"""The command line. Data on stdout, messages on stderr; exit 0 ok, 1 failure, 2 usage, 130 interrupted.
+
+Modules here are light: torch, optuna and pandas are imported inside the commands that need them.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from growlab import __version__
+from growlab.commands import catalogue, database, demo, export, report, study, worker
+from growlab.errors import GrowlabError
+
+app = typer.Typer(
+    name="growlab",
+    help="Search language-model architectures that grow while they train.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(study.app, name="study")
+app.command("worker")(worker.worker)
+app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("generate")(export.generate)
+app.command("blocks")(catalogue.blocks)
+app.command("data")(catalogue.data)
+app.add_typer(database.app, name="db")
+app.command("demo")(demo.demo)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"growlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def growlab(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback for any error.")] = False,
+) -> None:
+    """Search language-model architectures that grow while they train."""
+    if debug:
+        os.environ["GROWLAB_DEBUG"] = "1"  # workers that we start inherit it
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except BrokenPipeError:  # … | head
+        sys.stderr.close()
+        os._exit(0)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except GrowlabError as error:
+        if os.environ.get("GROWLAB_DEBUG"):
+            raise
+        _leave(f"error: {error}", error.exit_code)
+    except Exception as error:
+        if os.environ.get("GROWLAB_DEBUG"):
+            raise
+        words = str(error).splitlines() or [""]
+        _leave(
+            f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where", 1
+        )
+
+
+def _leave(words: str, code: int) -> None:
+    print(words, file=sys.stderr)
+    raise SystemExit(code)

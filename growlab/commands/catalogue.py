@@ -1,0 +1,83 @@
+"""growlab blocks, growlab data: what there is."""
+
+import json
+from dataclasses import MISSING
+from typing import Annotated, Any
+
+import typer
+
+from growlab.commands.options import Json
+
+_WIDTH, _LENGTH = 256, 256  # at which costs are quoted
+
+
+def blocks(
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One kind in full.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the block kinds: role, options, and cost at d_model 256 for 256 tokens."""
+    import growlab.blocks  # noqa: F401  (fills the table of kinds)
+    from growlab.kinds import KINDS
+
+    names = [KINDS[kind].name] if kind else list(KINDS)
+    rows = [_block_row(name) for name in names]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(f"{row['kind']:<10} {row['role']:<9} {row['summary']}")
+        cost = row["cost"]
+        print(
+            f"{'':<20} {cost['n_params']:,} parameters, {cost['flops']:,} FLOPs forward, "
+            f"state of {cost['state_size']:,} numbers (d_model {_WIDTH}, {_LENGTH} tokens)"
+        )
+        for name, each in row["options"].items():
+            drawn = ", ".join(str(value) for value in each["search"])
+            print(f"{'':<20} [{name}={each['default']}]  {each['help']}; searched: {drawn}")
+
+
+def _block_row(name: str) -> dict[str, Any]:
+    from growlab.blocks import block_cost
+    from growlab.kinds import KINDS
+    from growlab.layout import BlockSpec
+
+    kind = KINDS[name]
+    cost = block_cost(BlockSpec(name), _WIDTH, _LENGTH)
+    return {
+        "kind": name,
+        "role": kind.role,
+        "summary": kind.summary,
+        "cost": {
+            "d_model": _WIDTH,
+            "seq_len": _LENGTH,
+            "n_params": cost.n_params,
+            "flops": cost.flops,
+            "state_size": cost.state_size,
+        },
+        "options": {
+            option: {
+                "default": None if field.default is MISSING else field.default,
+                "search": list(field.metadata["search"]),
+                "help": field.metadata["help"],
+            }
+            for option, field in kind.option_fields().items()
+        },
+    }
+
+
+def data(as_json: Json = False) -> None:
+    """List the data sources and tokenisers that a study may name."""
+    from growlab.data import list_sources
+
+    sources = [{"source": name, "summary": summary} for name, summary in list_sources()]
+    tokenizers = [
+        {"tokenizer": "char", "summary": "one token per character of the corpus's own alphabet"},
+        {"tokenizer": "byte", "summary": "one token per UTF-8 byte, 256 of them"},
+    ]
+    if as_json:
+        print(json.dumps({"sources": sources, "tokenizers": tokenizers}, indent=2))
+        return
+    for row in sources:
+        print(f"source     {row['source']:<8} {row['summary']}")
+    for row in tokenizers:
+        print(f"tokenizer  {row['tokenizer']:<8} {row['summary']}")

@@ -1,0 +1,38 @@
+"""growlab db"""
+
+import typer
+
+from growlab.commands.options import STORAGE_DEFAULT, Storage, say
+
+app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+@app.command()
+def current(storage: Storage = STORAGE_DEFAULT) -> None:
+    """Print the schema's version."""
+    from growlab.storage import Database, current_revision
+
+    with Database.open(storage) as database:
+        print(current_revision(database) or "none")
+
+
+@app.command()
+def check(storage: Storage = STORAGE_DEFAULT) -> None:
+    """Say whether this growlab can use the database; exit 1 if not."""
+    from growlab.storage import Database, check_schema, head_revision
+
+    with Database.open(storage) as database:
+        check_schema(database)
+        say(f"{database.shown} has schema {head_revision()}, as this growlab needs")
+
+
+@app.command()
+def upgrade(storage: Storage = STORAGE_DEFAULT) -> None:
+    """Bring the schema to this growlab's version. Back the database up first."""
+    from growlab.storage import Database, current_revision, head_revision
+    from growlab.storage import upgrade as upgrade_schema
+
+    with Database.open(storage, create=True) as database:
+        before = current_revision(database)
+        upgrade_schema(database)
+        say(f"{database.shown}: schema {before or 'none'} → {head_revision()}")

@@ -1,0 +1,90 @@
+"""growlab demo: from nothing to a grown, exported model and its text, in minutes."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from growlab.commands.options import say
+from growlab.errors import GrowlabError, UsageError
+
+_STUDY = "quickstart"
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where everything goes; it must be new.")] = Path(
+        "growlab-demo"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 2,
+    again: Annotated[bool, typer.Option("--again", help="Delete the folder first.")] = False,
+) -> None:
+    """Run the quick-start study on the embedded text: search, grow, report, export, generate."""
+    began = time.monotonic()
+    if again:
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; growlab demo --again deletes it first, --folder names another")
+    folder.mkdir(parents=True, exist_ok=True)
+    storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / "growlab-artifacts"
+    grown = _search(storage, artifacts, workers)
+    _heading(f"Trial {grown} grew: its curve, its τ and κ, its growth")
+    _tell(f"growlab report {_STUDY} --trial {grown}", storage)
+    _trial_page(storage, grown)
+    _heading("The best model, exported, goes on from 'The '")
+    _tell(f"growlab export {_STUDY} -o {folder}/best && growlab generate {folder}/best --prompt 'The '", storage)
+    _export_and_generate(storage, artifacts, folder / "best")
+    say(f"\ngrowlab demo took {time.monotonic() - began:.0f} s; look around with --storage {storage}")
+
+
+def _search(storage: str, artifacts: Path, workers: int) -> int:
+    """Run the study, print its leaderboard, and give the number of a trial that grew by the stagnation trigger."""
+    from growlab.commands.study import created_store, find_or_create, work
+    from growlab.report.formats import render
+    from growlab.report.leaderboard import leaderboard
+    from growlab.report.title import title_of
+
+    _heading("A search over hybrid layouts that grow while they train")
+    _tell(f"growlab study run {_STUDY} --workers {workers}", storage)
+    with created_store(storage) as store:
+        row = find_or_create(store, _STUDY, [], "")
+        work(store, row, storage=storage, artifacts=artifacts, workers=workers, device="cpu", lease=30.0)
+        trials = store.trials(row.id)
+        _heading("The leaderboard")
+        _tell(f"growlab report {_STUDY}", storage)
+        objective = row.study.objective.metric
+        title = title_of(_STUDY, store.counts(row.id), row.study.n_trials, objective)
+        render(leaderboard(trials, objective), "table", sys.stdout, title=title)
+        for trial in sorted(trials, key=lambda each: each.val_loss or float("inf")):
+            if any(event.reason == "stagnation" for event in store.growth_events(trial.id)):
+                return trial.number
+    raise GrowlabError("the study is done, but no trial grew; this should not happen: please report it")
+
+
+def _trial_page(storage: str, number: int) -> None:
+    from growlab.report.trial_page import trial_page
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        trial_page(store, store.study(_STUDY), number, sys.stdout)
+
+
+def _export_and_generate(storage: str, artifacts: Path, target: Path) -> None:
+    from growlab.commands.export import generate
+    from growlab.export.bundle import export_trial
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        export_trial(store, store.study(_STUDY), None, artifacts, target)
+    generate(target, prompt="The ", device="cpu")
+
+
+def _heading(words: str) -> None:
+    print(f"\n── {words} ──", flush=True)
+
+
+def _tell(command: str, storage: str) -> None:
+    """The command that a person would type."""
+    print(f"$ GROWLAB_STORAGE={storage} {command}", flush=True)

@@ -1,0 +1,117 @@
+"""What a trial would cost: counted parameters, FLOPs and memory; time from a few real steps of one of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from growlab.kinds import units
+from growlab.layout import parse
+from growlab.model.cost import TrainedUnit, count_params, training_flops, training_memory
+from growlab.model.language_model import build_model
+from growlab.search import Proposal
+from growlab.training.device import resolve_device
+from growlab.training.optimizer import GrowingAdamW
+from growlab.worker.display import duration_words
+
+_TIMED_STEPS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    number: int
+    layout: str
+    n_params: int
+    step_flops: int
+    total_flops: int  # to the end of the budget, without growth
+    memory_bytes: int
+    time_s: float
+    measured: bool  # this layout was timed; the others are scaled by their FLOPs
+
+    def as_mapping(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate(proposals: Sequence[Proposal], vocab_size: int) -> list[Estimate]:
+    """One row per proposal. The smallest is run for a few steps on this machine to learn its FLOP/s."""
+    costs = [_step_flops(each, vocab_size) for each in proposals]
+    smallest = costs.index(min(costs))
+    flops_per_s = costs[smallest] / _seconds_per_step(proposals[smallest], vocab_size)
+    rows = []
+    for number, (proposal, step_flops) in enumerate(zip(proposals, costs, strict=True)):
+        layout, spec = parse(proposal.spec.layout), proposal.spec
+        total = _steps(proposal, step_flops) * step_flops
+        rows.append(
+            Estimate(
+                number=number,
+                layout=proposal.layout,
+                n_params=count_params(layout, vocab_size),
+                step_flops=step_flops,
+                total_flops=total,
+                memory_bytes=training_memory(
+                    layout, vocab_size, spec.train.seq_len, spec.train.batch_size, spec.growth.history_window_size
+                ),
+                time_s=total / flops_per_s,
+                measured=number == smallest,
+            )
+        )
+    return rows
+
+
+def print_table(rows: Sequence[Estimate]) -> None:
+    table = Table("", "layout", "parameters", "FLOPs a step", "FLOPs in all", "memory", "time")
+    for row in rows:
+        table.add_row(
+            str(row.number),
+            Text(row.layout),
+            f"{row.n_params:,}",
+            f"{row.step_flops:.3g}",
+            f"{row.total_flops:.3g}",
+            f"{row.memory_bytes / 2**20:,.0f} MiB",
+            ("" if row.measured else "≈ ") + duration_words(row.time_s),
+        )
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(table)
+    device = resolve_device("auto")
+    console.print(
+        f"Time on {device}: one layout was timed for {_TIMED_STEPS} steps, the others (≈) are scaled by FLOPs. "
+        "Evaluation and growth are not in it."
+    )
+
+
+def _step_flops(proposal: Proposal, vocab_size: int) -> int:
+    layout, train = parse(proposal.spec.layout), proposal.spec.train
+    whole = [TrainedUnit(blocks=blocks, frozen=False) for blocks in units(layout.blocks)]
+    return training_flops(whole, layout.d_model, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
+
+
+def _steps(proposal: Proposal, step_flops: int) -> int:
+    train, budget = proposal.spec.train, proposal.spec.budget
+    per_step = {"steps": 1, "tokens": train.batch_size * train.seq_len, "flops": step_flops}[budget.unit]
+    return -(-budget.amount // per_step)
+
+
+def _seconds_per_step(proposal: Proposal, vocab_size: int) -> float:
+    """The fastest of a few real training steps on random tokens; torch's generator is left as it was."""
+    train, device = proposal.spec.train, resolve_device("auto")
+    layout = parse(proposal.spec.layout)
+    with torch.random.fork_rng():
+        model = build_model(layout, vocab_size=vocab_size, max_depth=layout.depth, dropout=train.dropout, seed=0)
+        ids_BT = torch.randint(vocab_size, (train.batch_size, train.seq_len)).to(device)
+    model.to(device)
+    optimizer = GrowingAdamW(model.named_parameters(), train, device)
+    seconds = []
+    for _ in range(1 + _TIMED_STEPS):  # the first is a warm-up
+        began = time.perf_counter()
+        model.loss(ids_BT, ids_BT).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])

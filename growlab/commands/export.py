@@ -1,0 +1,62 @@
+"""growlab export, growlab generate"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+from growlab.errors import UsageError
+
+
+def export(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    storage: Storage = STORAGE_DEFAULT,
+    artifacts: Artifacts = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new folder for the model.")] = None,
+    trial: Annotated[int | None, typer.Option(min=0, help="Default: the best one.", show_default=False)] = None,
+    format: Annotated[str, typer.Option(metavar="yaml|json", help="Print configs alone.", show_default=False)] = "",
+    top: Annotated[int, typer.Option(min=1, help="With --format: how many of the best.")] = 1,
+) -> None:
+    """Write a trial's config, weights, tokeniser and metrics into a folder, or print the best configs."""
+    from growlab.export.bundle import export_trial
+    from growlab.export.configs import best_configs, render_configs
+    from growlab.storage import Store
+
+    if bool(output) == bool(format):
+        raise UsageError("say where to: -o DIR for config and weights, or --format yaml|json for configs on stdout")
+    if format not in ("", "yaml", "json"):
+        raise UsageError(f"--format must be yaml or json, got {format!r}")
+    with Store.open(storage) as store:
+        row = store.study(study)
+        if output is None:
+            print(render_configs(best_configs(store, row, top), format), end="")
+            return
+        export_trial(store, row, trial, artifact_root(storage, artifacts), output)
+    say(f"wrote {output}; try: growlab generate {output} --prompt 'The '")
+
+
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
+    length: Annotated[int, typer.Option(min=1, help="Tokens to add.")] = 200,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same text.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+) -> None:
+    """Let an exported model go on from a prompt."""
+    from growlab.export.load import generate_text, load_bundle
+    from growlab.model.decoding import Sampling
+    from growlab.training.device import resolve_device
+
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+    bundle = load_bundle(folder, resolve_device(device))
+    pieces = generate_text(bundle, prompt, length, sampling, seed)  # refuses a prompt before it is echoed
+    sys.stdout.write(prompt)
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")

@@ -1,0 +1,42 @@
+"""growlab report"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from growlab.commands.options import STORAGE_DEFAULT, Json, Storage
+
+
+def report(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    storage: Storage = STORAGE_DEFAULT,
+    format: Annotated[
+        str, typer.Option(metavar="table|tsv|csv|json", show_default="table on a terminal, tsv in a pipe")
+    ] = "",
+    sort_by: Annotated[str, typer.Option(metavar="METRIC", help="A numeric column; the lowest comes first.")] = "",
+    trial: Annotated[int | None, typer.Option(min=0, help="One trial in full instead of the leaderboard.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the leaderboard of a study, or one of its trials in full."""
+    from growlab.errors import UnknownName
+    from growlab.report.formats import FORMATS, render, write_json
+    from growlab.report.leaderboard import leaderboard
+    from growlab.report.title import title_of
+    from growlab.report.trial_facts import trial_as_mapping
+    from growlab.report.trial_page import trial_page
+    from growlab.storage import Store
+
+    format = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
+    if format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
+    with Store.open(storage) as store:
+        row = store.study(study)
+        if trial is None:
+            objective = row.study.objective.metric
+            title = title_of(study, store.counts(row.id), row.study.n_trials, objective)
+            render(leaderboard(store.trials(row.id), sort_by or objective), format, sys.stdout, title=title)
+        elif format == "json":
+            write_json(trial_as_mapping(store, row, trial), sys.stdout)
+        else:
+            trial_page(store, row, trial, sys.stdout)

@@ -1,0 +1,278 @@
+"""growlab study: create, list, show, delete, run, preview."""
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from growlab.commands.options import (
+    STORAGE_DEFAULT,
+    Artifacts,
+    Json,
+    Set,
+    Storage,
+    artifact_root,
+    say,
+    with_shell_hint,
+)
+from growlab.errors import GrowlabError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from growlab.fleet.local import LocalFleet
+    from growlab.search import Proposal
+    from growlab.storage import Store, StudyRow
+    from growlab.study import Study
+
+app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or the name of a study that growlab ships.")]
+Name = Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")]
+NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the file.", show_default=False)]
+
+
+@app.command()
+def create(file: File, storage: Storage = STORAGE_DEFAULT, name: NewName = "", set_: Set = None) -> None:
+    """Check a study file and put the study into the database, which is made if there is none."""
+    study = prepared(read(file, set_ or [], name))
+    with created_store(storage) as store:
+        store.create_study(study)
+    say(f"created study {study.name!r} in {store.url}: {study.n_trials} trials")
+    say(f"start workers with: growlab worker {study.name}{with_shell_hint(storage)}")
+
+
+@app.command("list")
+def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
+    """List the studies."""
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        studies = store.studies()
+    rows = [
+        {
+            "name": each.name,
+            "n_trials": each.n_trials,
+            "counts": {str(state): n for state, n in each.counts.items()},
+            "best_val_loss": each.best_val_loss,
+            "created_at": each.created_at,
+        }
+        for each in studies
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        say("no studies yet; create one: growlab study create FILE")
+    for each in studies:
+        done = ", ".join(f"{n} {state}" for state, n in each.counts.items() if n) or "not begun"
+        best = "" if each.best_val_loss is None else f", best val_loss {each.best_val_loss:.4f}"
+        print(f"{each.name}\t{each.n_trials} trials: {done}{best}")
+
+
+@app.command()
+def show(study: Name, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
+    """Print a study as it was stored, every default written out."""
+    import yaml
+
+    from growlab.doors import study_to_mapping
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        mapping = study_to_mapping(store.study(study).study)
+    if as_json:
+        print(json.dumps(mapping, indent=2))
+    else:
+        print(yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True), end="")
+
+
+@app.command()
+def delete(
+    study: Name,
+    storage: Storage = STORAGE_DEFAULT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a study with its trials and results. Files of its trials stay; their folder is named."""
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        n = sum(store.counts(row.id).values())
+        if not yes and not typer.confirm(f"delete study {study!r} with {n} trial(s)?", err=True):
+            raise GrowlabError("nothing was deleted")
+        store.delete_study(study)
+    say(f"deleted study {study!r}; its files were in {row.study.name}-{row.id} below the artifact folder")
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.")],
+    storage: Storage = STORAGE_DEFAULT,
+    artifacts: Artifacts = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
+    name: NewName = "",
+    set_: Set = None,
+) -> None:
+    """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
+    with created_store(storage) as store:
+        row = find_or_create(store, study, set_ or [], name)
+        root = artifact_root(storage, artifacts)
+        work(store, row, storage=storage, artifacts=root, workers=workers, device=device, lease=lease)
+        unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
+    if unfinished:
+        raise GrowlabError(f"{unfinished} trial(s) are not finished; go on with: growlab study run {row.study.name}")
+
+
+@app.command()
+def preview(
+    file: File,
+    set_: Set = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Sample layouts as the study would, with parameters, FLOPs, memory and time, before anything is spent."""
+    from growlab.commands.estimate import estimate
+    from growlab.kinds import KINDS
+    from growlab.model.cost import count_params
+    from growlab.search import preview as sample
+
+    study = prepared(read(file, set_ or []))
+    vocab_size = _vocab_size(study)
+    proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
+    rows = estimate(proposals, vocab_size)
+    if as_json:
+        print(json.dumps([row.as_mapping() for row in rows], indent=2))
+        return
+    from growlab.commands.estimate import print_table
+
+    print_table(rows)
+
+
+# ---- what the commands do ------------------------------------------------------------------------------------
+
+
+def read(file: str, overrides: list[str], name: str = "") -> "Study":
+    """The study in a file, or the shipped one of that name. Raises SpecError, UsageError."""
+    from growlab.doors import read_study_file
+    from growlab.resources import shipped_studies
+
+    path, shipped = Path(file), shipped_studies()
+    if not path.is_file() and file in shipped:
+        path = shipped[file]
+    if not path.is_file():
+        raise UsageError(f"no study file {file!r}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}")
+    study = read_study_file(path, overrides)
+    return replace(study, name=name) if name else study
+
+
+def prepared(study: "Study") -> "Study":
+    """Checked against kinds, operators and corpus, the corpus's hash written in. Raises GrowlabError."""
+    import growlab.blocks  # noqa: F401  (fills the table of kinds)
+    from growlab.data import fingerprint, load_corpus, require_windows
+    from growlab.domains import corners
+    from growlab.growth.operators import OPERATORS
+    from growlab.kinds import KINDS
+    from growlab.search import check_space, warnings_for
+
+    check_space(study, KINDS, list(OPERATORS))
+    for warning in warnings_for(study):
+        say(f"warning: {warning}")
+    sha256 = fingerprint(study.data.source, study.data.path).sha256
+    study = replace(study, data=replace(study.data, sha256=sha256))
+    longest = max(int(value) for value in corners(study.train["seq_len"]))
+    require_windows(load_corpus(study.data.spec()), longest)
+    return study
+
+
+def created_store(storage: str) -> "Store":
+    from growlab.storage import Store
+
+    return Store.open(storage, create=True)
+
+
+def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_name: str) -> "StudyRow":
+    """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
+    from growlab.doors import study_to_mapping
+    from growlab.resources import shipped_studies
+
+    known = {each.name for each in store.studies()}
+    is_file = Path(name_or_file).is_file()
+    if name_or_file in known and not (is_file or overrides or new_name):
+        return store.study(name_or_file)
+    if not is_file and name_or_file not in shipped_studies():
+        raise UsageError(
+            f"{name_or_file!r} is neither a file nor a study; "
+            f"studies: {', '.join(sorted(known)) or 'none'}; shipped: {', '.join(shipped_studies())}."
+            f"{did_you_mean(name_or_file, {*known, *shipped_studies()})}"
+        )
+    study = prepared(read(name_or_file, overrides, new_name))
+    if study.name not in known:
+        store.create_study(study)
+        say(f"created study {study.name!r} in {store.url}")
+    elif study_to_mapping(store.study(study.name).study) != study_to_mapping(study):
+        raise UsageError(
+            f"study {study.name!r} exists and is not the one in {name_or_file}; "
+            f"choose another with --name, or delete it: growlab study delete {study.name}"
+        )
+    return store.study(study.name)
+
+
+def work(
+    store: "Store", row: "StudyRow", *, storage: str, artifacts: Path, workers: int, device: str, lease: float
+) -> None:
+    """Start workers and watch them to their end. Raises GrowlabError when all of them failed."""
+    from growlab.fleet.local import launch
+
+    logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
+    extra = ["--device", device, "--lease", str(lease)]
+    with launch(row.study.name, workers, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
+        say(f"{workers} worker(s) on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
+        try:
+            watch(store, row, fleet)
+        except KeyboardInterrupt:
+            say("stopping: each worker saves its trial …")
+            fleet.stop()
+            say(f"stopped; go on with: growlab study run {row.study.name}{with_shell_hint(storage)}")
+            raise
+    failures = fleet.failures()
+    for failure in failures:
+        say(f"warning: {failure}")
+    if len(failures) == workers:
+        raise GrowlabError("every worker ended with an error; see above")
+
+
+def watch(store: "Store", row: "StudyRow", fleet: "LocalFleet") -> None:
+    """Redraw the leaderboard on a terminal; elsewhere say a line when a trial ends. Returns when all workers left."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from growlab.report.live import live_table
+
+    if sys.stderr.isatty():
+        with Live(console=Console(stderr=True), refresh_per_second=2, transient=True) as live:
+            while fleet.running():
+                trials, counts, objective = store.trials(row.id), store.counts(row.id), row.study.objective.metric
+                live.update(live_table(row.study.name, trials, counts, row.study.n_trials, sort_by=objective))
+                time.sleep(1)
+        return
+    said: set[int] = set()
+    while True:
+        still = fleet.running()
+        for trial in store.trials(row.id):
+            if trial.state.is_final and trial.number not in said:
+                said.add(trial.number)
+                loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
+                say(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
+        if not still:
+            return
+        time.sleep(1)
+
+
+def _vocab_size(study: "Study") -> int:
+    from growlab.data import load_corpus
+
+    return load_corpus(study.data.spec()).tokenizer.vocab_size

@@ -1,0 +1,50 @@
+"""growlab worker"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+
+
+def worker(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    storage: Storage = STORAGE_DEFAULT,
+    artifacts: Artifacts = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    max_trials: Annotated[int | None, typer.Option(min=1, help="Leave after so many trials.")] = None,
+    max_time: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Then save what is running and leave.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: torch decides.")] = 0,
+    lease: Annotated[
+        float, typer.Option(min=2, metavar="SECONDS", help="A worker silent for so long loses its trial to another.")
+    ] = 60.0,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="At least so long between checkpoints; 2% of the time at most."),
+    ] = 5.0,
+    name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
+) -> None:
+    """Train trials of a study until it is done. Any number of workers may serve one study.
+
+    Ctrl-C or SIGTERM saves the trial and puts it back into the queue.
+    """
+    from growlab.worker.display import display_for
+    from growlab.worker.supervisor import WorkerOptions, serve
+
+    options = WorkerOptions(
+        storage_url=storage,
+        artifacts=artifact_root(storage, artifacts),
+        device=device,
+        n_threads=threads,
+        max_trials=max_trials,
+        max_time_s=max_time,
+        lease_s=lease,
+        checkpoint_every_s=checkpoint_every,
+        name=name,
+    )
+    with display_for(sys.stderr, study) as display:
+        served = serve(study, options, display)
+    say(f"{served.n_trials} trial(s) finished by this worker" + ("; stopped when asked to" if served.stopped else ""))

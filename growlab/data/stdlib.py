@@ -1,0 +1,109 @@
+"""The text that is always there: the English prose in the documentation strings of the running Python.
+
+About a megabyte, the same for every machine with the same Python, and different in the next release.
+"""
+
+import ast
+import hashlib
+import os
+import platform
+import re
+import sysconfig
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from growlab.data.cache import keep, kept
+from growlab.errors import DataError
+
+_RECIPE = 1  # raise it with every change of this file that changes the text
+_MIN_WORDS = 8
+_MIN_LETTERS = 0.9  # of a paragraph's characters, white space counted as letters: code and tables have fewer
+
+# Folders and files of the standard library that are data or tests, and those that some systems
+# package apart from Python: the text must not depend on whether tkinter was installed.
+_PASSED_OVER = {
+    *("test", "tests", "idle_test", "site-packages", "dist-packages", "lib-dynload", "__pycache__"),
+    *("pydoc_data", "encodings", "lib2to3", "idlelib"),
+    *("tkinter", "turtle.py", "turtledemo", "distutils", "ensurepip", "curses", "dbm", "msilib"),
+}
+
+
+def read_stdlib(path: str) -> str:
+    """The standard library's prose, from the cache or built in a few seconds. Raises DataError.
+
+    The cache is keyed by Python's version and by name and size of every file that is read.
+    """
+    if path:
+        raise DataError(
+            f"source 'stdlib' is embedded and takes no path, got {path!r}; "
+            "leave data.path empty, or use data.source: text"
+        )
+    root = Path(sysconfig.get_path("stdlib"))
+    name = f"stdlib-{platform.python_version()}-{_listing(root)[:12]}-v{_RECIPE}.txt"
+    if file := kept(name):
+        return file.read_text(encoding="ascii")
+    text = prose_below(root)
+    if not text:
+        raise DataError(f"{root}: this Python has no documentation to read; use data.source: text with a file of yours")
+    keep(name, text.encode("ascii"), {"python": platform.python_version(), "n_chars": len(text)})
+    return text
+
+
+def prose_below(root: Path) -> str:
+    """Each paragraph of prose in the docstrings of the modules below `root`, once, a blank line between two.
+
+    Printable ASCII and newlines only. Modules in the order of their relative paths, docstrings in
+    the order of their lines.
+    """
+    paragraphs = (each for file in _modules(root) for doc in _docstrings(file) for each in _paragraphs(doc))
+    return "\n\n".join(dict.fromkeys(each for each in paragraphs if _is_prose(each)))
+
+
+def _modules(root: Path) -> list[Path]:
+    files = []
+    for parent, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in _PASSED_OVER]
+        files += [Path(parent, name) for name in names if name.endswith(".py") and name not in _PASSED_OVER]
+    return sorted(filter(Path.is_file, files), key=lambda file: file.relative_to(root).as_posix())
+
+
+def _listing(root: Path) -> str:
+    """Hexadecimal sha256 over name and size of all files that make the text."""
+    lines = [f"{file.relative_to(root).as_posix()} {file.stat().st_size}\n" for file in _modules(root)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _docstrings(module: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(module.read_bytes())
+    except (SyntaxError, ValueError):  # a template, or a sample of broken code: it documents nothing
+        return
+    for node in _definitions(tree):
+        yield ast.get_docstring(node) or ""
+
+
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _definitions(node: ast.AST) -> Iterator[_Documented]:
+    """The node and all definitions below it by line. Only statements are entered: six times as fast as ast.walk."""
+    if isinstance(node, _Documented):
+        yield node
+    for part in ("body", "handlers", "orelse", "finalbody"):
+        for child in getattr(node, part, ()):
+            yield from _definitions(child)
+
+
+def _paragraphs(docstring: str) -> list[str]:
+    lines = "\n".join(line.rstrip() for line in docstring.splitlines())
+    return [textwrap.dedent(paragraph) for paragraph in re.split(r"\n{2,}", lines.strip("\n"))]
+
+
+def _is_prose(paragraph: str) -> bool:
+    letters = sum(char.isalpha() or char.isspace() for char in paragraph)
+    return (
+        all(char == "\n" or " " <= char <= "~" for char in paragraph)
+        and len(paragraph.split()) >= _MIN_WORDS
+        and letters >= _MIN_LETTERS * len(paragraph)
+    )

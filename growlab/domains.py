@@ -1,0 +1,116 @@
+"""What a study may say of one number or name: a fixed value, a list of choices, or a range."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from growlab.errors import SpecError, did_you_mean
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    value: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers from low to high, both included; `log` spreads them evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+Domain = Fixed | Choice | Range
+
+
+def read_domain(key: str, raw: object, kind: type, default_range: Domain | None) -> Domain:
+    """What a study file says under `key`: 3 | [1, 2, 3] | {low: 1, high: 9, log: true} | search.
+
+    Every value is checked to be of `kind`. Raises SpecError with the key.
+    """
+    if raw == "search":
+        if default_range is None:
+            raise SpecError(f"{key}: 'search' has no default range here; write {{low: …, high: …}} or a list")
+        return default_range
+    if isinstance(raw, dict):
+        return _read_range(key, raw, kind)
+    if isinstance(raw, list):
+        if not raw:
+            raise SpecError(f"{key}: an empty list leaves nothing to choose from")
+        return Choice(values=tuple(_typed(key, each, kind) for each in raw))
+    return Fixed(value=_typed(key, raw, kind))
+
+
+def write_domain(domain: Domain) -> Any:
+    """The inverse of read_domain."""
+    match domain:
+        case Fixed():
+            return domain.value
+        case Choice():
+            return list(domain.values)
+        case Range():
+            return {"low": domain.low, "high": domain.high, "log": domain.log}
+
+
+def corners(domain: Domain) -> Sequence[Value]:
+    """The values at which a spec is tried out when a study is read."""
+    match domain:
+        case Fixed():
+            return (domain.value,)
+        case Choice():
+            return domain.values
+        case Range():
+            return (domain.low, domain.high)
+
+
+def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
+    for name in raw:
+        if name not in ("low", "high", "log"):
+            raise SpecError(f"{key}.{name}: unknown key.{did_you_mean(str(name), ('low', 'high', 'log'))}")
+    if "low" not in raw or "high" not in raw:
+        raise SpecError(f"{key}: a range needs low and high, got {raw!r}")
+    if kind not in (int, float):
+        raise SpecError(f"{key}: a range needs numbers, but {key} is a {kind.__name__}; write a list of choices")
+    low, high = (_typed(f"{key}.{end}", raw[end], kind) for end in ("low", "high"))
+    log = raw.get("log", False)
+    if not isinstance(log, bool):
+        raise SpecError(f"{key}.log must be true or false, got {log!r}")
+    assert isinstance(low, int | float)
+    assert isinstance(high, int | float)
+    if not low <= high:
+        raise SpecError(f"{key}: low must not exceed high, got low {low} and high {high}")
+    if log and low <= 0:
+        raise SpecError(f"{key}: a logarithmic range needs low greater than 0, got {low}")
+    return Range(low=low, high=high, log=log)
+
+
+def _typed(key: str, raw: object, kind: type) -> Value:
+    if kind is float and isinstance(raw, str):
+        raw = _number_in_words(raw)  # YAML 1.1 reads 1e-3 as a string
+    if kind in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):
+        return kind(raw)
+    if kind is int and isinstance(raw, float) and raw.is_integer():
+        return int(raw)
+    if type(raw) is not kind or (isinstance(raw, float) and not math.isfinite(raw)):
+        raise SpecError(f"{key} must be {_PLAIN[kind]}, got {raw!r}")
+    assert isinstance(raw, bool | int | float | str)
+    return raw
+
+
+def _number_in_words(raw: str) -> float | str:
+    try:
+        return float(raw)
+    except ValueError:
+        return raw
+
+
+_PLAIN = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}

@@ -1,0 +1,264 @@
+"""The two doors at which what a person or a database says is checked: a study's YAML and a JSON column.
+
+Unknown keys, wrong types and values out of range are SpecErrors that name the file, the path of
+the key, what was got and what was expected.
+"""
+
+import json
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from growlab.domains import Domain, corners, read_domain, write_domain
+from growlab.errors import SpecError, did_you_mean
+from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
+from growlab.study import (
+    GROWTH_DEFAULTS,
+    SEARCH_RANGES,
+    TRAIN_DEFAULTS,
+    LayoutSpace,
+    Objective,
+    SamplerSpec,
+    Study,
+    StudyData,
+)
+
+T = TypeVar("T")
+_SECTIONS = ("name", "seed", "n_trials", "data", "layouts", "train", "growth", "budget", "objective", "sampler")
+_BUDGET_UNITS = ("flops", "tokens", "steps")
+
+
+# ---- a study's YAML ------------------------------------------------------------------------------------------
+
+
+def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """Read a study, with `key.path=value` overrides applied. A relative corpus path is meant from the file's folder.
+
+    Raises SpecError, whose message begins with the file's name.
+    """
+    try:
+        raw = read_yaml(path)
+        for override in overrides:
+            _apply(raw, override)
+        study = study_from_mapping(raw)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    if not study.data.path:
+        return study
+    return replace(study, data=replace(study.data, path=str((path.parent / study.data.path).resolve())))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping. Raises SpecError for a missing, unreadable or malformed file and for repeated keys."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError("no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot be read as text: {error}") from None
+    try:
+        raw = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise SpecError(f"must be a mapping of sections such as 'data:' and 'layouts:', got a {type(raw).__name__}")
+    return raw
+
+
+def study_from_mapping(raw: Mapping[str, Any]) -> Study:
+    """The study that a YAML file or a stored JSON mapping describes. Raises SpecError."""
+    _refuse_unknown("", raw, _SECTIONS)
+    for needed in ("name", "layouts", "budget", "n_trials"):
+        if needed not in raw:
+            raise SpecError(f"{needed}: is missing")
+    return Study(
+        name=_validate("name", raw["name"], str),
+        seed=_validate("seed", raw.get("seed", 0), int),
+        n_trials=_positive("n_trials", raw["n_trials"]),
+        data=_data(raw.get("data", {})),
+        layouts=_validate("layouts", _with_lists(raw["layouts"]), LayoutSpace),
+        train=_domains("train", raw.get("train", {}), TrainSpec, TRAIN_DEFAULTS),
+        growth=_domains("growth", raw.get("growth", {}), GrowthSpec, GROWTH_DEFAULTS),
+        budget=_budget(raw["budget"]),
+        objective=_validate("objective", raw.get("objective", {}), Objective),
+        sampler=_validate("sampler", raw.get("sampler", {}), SamplerSpec),
+    )
+
+
+def study_to_mapping(study: Study) -> dict[str, Any]:
+    """The inverse of study_from_mapping, every default written out; plain JSON types."""
+    mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials")}
+    for name in ("data", "layouts", "objective", "sampler"):
+        mapping[name] = asdict(getattr(study, name))
+    mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
+    mapping["growth"] = {key: write_domain(domain) for key, domain in study.growth.items()}
+    mapping["budget"] = {study.budget.unit: study.budget.amount}
+    plain: dict[str, Any] = json.loads(json.dumps(mapping))
+    return plain
+
+
+# ---- a JSON column -------------------------------------------------------------------------------------------
+
+
+def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
+    return asdict(spec)
+
+
+def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
+    """Raises SpecError for a row that another growlab, or a person, wrote differently."""
+    return _validate("trial", raw, TrialSpec)
+
+
+# ---- the parts -----------------------------------------------------------------------------------------------
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    for each in _specs_in(kind):
+        each.__pydantic_config__ = ConfigDict(extra="forbid")
+    return TypeAdapter(kind)
+
+
+def _specs_in(kind: type[Any]) -> list[type[Any]]:
+    """A spec and the specs that its fields hold."""
+    if not hasattr(kind, "__dataclass_fields__"):
+        return []
+    return [kind, *(deeper for each in fields(kind) if isinstance(each.type, type) for deeper in _specs_in(each.type))]
+
+
+def _validate(key: str, raw: Any, kind: type[T]) -> T:
+    try:
+        value: T = _adapter(kind).validate_json(json.dumps(raw), strict=True)
+        return value
+    except ValidationError as error:
+        raise SpecError(_in_words(key, error, kind)) from None
+    except TypeError as error:  # json: a YAML date, or a key that is a tuple
+        raise SpecError(f"{key}: {error}") from None
+
+
+def _in_words(key: str, error: ValidationError, kind: type[Any]) -> str:
+    first = error.errors()[0]
+    path = ".".join([key, *(str(part) for part in first["loc"])])
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = [each.name for spec in _specs_in(kind) for each in fields(spec)]
+        return f"{path}: unknown key.{did_you_mean(str(first['loc'][-1]), known)}"
+    if first["type"] in ("missing", "missing_keyword_only_argument"):
+        return f"{path}: is missing"
+    if isinstance(cause := first.get("ctx", {}).get("error"), SpecError):
+        return str(cause)
+    if first["loc"] and first["loc"][-1] in ("bool", "int", "float", "str"):  # no member of OptionValue fits
+        return f"{path.rpartition('.')[0]}: must be a number, a word, true or false, got {first['input']!r}"
+    return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+
+
+def _refuse_unknown(prefix: str, raw: object, known: Iterable[str]) -> None:
+    known = list(known)
+    if not isinstance(raw, Mapping):
+        raise SpecError(f"{prefix.rstrip('.')}: must be a mapping, got {raw!r}")
+    for key in raw:
+        if key not in known:
+            raise SpecError(f"{prefix}{key}: unknown key.{did_you_mean(str(key), known)}")
+
+
+def _domains(section: str, raw: Any, spec: type[Any], defaults: Mapping[str, Domain]) -> dict[str, Domain]:
+    """The section's domains, defaults filled in, each tried out in the spec at its extreme values."""
+    kinds = field_types(spec)
+    _refuse_unknown(f"{section}.", raw, kinds)
+    domains = dict(defaults)
+    for key, value in raw.items():
+        full = f"{section}.{key}"
+        domains[key] = read_domain(full, value, kinds[key], SEARCH_RANGES.get(full))
+    first = {key: corners(domain)[0] for key, domain in domains.items()}
+    for key, domain in domains.items():
+        for corner in corners(domain):
+            spec(**{**first, key: corner})
+    return domains
+
+
+def _data(raw: Any) -> StudyData:
+    """The data section, tried out in the spec that a trial will get."""
+    data = _validate("data", raw, StudyData)
+    data.spec()
+    return data
+
+
+def _budget(raw: Any) -> BudgetSpec:
+    _refuse_unknown("budget.", raw, _BUDGET_UNITS)
+    if len(raw) != 1:
+        raise SpecError(f"budget: needs exactly one of {', '.join(_BUDGET_UNITS)}, got {', '.join(raw) or 'none'}")
+    [(unit, amount)] = raw.items()
+    return BudgetSpec(unit=unit, amount=_positive(f"budget.{unit}", amount))
+
+
+def _positive(key: str, raw: Any) -> int:
+    """A whole number from 1, also written as 2e9."""
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
+        raise SpecError(f"{key}: must be a whole number of at least 1, got {raw!r}")
+    return raw
+
+
+def _with_lists(raw: Any) -> Any:
+    """A single value where a list of choices is meant: d_model: 64, kernel: 4, a kind without options."""
+    if not isinstance(raw, dict):
+        return raw
+    raw = dict(raw)
+    if "d_model" in raw and not isinstance(raw["d_model"], list):
+        raw["d_model"] = [raw["d_model"]]
+    if isinstance(raw.get("blocks"), list) and all(isinstance(kind, str) for kind in raw["blocks"]):
+        raw["blocks"] = dict.fromkeys(raw["blocks"])
+    if isinstance(raw.get("blocks"), dict):
+        raw["blocks"] = {kind: _options_with_lists(options) for kind, options in raw["blocks"].items()}
+    return raw
+
+
+def _options_with_lists(options: Any) -> Any:
+    if not isinstance(options, dict):
+        return {} if options is None else options
+    return {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not (path and equals):
+        raise SpecError(f"--set {override!r}: write it like train.lr=1e-3")
+    *parents, last = path.split(".")
+    section = raw
+    for parent in parents:
+        if section.get(parent) is None:  # absent, or written without anything under it
+            section[parent] = {}
+        section = section[parent]
+        if not isinstance(section, dict):
+            raise SpecError(f"--set {override!r}: {parent!r} is not a section")
+    try:
+        section[last] = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
+    if path.startswith("budget."):
+        raw["budget"] = {last: section[last]}
+    if path == "data.path":  # said on the command line, so meant from the folder it is said in
+        section[last] = str(Path(text).resolve())
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 1e-3 as a number and refuses a key written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in written]
+        for at, key in enumerate(keys):
+            if key in keys[:at]:
+                raise yaml.YAMLError(f"key {key!r} is written twice,{written[at].start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)

@@ -1,0 +1,75 @@
+"""What growlab says when something is wrong: what it is, what was got, what to do.
+
+    GrowlabError              exit code 1: the world is not as it should be
+    ├── UsageError            exit code 2: the user's words or the user's file are off
+    │   ├── UnknownName         a kind, source, metric, … that nobody registered
+    │   ├── LayoutError         a layout text, or an option that does not fit its width
+    │   └── SpecError           a study file or a stored spec, with the path of the key
+    ├── DataError             a corpus that is missing, empty, damaged or not the recorded one
+    ├── StorageError          the database
+    │   ├── SchemaError         its schema is missing, older or newer than this growlab
+    │   ├── NotFound            no such study or trial
+    │   └── LeaseLost           another worker owns the trial now; nothing more may be written
+    └── CheckpointError       a checkpoint or a model file is missing or damaged
+
+Slips of our own are asserts and tracebacks, never a GrowlabError.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GrowlabError(Exception):
+    """For people: printed as one line, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(GrowlabError):
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """`what` is the sort of thing, as in "unknown block kind 'atention'; known: attn, …"."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        super().__init__(f"unknown {what} {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")
+
+
+class LayoutError(UsageError):
+    pass
+
+
+class SpecError(UsageError):
+    pass
+
+
+class DataError(GrowlabError):
+    pass
+
+
+class StorageError(GrowlabError):
+    pass
+
+
+class SchemaError(StorageError):
+    pass
+
+
+class NotFound(StorageError):
+    pass
+
+
+class LeaseLost(StorageError):
+    pass
+
+
+class CheckpointError(GrowlabError):
+    pass
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' Did you mean 'attn'?' or nothing: a tail for a message."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,9 @@
+"""A trained trial, to take away: a folder that needs neither the database nor growlab's study to be understood.
+
+bundle     write that folder
+load       read it back: a model that writes text (needs torch; import it by its name)
+configs    the best trials of a study as configurations
+ranking    which completed trial is best
+contents   what lies in the folder, and its config.yaml
+folder     whole or absent
+"""

@@ -1,0 +1,98 @@
+"""Write a bundle: everything of one trained trial in one folder. Knows no torch."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from growlab import __version__
+from growlab.doors import trial_spec_to_mapping
+from growlab.errors import CheckpointError, UsageError
+from growlab.export.contents import CONFIG, METRICS, MODEL, TOKENIZER
+from growlab.export.folder import copy_verified, whole_folder
+from growlab.export.ranking import best_trials
+from growlab.files import write_atomically
+from growlab.records import Artifact, Metric, TrialState
+from growlab.storage import Store, StudyRow, TrialRow
+
+_RESULT = ("val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "n_params")
+_HEADER = "# One trained trial. Losses are nats per token, depth is in blocks; trial_spec is all that runs it again.\n"
+
+
+def export_trial(store: Store, study_row: StudyRow, number: int | None, artifact_root: Path, target: Path) -> Path:
+    """Write trial `number`, or with None the best completed one, into the new folder `target`, and return it.
+
+    The folder appears whole or not at all. Raises NotFound for no such trial and for none that is completed,
+    UsageError for a trial that is not completed and for a target that holds something, CheckpointError for a
+    missing or damaged artifact and for a disk that refuses.
+    """
+    trial = _chosen(store, study_row, number)
+    artifacts = {each.kind: each for each in store.artifacts(trial.id)}
+    with whole_folder(target) as folder:
+        files = {
+            MODEL: _copy(artifacts, "model", trial, artifact_root, folder / MODEL),
+            TOKENIZER: _copy(artifacts, "tokenizer", trial, artifact_root, folder / TOKENIZER),
+            METRICS: write_atomically(folder / METRICS, _as_csv(store.metrics(trial.id)).encode()),
+        }
+        config = _config(store, study_row, trial, _model_header(folder / MODEL), files)
+        write_atomically(folder / CONFIG, _as_yaml(config).encode())
+    return target
+
+
+def _chosen(store: Store, study_row: StudyRow, number: int | None) -> TrialRow:
+    if number is not None:
+        trial = store.trial(study_row.id, number)
+        if trial.state is not TrialState.COMPLETED:
+            raise UsageError(f"trial {number} is {trial.state}, and only a completed trial has a model to export")
+        return trial
+    return best_trials(store, study_row)[0]
+
+
+def _copy(artifacts: Mapping[str, Artifact], kind: str, trial: TrialRow, root: Path, target: Path) -> str:
+    if kind not in artifacts:
+        raise CheckpointError(f"trial {trial.number} has no {kind} on record; export another trial")
+    artifact = artifacts[kind]
+    copy_verified(root / artifact.path, target, artifact.sha256)
+    return artifact.sha256
+
+
+def _model_header(path: Path) -> dict[str, Any]:
+    """Layout and vocabulary, as the weights themselves say it."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        header: dict[str, Any] = json.loads(file.metadata()["growlab"])
+    return header
+
+
+def _config(
+    store: Store, study_row: StudyRow, trial: TrialRow, header: Mapping[str, Any], files: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "growlab": __version__,
+        "study": study_row.study.name,
+        "trial": trial.number,
+        "layout": header["layout"],  # at the end, every option written out
+        "vocab_size": header["vocab_size"],
+        "result": {**{name: getattr(trial, name) for name in _RESULT}, "depth": trial.depth_end},
+        "growth_events": [asdict(event) for event in store.growth_events(trial.id)],
+        "trial_spec": trial_spec_to_mapping(trial.spec),
+        "files": dict(files),
+    }
+
+
+def _as_yaml(config: Mapping[str, Any]) -> str:
+    return _HEADER + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _as_csv(metrics: Sequence[Metric]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("step", "split", "name", "value"))
+    writer.writerows((each.step, each.split, each.name, each.value) for each in metrics)
+    return text.getvalue()

@@ -1,0 +1,42 @@
+"""The best trials of a study as configurations: what to train again, longer or elsewhere."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from growlab.doors import trial_spec_to_mapping
+from growlab.errors import UnknownName
+from growlab.export.ranking import best_trials
+from growlab.storage import Store, StudyRow
+
+FORMATS = ("json", "yaml")
+
+
+def best_configs(store: Store, study_row: StudyRow, top: int) -> list[dict[str, Any]]:
+    """The `top` best completed trials by the study's objective, fewer if there are fewer; plain JSON types.
+
+    `layout` is the one that training ended with, in short form; `trial_spec` starts from the first one.
+    Raises NotFound when no trial is completed.
+    """
+    return [
+        {
+            "rank": rank,
+            "trial": trial.number,
+            "layout": trial.layout_end,
+            "val_loss": trial.val_loss,
+            "bits_per_byte": trial.bits_per_byte,
+            "trial_spec": trial_spec_to_mapping(trial.spec),
+        }
+        for rank, trial in enumerate(best_trials(store, study_row)[:top], start=1)
+    ]
+
+
+def render_configs(configs: Sequence[dict[str, Any]], format: str) -> str:
+    """As text that ends in a newline. Raises UnknownName for a format that is neither yaml nor json."""
+    if format == "json":
+        return json.dumps(list(configs), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if format == "yaml":
+        return yaml.safe_dump(list(configs), sort_keys=False, allow_unicode=True, width=10_000)
+    raise UnknownName("format", format, FORMATS)

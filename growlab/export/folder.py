@@ -1,0 +1,62 @@
+"""A folder that is whole or absent: built beside its place, then renamed into it."""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from growlab.errors import CheckpointError, UsageError
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to fill; it becomes `target` if all goes well, and else is gone.
+
+    Raises UsageError when `target` holds something already, CheckpointError when the disk refuses.
+    """
+    refuse_taken(target)
+    target = target.resolve()
+    beside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        refuse_taken(target)
+        beside.rename(target)  # replaces an empty folder, and no other
+    except OSError as error:
+        raise CheckpointError(f"cannot write {target}: {error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def refuse_taken(target: Path) -> None:
+    """Raise UsageError unless `target` is free, or an empty folder."""
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if os.path.lexists(target):
+        raise UsageError(f"{target} is there already; give another folder, or remove it first")
+
+
+def copy_verified(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file of which the sha256 is known, durably. Raises CheckpointError when it is missing or another one."""
+    digest = hashlib.sha256()
+    try:
+        with source.open("rb") as original, target.open("xb") as copy:
+            while piece := original.read(_CHUNK):
+                digest.update(piece)
+                copy.write(piece)
+            copy.flush()
+            os.fsync(copy.fileno())
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{source} is missing; give the artifact folder of the worker that trained it, or copy the file from there"
+        ) from None
+    if digest.hexdigest() != sha256:
+        raise CheckpointError(
+            f"{source} is damaged: its sha256 is not the recorded {sha256[:12]}…; "
+            f"restore it from a backup, or export another trial"
+        )

@@ -1,0 +1,102 @@
+"""Read a bundle back, and let its model write."""
+
+import codecs
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from growlab.data.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer
+from growlab.errors import CheckpointError, DataError, SpecError, UsageError
+from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
+from growlab.files import sha256_of
+from growlab.layout import parse
+from growlab.model.decoding import Sampling, generate
+from growlab.model.language_model import LanguageModel
+from growlab.training.checkpoint import read_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    model: LanguageModel  # in eval mode
+    tokenizer: Tokenizer
+    config: Mapping[str, Any]  # config.yaml
+
+
+def load_bundle(folder: Path, device: torch.device) -> Bundle:
+    """A model as it was exported. Leaves torch's generators alone.
+
+    Raises SpecError for a config.yaml that is missing or malformed, CheckpointError for another file that is
+    missing or is not the recorded one; both name the file.
+    """
+    config = read_config(folder)
+    try:
+        tensors, _ = read_tensors(folder / MODEL, recorded_sha256(config, folder, MODEL))
+        tokenizer = _read_tokenizer(folder / TOKENIZER, recorded_sha256(config, folder, TOKENIZER))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; export the trial again") from None
+    if (n_tokens := tokenizer.vocab_size) != config["vocab_size"]:
+        raise SpecError(
+            f"{folder / CONFIG}: vocab_size is {config['vocab_size']}, but {TOKENIZER} has {n_tokens} tokens"
+        )
+    return Bundle(model=_build(folder, config, tensors).to(device), tokenizer=tokenizer, config=config)
+
+
+def generate_text(bundle: Bundle, prompt: str, length: int, sampling: Sampling, seed: int) -> Iterator[str]:
+    """Pieces of the text that follows the prompt, `length` tokens in all, as they are drawn.
+
+    A piece holds whole characters only. Without a prompt the model starts as if after a newline. Raises
+    DataError at once for a prompt with characters that the model has never seen.
+    """
+    ids = _prompt_ids(bundle.tokenizer, prompt)
+    return _pieces(bundle.tokenizer, generate(bundle.model, ids, length, sampling, seed=seed))
+
+
+def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
+    try:
+        if sha256_of(path) != sha256:
+            raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return load_tokenizer(path)
+
+
+def _build(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LanguageModel:
+    try:
+        layout = parse(config["layout"])
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, then overwritten
+            model = LanguageModel(layout, vocab_size=config["vocab_size"], max_depth=layout.depth, dropout=0.0)
+        model.load_state_dict(tensors)
+    except UsageError as error:
+        raise SpecError(f"{folder / CONFIG}: {error}") from None
+    except RuntimeError as error:
+        words = " ".join(str(error).split())
+        raise CheckpointError(f"{folder / MODEL} does not fit the layout in {CONFIG}: {words}") from None
+    return model.eval()
+
+
+def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    if prompt:
+        return [int(each) for each in tokenizer.encode(prompt)]
+    try:
+        return [int(tokenizer.encode("\n")[0])]
+    except DataError:  # a corpus of one line
+        return [0]
+
+
+def _pieces(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """What Tokenizer.decode makes of all ids, piece by piece."""
+    if not isinstance(tokenizer, ByteTokenizer):
+        yield from (tokenizer.decode([each]) for each in ids)
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for each in ids:
+        if piece := decoder.decode(bytes([each])):
+            yield piece
+    if piece := decoder.decode(b"", final=True):
+        yield piece

@@ -1,0 +1,27 @@
+"""Which completed trial is best."""
+
+from growlab.errors import NotFound
+from growlab.records import TrialState
+from growlab.storage import Store, StudyRow, TrialRow
+
+
+def best_trials(store: Store, study_row: StudyRow) -> list[TrialRow]:
+    """Completed trials by the study's objective, the best first; ties go to the lower number, as on the leaderboard.
+
+    Raises NotFound when there is none.
+    """
+    metric = study_row.study.objective.metric
+    values = {
+        trial.number: (value, trial)
+        for trial in store.trials(study_row.id)
+        if trial.state is TrialState.COMPLETED and (value := getattr(trial, metric)) is not None
+    }
+    if not values:
+        raise NotFound(_none_completed(store, study_row))
+    return [values[number][1] for number in sorted(values, key=lambda number: (values[number][0], number))]
+
+
+def _none_completed(store: Store, study_row: StudyRow) -> str:
+    name = study_row.study.name
+    there = ", ".join(f"{n} {state}" for state, n in store.counts(study_row.id).items() if n) or "it has none at all"
+    return f"study {name!r} has no completed trial yet ({there}); run: growlab worker {name}"

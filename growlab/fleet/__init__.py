@@ -1,0 +1,1 @@
+"""Workers on several places. local: on this machine."""

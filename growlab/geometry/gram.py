@@ -1,0 +1,32 @@
+"""Inner products of increments, in float64 whatever the increments are stored in."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Gram = Float[Tensor, "n n"]
+
+
+def gram(increments: Sequence[Tensor]) -> Gram:
+    """G_ij = <V_i, V_j>, float64 on the CPU, shape (n, n). All increments have one shape.
+
+    Increments, not snapshots: the Gram matrix of raw fp32 snapshots cancels catastrophically.
+    """
+    gram_nn = torch.zeros(0, 0, dtype=torch.float64)
+    for count, increment in enumerate(increments):
+        gram_nn = extend_gram(gram_nn, increments[:count], increment)
+    return gram_nn
+
+
+def extend_gram(gram_nn: Gram, increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, "m m"]:
+    """The Gram matrix of `increments` followed by `newest`, m = n + 1; costs (n + 1)·2D operations."""
+    flat_D = newest.flatten().double()
+    row = torch.stack([torch.dot(each.flatten().double(), flat_D) for each in (*increments, newest)]).cpu()
+    n = len(increments)
+    extended = torch.empty(n + 1, n + 1, dtype=torch.float64)
+    extended[:n, :n] = gram_nn
+    extended[n, :] = row
+    extended[:, n] = row
+    return extended

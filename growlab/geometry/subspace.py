@@ -1,0 +1,74 @@
+"""Principal directions of the velocities, each as coefficients over the increments: q = Σ_i c_i V_i.
+
+Everything a growth operator needs is such a combination, so inner products are cᵀ G d, and only the
+final one is ever formed with D entries.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from growlab.geometry.gram import Gram
+
+Coefficients = Float[Tensor, " n"]
+
+# Eigenvalues of the Gram matrix are squared singular values: below this share of the trace their directions
+# are not orthonormal to 1e-5 any more.
+_RANK_TOLERANCE = 1e-10
+# An inner product in the Gram matrix carries 1e-16 of its trace, so a length its root.
+_ROUNDING_OF_PRODUCTS = 1e-12
+_ROUNDING_OF_LENGTHS = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directions:
+    """r orthonormal directions by falling singular value, 0 ≤ r ≤ n; r ≤ n - 1 when centred."""
+
+    singular_values: Float[Tensor, " r"]
+    coefficients: Float[Tensor, "n r"]
+
+
+def principal_directions(gram_nn: Gram, *, centred: bool = True) -> Directions:
+    """Right singular vectors of the n × D velocity matrix, its mean row removed if `centred`.
+
+    They are the eigenpairs of H G H (or G), H = I - 11ᵀ/n. The sign is fixed: <q, Δ> ≥ 0, and where that
+    vanishes the (first of the) largest coefficients is positive; so results do not depend on the machine.
+    """
+    n = gram_nn.shape[0]
+    centring_nn = torch.eye(n, dtype=gram_nn.dtype)
+    if centred:
+        centring_nn = centring_nn - 1 / n
+    inner_nn = centring_nn @ gram_nn @ centring_nn
+    eigenvalues, vectors_nn = torch.linalg.eigh((inner_nn + inner_nn.T) / 2)
+    eigenvalues, vectors_nn = eigenvalues.flip(0), vectors_nn.flip(1)
+    kept = eigenvalues > _RANK_TOLERANCE * gram_nn.diagonal().sum()
+    sigma_r = eigenvalues[kept].sqrt()
+    coefficients_nr = centring_nn @ vectors_nn[:, kept] / sigma_r
+    return Directions(singular_values=sigma_r, coefficients=coefficients_nr * _signs(gram_nn, coefficients_nr, sigma_r))
+
+
+def project(gram_nn: Gram, directions_nr: Float[Tensor, "n r"], vector_n: Coefficients) -> Coefficients:
+    """P v for the projection on the span of orthonormal directions."""
+    return directions_nr @ (directions_nr.T @ gram_nn @ vector_n)
+
+
+def norm(gram_nn: Gram, vector_n: Coefficients) -> float:
+    return float((vector_n @ gram_nn @ vector_n).clamp(min=0).sqrt())
+
+
+def unit(gram_nn: Gram, vector_n: Coefficients) -> Coefficients:
+    """The vector at length 1; a vector that is 0 (to rounding) stays 0."""
+    length = norm(gram_nn, vector_n)
+    scale = float(gram_nn.diagonal().clamp(min=0).sqrt().max())
+    return vector_n / length if length > _ROUNDING_OF_LENGTHS * scale else torch.zeros_like(vector_n)
+
+
+def _signs(gram_nn: Gram, coefficients_nr: Float[Tensor, "n r"], sigma_r: Float[Tensor, " r"]) -> Float[Tensor, " r"]:
+    towards_end_r = coefficients_nr.T @ gram_nn.sum(1)
+    size_nr = coefficients_nr.abs()
+    first_largest_r = (size_nr > (1 - 1e-6) * size_nr.amax(0)).int().argmax(0)
+    largest_r = coefficients_nr.gather(0, first_largest_r[None])[0]
+    undecided_r = towards_end_r.abs() <= _ROUNDING_OF_PRODUCTS * gram_nn.diagonal().sum() / sigma_r
+    return torch.where(torch.where(undecided_r, largest_r, towards_end_r) < 0, -1.0, 1.0).to(gram_nn.dtype)

@@ -1,0 +1,149 @@
+"""The shape of a path of weights: how long against how far (τ), how bent (κ), how far from noise.
+
+A path that never moved has no shape: every function says None. A closed path (the end is the start)
+is infinitely long for its displacement: τ and κ are inf, never 0. Every function raises ValueError
+for an empty window.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from growlab.geometry.gram import Gram
+
+# Displacements below this share of the path are rounding: fp32 increments carry 6e-8 each.
+_CLOSED = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """All statistics of one window of one tensor."""
+
+    n_increments: int
+    tau: float | None
+    kappa: float | None
+    diffusion_exponent: float | None
+    drift_to_noise: float | None
+    drift_z: float | None
+    path: float
+    displacement: float
+
+
+def measure(gram_nn: Gram) -> Shape:
+    return Shape(
+        n_increments=gram_nn.shape[0],
+        tau=tau(gram_nn),
+        kappa=kappa(gram_nn),
+        diffusion_exponent=diffusion_exponent(gram_nn),
+        drift_to_noise=drift_to_noise(gram_nn),
+        drift_z=drift_z(gram_nn),
+        path=path_length(gram_nn),
+        displacement=displacement(gram_nn),
+    )
+
+
+def path_length(gram_nn: Gram) -> float:
+    """Σ ‖V_i‖ = Σ √G_ii, in units of the weights."""
+    _require_increments(gram_nn)
+    return float(gram_nn.diagonal().clamp(min=0).sqrt().sum())
+
+
+def displacement(gram_nn: Gram) -> float:
+    """‖Δ‖ = √(1ᵀ G 1), in units of the weights; exactly 0 for a closed path."""
+    length = math.sqrt(max(float(gram_nn.sum()), 0.0))
+    return length if length > _CLOSED * path_length(gram_nn) else 0.0
+
+
+def tau(gram_nn: Gram) -> float | None:
+    """How much longer the path is than the straight line: 1 straight, √n a random walk.
+
+    τ = Σ √G_ii / √(1ᵀ G 1), no unit. None when nothing moved, inf for a closed path.
+    Source: AIether technical report, "Temporal Stretch Factor".
+    """
+    path, distance = path_length(gram_nn), displacement(gram_nn)
+    if path == 0:
+        return None
+    return path / distance if distance > 0 else math.inf
+
+
+def kappa(gram_nn: Gram) -> float | None:
+    """How much of the path leads aside: 0 straight, √(n-1) a random walk; √(τ² - 1) in high dimension.
+
+    κ = Σ √(G_ii - α_i²) / Σ |α_i| with α_i = (G 1)_i / ‖Δ‖, no unit. None and inf as for τ.
+    Source: AIether technical report, "Effective Curvature".
+    """
+    distance = displacement(gram_nn)
+    if distance == 0:
+        return None if path_length(gram_nn) == 0 else math.inf
+    along_n = gram_nn.sum(1) / distance
+    across_n = (gram_nn.diagonal() - along_n**2).clamp(min=0).sqrt()
+    return float(across_n.sum() / along_n.abs().sum())
+
+
+def diffusion_exponent(gram_nn: Gram) -> float | None:
+    """H = 1 - ln τ / ln n: 1 ballistic, 1/2 a random walk, whatever the window's length.
+
+    None below two increments, when nothing moved, and for a closed path.
+    """
+    stretch = tau(gram_nn)
+    n = gram_nn.shape[0]
+    if n < 2 or stretch is None or math.isinf(stretch):
+        return None
+    return 1 - math.log(stretch) / math.log(n)
+
+
+def drift_to_noise(gram_nn: Gram) -> float | None:
+    """r̂² = off̄ / (diag̅ - off̄), unbiased for (drift / noise)² per increment; below 0 when steps turn back.
+
+    None below two increments or when nothing moved; inf for equal increments.
+    """
+    n = gram_nn.shape[0]
+    if path_length(gram_nn) == 0 or n < 2:
+        return None
+    off, diagonal = _mean_off_diagonal(gram_nn), float(gram_nn.diagonal().mean())
+    noise = diagonal - off
+    return off / noise if noise > 1e-14 * diagonal else math.inf
+
+
+def drift_z(gram_nn: Gram) -> float | None:
+    """A test of 'the increments have no common drift': standard normal under noise, large under drift.
+
+    z = off̄ · √(n(n-1) / (2·tr̂Σ²)), tr̂Σ² the mean of ((V_i - V_k)·(V_j - V_l))² / 4 over distinct i, j, k, l.
+    None below four increments or when nothing moved; inf for equal increments.
+    Source: Chen and Qin 2010, "A two-sample test for high-dimensional data", one-sample form.
+    """
+    n = gram_nn.shape[0]
+    if path_length(gram_nn) == 0 or n < 4:
+        return None
+    off = _mean_off_diagonal(gram_nn)
+    trace_squared = _mean_squared_contrast(gram_nn) / 4
+    if trace_squared <= (1e-14 * float(gram_nn.diagonal().mean())) ** 2:
+        return math.copysign(math.inf, off)
+    return off * math.sqrt(n * (n - 1) / (2 * trace_squared))
+
+
+def _mean_off_diagonal(gram_nn: Gram) -> float:
+    n = gram_nn.shape[0]
+    return float(gram_nn.sum() - gram_nn.trace()) / (n * (n - 1))
+
+
+def _mean_squared_contrast(gram_nn: Gram) -> float:
+    """Mean over distinct i, j, k, l of ((V_i - V_k)·(V_j - V_l))²; n⁴ numbers, n is at most a few dozen."""
+    n = gram_nn.shape[0]
+    # contrast[i, k, j, l] = G_ij - G_il - G_kj + G_kl
+    ij, il = gram_nn[:, None, :, None], gram_nn[:, None, None, :]
+    kj, kl = gram_nn[None, :, :, None], gram_nn[None, :, None, :]
+    contrast: Float[Tensor, "n n n n"] = ij - il - kj + kl
+    index = torch.arange(n)
+    i, k = index[:, None, None, None], index[None, :, None, None]
+    j, m = index[None, None, :, None], index[None, None, None, :]
+    distinct = (i != k) & (i != j) & (i != m) & (k != j) & (k != m) & (j != m)
+    return float(contrast[distinct].square().mean())
+
+
+def _require_increments(gram_nn: Gram) -> None:
+    if gram_nn.shape[0] == 0:
+        raise ValueError("a path needs at least one increment, got an empty window")

@@ -1,0 +1,30 @@
+"""What growth needs to know of a model: an ordered list of units, and how to make and insert one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from torch import nn
+
+from growlab.layout import BlockSpec
+
+
+class Growable(Protocol):
+    """Units are modules whose parameters have the same names and shapes whenever their blocks are equal."""
+
+    units: nn.ModuleList  # from the input side to the output side
+
+    def blocks_of(self, unit: nn.Module) -> tuple[BlockSpec, ...]:
+        """What a unit is made of. A unit can be extrapolated from another exactly when these are equal."""
+        ...
+
+    def make_unit(self, blocks: Sequence[BlockSpec]) -> nn.Module:
+        """A freshly initialised unit, not yet part of the model."""
+        ...
+
+    def out_projections(self, unit: nn.Module) -> Iterable[nn.Parameter]:
+        """The parameters that make the unit the identity when they are zero."""
+        ...
+
+    def insert_unit(self, position: int, unit: nn.Module) -> None: ...
+
+    def parameters(self) -> Iterable[nn.Parameter]: ...

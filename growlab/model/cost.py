@@ -1,0 +1,61 @@
+"""What a layout costs, computed without building it. Pure arithmetic over the kinds' own cost functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from growlab.blocks import block_cost
+from growlab.layout import BlockSpec, Layout
+
+BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations are fp32
+
+
+def count_params(layout: Layout, vocab_size: int) -> int:
+    """Embedding (tied with the head), blocks with their norms, and the last norm."""
+    blocks = sum(block_cost(spec, layout.d_model, seq_len=1).n_params for spec in layout.blocks)
+    return vocab_size * layout.d_model + blocks + layout.d_model
+
+
+def forward_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
+    """Of one sequence."""
+    blocks = sum(block_cost(spec, layout.d_model, seq_len).flops for spec in layout.blocks)
+    return blocks + head_flops(layout.d_model, vocab_size, seq_len)
+
+
+def head_flops(d_model: int, vocab_size: int, seq_len: int) -> int:
+    return 2 * seq_len * d_model * vocab_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedUnit:
+    blocks: Sequence[BlockSpec]
+    frozen: bool
+
+
+def training_flops(
+    units: Sequence[TrainedUnit], d_model: int, vocab_size: int, seq_len: int, batch_size: int, *, rest_frozen: bool
+) -> int:
+    """Of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
+
+    A frozen unit saves the gradient of its weights, and of its inputs too while nothing below it trains;
+    `rest_frozen` says the same of embedding, last norm and head.
+    """
+    total = head_flops(d_model, vocab_size, seq_len) * (2 if rest_frozen else 3)
+    trains_below = not rest_frozen
+    for unit in units:
+        forward = sum(block_cost(spec, d_model, seq_len).flops for spec in unit.blocks)
+        trains_below = trains_below or not unit.frozen
+        total += forward * (1 + int(trains_below) + int(not unit.frozen))
+    return total * batch_size
+
+
+def training_memory(layout: Layout, vocab_size: int, seq_len: int, batch_size: int, window: int) -> int:
+    """An estimate in bytes: weights, gradients, two moments; activations; the watched unit's increments.
+
+    The window is charged as if the whole model were one unit per two blocks; logits count twice
+    (values and gradient), and so does the last norm (input and output).
+    """
+    n_params = count_params(layout, vocab_size)
+    activations = sum(block_cost(spec, layout.d_model, seq_len).activations for spec in layout.blocks)
+    head = 2 * seq_len * (vocab_size + layout.d_model)
+    watched = n_params * min(1.0, 2 / layout.depth) * window
+    return int(BYTES_PER_NUMBER * (4 * n_params + batch_size * (activations + head) + watched))

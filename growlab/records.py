@@ -1,0 +1,139 @@
+"""What happened. Records are written by the code itself and trusted; specs (what is asked) are checked."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class TrialState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    DIVERGED = "diverged"  # the loss or a weight was no longer a finite number
+    FAILED = "failed"  # an error of the trial itself, or too many crashes
+
+    @property
+    def is_final(self) -> bool:
+        return self in (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.FAILED)
+
+
+class EndReason(StrEnum):
+    """Why an attempt ended."""
+
+    FINISHED = "finished"  # the trial reached a final state
+    STOPPED = "stopped"  # the worker was asked to stop; the trial is queued again
+    CRASHED = "crashed"  # the trainer process died
+    LOST = "lost"  # the lease ran out: the worker was killed, stalled or cut off
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One number at one step. A value that is not finite keeps its kind in `state` and has no value in SQL."""
+
+    step: int
+    split: str  # train | val | test
+    name: str  # loss | bits_per_byte | lr | tokens_per_s | …
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryPoint:
+    """The shape of one tensor's path over the window, or with tensor = "" the mean over the unit's tensors."""
+
+    step: int
+    unit: int  # index of the watched unit, from the input side
+    tensor: str  # name inside the unit; "" for the mean
+    n_increments: int
+    tau: float | None  # None: nothing moved; inf: the path is closed
+    kappa: float | None
+    diffusion_exponent: float | None  # H: 1 ballistic, 1/2 random walk
+    drift_to_noise: float | None  # r̂², unbiased
+    drift_z: float | None  # drift test; None below four increments
+    path: float
+    displacement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthEvent:
+    step: int
+    position: int  # the new unit's index, from the input side
+    unit: str  # the inserted blocks, as text
+    operator: str  # what really made it: the asked operator, or identity where it had no source
+    reason: str  # stagnation, …
+    tau: float | None
+    kappa: float | None
+    val_loss_before: float
+    val_loss_after: float
+    depth_before: int
+    depth_after: int
+    n_params_after: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file that a trial wrote; the path is relative to the artifact root."""
+
+    kind: str  # checkpoint | model | tokenizer
+    step: int
+    path: str
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """How a trial ended; the columns of the leaderboard."""
+
+    state: TrialState
+    layout_end: str
+    depth_end: int
+    n_params: int
+    val_loss: float | None  # nats per token, last evaluation, no auxiliary terms
+    best_val_loss: float | None
+    bits_per_byte: float | None  # from val_loss
+    flops: int
+    tokens: int
+    steps: int
+    elapsed_s: float  # training and evaluation, over all attempts
+    sample: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialProgress:
+    """A glimpse for the live display; never stored."""
+
+    step: int
+    progress: float  # spent / budget, 0 to 1
+    depth: int
+    phase: str  # train | warm-up | cool-down
+    train_loss: float
+    val_loss: float | None
+    tau: float | None
+    kappa: float | None
+    tokens_per_s: float
+    remaining_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastTrial:
+    """What a search knows of a trial."""
+
+    number: int
+    state: TrialState
+    layout: str  # complete text
+    params: dict[str, Any] = field(default_factory=dict)  # scalars as the sampler drew them
+    value: float | None = None  # the objective; None while running, or when there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """How a proposal came about: enough to make it again."""
+
+    number: int
+    seed: int
+    origin: str  # seed | random | mutation
+    parent: int | None  # trial number
+    mutation: str  # what was done to the parent, in words
+    finished: tuple[int, ...]  # numbers of the trials whose results were seen
+    running: tuple[int, ...]

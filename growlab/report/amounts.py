@@ -1,0 +1,70 @@
+"""Amounts as people read them; '–' for what is not known."""
+
+import math
+from datetime import UTC, datetime
+
+UNKNOWN = "–"
+
+_COUNTS = ("", "k", "M", "B", "T")
+_SI = ("", "k", "M", "G", "T", "P", "E", "Z")
+
+
+def count(n: float | None) -> str:
+    """Parameters and tokens to three digits: '950', '1.23M', '12.3B'."""
+    return UNKNOWN if n is None else "".join(_scaled(n, _COUNTS))
+
+
+def flops(n: float | None) -> str:
+    """'4.50 TFLOPs'."""
+    if n is None:
+        return UNKNOWN
+    number, prefix = _scaled(n, _SI)
+    return f"{number} {prefix}FLOPs"
+
+
+def duration(seconds: float | None) -> str:
+    """'3 h 05 min', '1 min 20 s', '20 s', '8.1 s'."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def whole(n: int | None) -> str:
+    return UNKNOWN if n is None else str(n)
+
+
+def number(value: float | None, digits: int) -> str:
+    """With so many decimal places: '1.4697', '∞'."""
+    if value is None or math.isnan(value):
+        return UNKNOWN
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.{digits}f}"
+
+
+def loss(value: float | None) -> str:
+    return number(value, 4)
+
+
+def moment(at: float | None) -> str:
+    """Seconds since 1970 as '2026-11-03 12:01:44', in UTC."""
+    return UNKNOWN if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def depth(start: int, end: int | None) -> str:
+    """In blocks: '2 → 6' of a trial that grew, else '2'."""
+    return f"{start} → {end}" if end not in (None, start) else str(start)
+
+
+def _scaled(n: float, prefixes: tuple[str, ...]) -> tuple[str, str]:
+    """Three digits and a prefix; 999 600 is '1.00' and 'M', not '1000' and 'k'."""
+    power = 0
+    while abs(n) >= 999.5 and power < len(prefixes) - 1:
+        n, power = n / 1000, power + 1
+    return f"{n:#.3g}".rstrip(".") if power else f"{n:.3g}", prefixes[power]

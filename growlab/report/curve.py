@@ -1,0 +1,59 @@
+"""Losses over tokens, drawn with characters: the same picture on a terminal and in a pipe."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from growlab.report import amounts
+
+_WIDTH, _HEIGHT = 54, 14  # characters; with its axes the picture is 80 wide
+_BEYOND = 1.03  # plotille does not draw what lies on the right edge
+_BLANK = "⠀"  # braille without a dot, with which plotille fills up
+
+
+def loss_curve(val_loss: Mapping[int, float], train_loss: Mapping[int, float], growths: Sequence[int] = ()) -> str:
+    """Nats per token over tokens seen, with `growths` marked below. Empty where there is no finite loss.
+
+    Both mappings are tokens to loss. Validation is marked point by point, so that the two can be told
+    apart without colours.
+    """
+    val_loss, train_loss = _finite(val_loss), _finite(train_loss)
+    if not val_loss:
+        return ""
+    losses = [*val_loss.values(), *train_loss.values()]
+    low, high = _with_margin(min(losses), max(losses))
+    figure = _figure(end=max([*val_loss, *train_loss, 1]), low=low, high=high)
+    if train_loss:
+        figure.plot(list(train_loss), list(train_loss.values()))
+    figure.plot(list(val_loss), list(val_loss.values()), marker="o", interp=None)
+    if growths:
+        figure.text(list(growths), [low] * len(growths), ["▲"] * len(growths))
+    legend = "o validation" + "   ⠒ training" * bool(train_loss) + "   ▲ growth" * bool(growths)
+    return "\n".join([*_trimmed(figure.show()), f"{legend}   (nats per token over tokens)"])
+
+
+def _figure(*, end: float, low: float, high: float) -> Any:
+    import plotille
+
+    figure = plotille.Figure()
+    figure.width, figure.height, figure.with_colors, figure.origin = _WIDTH, _HEIGHT, False, False
+    figure.set_x_limits(0, end * _BEYOND)
+    figure.set_y_limits(low, high)
+    figure.x_label, figure.y_label = "tokens", "loss"
+    figure.x_ticks_fkt = lambda value, _: amounts.count(value)
+    figure.y_ticks_fkt = lambda value, _: f"{value:.3f}"
+    figure.linesep = "\n"
+    return figure
+
+
+def _trimmed(picture: str) -> list[str]:
+    return [line.rstrip(f" {_BLANK}") for line in picture.split("\n")]
+
+
+def _with_margin(low: float, high: float) -> tuple[float, float]:
+    margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
+    return low - margin, high + margin
+
+
+def _finite(losses: Mapping[int, float]) -> dict[int, float]:
+    return {at: loss for at, loss in losses.items() if math.isfinite(loss)}

@@ -1,0 +1,86 @@
+"""Which trial is best: the trials of a study as rows, in order."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from growlab.errors import UnknownName
+from growlab.records import TrialState
+from growlab.storage import TrialRow
+
+LOSSES = ("val_loss", "best_val_loss", "bits_per_byte")
+SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth_end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardRow:
+    """The fields, in this order, are the columns of every format. None: not known, or not yet."""
+
+    rank: int | None  # place among the completed trials, by the loss
+    trial: int
+    layout: str  # at the start of training, in short form
+    depth_start: int  # blocks
+    depth_end: int | None
+    n_params: int | None  # at the end
+    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest
+    best_val_loss: float | None
+    bits_per_byte: float | None
+    flops: int | None
+    tokens: int | None
+    elapsed_s: float | None
+    state: TrialState
+
+
+def leaderboard(trials: Sequence[TrialRow], sort_by: str = "val_loss") -> list[LeaderboardRow]:
+    """Completed trials by `sort_by`, lowest first; then running ones; then the rest. Ties go to the lower number.
+
+    Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where the good small ones are.
+    Raises UnknownName for anything that is not in SORTABLE.
+    """
+    if sort_by not in SORTABLE:
+        raise UnknownName("metric", sort_by, SORTABLE)
+    ranks = _ranks(trials, sort_by if sort_by in LOSSES else "val_loss")
+    rows = [_row(trial, ranks.get(trial.number)) for trial in trials]
+    return sorted(rows, key=lambda row: _place(row, sort_by))
+
+
+def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
+    """Trial number to rank, from 1."""
+    values = {
+        trial.number: value
+        for trial in trials
+        if trial.state is TrialState.COMPLETED and (value := _finite(getattr(trial, loss))) is not None
+    }
+    ordered = sorted(values, key=lambda number: (values[number], number))
+    return {number: at for at, number in enumerate(ordered, start=1)}
+
+
+def _row(trial: TrialRow, rank: int | None) -> LeaderboardRow:
+    return LeaderboardRow(
+        rank=rank,
+        trial=trial.number,
+        layout=trial.layout,
+        depth_start=trial.depth_start,
+        depth_end=trial.depth_end,
+        n_params=trial.n_params,
+        val_loss=_finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
+        best_val_loss=_finite(trial.best_val_loss),
+        bits_per_byte=_finite(trial.bits_per_byte),
+        flops=trial.flops,
+        tokens=trial.tokens,
+        elapsed_s=trial.elapsed_s,
+        state=trial.state,
+    )
+
+
+def _place(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
+    value = getattr(row, sort_by)
+    if row.state is TrialState.COMPLETED:
+        return (0, math.inf if value is None else value, row.trial)
+    if row.state is TrialState.RUNNING:
+        return (1, 0, row.trial)
+    return (2, 0, row.trial)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

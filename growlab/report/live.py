@@ -1,0 +1,59 @@
+"""The leaderboard while a study runs: the best trials so far, and those that are being trained."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from growlab.records import TrialState
+from growlab.report.leaderboard import LeaderboardRow, leaderboard
+from growlab.report.table import COLUMNS, Column, table_of
+from growlab.report.terminal import as_it_is
+from growlab.report.title import title_of
+from growlab.storage import TrialRow
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["live_table", "state_words"]
+
+_SHOWN = ("trial", "layout", "depth", "params", "val_loss")  # with the state they fit 80 columns
+
+
+def live_table(
+    study_name: str,
+    trials: Sequence[TrialRow],
+    counts: Mapping[TrialState, int],
+    n_trials: int,
+    *,
+    sort_by: str = "val_loss",
+    n_best: int = 10,
+) -> "Table":
+    """To be redrawn in place, so never long: `n_best` completed trials and all that run."""
+    rows = leaderboard(trials, sort_by)
+    completed = [row for row in rows if row.state is TrialState.COMPLETED]
+    running = [row for row in rows if row.state is TrialState.RUNNING]
+    columns = [column for column in COLUMNS if column.header in _SHOWN]
+    table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)])
+    table.title = as_it_is(title_of(study_name, counts, n_trials))
+    table.title_justify = "left"
+    if len(completed) > n_best:
+        table.caption = f"and {len(completed) - n_best} more completed"
+        table.caption_justify = "left"
+    return table
+
+
+def _state_column(trials: Sequence[TrialRow]) -> Column:
+    by_number = {trial.number: trial for trial in trials}
+
+    def words(row: LeaderboardRow) -> str:
+        return state_words(by_number[row.trial])
+
+    return Column("state", words, "left")
+
+
+def state_words(trial: TrialRow) -> str:
+    """'completed'; 'running, step 1200'; 'running, not heard' where the lease of its worker ran out."""
+    if trial.state is not TrialState.RUNNING:
+        return str(trial.state)
+    if trial.lease_left_s is not None and trial.lease_left_s < 0:
+        return "running, not heard"
+    return "running" if trial.newest_step is None else f"running, step {trial.newest_step}"

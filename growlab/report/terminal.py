@@ -1,0 +1,32 @@
+"""A console that cuts nothing and interprets nothing.
+
+Layouts such as attn[n_heads=2] look like rich's markup, and a model may write anything at all: texts of
+a trial are shown as they are, control characters (a terminal would obey them) as pictures.
+"""
+
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+PIPE_WIDTH = 10_000  # rich would cut a pipe at 80 columns
+
+# C0 has pictures of its own: ESC is ␛. Tab and newline stay; C1 and DEL are controls too.
+_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+
+def console_for(stream: TextIO) -> "Console":
+    """As wide as the terminal; wide enough for everything where there is none."""
+    from rich.console import Console
+
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def as_it_is(text: str, style: str = "") -> "Text":
+    """A text of which nothing is interpreted, neither by rich nor by the terminal."""
+    from rich.text import Text
+
+    return Text(text.translate(_PICTURES), style=style)

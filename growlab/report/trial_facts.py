@@ -1,0 +1,83 @@
+"""Everything that is stored of one trial."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
+from growlab.report.plain import plain
+from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
+
+_RESULT = ("n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "elapsed_s")
+_COURSE = ("created_at", "started_at", "ended_at", "newest_step", "newest_val_loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFacts:
+    study: str
+    trial: TrialRow
+    decision: Decision
+    metrics: Sequence[Metric]
+    trajectory: Sequence[TrajectoryPoint]  # of every tensor; tensor = "" is the mean over the unit
+    growth_events: Sequence[GrowthEvent]
+    attempts: Sequence[AttemptRow]
+    artifacts: Sequence[Artifact]
+
+    def by_step(self, split: str, name: str) -> dict[int, float]:
+        return {each.step: each.value for each in self.metrics if (each.split, each.name) == (split, name)}
+
+    @property
+    def origin(self) -> str:
+        """How its layout was found: 'seed', 'random', 'mutation of trial 3: insert conv at 2'."""
+        decision = self.decision
+        parent = "" if decision.parent is None else f" of trial {decision.parent}"
+        return f"{decision.origin}{parent}" + (f": {decision.mutation}" if decision.mutation else "")
+
+
+def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
+    """Raises NotFound with the numbers that there are."""
+    trial = store.trial(study_row.id, number)
+    return TrialFacts(
+        study=study_row.study.name,
+        trial=trial,
+        decision=store.decision(trial.id),
+        metrics=store.metrics(trial.id),
+        trajectory=store.trajectory(trial.id, tensor=None),
+        growth_events=store.growth_events(trial.id),
+        attempts=store.attempts(trial.id),
+        artifacts=store.artifacts(trial.id),
+    )
+
+
+def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str, Any]:
+    """All of it in plain JSON types; times are UTC seconds since 1970. Raises NotFound.
+
+    A number that is not finite, such as the loss at which a trial diverged or the tau of a closed path, is None.
+    """
+    facts = read_facts(store, study_row, number)
+    trial = facts.trial
+    whole: dict[str, Any] = plain(
+        {
+            "study": facts.study,
+            "trial": trial.number,
+            "state": trial.state,
+            "layout": trial.layout,
+            "layout_end": trial.layout_end,
+            "depth_start": trial.depth_start,
+            "depth_end": trial.depth_end,
+            **{name: getattr(trial, name) for name in (*_RESULT, *_COURSE)},
+            "sample": trial.sample,
+            "error": trial.error,
+            "seed": trial.spec_mapping["seed"],
+            "params": trial.params,
+            "trial_spec": trial.spec_mapping,
+            "origin": facts.origin,
+            "decision": asdict(facts.decision),
+            "metrics": [asdict(each) for each in facts.metrics],
+            "trajectory": [asdict(each) for each in facts.trajectory],
+            "growth_events": [asdict(each) for each in facts.growth_events],
+            "attempts": [asdict(each) for each in facts.attempts],
+            "artifacts": [asdict(each) for each in facts.artifacts],
+        }
+    )
+    return whole

@@ -1,0 +1,211 @@
+"""One trial in full: what it was, how it went, what came out. For a terminal or a pipe."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from growlab.records import TrajectoryPoint
+from growlab.report import amounts
+from growlab.report.curve import loss_curve
+from growlab.report.live import state_words
+from growlab.report.sparkline import finite_range, sparkline
+from growlab.report.terminal import as_it_is, console_for
+from growlab.report.trial_facts import TrialFacts, read_facts, trial_as_mapping
+from growlab.storage import Store, StudyRow
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+__all__ = ["trial_as_mapping", "trial_page"]
+
+_RULE_WIDTH = 78
+_SPARKLINE_WIDTH = 40
+
+
+def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -> None:
+    """Write everything that a person may want to know of a trial. Raises NotFound."""
+    facts = read_facts(store, study_row, number)
+    console = console_for(stream)
+    console.print(as_it_is(f"trial {number} of {facts.study}: {state_words(facts.trial)}", "bold"))
+    console.print(_pairs(_about(facts)))
+    for heading, part in _parts(facts):
+        console.print()
+        console.print(as_it_is(heading, "bold"))
+        console.print(part)
+    if facts.trial.sample:
+        _print_sample(facts.trial.sample, console)
+
+
+def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
+    """Heading and content, in reading order; a part of which nothing is known yet is left out."""
+    if facts.trial.steps is not None:
+        yield "result", _pairs(_result(facts))
+    elif not facts.trial.state.is_final:
+        yield "result", _pairs(_so_far(facts))
+    if curve := _curve(facts):
+        yield "loss", as_it_is(curve)
+    if means := [point for point in facts.trajectory if point.tensor == ""]:
+        yield "path of the newest unit's weights (mean over its tensors)", _trajectory(means, facts)
+    if facts.growth_events:
+        yield "growth", _growth(facts)
+    if facts.attempts:
+        yield "attempts", _attempts(facts)
+
+
+# ---- what it was ---------------------------------------------------------------------------------------------
+
+
+def _about(facts: TrialFacts) -> dict[str, str]:
+    trial, budget = facts.trial, facts.trial.spec_mapping["budget"]
+    grew = trial.layout_end is not None and trial.layout_end != trial.layout
+    return {
+        "layout": trial.layout,
+        **({"grown to": str(trial.layout_end)} if grew else {}),
+        "origin": facts.origin,
+        **({"searched": _params(trial.params)} if trial.params else {}),
+        "budget": f"{budget['amount']:,} {budget['unit']}",
+        "growth": _growth_rule(trial.spec_mapping["growth"]),
+        "seed": str(trial.spec_mapping["seed"]),
+        **({"error": trial.error} if trial.error else {}),
+    }
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    """Scalars as the sampler drew them: 'train.dropout 0.1, train.lr 0.003122'."""
+    return ", ".join(f"{name} {_value(value)}" for name, value in sorted(params.items()))
+
+
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _growth_rule(growth: Mapping[str, Any]) -> str:
+    if growth["trigger"] == "never":
+        return "never"
+    return f"on {growth['trigger']}, by {growth['operator']}, up to {growth['max_depth']} blocks"
+
+
+# ---- how it went ---------------------------------------------------------------------------------------------
+
+
+def _result(facts: TrialFacts) -> dict[str, str]:
+    trial = facts.trial
+    return {
+        "val_loss": f"{amounts.loss(trial.val_loss)} nats per token (best {amounts.loss(trial.best_val_loss)})",
+        "bits per byte": amounts.loss(trial.bits_per_byte),
+        "parameters": amounts.count(trial.n_params),
+        "depth": f"{amounts.depth(trial.depth_start, trial.depth_end)} blocks",
+        "trained": f"{amounts.whole(trial.steps)} steps, {amounts.count(trial.tokens)} tokens, "
+        f"{amounts.flops(trial.flops)}, {amounts.duration(trial.elapsed_s)}",
+    }
+
+
+def _so_far(facts: TrialFacts) -> dict[str, str]:
+    trial = facts.trial
+    if trial.newest_step is None:
+        return {"none yet": "what a trial does is on record from its first checkpoint on"}
+    return {"val_loss so far": f"{amounts.loss(trial.newest_val_loss)} nats per token at step {trial.newest_step}"}
+
+
+def _curve(facts: TrialFacts) -> str:
+    tokens = facts.by_step("train", "tokens")
+
+    def over_tokens(losses: Mapping[int, float]) -> dict[int, float]:
+        return {int(tokens[step]): loss for step, loss in losses.items() if step in tokens}
+
+    growths = [int(tokens[event.step]) for event in facts.growth_events if event.step in tokens]
+    return loss_curve(over_tokens(facts.by_step("val", "loss")), over_tokens(facts.by_step("train", "loss")), growths)
+
+
+def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
+    """A line for each number: its course over the snapshots, its range, and what to compare it with."""
+    growth = facts.trial.spec_mapping["growth"]
+    lines = (
+        ("τ", [point.tau for point in means], f"critical {_value(growth['tau_crit'])}"),
+        ("κ", [point.kappa for point in means], f"critical {_value(growth['kappa_crit'])}"),
+        ("H", [point.diffusion_exponent for point in means], "1 straight, 0.5 random walk"),
+        ("r̂²", [point.drift_to_noise for point in means], "drift to noise, 0 random walk"),
+    )
+    table = _table("", f"steps {means[0].step} to {means[-1].step}", "range", "")
+    for name, values, meaning in lines:
+        table.add_row(name, sparkline(values, _SPARKLINE_WIDTH), _range(values), meaning)
+    return table
+
+
+def _range(values: Sequence[float | None]) -> str:
+    """'1.02 to 3.74', with '∞' for a path that closed."""
+    ends = finite_range(values)
+    if ends is None:
+        return amounts.UNKNOWN
+    high = math.inf if math.inf in values else ends[1]
+    return f"{amounts.number(ends[0], 2)} to {amounts.number(high, 2)}"
+
+
+def _growth(facts: TrialFacts) -> "Table":
+    table = _table("step", "at", "unit", "operator", "reason", "τ", "κ", "val_loss", "depth", folds="unit")
+    for event in facts.growth_events:
+        table.add_row(
+            str(event.step),
+            str(event.position),
+            as_it_is(event.unit),
+            event.operator,
+            event.reason,
+            amounts.number(event.tau, 2),
+            amounts.number(event.kappa, 2),
+            f"{amounts.loss(event.val_loss_before)} → {amounts.loss(event.val_loss_after)}",
+            amounts.depth(event.depth_before, event.depth_after),
+        )
+    return table
+
+
+def _attempts(facts: TrialFacts) -> "Table":
+    table = _table("", "worker", "device", "started (UTC)", "lasted", "ended", "note", folds="note")
+    for attempt in facts.attempts:
+        until = attempt.heartbeat_at if attempt.ended_at is None else attempt.ended_at
+        table.add_row(
+            str(attempt.epoch),
+            as_it_is(attempt.worker),
+            as_it_is(attempt.device),
+            amounts.moment(attempt.started_at),
+            amounts.duration(until - attempt.started_at),
+            attempt.end_reason or "–",
+            as_it_is(attempt.note),
+        )
+    return table
+
+
+# ---- how it is laid out ----------------------------------------------------------------------------------------
+
+
+def _pairs(texts: Mapping[str, str]) -> "Table":
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in texts.items():
+        grid.add_row(f"  {name}", as_it_is(text))
+    return grid
+
+
+def _table(*headers: str, folds: str = "") -> "Table":
+    """Narrow terminals fold the column `folds`, and leave the others whole as long as they can."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", padding=(0, 0, 0, 2), pad_edge=True)
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=header != folds)
+    return table
+
+
+def _print_sample(sample: str, console: "Console") -> None:
+    """As the model wrote it, between two rules; a line that is too long is wrapped by the terminal itself."""
+    console.print()
+    console.print(_rule("sample"), style="dim")
+    console.print(as_it_is(sample), soft_wrap=True)
+    console.print(_rule(""), style="dim")
+
+
+def _rule(title: str) -> str:
+    return (f"── {title} " if title else "").ljust(_RULE_WIDTH, "─")

@@ -1,0 +1,24 @@
+"""Where things lie: the migrations and studies that growlab carries, and the caches it keeps."""
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def carried(name: str) -> Path:
+    """The folder `alembic` or `studies`: inside an installed package, at the top of a checkout."""
+    installed = _PACKAGE / f"_{name}"
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Name to file of every study that growlab carries."""
+    return {path.stem: path for path in sorted(carried("studies").glob("*.yaml"))}
+
+
+def cache_dir() -> Path:
+    """GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time."""
+    if named := os.environ.get("GROWLAB_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "growlab"

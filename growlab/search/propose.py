@@ -1,0 +1,124 @@
+"""The next trial of a study, as a function of the study, its past and the trial's number.
+
+Nothing is kept between calls and nothing is random but by the number's seed: the same past gives the
+same proposal on any machine.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from growlab.domains import Domain, Fixed, Value
+from growlab.errors import UsageError
+from growlab.kinds import Kind, complete, shorten
+from growlab.layout import Layout, parse
+from growlab.records import Decision, PastTrial, TrialState
+from growlab.search.evolution import Draw, SizeLimit, draw_random, evolve, first_new
+from growlab.search.menu import Menu
+from growlab.search.scalars import suggest
+from growlab.search.window import fit_to_window
+from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
+from growlab.study import Study
+
+Measure = Callable[[Layout], int]  # the number of parameters of a layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial to run, and how it came about."""
+
+    spec: TrialSpec
+    layout: str  # as people read it: options that equal their defaults are left out
+    depth: int
+    params: dict[str, Value]  # the scalars as the sampler drew them
+    decision: Decision
+
+
+def propose(
+    study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
+) -> Proposal:
+    """Trial `number`: first the layouts to start with, then random ones, then children of good young trials.
+
+    The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
+    in any order. Raises UsageError when no layout has as few parameters as the study asks.
+    """
+    past = sorted(past, key=lambda trial: trial.number)
+    seed = _seed(study, number, "proposal")
+    limit = SizeLimit(max_params=study.layouts.max_params, measure=measure)
+    drawn = _draw_layout(Random(seed), study, past, number, Menu(study.layouts, kinds), limit)
+    params = suggest(study, past, seed)
+    return Proposal(
+        spec=_trial_spec(study, drawn.layout, params, _seed(study, number, "trial")),
+        layout=str(shorten(drawn.layout, kinds)),
+        depth=drawn.layout.depth,
+        params=params,
+        decision=Decision(
+            number=number,
+            seed=seed,
+            origin=drawn.origin,
+            parent=drawn.parent,
+            mutation=drawn.words,
+            finished=tuple(trial.number for trial in past if trial.state.is_final),
+            running=tuple(trial.number for trial in past if not trial.state.is_final),
+        ),
+    )
+
+
+def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 10) -> list[Proposal]:
+    """The first n proposals of a study of which nothing has finished yet."""
+    proposals: list[Proposal] = []
+    for number in range(n):
+        past = [
+            PastTrial(number=at, state=TrialState.QUEUED, layout=each.spec.layout, params=each.params)
+            for at, each in enumerate(proposals)
+        ]
+        proposals.append(propose(study, past, number, kinds, measure))
+    return proposals
+
+
+def _draw_layout(
+    rng: Random, study: Study, past: Sequence[PastTrial], number: int, menu: Menu, limit: SizeLimit
+) -> Draw:
+    starts, sampler = study.layouts.start_with, study.sampler
+    if number < len(starts):
+        return _start(complete(parse(starts[number]), menu.kinds), number, limit)
+    if number < len(starts) + sampler.startup_trials:
+        return first_new(lambda: draw_random(rng, menu), past, sampler.tries, limit)
+    return first_new(lambda: evolve(rng, menu, past, sampler), past, sampler.tries, limit)
+
+
+def _start(layout: Layout, number: int, limit: SizeLimit) -> Draw:
+    if n_params := limit.excess(layout):
+        raise UsageError(
+            f"layouts.start_with[{number}] has {n_params} parameters, more than layouts.max_params {limit.max_params}"
+        )
+    return Draw(layout=layout, origin="seed")
+
+
+def _trial_spec(study: Study, layout: Layout, params: Mapping[str, Value], seed: int) -> TrialSpec:
+    # The sampler's raw draws stay in `params`: they are what TPE is told later, and its ranges do not depend on
+    # each other. What the spec holds is the drawn k_subspace and ell_orth cut to the drawn window.
+    growth = fit_to_window(_section("growth", study.growth, params), study.growth)
+    return TrialSpec(
+        layout=str(layout),
+        data=study.data.spec(),
+        train=TrainSpec(**_section("train", study.train, params)),
+        growth=GrowthSpec(**growth),
+        budget=study.budget,
+        seed=seed,
+    )
+
+
+def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Value]) -> dict[str, Any]:
+    """Every key of a section with its final value: the fixed one, else the drawn one."""
+    return {
+        key: domain.value if isinstance(domain, Fixed) else params[f"{name}.{key}"] for key, domain in domains.items()
+    }
+
+
+def _seed(study: Study, number: int, purpose: str) -> int:
+    """31 bits, equal on every machine and in every process, unlike Python's hash()."""
+    digest = hashlib.sha256(f"{study.seed} {number} {purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -1,0 +1,222 @@
+"""The space of a study: is it sound, is it wise, and one layout drawn from it at random."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from random import Random
+
+from growlab.domains import Domain, Fixed, Value, corners
+from growlab.errors import LayoutError, UnknownName, UsageError
+from growlab.kinds import Kind, complete, complete_block
+from growlab.layout import BlockSpec, Layout, parse, parse_blocks
+from growlab.search.menu import Menu
+from growlab.search.window import centred_rank, fit_to_window
+from growlab.study import LayoutSpace, Study
+
+# People mostly stack one motif, and mostly give a sequence mixer a channel mixer of its own.
+_FREE_FORM = 0.15
+_WITH_CHANNEL_MIXER = 0.85
+
+
+# ---- is it sound? --------------------------------------------------------------------------------------------
+
+
+def check_space(study: Study, kinds: Mapping[str, Kind], operators: Collection[str]) -> None:
+    """Refuse a study that could propose what cannot run, before anything is spent.
+
+    `kinds` are the registered block kinds, `operators` the names of the registered growth operators.
+    Raises UsageError, or one of its kin, with the key and what it got.
+    """
+    _check_sampler(study)
+    _check_layouts(study.layouts, kinds)
+    starts = [_start_layout(at, text, kinds) for at, text in enumerate(study.layouts.start_with)]
+    _check_schedule(study.train)
+    _check_growth(study, starts, kinds, operators)
+
+
+def _require(condition: bool, key: str, expected: str, got: object) -> None:
+    if not condition:
+        raise UsageError(f"{key} must be {expected}, got {got}")
+
+
+def _check_sampler(study: Study) -> None:
+    _require(study.sampler.startup_trials >= 0, "sampler.startup_trials", "at least 0", study.sampler.startup_trials)
+    for name in ("population", "tournament", "tries"):
+        value = getattr(study.sampler, name)
+        _require(value >= 1, f"sampler.{name}", "at least 1", value)
+
+
+def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
+    low, high = space.depth
+    _require(1 <= low <= high, "layouts.depth", "[fewest, most] with 1 <= fewest <= most", [low, high])
+    _require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
+    _require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
+    _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
+    for name, options in space.blocks.items():
+        _known_kind(name, kinds)
+        for option, values in options.items():
+            _require(len(values) > 0, f"layouts.blocks.{name}.{option}", "a value or a list of values", "none")
+    menu = Menu(space, kinds)
+    if not menu.of_role("sequence"):
+        known = ", ".join(sorted(name for name in kinds if kinds[name].role == "sequence"))
+        got = ", ".join(menu.values) or "no blocks"
+        raise UsageError(f"layouts.blocks needs a sequence mixer to tell tokens of each other ({known}), got {got}")
+    for name in menu.values:
+        for d_model in space.d_model:
+            _check_fits(menu, name, d_model)
+
+
+def _check_fits(menu: Menu, kind: str, d_model: int) -> None:
+    if next(menu.fitting(kind, d_model), None) is None:
+        offered = "; ".join(f"{name}: {', '.join(map(str, each))}" for name, each in menu.values[kind].items())
+        raise LayoutError(f"layouts: no {kind} fits d_model {d_model}; its options offer {offered}")
+
+
+def _known_kind(name: str, kinds: Mapping[str, Kind]) -> None:
+    if name not in kinds:
+        raise UnknownName("block kind", name, kinds)
+
+
+def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
+    """Any registered kind may stand in a layout to start with, also one that the study does not draw."""
+    try:
+        layout = parse(text)
+        for block in layout.blocks:
+            _known_kind(block.kind, kinds)
+        return complete(layout, kinds)
+    except UsageError as error:
+        raise LayoutError(f"layouts.start_with[{at}]: {error}") from None
+
+
+def _check_schedule(train: Mapping[str, Domain]) -> None:
+    warmup, decay = (_highest(train[name]) for name in ("warmup_fraction", "decay_fraction"))
+    _require(
+        warmup + decay <= 1,
+        "train.warmup_fraction + train.decay_fraction",
+        "at most 1 whatever is drawn",
+        f"up to {warmup:g} + {decay:g}",
+    )
+
+
+def _check_growth(
+    study: Study, starts: Sequence[Layout], kinds: Mapping[str, Kind], operators: Collection[str]
+) -> None:
+    for operator in corners(study.growth["operator"]):
+        if operator not in operators:
+            raise UnknownName("growth operator", str(operator), operators)
+    widths = {*study.layouts.d_model, *(layout.d_model for layout in starts)}
+    for unit in corners(study.growth["unit"]):
+        _check_unit(str(unit), sorted(widths), kinds)
+    if "stagnation" not in corners(study.growth["trigger"]):
+        return
+    max_depth = int(_lowest(study.growth["max_depth"]))
+    deepest = max([study.layouts.depth[1], *(layout.depth for layout in starts)])
+    _require(max_depth >= deepest, "growth.max_depth", f"at least the layout's {deepest} blocks", max_depth)
+
+
+def _check_unit(unit: str, widths: Sequence[int], kinds: Mapping[str, Kind]) -> None:
+    if unit == "last":
+        return
+    try:
+        for block in parse_blocks(unit):
+            _known_kind(block.kind, kinds)
+            for d_model in widths:
+                complete_block(block, d_model, kinds)
+    except UsageError as error:
+        raise LayoutError(f"growth.unit {unit!r}: {error}") from None
+
+
+def _numbers(domain: Domain) -> list[float]:
+    return [float(value) for value in corners(domain)]
+
+
+def _lowest(domain: Domain) -> float:
+    return min(_numbers(domain))
+
+
+def _highest(domain: Domain) -> float:
+    return max(_numbers(domain))
+
+
+# ---- is it wise? ---------------------------------------------------------------------------------------------
+
+
+def warnings_for(study: Study) -> list[str]:
+    """What can run but will hardly be what was meant, a line each."""
+    return [*_dead_escape(study), *_idle_growth(study), *_no_room(study), *_nothing_learnt(study)]
+
+
+def _dead_escape(study: Study) -> Iterator[str]:
+    growth = study.growth
+    if not {"aiether", "aiether-code"} & set(corners(growth["operator"])):
+        return
+    window = int(_highest(growth["history_window_size"]))
+    smallest: dict[str, Value] = {
+        "k_subspace": int(_lowest(growth["k_subspace"])),
+        "ell_orth": int(_lowest(growth["ell_orth"])),
+        "history_window_size": window,
+    }
+    k = fit_to_window(smallest, growth)["k_subspace"]
+    if k >= centred_rank(window):
+        yield (
+            f"growth.k_subspace {k} with growth.history_window_size {window} leaves no escape direction "
+            f"(the centred window has rank {centred_rank(window)}); the term is dead"
+        )
+
+
+def _idle_growth(study: Study) -> Iterator[str]:
+    searched = [name for name, domain in study.growth.items() if not isinstance(domain, Fixed)]
+    if searched and set(corners(study.growth["trigger"])) == {"never"}:
+        yield f"growth.trigger is never, so searching {', '.join(sorted(searched))} changes nothing"
+
+
+def _no_room(study: Study) -> Iterator[str]:
+    max_depth, shallowest = int(_highest(study.growth["max_depth"])), study.layouts.depth[0]
+    if "stagnation" in corners(study.growth["trigger"]) and max_depth <= shallowest:
+        yield f"growth.max_depth {max_depth} leaves no room to grow: layouts start with {shallowest} blocks or more"
+
+
+def _nothing_learnt(study: Study) -> Iterator[str]:
+    unlearnt = len(study.layouts.start_with) + study.sampler.startup_trials
+    if len(study.layouts.start_with) < study.n_trials <= unlearnt:
+        yield (
+            f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt} trials are "
+            "start_with layouts and sampler.startup_trials random ones"
+        )
+
+
+# ---- one layout ----------------------------------------------------------------------------------------------
+
+
+def random_layout(rng: Random, space: LayoutSpace, kinds: Mapping[str, Kind]) -> Layout:
+    """A layout as people build them, every option written out: mostly a motif of one or two units, repeated.
+
+    A unit is a sequence mixer, mostly with a channel mixer behind it; options are drawn once per place
+    in the motif. Now and then every unit is drawn afresh.
+    """
+    menu = Menu(space, kinds)
+    d_model = rng.choice(space.d_model)
+    low, high = space.depth
+    if rng.random() < _FREE_FORM:
+        motif = _random_units(rng, menu, d_model, high)
+        depth = rng.randint(low, high)
+    else:
+        motif = _random_units(rng, menu, d_model, rng.choice((1, 2)))
+        depth = rng.choice(_whole_depths(low, high, len(motif)))
+    return Layout(d_model, tuple(islice(cycle(motif), depth)))
+
+
+def _random_units(rng: Random, menu: Menu, d_model: int, count: int) -> list[BlockSpec]:
+    return [block for _ in range(count) for block in _random_unit(rng, menu, d_model)]
+
+
+def _random_unit(rng: Random, menu: Menu, d_model: int) -> list[BlockSpec]:
+    kinds = [rng.choice(menu.of_role("sequence"))]
+    if (channel := menu.of_role("channel")) and rng.random() < _WITH_CHANNEL_MIXER:
+        kinds.append(rng.choice(channel))
+    return [menu.draw(rng, kind, d_model) for kind in kinds]
+
+
+def _whole_depths(low: int, high: int, period: int) -> list[int]:
+    """The depths at which the motif ends whole, or every depth where it never does."""
+    depths = range(low, high + 1)
+    return [depth for depth in depths if depth % period == 0] or list(depths)

@@ -1,0 +1,152 @@
+"""What is asked of one trial. A TrialSpec holds all that determines a run: no defaults, no look-ups.
+
+Every value here is final; ranges and defaults live in a study (growlab.study). Each spec checks
+itself and raises SpecError with the key and what it got.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from growlab.errors import LayoutError, SpecError
+from growlab.layout import parse, parse_blocks
+
+BudgetUnit = Literal["flops", "tokens", "steps"]
+
+
+def _require(condition: bool, key: str, expected: str, got: object) -> None:
+    if not condition:
+        raise SpecError(f"{key} must be {expected}, got {got!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    source: str  # a registered source: stdlib, text, …
+    path: str  # absolute path of the corpus; "" for an embedded one
+    tokenizer: str  # char | byte
+    val_fraction: float  # of the training part, taken from its end; search and triggers see only this
+    test_fraction: float  # of the whole, taken from its end; read once per finalist
+    sha256: str  # of the corpus text in UTF-8; a worker that reads another text refuses
+
+    def __post_init__(self) -> None:
+        _require(self.tokenizer in ("char", "byte"), "data.tokenizer", "char or byte", self.tokenizer)
+        _require(0 < self.val_fraction < 1, "data.val_fraction", "between 0 and 1", self.val_fraction)
+        _require(0 <= self.test_fraction < 1, "data.test_fraction", "at least 0 and below 1", self.test_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    batch_size: int  # sequences per step
+    seq_len: int  # tokens per sequence
+    lr: float  # peak learning rate of AdamW
+    min_lr_ratio: float  # the schedule ends at lr * min_lr_ratio
+    warmup_fraction: float  # of the budget: lr rises from 0
+    decay_fraction: float  # of the budget, at its end: lr falls linearly
+    weight_decay: float  # on matrices; norms and biases are not decayed
+    beta1: float
+    beta2: float
+    grad_clip: float  # maximum global norm of the gradient
+    dropout: float
+    precision: str  # auto (bf16 autocast on a GPU that has it) | fp32 | bf16
+    eval_every: int  # steps between full validation passes
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "seq_len", "eval_every"):
+            _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
+        for name in ("lr", "grad_clip"):
+            _require(getattr(self, name) > 0, f"train.{name}", "greater than 0", getattr(self, name))
+        for name in ("dropout", "beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, f"train.{name}", "at least 0 and below 1", getattr(self, name))
+        for name in ("min_lr_ratio", "warmup_fraction", "decay_fraction"):
+            _require(0 <= getattr(self, name) <= 1, f"train.{name}", "between 0 and 1", getattr(self, name))
+        _require(self.weight_decay >= 0, "train.weight_decay", "at least 0", self.weight_decay)
+        _require(self.precision in ("auto", "fp32", "bf16"), "train.precision", "auto, fp32 or bf16", self.precision)
+        _require(
+            self.warmup_fraction + self.decay_fraction <= 1,
+            "train.warmup_fraction + train.decay_fraction",
+            "at most 1",
+            self.warmup_fraction + self.decay_fraction,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthSpec:
+    """The seed's twelve parameters under the names its users know, then ours."""
+
+    beta0: float  # gain of the linear velocity term
+    gamma0: float  # gain of the curvature correction
+    eta0: float  # gain of the orthogonal escape term
+    k_subspace: int  # dimension of the dynamic subspace
+    ell_orth: int  # number of secondary modes in the escape direction
+    patience: int  # stagnant checks in a row before growth
+    threshold: float  # least relative improvement of val_loss between checks that counts as progress
+    tau_crit: float
+    kappa_crit: float
+    warmup_steps: int  # steps before the first check
+    history_window_size: int  # snapshots kept
+    collect_interval_steps: int  # steps between snapshots
+
+    trigger: str  # stagnation | never
+    operator: str  # a registered operator: aiether, aiether-code, copy-last, identity
+    preserve_function: bool  # zero the new unit's out-projections, so that it enters as the identity
+    unit: str  # what is inserted: 'last' (the kinds of the top unit) or blocks such as 'conv mlp'
+    freeze_steps: int  # isolated warm-up: steps in which only the new unit trains
+    rewarm_steps: int  # the new parameters' lr rises from 0 over so many steps
+    cooldown_steps: int  # steps after the isolated warm-up in which nothing is checked
+    max_depth: int  # blocks, at most
+
+    def __post_init__(self) -> None:
+        for name in ("beta0", "gamma0", "eta0", "threshold", "tau_crit", "kappa_crit"):
+            _require(getattr(self, name) >= 0, f"growth.{name}", "at least 0", getattr(self, name))
+        for name in ("warmup_steps", "freeze_steps", "rewarm_steps", "cooldown_steps"):
+            _require(getattr(self, name) >= 0, f"growth.{name}", "at least 0", getattr(self, name))
+        for name in ("k_subspace", "ell_orth", "patience", "collect_interval_steps", "max_depth"):
+            _require(getattr(self, name) >= 1, f"growth.{name}", "at least 1", getattr(self, name))
+        _require(
+            self.history_window_size >= 3,
+            "growth.history_window_size",
+            "at least 3 (a curvature needs three snapshots)",
+            self.history_window_size,
+        )
+        _require(self.trigger in ("stagnation", "never"), "growth.trigger", "stagnation or never", self.trigger)
+        if self.unit != "last":
+            try:
+                parse_blocks(self.unit)
+            except LayoutError as error:
+                raise SpecError(f"growth.unit must be 'last' or blocks: {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetSpec:
+    """When a trial ends. Progress is what was spent over `amount`, in this unit."""
+
+    unit: BudgetUnit
+    amount: int
+
+    def __post_init__(self) -> None:
+        _require(self.unit in ("flops", "tokens", "steps"), "budget.unit", "flops, tokens or steps", self.unit)
+        _require(self.amount >= 1, "budget.amount", "at least 1", self.amount)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    layout: str  # with every option written out
+    data: DataSpec
+    train: TrainSpec
+    growth: GrowthSpec
+    budget: BudgetSpec
+    seed: int
+
+    def __post_init__(self) -> None:
+        try:
+            depth = parse(self.layout).depth
+        except LayoutError as error:
+            raise SpecError(f"trial.layout: {error}") from None
+        if self.growth.trigger != "never" and self.growth.max_depth < depth:
+            raise SpecError(
+                f"growth.max_depth must be at least the layout's {depth} blocks, got {self.growth.max_depth}"
+            )
+
+
+def field_types(spec: type[Any]) -> dict[str, type]:
+    """The plain types of a spec's fields, such as {'lr': float, 'patience': int}."""
+    return {name: declared for name, declared in spec.__annotations__.items() if isinstance(declared, type)}

@@ -1,0 +1,31 @@
+"""The one clock: the database's. No worker's own clock ever enters a lease.
+
+    update(trials).values(lease_expires_at=database_now() + lease_s)
+
+UTC seconds since 1970 as a double; no time zone, of the session or of the box, has any part in it.
+"""
+
+from typing import Any
+
+from sqlalchemy import Double
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class database_now(FunctionElement[float]):  # noqa: N801  (reads as the SQL function that it is)
+    """The time at which the statement runs, not at which its transaction began."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(database_now, "sqlite")
+def _sqlite(_element: database_now, _compiler: SQLCompiler, **_options: Any) -> str:
+    # unixepoch('subsec') is NULL before SQLite 3.42
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql(_element: database_now, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST(EXTRACT(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"

@@ -1,0 +1,85 @@
+"""Facts of a run, as rows and back: metrics, trajectory points, growth events.
+
+Each has a key of its own (trial, step, …) and is written by upsert: an attempt that resumes from a
+checkpoint trains the same steps again and writes the same rows again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, select
+
+from growlab.records import GrowthEvent, Metric, TrajectoryPoint
+from growlab.storage.rows import Claim
+from growlab.storage.tables import growth_events, metrics, trajectory
+from growlab.storage.upsert import upsert
+from growlab.storage.values import finite, joined, kind_of, split
+
+Fact = Metric | TrajectoryPoint | GrowthEvent
+
+_POINT_NUMBERS = ("tau", "kappa", "diffusion_exponent", "drift_to_noise", "drift_z", "path", "displacement")
+_EVENT_NUMBERS = ("tau", "kappa", "val_loss_before", "val_loss_after")
+_TABLES: dict[type[Fact], Table] = {Metric: metrics, TrajectoryPoint: trajectory, GrowthEvent: growth_events}
+
+
+def write_facts(connection: Connection, claim: Claim, facts: Sequence[Fact]) -> None:
+    owner = {"trial_id": claim.trial_id, "epoch": claim.epoch}
+    for kind, table in _TABLES.items():
+        upsert(connection, table, [owner | _row(fact) for fact in facts if isinstance(fact, kind)])
+
+
+def forget_facts(connection: Connection, trial_id: int) -> None:
+    for table in _TABLES.values():
+        connection.execute(delete(table).where(table.c.trial_id == trial_id))
+
+
+def read_metrics(connection: Connection, trial_id: int, split: str | None, name: str | None) -> list[Metric]:
+    """By step; of one split or all, of one name or all."""
+    asked = select(metrics).where(metrics.c.trial_id == trial_id)
+    if split is not None:
+        asked = asked.where(metrics.c.split == split)
+    if name is not None:
+        asked = asked.where(metrics.c.name == name)
+    rows = connection.execute(asked.order_by(metrics.c.step, metrics.c.split, metrics.c.name))
+    return [
+        Metric(
+            step=row.step, split=row.split, name=row.name, value=row.value if row.state == "ok" else float(row.state)
+        )
+        for row in rows
+    ]
+
+
+def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -> list[TrajectoryPoint]:
+    """By step and unit; of one tensor ("" for the means), or of all with None."""
+    asked = select(trajectory).where(trajectory.c.trial_id == trial_id)
+    if tensor is not None:
+        asked = asked.where(trajectory.c.tensor == tensor)
+    rows = connection.execute(asked.order_by(trajectory.c.step, trajectory.c.unit, trajectory.c.tensor)).mappings()
+    rest = ("step", "unit", "tensor", "n_increments")
+    return [TrajectoryPoint(**{name: row[name] for name in rest}, **joined(dict(row), _POINT_NUMBERS)) for row in rows]
+
+
+def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEvent]:
+    asked = select(growth_events).where(growth_events.c.trial_id == trial_id)
+    rows = connection.execute(asked.order_by(growth_events.c.step, growth_events.c.position)).mappings()
+    rest = ("step", "position", "unit", "operator", "reason", "depth_before", "depth_after", "n_params_after")
+    return [GrowthEvent(**{name: row[name] for name in rest}, **joined(dict(row), _EVENT_NUMBERS)) for row in rows]
+
+
+def _row(fact: Fact) -> dict[str, Any]:
+    row = asdict(fact)
+    match fact:
+        case Metric():
+            return row | {"value": finite(fact.value), "state": kind_of(fact.value)}
+        case TrajectoryPoint():
+            return row | split({name: row[name] for name in _POINT_NUMBERS}) | {"state": _path_state(fact.tau)}
+        case GrowthEvent():
+            return row | split({name: row[name] for name in _EVENT_NUMBERS})
+
+
+def _path_state(tau: float | None) -> str:
+    """In a word, for those who read the table, why there is no tau."""
+    if tau is None:
+        return "still"
+    return "closed" if tau == float("inf") else "ok"

@@ -1,0 +1,74 @@
+"""Database faults: which of them pass by themselves, and how to say the others in one line."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from sqlalchemy import exc
+from sqlalchemy.exc import DBAPIError
+
+T = TypeVar("T")
+
+_SQLITE_PASSING = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
+_POSTGRESQL_PASSING = {
+    "25006",  # read-only: a standby that is being promoted
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "53300",  # too many connections
+    "55P03",  # lock not available
+    "57P01",  # the server shuts down
+    "57P02",  # it crashed
+    "57P03",  # it starts up
+}
+_INSUFFICIENT_PRIVILEGE = "42501"
+
+
+def patiently(action: Callable[[], T], *, for_s: float) -> T:
+    """The action's result, trying again for so many seconds while its faults are of the passing sort.
+
+    An action that committed and lost only the answer is done twice: it must bear that.
+    """
+    deadline = time.monotonic() + for_s
+    for wait_s in _back_off():
+        try:
+            return action()
+        except DBAPIError as error:
+            if not is_passing(error) or time.monotonic() + wait_s > deadline:
+                raise
+        time.sleep(wait_s)
+    raise AssertionError("the back-off has no end")
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """A lost connection, a locked file, a server that restarts."""
+    if error.connection_invalidated:
+        return True
+    if sqlite_code := getattr(error.orig, "sqlite_errorcode", None):
+        return sqlite_code & 0xFF in _SQLITE_PASSING
+    code = getattr(error.orig, "sqlstate", None)
+    if code is None:  # libpq gives no code when it finds nobody at the server's address
+        return isinstance(error, exc.OperationalError) and type(error.orig).__module__.startswith("psycopg")
+    return code in _POSTGRESQL_PASSING
+
+
+def is_ours(error: DBAPIError) -> bool:
+    """A wrong statement or a broken constraint: a slip of growlab's, which deserves its traceback."""
+    is_connecting = error.statement is None  # a URL's unknown option is a 'programming error' too
+    if is_connecting or getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+        return False
+    return isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError)
+
+
+def in_words(error: DBAPIError) -> str:
+    """The driver's first line. It names host, port and user; drivers do not repeat passwords."""
+    lines = str(error.orig).strip().splitlines()
+    return lines[0].strip() if lines else type(error.orig).__name__
+
+
+def _back_off() -> Iterator[float]:
+    """0.05 s, doubling up to 5 s, each cut at random so that a fleet does not return in step."""
+    wait_s = 0.05
+    while True:
+        yield wait_s * random.uniform(0.5, 1.0)
+        wait_s = min(2 * wait_s, 5.0)

@@ -1,0 +1,105 @@
+"""Trials, read without locks: for a search, a leaderboard, the page of one trial."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Label, RowMapping, ScalarSelect, Select, case, func, select
+
+from growlab.errors import NotFound, UnknownName
+from growlab.records import Decision, EndReason, PastTrial, TrialState
+from growlab.storage.clock import database_now
+from growlab.storage.rows import AttemptRow, TrialRow
+from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
+
+OBJECTIVES = ("val_loss", "best_val_loss", "bits_per_byte")
+
+
+def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
+    """What a search knows, by number; a value only for those that were completed."""
+    if objective not in OBJECTIVES:
+        raise UnknownName("objective", objective, OBJECTIVES)
+    value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
+    layout = trials.c.spec["layout"].as_string().label("layout")
+    asked = select(trials.c.number, trials.c.state, layout, trials.c.params, value)
+    rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number)).mappings()
+    return [PastTrial(**{**row, "state": TrialState(row["state"])}) for row in rows]
+
+
+def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:
+    """By number."""
+    rows = connection.execute(_trial_rows().where(trials.c.study_id == study_id).order_by(trials.c.number))
+    return [_trial_row(row) for row in rows.mappings()]
+
+
+def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
+    """Raises NotFound."""
+    asked = _trial_rows().where(trials.c.study_id == study_id, trials.c.number == number)
+    row = connection.execute(asked).mappings().one_or_none()
+    if row is None:
+        raise _not_found(connection, study_id, number)
+    return _trial_row(row)
+
+
+def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
+    """By epoch: the order in which they were made."""
+    of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note")
+    asked = select(
+        *(attempts.c[name] for name in of_attempt), workers.c.name.label("worker"), workers.c.host, workers.c.device
+    )
+    joined = asked.join_from(attempts, workers).where(attempts.c.trial_id == trial_id).order_by(attempts.c.epoch)
+    rows = connection.execute(joined).mappings()
+    return [
+        AttemptRow(**{**row, "end_reason": EndReason(row["end_reason"]) if row["end_reason"] else None}) for row in rows
+    ]
+
+
+def read_decision(connection: Connection, trial_id: int) -> Decision:
+    """Raises NotFound."""
+    asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)
+    row = connection.execute(asked).one_or_none()
+    if row is None:
+        raise NotFound(f"no trial has the id {trial_id}; it was deleted with its study")
+    return Decision(
+        number=row.number,
+        seed=row.seed,
+        origin=row.origin,
+        parent=row.parent,
+        mutation=row.mutation,
+        finished=tuple(row.finished),
+        running=tuple(row.running),
+    )
+
+
+def _trial_rows() -> Select[Any]:
+    lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
+    return select(
+        trials,
+        lease_left_s,
+        _while_open("newest_step", _newest_step(), trials.c.steps),
+        _while_open("newest_val_loss", _newest_val_loss(), trials.c.val_loss),
+    )
+
+
+def _while_open(name: str, newest: ScalarSelect[Any], final: Any) -> Label[Any]:
+    return case((IS_OPEN, newest), else_=final).label(name)
+
+
+def _newest_step() -> ScalarSelect[Any]:
+    return select(func.max(metrics.c.step)).where(metrics.c.trial_id == trials.c.id).scalar_subquery()
+
+
+def _newest_val_loss() -> ScalarSelect[Any]:
+    is_val_loss = (metrics.c.trial_id == trials.c.id) & (metrics.c.split == "val") & (metrics.c.name == "loss")
+    return select(metrics.c.value).where(is_val_loss).order_by(metrics.c.step.desc()).limit(1).scalar_subquery()
+
+
+def _trial_row(row: RowMapping) -> TrialRow:
+    values = {name: value for name, value in row.items() if name not in ("spec", "lease_expires_at")}
+    return TrialRow(**{**values, "state": TrialState(row["state"]), "spec_mapping": row["spec"]})
+
+
+def _not_found(connection: Connection, study_id: int, number: int) -> NotFound:
+    asked = select(func.min(trials.c.number), func.max(trials.c.number)).where(trials.c.study_id == study_id)
+    first, last = connection.execute(asked).one()
+    if first is None:
+        return NotFound(f"no trial {number}: the study has none yet")
+    return NotFound(f"no trial {number}; the study has trials {first} to {last}")

@@ -1,0 +1,98 @@
+"""What reading gives: rows of several tables, put together for those who ask."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from growlab.doors import trial_spec_from_mapping
+from growlab.records import Artifact, EndReason, TrialState
+from growlab.specs import TrialSpec
+from growlab.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow:
+    id: int
+    created_at: float  # UTC, seconds since 1970, as all times here
+    study: Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    name: str
+    created_at: float
+    n_trials: int  # asked for; `counts` says how many there are
+    counts: Mapping[TrialState, int]
+    best_val_loss: float | None  # the lowest val_loss of a completed trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to run a trial, until another claim raises the trial's epoch."""
+
+    trial_id: int
+    number: int
+    epoch: int
+    attempt_id: int
+    study_id: int
+    spec: TrialSpec
+    layout: str  # the short text
+    lease_s: float  # how long the right lasts after each beat or commit
+    checkpoint: Artifact | None  # the newest committed one: where to go on
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """Everything of a trial but its facts. The result's fields are None until it is final."""
+
+    id: int
+    study_id: int
+    number: int
+    state: TrialState
+    layout: str  # the short text
+    layout_hash: str
+    params: Mapping[str, Any]
+    spec_mapping: Mapping[str, Any]
+    depth_start: int
+    epoch: int  # how often it was claimed
+    strikes: int
+    lease_left_s: float | None  # negative: its worker has not been heard for that much longer than agreed
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+    # the newest that is known, also while it runs
+    newest_step: int | None
+    newest_val_loss: float | None
+
+    layout_end: str | None
+    depth_end: int | None
+    n_params: int | None
+    val_loss: float | None
+    best_val_loss: float | None
+    bits_per_byte: float | None
+    flops: int | None
+    tokens: int | None
+    steps: int | None
+    elapsed_s: float | None
+    sample: str
+    error: str
+
+    @property
+    def spec(self) -> TrialSpec:
+        """Checked when asked for: a leaderboard of thousands does without. Raises SpecError."""
+        return trial_spec_from_mapping(self.spec_mapping)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRow:
+    id: int
+    epoch: int
+    worker: str
+    host: str
+    device: str
+    started_at: float
+    heartbeat_at: float
+    ended_at: float | None
+    end_reason: EndReason | None
+    note: str

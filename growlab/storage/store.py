@@ -1,0 +1,203 @@
+"""The room's door: studies, the queue of trials, and everything that trials say, in one SQL database.
+
+A method is one transaction. Those that workers call wait for a database that restarts or is locked,
+for at most PATIENCE_S; what they do may safely be done twice.
+"""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection
+
+from growlab.records import (
+    Artifact,
+    Decision,
+    EndReason,
+    GrowthEvent,
+    Metric,
+    PastTrial,
+    TrajectoryPoint,
+    TrialResult,
+    TrialState,
+)
+from growlab.specs import TrialSpec
+from growlab.storage import artifacts as files
+from growlab.storage import commits, facts, queue, reading, schema, studies, workers
+from growlab.storage.database import Database
+from growlab.storage.facts import Fact
+from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
+from growlab.study import Study
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
+
+
+class Store:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.url = database.shown  # without the password
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = False) -> Self:
+        """With `create` the file and the tables are made where there are none.
+
+        Raises StorageError when nobody answers or the file is missing, SchemaError for an older or newer
+        schema: neither is changed by opening.
+        """
+        database = Database.open(url, create=create)
+        try:
+            (schema.ensure_schema if create else schema.check_schema)(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- studies ---------------------------------------------------------------------------------------------
+
+    def create_study(self, study: Study) -> None:
+        """Raises StorageError when the name is taken."""
+        self._database.write(lambda connection: studies.create_study(connection, study))
+
+    def study(self, name: str) -> StudyRow:
+        """Raises NotFound with the known names."""
+        return self._read(lambda connection: studies.read_study(connection, name))
+
+    def studies(self) -> list[StudySummary]:
+        return self._read(studies.read_studies)
+
+    def delete_study(self, name: str) -> None:
+        """With all that belongs to it. Raises StorageError while one of its trials runs under a live lease."""
+        self._database.write(lambda connection: studies.delete_study(connection, name))
+
+    # ---- workers ---------------------------------------------------------------------------------------------
+
+    def register_worker(self, *, name: str, device: str, versions: dict[str, Any]) -> int:
+        return self._write(
+            lambda connection: workers.register_worker(connection, name=name, device=device, versions=versions)
+        )
+
+    def end_worker(self, worker_id: int) -> None:
+        self._write(lambda connection: workers.end_worker(connection, worker_id))
+
+    # ---- the queue -------------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        study_id: int,
+        *,
+        number: int,
+        spec: TrialSpec,
+        layout: str,
+        depth_start: int,
+        params: dict[str, Any],
+        decision: Decision,
+    ) -> bool:
+        """Add a proposed trial. False when somebody else has added that number, or the study has n_trials already.
+
+        Numbers count from 0, so that any number of workers together make exactly n_trials.
+        """
+        return self._write(
+            lambda connection: queue.enqueue(
+                connection,
+                study_id,
+                number=number,
+                spec=spec,
+                layout=layout,
+                depth_start=depth_start,
+                params=params,
+                decision=decision,
+            )
+        )
+
+    def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
+        """The first trial that is queued, or whose worker let its lease run out; None when there is none.
+
+        The former attempt, if it was still open, is closed as lost. A trial that crashed MAX_STRIKES times
+        without a new checkpoint is failed instead.
+        """
+        while True:
+            claimed = self._write(lambda connection: queue.claim_one(connection, study_id, worker_id, lease_s=lease_s))
+            if not isinstance(claimed, TrialState):
+                return claimed
+
+    def beat(self, claim: Claim) -> None:
+        """Extend the lease. Raises LeaseLost when the trial is another's, or is no longer running."""
+        self._write(lambda connection: queue.beat(connection, claim), for_s=claim.lease_s)
+
+    def commit(
+        self, claim: Claim, facts: Sequence[Metric | TrajectoryPoint | GrowthEvent], checkpoint: Artifact
+    ) -> None:
+        """Checkpoint and facts at once, or neither; extends the lease. Raises LeaseLost."""
+        self._write(lambda connection: commits.commit(connection, claim, facts, checkpoint), for_s=claim.lease_s)
+
+    def finish(self, claim: Claim, result: TrialResult, facts: Sequence[Fact], artifacts: Sequence[Artifact]) -> None:
+        """The final state. The checkpoint's row goes: its file is no longer needed. Raises LeaseLost."""
+        self._write(lambda connection: commits.finish(connection, claim, result, facts, artifacts), for_s=claim.lease_s)
+
+    def start_over(self, claim: Claim, note: str) -> None:
+        """Forget a checkpoint that cannot be used, and the facts up to it; note why. Raises LeaseLost."""
+        self._write(lambda connection: commits.start_over(connection, claim, note), for_s=claim.lease_s)
+
+    def release(self, claim: Claim, reason: EndReason, note: str = "") -> None:
+        """Give the trial back: STOPPED without blame, CRASHED with a strike. Raises LeaseLost."""
+        self._write(lambda connection: queue.release(connection, claim, reason, note), for_s=claim.lease_s)
+
+    # ---- reading ---------------------------------------------------------------------------------------------
+
+    def past_trials(self, study_id: int, objective: str) -> list[PastTrial]:
+        """What a search knows, by number; only a completed trial has a value."""
+        return self._read(lambda connection: reading.read_past_trials(connection, study_id, objective))
+
+    def counts(self, study_id: int) -> dict[TrialState, int]:
+        """Of every state, also those that no trial is in."""
+        return self._read(lambda connection: studies.count_trials(connection, study_id))
+
+    def trials(self, study_id: int) -> list[TrialRow]:
+        """By number."""
+        return self._read(lambda connection: reading.read_trials(connection, study_id))
+
+    def trial(self, study_id: int, number: int) -> TrialRow:
+        """Raises NotFound with the numbers that there are."""
+        return self._read(lambda connection: reading.read_trial(connection, study_id, number))
+
+    def metrics(self, trial_id: int, split: str | None = None, name: str | None = None) -> list[Metric]:
+        """By step; all splits and all names unless one is given."""
+        return self._read(lambda connection: facts.read_metrics(connection, trial_id, split, name))
+
+    def trajectory(self, trial_id: int, tensor: str | None = "") -> list[TrajectoryPoint]:
+        """By step and unit: the units' means, the tensor of that name, or with None all tensors."""
+        return self._read(lambda connection: facts.read_trajectory(connection, trial_id, tensor))
+
+    def growth_events(self, trial_id: int) -> list[GrowthEvent]:
+        return self._read(lambda connection: facts.read_growth_events(connection, trial_id))
+
+    def attempts(self, trial_id: int) -> list[AttemptRow]:
+        return self._read(lambda connection: reading.read_attempts(connection, trial_id))
+
+    def artifacts(self, trial_id: int) -> list[Artifact]:
+        return self._read(lambda connection: files.read_artifacts(connection, trial_id))
+
+    def decision(self, trial_id: int) -> Decision:
+        return self._read(lambda connection: reading.read_decision(connection, trial_id))
+
+    # ---- how -------------------------------------------------------------------------------------------------
+
+    def _read(self, action: Callable[[Connection], T]) -> T:
+        return self._database.read(action, patience_s=PATIENCE_S)
+
+    def _write(self, action: Callable[[Connection], T], *, for_s: float = PATIENCE_S) -> T:
+        """A lease's holder waits no longer than the lease: after that the trial may be another's."""
+        return self._database.write(action, patience_s=min(for_s, PATIENCE_S))

@@ -1,0 +1,86 @@
+"""Studies: made once, never changed, deleted whole."""
+
+from sqlalchemy import Connection, Row, delete, func, select
+
+from growlab.doors import study_from_mapping, study_to_mapping
+from growlab.errors import NotFound, StorageError, did_you_mean
+from growlab.records import TrialState
+from growlab.storage.clock import database_now
+from growlab.storage.rows import StudyRow, StudySummary
+from growlab.storage.tables import studies, trials
+from growlab.storage.upsert import insert_unless_there
+from growlab.study import Study
+
+
+def create_study(connection: Connection, study: Study) -> None:
+    """Raises StorageError when the name is taken."""
+    row = {"name": study.name, "created_at": database_now(), "spec": study_to_mapping(study)}
+    made = connection.scalar(insert_unless_there(connection, studies, row).returning(studies.c.id))
+    if made is None:
+        raise StorageError(
+            f"study {study.name!r} exists already; work on it: growlab worker {study.name}, "
+            f"or give this one another name"
+        )
+
+
+def read_study(connection: Connection, name: str) -> StudyRow:
+    """Raises NotFound."""
+    row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
+    if row is None:
+        raise _not_found(connection, name)
+    return StudyRow(id=row.id, created_at=row.created_at, study=study_from_mapping(row.spec))
+
+
+def read_studies(connection: Connection) -> list[StudySummary]:
+    """All of them, the oldest first."""
+    asked = select(studies.c.id, studies.c.name, studies.c.created_at, studies.c.spec["n_trials"].as_integer())
+    rows = connection.execute(asked.order_by(studies.c.id)).all()
+    return [_summary(connection, *row) for row in rows]
+
+
+def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:
+    """Of every state, also those that no trial is in."""
+    asked = (
+        select(trials.c.state, func.count().label("n")).where(trials.c.study_id == study_id).group_by(trials.c.state)
+    )
+    counted = {row.state: row.n for row in connection.execute(asked)}
+    return {state: counted.get(state, 0) for state in TrialState}
+
+
+def delete_study(connection: Connection, name: str) -> None:
+    """With all its trials and facts. Raises NotFound, and StorageError while somebody works on it."""
+    study_id = connection.scalar(select(studies.c.id).where(studies.c.name == name).with_for_update())
+    if study_id is None:
+        raise _not_found(connection, name)
+    busy = [row.number for row in _locked_trials(connection, study_id) if (row.lease_left_s or 0) > 0]
+    if busy:
+        raise StorageError(
+            f"study {name!r} has trials that run ({', '.join(map(str, busy))}); "
+            f"stop its workers, or wait until their leases end, then delete it"
+        )
+    connection.execute(delete(studies).where(studies.c.id == study_id))
+
+
+def _summary(connection: Connection, study_id: int, name: str, created_at: float, n_trials: int) -> StudySummary:
+    is_completed = (trials.c.study_id == study_id) & (trials.c.state == TrialState.COMPLETED)
+    return StudySummary(
+        name=name,
+        created_at=created_at,
+        n_trials=n_trials,
+        counts=count_trials(connection, study_id),
+        best_val_loss=connection.scalar(select(func.min(trials.c.val_loss)).where(is_completed)),
+    )
+
+
+def _locked_trials(connection: Connection, study_id: int) -> list[Row[int, float]]:
+    """All of them, so that no claim slips in between the check and the deletion."""
+    lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
+    asked = select(trials.c.number, lease_left_s).where(trials.c.study_id == study_id)
+    return list(connection.execute(asked.order_by(trials.c.number).with_for_update()))
+
+
+def _not_found(connection: Connection, name: str) -> NotFound:
+    known = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
+    if not known:
+        return NotFound(f"no study {name!r}, and none at all here; create one: growlab study create FILE")
+    return NotFound(f"no study {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")

@@ -1,0 +1,226 @@
+"""The tables, for writing statements. What a database really has is made by alembic/; a test keeps the two equal.
+
+    gl_studies ─┬─< gl_trials ─┬─< gl_attempts >── gl_workers
+                               ├─< gl_metrics, gl_trajectory, gl_growth_events    facts, rewritten by a resumed attempt
+                               ├─< gl_artifacts
+                               └── gl_decisions
+
+All times are the database's clock, UTC seconds since 1970. A trial's `epoch` is its fencing token:
+it rises with each claim, and whoever writes must hold the newest. Deleting a study deletes all of it.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
+
+from growlab.records import EndReason, TrialState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _one_of(column: str, *words: str) -> CheckConstraint:
+    quoted = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} IN ({quoted})", name=column)
+
+
+def _of_trial(*, primary_key: bool) -> Column[int]:
+    return Column(
+        "trial_id", Integer, ForeignKey("gl_trials.id", ondelete="CASCADE"), primary_key=primary_key, nullable=False
+    )
+
+
+# AUTOINCREMENT, here and below: SQLite would give a deleted trial's id to a new one, and a worker that
+# slept through the deletion would hold a claim with that id and, as likely as not, its epoch.
+studies = Table(
+    "gl_studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("spec", JSON, nullable=False),  # growlab.doors.study_to_mapping
+    UniqueConstraint("name"),
+    sqlite_autoincrement=True,
+)
+
+workers = Table(
+    "gl_workers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("ended_at", Double),
+    sqlite_autoincrement=True,
+)
+
+trials = Table(
+    "gl_trials",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("gl_studies.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),  # from 0, in the order of proposal
+    Column("state", Text, nullable=False),
+    Column("spec", JSON, nullable=False),  # growlab.doors.trial_spec_to_mapping
+    Column("layout", Text, nullable=False),  # the short text that people read; the complete one is in spec
+    Column("layout_hash", Text, nullable=False),
+    Column("params", JSON, nullable=False),  # scalars as the sampler drew them
+    Column("depth_start", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),  # 0 before the first claim
+    Column("lease_expires_at", Double),
+    Column("strikes", Integer, nullable=False),  # attempts lost or crashed since the newest checkpoint
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    # growlab.records.TrialResult
+    Column("layout_end", Text),
+    Column("depth_end", Integer),
+    Column("n_params", BigInteger),
+    Column("val_loss", Double),
+    Column("best_val_loss", Double),
+    Column("bits_per_byte", Double),
+    Column("flops", BigInteger),
+    Column("tokens", BigInteger),
+    Column("steps", BigInteger),
+    Column("elapsed_s", Double),
+    Column("sample", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("study_id", "number"),
+    _one_of("state", *TrialState),
+    CheckConstraint("number >= 0", name="number"),
+    CheckConstraint("(state = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
+    sqlite_autoincrement=True,
+)
+
+# Literals, not parameters: a planner uses a partial index only if it can see that the query asks for no more.
+IS_OPEN = trials.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
+# Serves the claim: however many trials have ended, it walks the open ones by number.
+Index("open", trials.c.study_id, trials.c.number, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+
+attempts = Table(
+    "gl_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _of_trial(primary_key=False),
+    Column("epoch", Integer, nullable=False),
+    Column("worker_id", Integer, ForeignKey("gl_workers.id"), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("end_reason", Text),
+    Column("note", Text, nullable=False),  # why a checkpoint was not used, a crash's words, …
+    UniqueConstraint("trial_id", "epoch"),
+    _one_of("end_reason", *EndReason),
+    sqlite_autoincrement=True,
+)
+
+# ---- facts: `epoch` is the attempt that wrote them last; clustered by key on SQLite ---------------------------
+
+metrics = Table(
+    "gl_metrics",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("split", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("value", Double),
+    Column("state", Text, nullable=False),  # what the value is when it is NULL
+    _one_of("state", "ok", "nan", "inf", "-inf"),
+    sqlite_with_rowid=False,
+)
+
+trajectory = Table(
+    "gl_trajectory",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("unit", Integer, primary_key=True),
+    Column("tensor", Text, primary_key=True),  # '' for the mean over the unit
+    Column("epoch", Integer, nullable=False),
+    Column("n_increments", Integer, nullable=False),
+    Column("tau", Double),
+    Column("kappa", Double),
+    Column("diffusion_exponent", Double),
+    Column("drift_to_noise", Double),
+    Column("drift_z", Double),
+    Column("path", Double),
+    Column("displacement", Double),
+    Column("state", Text, nullable=False),  # still: nothing moved; closed: tau is infinite
+    Column("not_finite", Text, nullable=False),  # growlab.storage.values
+    _one_of("state", "ok", "still", "closed"),
+    sqlite_with_rowid=False,
+)
+
+growth_events = Table(
+    "gl_growth_events",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("tau", Double),
+    Column("kappa", Double),
+    Column("val_loss_before", Double),
+    Column("val_loss_after", Double),
+    Column("depth_before", Integer, nullable=False),
+    Column("depth_after", Integer, nullable=False),
+    Column("n_params_after", BigInteger, nullable=False),
+    Column("not_finite", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# ---- the rest of a trial ---------------------------------------------------------------------------------------
+
+artifacts = Table(
+    "gl_artifacts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _of_trial(primary_key=False),
+    Column("epoch", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    UniqueConstraint("trial_id", "kind", "step", "path"),
+    sqlite_autoincrement=True,
+)
+
+decisions = Table(
+    "gl_decisions",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("seed", BigInteger, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("parent", Integer),  # a trial number
+    Column("mutation", Text, nullable=False),
+    Column("finished", JSON, nullable=False),
+    Column("running", JSON, nullable=False),
+)

@@ -1,0 +1,22 @@
+"""Who works here: for people who look, and for the words of a refusal. No lease hangs on these rows."""
+
+import os
+import socket
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from growlab.storage.clock import database_now
+from growlab.storage.tables import workers
+
+
+def register_worker(connection: Connection, *, name: str, device: str, versions: dict[str, Any]) -> int:
+    row = {"name": name, "host": socket.gethostname(), "pid": os.getpid(), "device": device, "versions": versions}
+    now = {"started_at": database_now(), "heartbeat_at": database_now()}
+    worker_id: int | None = connection.scalar(insert(workers).values(**row, **now).returning(workers.c.id))
+    assert worker_id is not None
+    return worker_id
+
+
+def end_worker(connection: Connection, worker_id: int) -> None:
+    connection.execute(update(workers).where(workers.c.id == worker_id).values(ended_at=database_now()))

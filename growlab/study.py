@@ -1,0 +1,137 @@
+"""A study: what to search, on which data, for how long. Read from YAML by growlab.doors.
+
+A study is explicit once read: every default is written into it, so that a stored study
+means the same under a later growlab.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from growlab.domains import Choice, Domain, Fixed, Range
+from growlab.layout import OptionValue
+from growlab.specs import BudgetSpec, DataSpec
+
+# What a study trains and grows with when its file is silent.
+TRAIN_DEFAULTS: Mapping[str, Domain] = {
+    "batch_size": Fixed(value=32),
+    "seq_len": Fixed(value=128),
+    "lr": Fixed(value=3e-3),
+    "min_lr_ratio": Fixed(value=0.1),
+    "warmup_fraction": Fixed(value=0.05),
+    "decay_fraction": Fixed(value=0.4),
+    "weight_decay": Fixed(value=0.1),
+    "beta1": Fixed(value=0.9),
+    "beta2": Fixed(value=0.99),
+    "grad_clip": Fixed(value=1.0),
+    "dropout": Fixed(value=0.0),
+    "precision": Fixed(value="auto"),
+    "eval_every": Fixed(value=100),
+}
+GROWTH_DEFAULTS: Mapping[str, Domain] = {
+    "beta0": Fixed(value=0.1),
+    "gamma0": Fixed(value=0.15),
+    "eta0": Fixed(value=0.03),
+    "k_subspace": Fixed(value=10),
+    "ell_orth": Fixed(value=5),
+    "patience": Fixed(value=5),
+    "threshold": Fixed(value=0.15),
+    "tau_crit": Fixed(value=2.0),
+    "kappa_crit": Fixed(value=0.5),
+    "warmup_steps": Fixed(value=400),
+    "history_window_size": Fixed(value=15),
+    "collect_interval_steps": Fixed(value=100),
+    "trigger": Fixed(value="never"),
+    "operator": Fixed(value="aiether"),
+    "preserve_function": Fixed(value=True),
+    "unit": Fixed(value="last"),
+    "freeze_steps": Fixed(value=400),
+    "rewarm_steps": Fixed(value=100),
+    "cooldown_steps": Fixed(value=400),
+    "max_depth": Fixed(value=12),
+}
+
+# What `search` means for a key: for the seed's parameters the ranges its users know.
+SEARCH_RANGES: Mapping[str, Domain] = {
+    "train.lr": Range(low=3e-4, high=1e-2, log=True),
+    "train.weight_decay": Range(low=0.01, high=1.0, log=True),
+    "train.dropout": Range(low=0.0, high=0.4),
+    "train.warmup_fraction": Range(low=0.01, high=0.1),
+    "train.decay_fraction": Range(low=0.1, high=0.6),
+    "train.beta2": Choice(values=(0.95, 0.99, 0.999)),
+    "train.batch_size": Choice(values=(16, 32, 64)),
+    "growth.beta0": Range(low=0.05, high=0.5),
+    "growth.gamma0": Range(low=0.05, high=0.3),
+    "growth.eta0": Range(low=0.01, high=0.1),
+    "growth.k_subspace": Range(low=5, high=30),
+    "growth.ell_orth": Range(low=3, high=10),
+    "growth.patience": Range(low=3, high=10),
+    "growth.tau_crit": Range(low=1.5, high=3.0),
+    "growth.kappa_crit": Range(low=0.3, high=1.0),
+    "growth.warmup_steps": Range(low=300, high=800),
+    "growth.history_window_size": Range(low=5, high=20),
+    "growth.collect_interval_steps": Choice(values=(50, 100, 200)),
+    "growth.operator": Choice(values=("aiether", "copy-last", "identity")),
+    "growth.preserve_function": Choice(values=(True, False)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutSpace:
+    """Which layouts may be drawn."""
+
+    # kind -> option -> the values to draw from; an option left out is drawn from its kind's own list
+    blocks: Mapping[str, Mapping[str, tuple[OptionValue, ...]]]
+    d_model: tuple[int, ...]
+    depth: tuple[int, int]  # blocks at the start of training, fewest and most
+    start_with: tuple[str, ...] = ()  # layouts to try first
+    max_params: int = 0  # 0: no limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Lower is better for all of them."""
+
+    metric: Literal["val_loss", "best_val_loss", "bits_per_byte"] = "val_loss"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerSpec:
+    startup_trials: int = 8  # drawn at random before anything is learnt
+    population: int = 20  # youngest trials that may have children
+    tournament: int = 5  # parents compete in groups of this size
+    tries: int = 200  # draws before the space is called exhausted
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData:
+    """The data section; `sha256` is filled in when the study is created."""
+
+    source: str = "text"
+    path: str = ""
+    tokenizer: str = "char"
+    val_fraction: float = 0.05
+    test_fraction: float = 0.1
+    sha256: str = ""
+
+    def spec(self) -> DataSpec:
+        return DataSpec(**asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    name: str
+    data: StudyData
+    layouts: LayoutSpace
+    budget: BudgetSpec
+    n_trials: int
+    train: Mapping[str, Domain] = field(default_factory=lambda: TRAIN_DEFAULTS)
+    growth: Mapping[str, Domain] = field(default_factory=lambda: GROWTH_DEFAULTS)
+    objective: Objective = Objective()
+    sampler: SamplerSpec = SamplerSpec()
+    seed: int = 0
+
+    def scalars(self) -> dict[str, Domain]:
+        """All train.* and growth.* domains by their full name, in a fixed order."""
+        sections = {"train": self.train, "growth": self.growth}
+        return {f"{part}.{key}": domain for part, keys in sections.items() for key, domain in sorted(keys.items())}

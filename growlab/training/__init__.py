@@ -1,0 +1,11 @@
+"""Training one trial.
+
+trial        the story: from a TrialSpec to a result
+run          the moving parts of a trial, and how they start or resume
+schedule     learning rate as a function of progress
+optimizer    AdamW that adopts the parameters of new units and remembers by name
+evaluation   the full validation pass
+checkpoint   everything a trial needs to go on, in one file; increments beside it, each written once
+device       where and in which precision
+recorder     where facts go
+"""

@@ -1,0 +1,224 @@
+"""Everything that a trial needs to go on: one safetensors file, with the numbers as JSON in its header.
+
+    checkpoint-<step>-<sha>.safetensors
+        model/<parameter>                   weights
+        adam/<parameter>/<moment>           optimizer state, by name
+        window/<tensor>/last, …/gram        the newest snapshot and the Gram matrix of the increments
+        rng/cpu, rng/cuda, loss_sum
+    increments/<sha>.safetensors            one increment of the watched unit, written once
+
+Never pickle. Names carry the content's hash, so that a worker that lost its lease cannot overwrite what
+its successor wrote.
+"""
+
+import hashlib
+import json
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from growlab.data.corpus import Corpus
+from growlab.data.tokenizers import Tokenizer
+from growlab.errors import CheckpointError
+from growlab.files import sha256_of, write_atomically
+from growlab.growth.protocol import GrowthState
+from growlab.growth.trigger import StagnationTrigger
+from growlab.growth.window import Track, Window
+from growlab.layout import format_blocks, format_layout
+from growlab.model.language_model import LanguageModel
+from growlab.records import Artifact
+from growlab.specs import TrialSpec
+from growlab.training.run import Counters, TrialRun, assemble_run
+
+_FORMAT = 1
+
+
+class CheckpointFolder:
+    """The checkpoints of one trial: `folder` below the artifact root `root`."""
+
+    def __init__(self, root: Path, folder: str) -> None:
+        self.root, self.folder = root, root / folder
+        self._written: dict[int, str] = {}  # serial number of an increment -> sha256 of its file
+
+    # ---- writing --------------------------------------------------------------------------------------------
+
+    def save(self, run: TrialRun) -> Artifact:
+        """Write a checkpoint; durable when this returns. Raises CheckpointError when the disk refuses."""
+        step = run.counters.step
+        tensors, numbers = _pack(run)
+        try:
+            numbers["increments"] = self._save_increments(run.growth.window)
+            return self._save_file("checkpoint", step, tensors, numbers)
+        except OSError as error:
+            raise CheckpointError(f"cannot write a checkpoint of step {step} in {self.folder}: {error}") from error
+
+    def save_model(self, run: TrialRun) -> Artifact:
+        """The weights alone, with the layout and the vocabulary's size in the header."""
+        header = {"layout": format_layout(run.model.layout), "vocab_size": run.model.vocab_size}
+        weights = (each.detach() for each in run.model.parameters())
+        tensors = dict(zip(_names_by_layout(run.model), weights, strict=True))
+        try:
+            return self._save_file("model", run.counters.step, tensors, header)
+        except OSError as error:
+            raise CheckpointError(f"cannot write the model in {self.folder}: {error}") from error
+
+    def save_tokenizer(self, tokenizer: Tokenizer) -> Artifact:
+        """tokenizer.json beside the model."""
+        path = self.folder / "tokenizer.json"
+        try:
+            tokenizer.save(path)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error}") from error
+        relative = path.relative_to(self.root).as_posix()
+        n_bytes = path.stat().st_size
+        return Artifact(kind="tokenizer", step=0, path=relative, sha256=sha256_of(path), n_bytes=n_bytes)
+
+    def keep_only(self, kept: Artifact | None) -> None:
+        """Delete checkpoints but the committed one, and increments that it does not use."""
+        name = Path(kept.path).name if kept else None
+        for path in self.folder.glob("checkpoint-*.safetensors"):
+            if path.name != name:
+                path.unlink(missing_ok=True)
+        used = set(self._written.values()) if kept else set()
+        for path in self.folder.glob("increments/*.safetensors"):
+            if path.stem not in used:
+                path.unlink(missing_ok=True)
+
+    def _save_increments(self, window: Window) -> list[str]:
+        held = window.increments()
+        self._written = {serial: digest for serial, digest in self._written.items() if serial in held}
+        for serial, tensors in held.items():
+            if serial not in self._written:
+                content = save_tensors({name: each.contiguous() for name, each in tensors.items()})
+                digest = hashlib.sha256(content).hexdigest()
+                write_atomically(self._increment_path(digest), content)
+                self._written[serial] = digest
+        return list(self._written.values())
+
+    def _save_file(self, kind: str, step: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Artifact:
+        content = save_tensors({name: each.contiguous() for name, each in tensors.items()}, _header(numbers))
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.folder / f"{kind}-{step:08d}-{digest[:12]}.safetensors"
+        write_atomically(path, content)
+        relative = path.relative_to(self.root).as_posix()
+        return Artifact(kind=kind, step=step, path=relative, sha256=digest, n_bytes=len(content))
+
+    def _increment_path(self, digest: str) -> Path:
+        return self.folder / "increments" / f"{digest}.safetensors"
+
+    # ---- reading --------------------------------------------------------------------------------------------
+
+    def load(self, artifact: Artifact, spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
+        """The run as it was when it was saved. Raises CheckpointError for a missing or damaged file."""
+        path = self.root / artifact.path
+        tensors, numbers = read_tensors(path, artifact.sha256)
+        if numbers.get("format") != _FORMAT:
+            raise CheckpointError(f"{path} has checkpoint format {numbers.get('format')}, this growlab reads {_FORMAT}")
+        run = assemble_run(spec, corpus, device, grown=numbers["grown"], born=numbers["born"])
+        increments = [read_tensors(self._increment_path(digest), digest)[0] for digest in numbers["increments"]]
+        _unpack(run, tensors, numbers, increments)
+        first = run.growth.window.n_taken - len(increments)
+        self._written = {first + at: digest for at, digest in enumerate(numbers["increments"])}
+        return run
+
+
+def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors on the CPU and the header's numbers. Raises CheckpointError; a flipped bit does not load silently."""
+    try:
+        if sha256_of(path) != sha256:
+            raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return load_tensors(path.read_bytes()), json.loads(metadata.get("growlab", "{}"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _names_by_layout(model: LanguageModel) -> list[str]:
+    """The parameters' names in a model that is built from the layout alone, in the same order.
+
+    Its units may be others than the grown model's: 'mlp' grown onto 'attn mlp' belongs to the unit below.
+    """
+    with torch.device("meta"):
+        rebuilt = LanguageModel(model.layout, vocab_size=model.vocab_size, max_depth=model.max_depth, dropout=0.0)
+    return [name for name, _ in rebuilt.named_parameters()]
+
+
+def _header(numbers: dict[str, Any]) -> dict[str, str]:
+    return {"growlab": json.dumps(numbers)}
+
+
+def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {f"model/{name}": each.detach() for name, each in run.model.named_parameters()}
+    tensors |= {f"adam/{name}": each for name, each in run.optimizer.state().items()}
+    for name, track in run.growth.window.tracks.items():
+        tensors[f"window/{name}/last"] = track.last
+        tensors[f"window/{name}/gram"] = track.gram
+    tensors["rng/cpu"] = torch.get_rng_state()
+    if run.device.type == "cuda":
+        tensors["rng/cuda"] = torch.cuda.get_rng_state(run.device)
+    tensors["loss_sum"] = run.loss_sum
+    numbers = {
+        "format": _FORMAT,
+        "grown": _grown_units(run),
+        "counters": asdict(run.counters),
+        "loss_count": run.loss_count,
+        "growth": asdict(run.growth.state),
+        "n_taken": run.growth.window.n_taken,
+        "born": run.optimizer.born,
+    }
+    return tensors, numbers
+
+
+def _unpack(
+    run: TrialRun, tensors: dict[str, Tensor], numbers: dict[str, Any], increments: list[dict[str, Tensor]]
+) -> None:
+    with torch.no_grad():
+        for name, parameter in run.model.named_parameters():
+            parameter.copy_(tensors[f"model/{name}"])
+    run.counters = Counters(**numbers["counters"])
+    growth = dict(numbers["growth"])
+    run.growth.state = GrowthState(trigger=StagnationTrigger(**growth.pop("trigger")), **growth)
+    run.growth.window.n_taken = numbers["n_taken"]
+    run.growth.window.tracks = {
+        name: Track(
+            tensors[f"window/{name}/last"].to(run.device),
+            deque((each[name].to(run.device) for each in increments), maxlen=run.growth.window.size - 1),
+            tensors[f"window/{name}/gram"],
+        )
+        for name in _window_names(run, tensors)
+    }
+    run.optimizer.load(_below("adam/", tensors))
+    run.growth.apply_freezing()
+    run.recount_flops()
+    run.loss_sum = tensors["loss_sum"].to(run.device)
+    run.loss_count = numbers["loss_count"]
+    torch.set_rng_state(tensors["rng/cpu"])
+    if "rng/cuda" in tensors and run.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["rng/cuda"], run.device)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
+
+
+def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
+    """In the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
+    watched = run.model.units[run.growth.watched]
+    return [name for name, _ in watched.named_parameters() if f"window/{name}/last" in tensors]
+
+
+def _grown_units(run: TrialRun) -> list[str]:
+    """The blocks of every unit that growth put on top, as text."""
+    units = list(run.model.units)
+    grown = units[len(units) - run.growth.state.n_growths :]
+    return [format_blocks(run.model.blocks_of(unit)) for unit in grown]

@@ -1,0 +1,31 @@
+"""The validation loss: one full, deterministic, non-overlapping pass."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from growlab.data.batches import validation_batches
+from growlab.data.tokenizers import Ids
+from growlab.model.language_model import LanguageModel
+from growlab.training.device import autocast
+
+
+@torch.no_grad()
+def evaluate(
+    model: LanguageModel, ids: Ids, *, seq_len: int, batch_size: int, precision: str, device: torch.device
+) -> float:
+    """Mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
+
+    Dropout is off; the model's mode is restored. Sums in float64; one synchronisation, at the end.
+    """
+    was_training = model.training
+    model.eval()
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    n_tokens = 0
+    x_BT: Int[Tensor, "B T"]
+    with autocast(precision, device):
+        for x_BT, y_BT in validation_batches(ids, seq_len, batch_size):
+            total += model.loss(x_BT.to(device), y_BT.to(device)).double() * y_BT.numel()
+            n_tokens += y_BT.numel()
+    model.train(was_training)
+    return float(total) / n_tokens

@@ -1,0 +1,33 @@
+"""Where a trial's facts go. Storage implements this; tests use a list."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from growlab.records import Artifact, GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult
+
+Fact = Metric | TrajectoryPoint | GrowthEvent
+
+
+class Recorder(Protocol):
+    """Facts become durable together with a checkpoint, so that a resumed trial rewrites them and adds none.
+
+    `commit` and `finish` raise LeaseLost when another worker owns the trial.
+    """
+
+    def checkpoint(self) -> Artifact | None:
+        """The newest committed checkpoint, to resume from."""
+        ...
+
+    def record(self, fact: Fact) -> None: ...
+
+    def start_over(self, why: str) -> None:
+        """The checkpoint cannot be used: forget it and the facts up to it. `why` is for readers of the attempt."""
+        ...
+
+    def progress(self, progress: TrialProgress) -> None:
+        """For the live display only."""
+        ...
+
+    def commit(self, checkpoint: Artifact) -> None: ...
+
+    def finish(self, result: TrialResult, artifacts: Sequence[Artifact]) -> None: ...

@@ -1,0 +1,195 @@
+"""The moving parts of a trial that is being trained, and how they come to be."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from growlab.data.batches import training_batch
+from growlab.data.corpus import Corpus
+from growlab.growth.protocol import GrowthProtocol
+from growlab.layout import parse, parse_blocks
+from growlab.model.cost import TrainedUnit, training_flops
+from growlab.model.language_model import LanguageModel, build_model
+from growlab.specs import TrialSpec
+from growlab.training.device import autocast
+from growlab.training.evaluation import evaluate
+from growlab.training.optimizer import GrowingAdamW
+from growlab.training.schedule import lr_at
+
+
+@dataclass
+class Counters:
+    """Where a trial stands; the step is also the data position."""
+
+    step: int = 0
+    flops: int = 0  # training and telemetry; evaluation is not counted
+    tokens: int = 0
+    elapsed_s: float = 0.0  # over all attempts
+    val_loss: float = math.nan  # of the last evaluation that was finite
+    best_val_loss: float = math.inf
+
+
+@dataclass
+class TrialRun:
+    spec: TrialSpec
+    corpus: Corpus
+    device: torch.device
+    model: LanguageModel
+    optimizer: GrowingAdamW
+    growth: GrowthProtocol
+    counters: Counters = field(default_factory=Counters)
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # since the last evaluation, on the device
+    loss_count: int = 0
+    flops_per_step: int = 0
+
+    # ---- one step -------------------------------------------------------------------------------------------
+
+    def train_step(self) -> None:
+        """Forward, backward, clip, update. Nothing in here waits for the device."""
+        train, counters = self.spec.train, self.counters
+        lr = lr_at(self.progress, train)
+        self.optimizer.set_lr(lr, step=counters.step, rewarm_steps=self.spec.growth.rewarm_steps)
+        x_BT, y_BT = self._batch(counters.step)
+        with autocast(train.precision, self.device):
+            loss = self.model.loss(x_BT, y_BT)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
+        self.loss_count += 1
+        counters.step += 1
+        counters.tokens += train.batch_size * train.seq_len
+        counters.flops += self.flops_per_step
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        train = self.spec.train
+        x_BT, y_BT = training_batch(self.corpus.train, train.seq_len, train.batch_size, self.spec.seed, step)
+        return x_BT.to(self.device, non_blocking=True), y_BT.to(self.device, non_blocking=True)
+
+    # ---- where it stands ------------------------------------------------------------------------------------
+
+    @property
+    def spent(self) -> int:
+        """In the budget's unit."""
+        counters = self.counters
+        return {"flops": counters.flops, "tokens": counters.tokens, "steps": counters.step}[self.spec.budget.unit]
+
+    @property
+    def progress(self) -> float:
+        return self.spent / self.spec.budget.amount
+
+    @property
+    def finished(self) -> bool:
+        return self.spent >= self.spec.budget.amount
+
+    def is_finite(self) -> bool:
+        """Whether the training loss is still a number. Waits for the device; a NaN stays, so now and then will do."""
+        return math.isfinite(float(self.loss_sum))
+
+    def take_train_loss(self) -> float:
+        """Mean training loss since the last call."""
+        mean = float(self.loss_sum) / max(self.loss_count, 1)
+        self.loss_sum.zero_()
+        self.loss_count = 0
+        return mean
+
+    # ---- evaluation and growth ------------------------------------------------------------------------------
+
+    def evaluate(self) -> float:
+        """Validation loss in nats per token, noted in the counters: the last one that was a finite number."""
+        train = self.spec.train
+        val_loss = evaluate(
+            self.model,
+            self.corpus.val,
+            seq_len=train.seq_len,
+            batch_size=train.batch_size,
+            precision=train.precision,
+            device=self.device,
+        )
+        if math.isfinite(val_loss):
+            self.counters.val_loss = val_loss
+            self.counters.best_val_loss = min(self.counters.best_val_loss, val_loss)
+        return val_loss
+
+    def adopt_unit(self, position: int) -> None:
+        """Hand the parameters of a unit that just entered to the optimizer."""
+        prefix = f"units.{position}."
+        newborn = [(name, each) for name, each in self.model.named_parameters() if name.startswith(prefix)]
+        self.optimizer.adopt(newborn, born=self.counters.step)
+        self.recount_flops()
+
+    def recount_flops(self) -> None:
+        """What a step costs changes when a unit enters and when parameters are frozen or freed."""
+        units = [
+            TrainedUnit(
+                blocks=self.model.blocks_of(unit),
+                frozen=not all(parameter.requires_grad for parameter in unit.parameters()),
+            )
+            for unit in self.model.units
+        ]
+        train = self.spec.train
+        self.flops_per_step = training_flops(
+            units,
+            self.model.d_model,
+            self.model.vocab_size,
+            train.seq_len,
+            train.batch_size,
+            rest_frozen=not self.model.embedding.weight.requires_grad,
+        )
+
+    @property
+    def n_params(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def fresh_run(spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
+    """A trial at step 0. Seeds torch's generators; the initial weights do not depend on the device."""
+    return assemble_run(spec, corpus, device, grown=(), born={})
+
+
+def assemble_run(
+    spec: TrialSpec, corpus: Corpus, device: torch.device, *, grown: Sequence[str], born: Mapping[str, int]
+) -> TrialRun:
+    """A run at step 0 whose model has the blocks of `grown` on top, a unit each; what a checkpoint is loaded into.
+
+    The whole layout would not do: a unit that grew need not be one that the layout's blocks are grouped into.
+    `born` gives the step at which each parameter of a grown model entered it.
+    """
+    layout = parse(spec.layout)
+    max_depth = layout.depth if spec.growth.trigger == "never" else spec.growth.max_depth
+    model = build_model(
+        layout,
+        vocab_size=corpus.tokenizer.vocab_size,
+        max_depth=max_depth,
+        dropout=spec.train.dropout,
+        seed=spec.seed,
+    ).to(device)
+    for blocks in grown:
+        model.insert_unit(len(model.units), model.make_unit(parse_blocks(blocks)))
+    model.train()
+    run = TrialRun(
+        spec=spec,
+        corpus=corpus,
+        device=device,
+        model=model,
+        optimizer=GrowingAdamW(model.named_parameters(), spec.train, device, born),
+        growth=GrowthProtocol(spec.growth, model, seed=spec.seed),
+        loss_sum=torch.zeros((), device=device),
+    )
+    run.recount_flops()
+    return run
+
+
+class Stopwatch:
+    """Adds the time since it was last read to a trial's elapsed time."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def add_to(self, counters: Counters) -> None:
+        now = time.perf_counter()
+        counters.elapsed_s += now - self._since
+        self._since = now

@@ -1,0 +1,28 @@
+"""Warm-up, stable, decay: the learning rate as a pure function of progress.
+
+Progress is what was spent over the budget, in the budget's own unit, so the number of steps need not be
+known, and growth does not move the end of the schedule.
+"""
+
+from growlab.specs import TrainSpec
+
+
+def lr_at(progress: float, spec: TrainSpec) -> float:
+    """lr for the step that begins at `progress` in [0, 1).
+
+    Rises linearly from 0 (a warm-up's first step gets a small share instead: it must not be lost), stays,
+    and falls linearly to lr * min_lr_ratio at progress 1.
+    """
+    if progress < spec.warmup_fraction:
+        return spec.lr * max(progress / spec.warmup_fraction, 0.01)
+    if progress > 1 - spec.decay_fraction:
+        remaining = max(0.0, 1 - progress) / spec.decay_fraction
+        return spec.lr * (spec.min_lr_ratio + (1 - spec.min_lr_ratio) * remaining)
+    return spec.lr
+
+
+def rewarm(step: int, born: int, rewarm_steps: int) -> float:
+    """The share of lr that parameters born at step `born` get at `step` ≥ born; those born at 0 get all."""
+    if born == 0 or rewarm_steps == 0:
+        return 1.0
+    return min(1.0, (step - born + 1) / rewarm_steps)

@@ -1,0 +1,243 @@
+"""A trial, from its spec to its result. Read `run_trial`: it is the story, in the order in which it happens."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from growlab.data.corpus import Corpus, require_windows
+from growlab.errors import CheckpointError
+from growlab.growth.telemetry import observe
+from growlab.kinds import shorten
+from growlab.layout import format_layout
+from growlab.model.decoding import Sampling, generate
+from growlab.model.language_model import short_unit_text
+from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
+from growlab.specs import TrialSpec
+from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.recorder import Recorder
+from growlab.training.run import Stopwatch, TrialRun, fresh_run
+
+FINITE_EVERY = 10  # steps between looks at the loss, each of which waits for the device
+PROGRESS_EVERY_S = 0.5
+CHECKPOINT_SHARE = 0.02  # of the time at most goes into checkpoints, whatever their size
+SAMPLE_PROMPT, SAMPLE_LENGTH = 16, 240  # tokens
+SAMPLE = Sampling(temperature=0.8)
+
+
+def run_trial(
+    spec: TrialSpec,
+    corpus: Corpus,
+    recorder: Recorder,
+    *,
+    device: torch.device,
+    folder: CheckpointFolder,
+    should_stop: Callable[[], bool] = lambda: False,
+    checkpoint_every_s: float = 5.0,
+) -> TrialResult | None:
+    """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
+
+    Everything it learns goes to `recorder`; when it returns, that is durable. Checkpoints come at least
+    `checkpoint_every_s` apart, further where they are dear. Raises DataError for a corpus
+    too short, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
+    """
+    require_windows(corpus, spec.train.seq_len)
+    run = open_run(spec, corpus, recorder, device, folder)
+    story = Narrator(run, recorder, folder, checkpoint_every_s)
+
+    while not run.finished:
+        if should_stop():
+            story.checkpoint()
+            return None
+        run.train_step()
+        step = run.counters.step
+
+        if step % FINITE_EVERY == 0 and not run.is_finite():
+            return story.finish(TrialState.DIVERGED)
+
+        if run.growth.advance_to(step):  # the warm-up is over: everything trains again
+            run.recount_flops()
+
+        if run.growth.snapshot_due(step):
+            story.observe()
+
+        if step % spec.train.eval_every == 0 or run.finished:
+            val_loss = story.evaluate()
+            if not math.isfinite(val_loss):
+                return story.finish(TrialState.DIVERGED)
+            if run.growth.wants_to_grow(step, story.tau, story.kappa, val_loss) and not run.finished:
+                story.grow()
+
+        story.keep_up()
+
+    return story.finish(TrialState.COMPLETED)
+
+
+def open_run(
+    spec: TrialSpec, corpus: Corpus, recorder: Recorder, device: torch.device, folder: CheckpointFolder
+) -> TrialRun:
+    """From the committed checkpoint if there is one that can be read, else from step 0, which is always right."""
+    checkpoint = recorder.checkpoint()
+    if checkpoint is None:
+        return fresh_run(spec, corpus, device)
+    try:
+        return folder.load(checkpoint, spec, corpus, device)
+    except CheckpointError as error:
+        recorder.start_over(f"started again from step 0: {error}")
+        return fresh_run(spec, corpus, device)
+
+
+class Narrator:
+    """What a trial does besides training steps: measure, grow, tell, save."""
+
+    def __init__(self, run: TrialRun, recorder: Recorder, folder: CheckpointFolder, checkpoint_every_s: float) -> None:
+        self.run, self.recorder, self.folder = run, recorder, folder
+        self.checkpoint_every_s = checkpoint_every_s
+        self.watch = Stopwatch()
+        self.tau: float | None = None  # of the newest observation: what the trigger acts on
+        self.kappa: float | None = None
+        self._progress_at = time.monotonic()
+        self._checkpoint_due = self._progress_at + checkpoint_every_s
+        self._tokens_at_progress = run.counters.tokens
+        self._look(observe(run.growth.window, step=run.counters.step, unit=run.growth.watched))
+
+    def observe(self) -> None:
+        """Take a snapshot of the newest unit and report the shape of its path."""
+        run = self.run
+        run.counters.flops += run.growth.window.snapshot(run.model.units[run.growth.watched])
+        points = observe(run.growth.window, step=run.counters.step, unit=run.growth.watched)
+        for point in points:
+            self.recorder.record(point)
+        self._look(points)
+
+    def evaluate(self) -> float:
+        """A full validation pass, reported with what led to it."""
+        run, counters = self.run, self.run.counters
+        train_loss = run.take_train_loss()
+        val_loss = run.evaluate()
+        self._metric("train", "loss", train_loss)
+        self._metric("train", "flops", counters.flops)
+        self._metric("train", "tokens", counters.tokens)
+        self._metric("val", "loss", val_loss)
+        self._metric("val", "bits_per_byte", bits_per_byte(val_loss, run.corpus.val_bytes_per_token))
+        return val_loss
+
+    def grow(self) -> None:
+        """Insert a unit, hand it to the optimizer, and measure what that did to the function."""
+        run, step = self.run, self.run.counters.step
+        tau, kappa, before, depth = self.tau, self.kappa, run.counters.val_loss, run.model.layout.depth
+        grown = run.growth.grow(step)
+        run.adopt_unit(grown.position)
+        after = run.evaluate()
+        self.tau = self.kappa = None  # the window is empty
+        self.recorder.record(
+            GrowthEvent(
+                step=step,
+                position=grown.position,
+                unit=short_unit_text(grown.blocks),
+                operator=grown.operator,
+                reason=run.spec.growth.trigger,
+                tau=tau,
+                kappa=kappa,
+                val_loss_before=before,
+                val_loss_after=after,
+                depth_before=depth,
+                depth_after=run.model.layout.depth,
+                n_params_after=run.n_params,
+            )
+        )
+
+    def keep_up(self) -> None:
+        """Tell where the trial stands and save it, each when its time has come."""
+        now = time.monotonic()
+        if now - self._progress_at >= PROGRESS_EVERY_S:
+            self.recorder.progress(self._progress(now))
+            self._progress_at, self._tokens_at_progress = now, self.run.counters.tokens
+        if now >= self._checkpoint_due:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Save everything and make the facts so far durable with it."""
+        began = time.monotonic()
+        self.watch.add_to(self.run.counters)
+        saved = self.folder.save(self.run)
+        self.recorder.commit(saved)
+        self.folder.keep_only(saved)
+        ended = time.monotonic()
+        self._checkpoint_due = ended + max(self.checkpoint_every_s, (ended - began) / CHECKPOINT_SHARE)
+
+    def finish(self, state: TrialState) -> TrialResult:
+        """Save the model (unless it diverged) and report the result."""
+        run = self.run
+        artifacts, sample, error = [], "", ""
+        if state is TrialState.COMPLETED:
+            sample = sample_text(run)
+            artifacts = [self.folder.save_model(run), self.folder.save_tokenizer(run.corpus.tokenizer)]
+        else:
+            error = f"the loss was no longer a finite number at step {run.counters.step}"
+        self.watch.add_to(run.counters)
+        result = make_result(run, state, sample, error)
+        self.recorder.finish(result, artifacts)
+        self.folder.keep_only(None)
+        return result
+
+    def _metric(self, split: str, name: str, value: float) -> None:
+        self.recorder.record(Metric(step=self.run.counters.step, split=split, name=name, value=value))
+
+    def _look(self, points: list[TrajectoryPoint]) -> None:
+        if points:
+            self.tau, self.kappa = points[0].tau, points[0].kappa
+
+    def _progress(self, now: float) -> TrialProgress:
+        run, counters = self.run, self.run.counters
+        self.watch.add_to(counters)
+        remaining = counters.elapsed_s * (1 / run.progress - 1) if run.progress > 0 else math.inf
+        return TrialProgress(
+            step=counters.step,
+            progress=min(run.progress, 1.0),
+            depth=run.model.layout.depth,
+            phase=run.growth.state.phase,
+            train_loss=float(run.loss_sum) / run.loss_count if run.loss_count else math.nan,
+            val_loss=finite(counters.val_loss),
+            tau=self.tau,
+            kappa=self.kappa,
+            tokens_per_s=(counters.tokens - self._tokens_at_progress) / (now - self._progress_at),
+            remaining_s=remaining,
+        )
+
+
+def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> TrialResult:
+    counters, layout = run.counters, run.model.layout
+    val_loss = finite(counters.val_loss)
+    return TrialResult(
+        state=state,
+        layout_end=format_layout(shorten(layout)),
+        depth_end=layout.depth,
+        n_params=run.n_params,
+        val_loss=val_loss,
+        best_val_loss=finite(counters.best_val_loss),
+        bits_per_byte=None if val_loss is None else bits_per_byte(val_loss, run.corpus.val_bytes_per_token),
+        flops=counters.flops,
+        tokens=counters.tokens,
+        steps=counters.step,
+        elapsed_s=counters.elapsed_s,
+        sample=sample,
+        error=error,
+    )
+
+
+def sample_text(run: TrialRun) -> str:
+    """The first validation tokens and how the model goes on from them."""
+    prompt = run.corpus.val[:SAMPLE_PROMPT].tolist()
+    continued = generate(run.model, prompt, SAMPLE_LENGTH, SAMPLE, seed=run.spec.seed)
+    return run.corpus.tokenizer.decode([*prompt, *continued])
+
+
+def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:
+    """Comparable between tokenisers: nats per token / (ln 2 · bytes per token)."""
+    return nats_per_token / (math.log(2) * bytes_per_token)
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

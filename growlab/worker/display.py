@@ -1,0 +1,154 @@
+"""What a person sees of a worker: a live panel on a terminal, plain lines elsewhere. On stderr."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from growlab.records import TrialProgress, TrialState
+from growlab.storage import Claim
+
+PLAIN_EVERY_S = 10.0
+
+
+class Display(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def started(self, claim: Claim) -> None: ...
+
+    def progress(self, claim: Claim, progress: TrialProgress) -> None: ...
+
+    def ended(self, claim: Claim, words: str) -> None: ...
+
+    def waiting(self, counts: Mapping[TrialState, int]) -> None: ...
+
+
+def display_for(stream: TextIO, study: str) -> Display:
+    return LiveDisplay(stream, study) if stream.isatty() else PlainDisplay(stream)
+
+
+class PlainDisplay:
+    """One line per event, and now and then one of progress."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._said_at = 0.0
+        self._is_waiting = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def started(self, claim: Claim) -> None:
+        self._is_waiting = False
+        self._said_at = time.monotonic()
+        self._say(f"trial {claim.number}: {claim.layout}{resumed_words(claim)}")
+
+    def progress(self, claim: Claim, progress: TrialProgress) -> None:
+        if time.monotonic() - self._said_at >= PLAIN_EVERY_S:
+            self._said_at = time.monotonic()
+            self._say(f"trial {claim.number}: {progress_words(progress)}")
+
+    def ended(self, claim: Claim, words: str) -> None:
+        self._say(f"trial {claim.number}: {words}")
+
+    def waiting(self, counts: Mapping[TrialState, int]) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._say(waiting_words(counts))
+
+    def _say(self, words: str) -> None:
+        print(words, file=self._stream, flush=True)
+
+
+class LiveDisplay:
+    """A panel that is redrawn; what has ended stays above it."""
+
+    def __init__(self, stream: TextIO, study: str) -> None:
+        self._study = study
+        self._live = Live(console=Console(file=stream), refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._live.update(Text("starting …", style="dim"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def started(self, claim: Claim) -> None:
+        self._live.update(Text(f"trial {claim.number}: {claim.layout}{resumed_words(claim)}"))
+
+    def progress(self, claim: Claim, progress: TrialProgress) -> None:
+        self._live.update(self._panel(claim, progress))
+
+    def ended(self, claim: Claim, words: str) -> None:
+        self._live.console.print(f"trial {claim.number}: {words}", markup=False, highlight=False)
+        self._live.update(Text("looking for the next trial …", style="dim"))
+
+    def waiting(self, counts: Mapping[TrialState, int]) -> None:
+        self._live.update(Text(waiting_words(counts), style="dim"))
+
+    def _panel(self, claim: Claim, progress: TrialProgress) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", justify="right")
+        table.add_column()
+        table.add_row("study", f"{self._study}, trial {claim.number}")
+        table.add_row("layout", Text(claim.layout))
+        table.add_row("depth", f"{progress.depth} blocks, {progress.phase}")
+        table.add_row("progress", ProgressBar(total=1.0, completed=progress.progress, width=40))
+        table.add_row("step", f"{progress.step:,}")
+        table.add_row("loss", f"train {_number(progress.train_loss)}, val {_number(progress.val_loss)}")
+        table.add_row("τ, κ", f"{_number(progress.tau, 2)}, {_number(progress.kappa, 2)}")
+        table.add_row("tokens/s", f"{progress.tokens_per_s:,.0f}")
+        table.add_row("time left", duration_words(progress.remaining_s))
+        return table
+
+
+def progress_words(progress: TrialProgress) -> str:
+    return (
+        f"{progress.progress:.0%}, step {progress.step}, depth {progress.depth} ({progress.phase}), "
+        f"train {_number(progress.train_loss)}, val {_number(progress.val_loss)}, "
+        f"τ {_number(progress.tau, 2)}, κ {_number(progress.kappa, 2)}, "
+        f"{progress.tokens_per_s:,.0f} tokens/s, {duration_words(progress.remaining_s)} left"
+    )
+
+
+def resumed_words(claim: Claim) -> str:
+    return f" (resumed from step {claim.checkpoint.step})" if claim.checkpoint else ""
+
+
+def waiting_words(counts: Mapping[TrialState, int]) -> str:
+    running = counts.get(TrialState.RUNNING, 0)
+    return f"waiting: {running} trial(s) are running elsewhere and would be taken over if their worker died"
+
+
+def duration_words(seconds: float) -> str:
+    """'3 h 05 min', '2 min 10 s', '8 s'; '–' when unknown."""
+    if not seconds < 1e9:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None or value != value else f"{value:.{digits}f}"

@@ -1,0 +1,98 @@
+"""What supervisor and trainer say to one another, over one pipe. Pickled; nothing here needs torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from growlab.records import PastTrial, TrialProgress, TrialState
+from growlab.search import Proposal
+from growlab.storage import Claim
+from growlab.study import Study
+
+# ---- to the trainer ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSetup:
+    """Given when the process starts, never on a command line: the URL may hold a password."""
+
+    storage_url: str
+    artifacts: Path
+    device: str
+    n_threads: int  # of torch on the CPU; 0: torch decides
+    checkpoint_every_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Propose:
+    study: Study
+    past: Sequence[PastTrial]
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    claim: Claim
+    folder: str  # below the artifact root
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Save what you are training and put it down."""
+
+
+# ---- from the trainer ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    device: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Proposed:
+    proposal: Proposal
+
+
+@dataclass(frozen=True)
+class Progress:
+    progress: TrialProgress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The trial has its final state in the database."""
+
+    state: TrialState
+    words: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The trial is saved and can be released."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Another worker owns the trial now."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """This worker cannot run this study: its corpus, disk or installation is not as needed. The trial is not at fault."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """An error that nobody foresaw; the process ends after saying so."""
+
+    words: str
+
+
+ToTrainer = Propose | Train | Stop
+FromTrainer = Ready | Proposed | Progress | Ended | Stopped | Lost | Unfit | Crashed

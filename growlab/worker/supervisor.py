@@ -1,0 +1,303 @@
+"""The loop of a worker: claim (or propose and enqueue), have it trained, release; beat all the while.
+
+No torch in this process. Every write is fenced by the claim's epoch, so whatever happens to this worker,
+what it had already lost it cannot spoil.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from growlab import __version__
+from growlab.errors import GrowlabError, LeaseLost
+from growlab.records import EndReason
+from growlab.storage import Claim, Store, StudyRow
+from growlab.worker.display import Display
+from growlab.worker.messages import (
+    Crashed,
+    Ended,
+    FromTrainer,
+    Lost,
+    Progress,
+    Propose,
+    Proposed,
+    Ready,
+    Stop,
+    Stopped,
+    ToTrainer,
+    Train,
+    TrainerSetup,
+    Unfit,
+)
+from growlab.worker.trainer import run_trainer
+
+POLL_S = 0.1  # between looks at the pipe
+IDLE_S = 1.0  # between looks at the queue while others work
+STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    storage_url: str  # whole, with its password if it has one
+    artifacts: Path
+    device: str = "auto"
+    n_threads: int = 0
+    max_trials: int | None = None
+    max_time_s: float | None = None
+    lease_s: float = 60.0
+    checkpoint_every_s: float = 5.0
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Why a worker stopped serving."""
+
+    n_trials: int
+    stopped: bool  # by a signal
+
+
+def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
+    """Work on a study until it is done, a limit is reached or a signal asks to stop.
+
+    Raises GrowlabError when this worker is unfit: no such study, another schema, another corpus, no such
+    device. What it had claimed is back in the queue then.
+    """
+    with Store.open(options.storage_url) as store:
+        worker = _Worker(store, store.study(study_name), options, display)
+        with _stop_on_signals(worker.ask_to_stop):
+            return worker.serve()
+
+
+class _Worker:
+    def __init__(self, store: Store, study: StudyRow, options: WorkerOptions, display: Display) -> None:
+        self.store, self.study, self.options, self.display = store, study, options, display
+        self.started_at = time.monotonic()
+        self.stop_asked = False  # by a signal
+        self.n_trials = 0
+        self.trainer: _TrainerProcess | None = None
+        self.worker_id = 0
+
+    def ask_to_stop(self) -> None:
+        self.stop_asked = True
+
+    @property
+    def should_stop(self) -> bool:
+        limit = self.options.max_time_s
+        return self.stop_asked or (limit is not None and time.monotonic() - self.started_at >= limit)
+
+    def serve(self) -> Served:
+        try:
+            self._start_trainer()
+            while not self.should_stop and not self._enough():
+                claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=self.options.lease_s)
+                if claim is not None:
+                    self._run(claim)
+                elif not self._propose() and not self._wait_for_others():
+                    break
+            return Served(n_trials=self.n_trials, stopped=self.stop_asked)
+        finally:
+            if self.trainer:
+                self.trainer.end()
+            if self.worker_id:
+                self.store.end_worker(self.worker_id)
+
+    def _enough(self) -> bool:
+        return self.options.max_trials is not None and self.n_trials >= self.options.max_trials
+
+    # ---- the queue ------------------------------------------------------------------------------------------
+
+    def _propose(self) -> bool:
+        """Add one trial if the study wants more. False when it has all."""
+        number = sum(self.store.counts(self.study.id).values())
+        if number >= self.study.study.n_trials:
+            return False
+        past = self.store.past_trials(self.study.id, self.study.study.objective.metric)
+        answer = self._ask(Propose(study=self.study.study, past=past, number=len(past)))
+        if not isinstance(answer, Proposed):
+            raise GrowlabError(f"no trial could be proposed: {_words_of(answer)}")
+        made = answer.proposal
+        self.store.enqueue(  # does nothing if another worker was faster
+            self.study.id,
+            number=made.decision.number,
+            spec=made.spec,
+            layout=made.layout,
+            depth_start=made.depth,
+            params=dict(made.params),
+            decision=made.decision,
+        )
+        return True
+
+    def _wait_for_others(self) -> bool:
+        """All trials exist and none is free: others are at work. False when all are done.
+
+        Waiting matters: one of the others may die, and its trial is ours then.
+        """
+        counts = self.store.counts(self.study.id)
+        if all(state.is_final for state, n in counts.items() if n):
+            return False
+        self.display.waiting(counts)
+        time.sleep(IDLE_S)
+        return True
+
+    # ---- one trial ------------------------------------------------------------------------------------------
+
+    def _run(self, claim: Claim) -> None:
+        self.display.started(claim)
+        folder = f"{self.study.study.name}-{self.study.id}/{claim.number:05d}"
+        answer = self._ask(Train(claim=claim, folder=folder), claim)
+        match answer:
+            case Ended():
+                self.n_trials += 1
+                self.display.ended(claim, f"{answer.state}: {answer.words}")
+            case Stopped():
+                self.store.release(claim, EndReason.STOPPED)
+                self.display.ended(claim, "stopped and saved; it is back in the queue")
+            case Lost():
+                self.display.ended(claim, answer.words)
+            case Unfit():
+                self.store.release(claim, EndReason.STOPPED, answer.words)
+                raise GrowlabError(answer.words)
+            case Crashed():
+                self.store.release(claim, EndReason.CRASHED, answer.words)
+                self.display.ended(claim, f"crashed: {answer.words.splitlines()[0]}")
+            case _:
+                raise AssertionError(f"the trainer answered a trial with {answer!r}")
+
+    def _ask(self, order: ToTrainer, claim: Claim | None = None) -> FromTrainer:
+        """Send an order and wait for its answer, beating for `claim` meanwhile. A dead trainer is a Crashed."""
+        trainer = self.trainer or self._start_trainer()
+        trainer.send(order)
+        beat_at = time.monotonic()
+        kill_at: float | None = None
+        while True:
+            answer = trainer.receive(POLL_S)
+            if isinstance(answer, Progress):
+                assert claim is not None
+                self.display.progress(claim, answer.progress)
+            elif answer is not None:
+                if isinstance(answer, Crashed):
+                    self._end_trainer()
+                return answer
+            now = time.monotonic()
+            if claim and now - beat_at >= self.options.lease_s / 4:
+                beat_at = now
+                try:
+                    self.store.beat(claim)
+                except LeaseLost as error:
+                    self._end_trainer()
+                    return Lost(str(error))
+            if self.should_stop and kill_at is None:
+                trainer.send(Stop())
+                kill_at = now + STOP_GRACE_S
+            if kill_at is not None and now > kill_at:
+                self._end_trainer()
+                return Crashed(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
+
+    # ---- the trainer process --------------------------------------------------------------------------------
+
+    def _start_trainer(self) -> "_TrainerProcess":
+        options = self.options
+        setup = TrainerSetup(
+            storage_url=options.storage_url,
+            artifacts=options.artifacts,
+            device=options.device,
+            n_threads=options.n_threads,
+            checkpoint_every_s=options.checkpoint_every_s,
+        )
+        self.trainer = trainer = _TrainerProcess(setup)
+        answer = trainer.wait_until_ready()
+        if not self.worker_id:
+            self.worker_id = self.store.register_worker(
+                name=options.name or f"{socket.gethostname()}-{os.getpid()}",
+                device=answer.device,
+                versions={"growlab": __version__, **answer.versions},
+            )
+        return trainer
+
+    def _end_trainer(self) -> None:
+        if self.trainer:
+            self.trainer.end()
+            self.trainer = None
+
+
+class _TrainerProcess:
+    """Spawned, never forked: a forked process cannot use CUDA."""
+
+    def __init__(self, setup: TrainerSetup) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=run_trainer, args=(setup, theirs), daemon=True, name="growlab-trainer")
+        self._process.start()
+        theirs.close()
+
+    def wait_until_ready(self) -> Ready:
+        """Raises GrowlabError when the trainer cannot start: no such device, no database, no torch."""
+        while (answer := self.receive(POLL_S)) is None:
+            pass
+        if isinstance(answer, Ready):
+            return answer
+        self.end()
+        raise GrowlabError(_words_of(answer))
+
+    def send(self, order: ToTrainer) -> None:
+        with contextlib.suppress(OSError):  # it died; receive says so
+            self._pipe.send(order)
+
+    def receive(self, timeout_s: float) -> FromTrainer | None:
+        """The next message, None after the timeout; the death of the process reads as Crashed."""
+        try:
+            if self._pipe.poll(timeout_s):
+                message: FromTrainer = self._pipe.recv()
+                return message
+        except (EOFError, OSError):
+            self._process.join(5)
+            return Crashed(f"the trainer process died ({_exit_words(self._process.exitcode)})")
+        return None
+
+    def end(self) -> None:
+        self._pipe.close()  # it leaves by itself when its pipe ends …
+        self._process.join(2)
+        if self._process.is_alive():
+            self._process.kill()  # … unless it is stuck
+            self._process.join()
+
+
+def _words_of(answer: FromTrainer) -> str:
+    assert isinstance(answer, Unfit | Crashed), f"unexpected {answer!r}"
+    return answer.words.strip()
+
+
+def _exit_words(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+class _stop_on_signals:  # noqa: N801  (reads as a statement)
+    """Within: SIGTERM and the first Ctrl-C ask to stop; a second Ctrl-C interrupts. Elsewhere: no effect."""
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask = ask
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {each: signal.signal(each, self._handle) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)  # type: ignore[arg-type]
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._ask()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,176 @@
+"""The child process that holds torch. It obeys the supervisor and dies with it.
+
+A thread reads the pipe, so that `Stop`, or the supervisor's death (the pipe ends), is noticed while a
+trial trains.
+"""
+
+import gc
+import os
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+from growlab.errors import GrowlabError, LeaseLost
+from growlab.layout import parse
+from growlab.records import TrialResult, TrialState
+from growlab.search import propose
+from growlab.storage import LeasedRecorder, Store
+from growlab.worker.messages import (
+    Crashed,
+    Ended,
+    FromTrainer,
+    Lost,
+    Progress,
+    Propose,
+    Proposed,
+    Ready,
+    Stop,
+    Stopped,
+    ToTrainer,
+    Train,
+    TrainerSetup,
+    Unfit,
+)
+
+ORPHANED, CRASHED = 70, 71  # exit codes
+
+
+def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
+    """The process's main function: answer every order until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    orders = _Orders(pipe)
+    try:
+        trainer = _Trainer(setup, pipe, orders)
+        for order in orders:
+            pipe.send(trainer.answer(order))
+            trainer.tidy()
+    except GrowlabError as error:
+        pipe.send(Unfit(str(error)))
+    except Exception as error:
+        pipe.send(Crashed(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        os._exit(CRASHED)
+
+
+class _Orders:
+    """The supervisor's messages; `stop_asked` is raised by Stop at once, ahead of the line."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._queue = pipe, queue.Queue[ToTrainer]()
+        self.stop_asked = threading.Event()
+        threading.Thread(target=self._read, daemon=True, name="orders").start()
+
+    def __iter__(self) -> Iterator[Propose | Train]:
+        while True:
+            order = self._queue.get()
+            if not isinstance(order, Stop):
+                yield order
+
+    def _read(self) -> None:
+        while True:
+            try:
+                order: ToTrainer = self._pipe.recv()
+            except (EOFError, OSError):
+                os._exit(ORPHANED)  # no supervisor, no lease: nothing we could still write
+            if isinstance(order, Stop):
+                self.stop_asked.set()
+            self._queue.put(order)
+
+
+class _Trainer:
+    def __init__(self, setup: TrainerSetup, pipe: Connection, orders: _Orders) -> None:
+        import torch
+
+        from growlab.training.device import resolve_device
+
+        if setup.n_threads:
+            torch.set_num_threads(setup.n_threads)
+        self.setup, self.pipe, self.orders = setup, pipe, orders
+        self.device = resolve_device(setup.device)
+        self.store = Store.open(setup.storage_url)
+        pipe.send(Ready(device=_device_name(self.device), versions={"torch": torch.__version__}))
+
+    def answer(self, order: Propose | Train) -> FromTrainer:
+        return self._propose(order) if isinstance(order, Propose) else self._train(order)
+
+    def tidy(self) -> None:
+        """Give back what a trial held, so that the next one finds the device as the first did."""
+        import torch
+
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _propose(self, order: Propose) -> Proposed:
+        from growlab.data import load_corpus
+        from growlab.kinds import KINDS
+        from growlab.model.cost import count_params
+
+        vocab_size = load_corpus(order.study.data.spec()).tokenizer.vocab_size
+        return Proposed(
+            propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
+        )
+
+    def _train(self, order: Train) -> FromTrainer:
+        import torch
+
+        from growlab.data import load_corpus
+        from growlab.training.checkpoint import CheckpointFolder
+        from growlab.training.trial import run_trial
+
+        recorder = LeasedRecorder(self.store, order.claim, lambda progress: self.pipe.send(Progress(progress)))
+        try:
+            result = run_trial(
+                order.claim.spec,
+                load_corpus(order.claim.spec.data),
+                recorder,
+                device=self.device,
+                folder=CheckpointFolder(self.setup.artifacts, order.folder),
+                should_stop=self.orders.stop_asked.is_set,
+                checkpoint_every_s=self.setup.checkpoint_every_s,
+            )
+        except LeaseLost as error:
+            return Lost(str(error))
+        except GrowlabError as error:
+            return Unfit(str(error))
+        except torch.OutOfMemoryError as error:
+            result = out_of_memory(order.claim.layout, parse(order.claim.spec.layout).depth, str(error))
+            recorder.finish(result, [])
+        if result is None:
+            return Stopped()
+        return Ended(state=result.state, words=summary(result))
+
+
+def out_of_memory(layout: str, depth: int, words: str) -> TrialResult:
+    """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
+    first_line = words.splitlines()[0] if words else "out of memory"
+    return TrialResult(
+        state=TrialState.FAILED,
+        layout_end=layout,
+        depth_end=depth,
+        n_params=0,
+        val_loss=None,
+        best_val_loss=None,
+        bits_per_byte=None,
+        flops=0,
+        tokens=0,
+        steps=0,
+        elapsed_s=0.0,
+        error=f"out of memory: {first_line}",
+    )
+
+
+def summary(result: TrialResult) -> str:
+    if result.val_loss is None or result.state is not TrialState.COMPLETED:
+        return result.error
+    return f"val_loss {result.val_loss:.4f}, {result.bits_per_byte:.4f} bits per byte, {result.layout_end}"
+
+
+def _device_name(device: object) -> str:
+    import torch
+
+    name = str(device)
+    return f"{name} ({torch.cuda.get_device_name(name)})" if name.startswith("cuda") else name

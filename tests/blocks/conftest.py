@@ -1,0 +1,68 @@
+"""Every test with an argument `spec` runs for every registered kind: its defaults and each value a search draws.
+
+So a new kind inherits the contract by being registered.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from growlab.blocks import Block, build_block
+from growlab.errors import LayoutError
+from growlab.kinds import KINDS
+from growlab.layout import BlockSpec
+
+D_MODEL = 32  # eight heads of four numbers
+
+torch.set_num_threads(1)  # these tensors are tiny: more threads wait for one another
+
+
+def every_spec() -> list[BlockSpec]:
+    specs = []
+    for name, kind in KINDS.items():
+        specs.append(BlockSpec(name))
+        for key, field in kind.option_fields().items():
+            specs += [BlockSpec(name, ((key, value),)) for value in field.metadata["search"] if value != field.default]
+    return [spec for spec in specs if fits(spec)]
+
+
+def fits(spec: BlockSpec) -> bool:
+    try:
+        KINDS[spec.kind].read_options(spec, D_MODEL)
+    except LayoutError:
+        return False
+    return True
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "spec" in metafunc.fixturenames:
+        metafunc.parametrize("spec", every_spec(), ids=str)
+
+
+@pytest.fixture
+def block_of() -> Callable[..., Block]:
+    """Builds a block of width 32; `bold` doubles its weights, as at their initial size blocks agree with anything."""
+
+    def build(
+        spec: BlockSpec, *, dtype: torch.dtype = torch.float64, bold: bool = True, dropout: float = 0.0, seed: int = 0
+    ) -> Block:
+        torch.manual_seed(seed)
+        block = build_block(spec, D_MODEL, max_depth=1, dropout=dropout)
+        with torch.no_grad():
+            for parameter in block.parameters():
+                parameter.mul_(1 + bold)
+        return block.to(dtype)
+
+    return build
+
+
+@pytest.fixture
+def tokens() -> Callable[..., torch.Tensor]:
+    """Draws an input (B, T, 32)."""
+
+    def draw(B: int, T: int, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(B, T, D_MODEL, generator=generator, dtype=torch.float64).to(dtype)
+
+    return draw

@@ -1,0 +1,112 @@
+"""The cost functions of every kind against real blocks and torch's own counter.
+
+Legend: T tokens, D width.
+"""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from growlab.blocks import block_cost, build_block
+from growlab.errors import LayoutError
+from growlab.kinds import KINDS
+
+lengths = pytest.mark.parametrize("T", [1, 8, 33])
+
+
+def convolution_backward(grad_shape, x_shape, weight_shape, *_others, out_shape=None, **_options):
+    """Two products, each as dear as the forward pass; torch's own formula forgets `groups` in the weights' one."""
+    batch, out_channels, *positions = grad_shape
+    in_channels_per_group, *kernel = weight_shape[1:]
+    forward = 2 * batch * out_channels * in_channels_per_group
+    for size in (*positions, *kernel):
+        forward *= size
+    return forward * sum(shape is not None for shape in out_shape[:2])
+
+
+def count_flops(run) -> int:
+    mapping = {torch.ops.aten.convolution_backward: convolution_backward}
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def numbers_kept_for_backward(block, x_BTD) -> float:
+    """Each storage once, in numbers of the input's size; parameters are not activations."""
+    parameters = {each.untyped_storage().data_ptr() for each in block.parameters()}
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        block(x_BTD)
+    return sum(storage.nbytes() for storage in kept.values()) / x_BTD.element_size()
+
+
+def test_the_number_of_parameters_is_the_real_one(spec, block_of):
+    assert block_cost(spec, 32, seq_len=8).n_params == sum(each.numel() for each in block_of(spec).parameters())
+
+
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(width=st.integers(1, 300))
+def test_the_number_of_parameters_is_the_real_one_at_any_width_that_fits(spec, width):
+    try:
+        KINDS[spec.kind].read_options(spec, width)
+    except LayoutError:
+        width *= 16
+    with torch.device("meta"):
+        block = build_block(spec, width, max_depth=1, dropout=0.0)
+
+    assert block_cost(spec, width, seq_len=8).n_params == sum(each.numel() for each in block.parameters())
+
+
+@lengths
+def test_a_cost_is_made_of_whole_numbers_for_one_sequence(spec, T):
+    cost = block_cost(spec, 32, T)
+
+    for value in (cost.n_params, cost.matmul_flops, cost.other_flops, cost.activations, cost.state_size):
+        assert type(value) is int
+        assert value >= 0
+    assert cost.flops == cost.matmul_flops + cost.other_flops
+
+
+@lengths
+def test_the_products_of_the_forward_pass_are_those_that_torch_counts(spec, block_of, tokens, T):
+    block, x_BTD = block_of(spec), tokens(2, T)
+
+    assert count_flops(lambda: block(x_BTD)) == 2 * block_cost(spec, 32, T).matmul_flops
+
+
+@lengths
+def test_the_products_of_the_backward_pass_are_twice_those_of_the_forward_pass(spec, block_of, tokens, T):
+    block, x_BTD = block_of(spec), tokens(2, T).requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH):
+        total = block(x_BTD).sum()
+
+    assert count_flops(total.backward) == 2 * 2 * block_cost(spec, 32, T).matmul_flops
+
+
+@lengths
+def test_the_state_after_t_tokens_has_the_size_that_is_told(spec, block_of, tokens, T):
+    block, B = block_of(spec), 3
+
+    _, state = block.advance(tokens(B, T), block.mixer.initial_state(B))
+
+    assert sum(each.numel() for each in state) == B * block_cost(spec, 32, T).state_size
+
+
+@pytest.mark.parametrize("T", [8, 33])
+def test_the_activations_are_near_what_autograd_keeps(spec, block_of, tokens, T):
+    block, B = block_of(spec, dtype=torch.float32), 8
+
+    kept = numbers_kept_for_backward(block, tokens(B, T, dtype=torch.float32).requires_grad_())
+
+    told = B * block_cost(spec, 32, T).activations
+    assert kept / 1.6 <= told <= 1.6 * kept

@@ -1,0 +1,154 @@
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from growlab.records import EndReason, TrialState
+from growlab.storage import Store
+
+STORAGE = "sqlite:///growlab.db"
+LONG = ("--set", "n_trials=2", "--set", "budget.steps=400", "--set", "train.eval_every=20")
+
+
+def test_two_workers_run_a_study_to_a_leaderboard_and_a_model_that_writes(growlab: Callable, home: Path) -> None:
+    ran = growlab("study", "run", "tiny.yaml", "--workers", "2", "--set", "n_trials=3")
+    rows = json.loads(growlab("report", "tiny", "--json").out)
+    exported = growlab("export", "tiny", "-o", "best")
+    written = growlab("generate", "best", "--prompt", "the ", "--length", "20", "--temperature", "0")
+
+    assert ran.code == 0, ran.err
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert [row["val_loss"] for row in rows] == sorted(row["val_loss"] for row in rows)
+    assert all(row["depth_end"] > row["depth_start"] for row in rows)
+    assert exported.code == 0, exported.err
+    assert {path.name for path in (home / "best").iterdir()} == {
+        "config.yaml",
+        "model.safetensors",
+        "tokenizer.json",
+        "metrics.csv",
+    }
+    assert written.out.startswith("the ")
+    assert len(written.out) == len("the ") + 20 + 1
+    assert "grew" not in ran.out  # data on stdout only
+
+
+def test_a_finished_study_is_gone_on_with_and_has_nothing_to_do(growlab: Callable) -> None:
+    growlab("study", "run", "tiny.yaml", "--set", "n_trials=1")
+
+    again = growlab("study", "run", "tiny")
+    changed = growlab("study", "run", "tiny.yaml")
+
+    assert again.code == 0
+    assert changed.code == 2
+    assert "is not the one in tiny.yaml" in changed.err
+
+
+def test_a_killed_workers_trial_is_finished_by_another_from_its_checkpoint(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=1200", *LONG[4:])
+    victim = spawn("worker", "tiny", "--lease", "2", "--threads", "1", "--checkpoint-every", "0.2")
+    store = Store.open(STORAGE)
+    study_id = store.study("tiny").id
+    checkpoint = _wait_for(lambda: _checkpoint_step(store, study_id), victim)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+
+    rescuer = spawn("worker", "tiny", "--lease", "2", "--threads", "1")
+    said = rescuer.communicate(timeout=60)
+
+    (trial,) = store.trials(study_id)
+    attempts = store.attempts(trial.id)
+    assert rescuer.returncode == 0, said
+    assert trial.state is TrialState.COMPLETED
+    assert trial.steps == 1200
+    assert [each.end_reason for each in attempts] == [EndReason.LOST, EndReason.FINISHED]
+    assert f"resumed from step {checkpoint}" in said[1] or "resumed from step" in said[1]
+    steps = [metric.step for metric in store.metrics(trial.id, "val", "loss")]
+    assert steps == sorted(set(steps)) == list(range(20, 1201, 20))
+
+
+def test_sigterm_saves_the_trial_and_puts_it_back(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=100000", *LONG[4:])
+    worker = spawn("worker", "tiny", "--threads", "1", "--checkpoint-every", "0.2")
+    store = Store.open(STORAGE)
+    study_id = store.study("tiny").id
+    _wait_for(lambda: _checkpoint_step(store, study_id), worker)
+
+    worker.send_signal(signal.SIGTERM)
+    said = worker.communicate(timeout=30)
+
+    (trial,) = store.trials(study_id)
+    assert worker.returncode == 0, said
+    assert trial.state is TrialState.QUEUED
+    assert trial.strikes == 0
+    assert "back in the queue" in said[1]
+    assert "Traceback" not in said[1]
+
+
+def test_a_worker_with_another_corpus_refuses_and_the_trial_stays_in_the_queue(growlab: Callable, home: Path) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1")
+    growlab("worker", "tiny", "--max-trials", "1", "--max-time", "1")  # whatever it got to
+    with (home / "corpus.txt").open("a") as file:
+        file.write("one line more\n")
+
+    outcome = growlab("worker", "tiny")
+
+    assert outcome.code == 1
+    assert "corpus.txt" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_the_trainer_leaves_with_a_killed_supervisor(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=100000")
+    worker = spawn("worker", "tiny", "--threads", "1", "--checkpoint-every", "0.2")
+    store = Store.open(STORAGE)
+    study_id = store.study("tiny").id
+    _wait_for(lambda: _checkpoint_step(store, study_id), worker)
+    children = _children(worker.pid)
+
+    worker.kill()
+    worker.wait()
+
+    assert children
+    _wait_for(lambda: not any(_alive(pid) for pid in children), None)
+
+
+def _wait_for(what: Callable[[], object], process: subprocess.Popen[str] | None, seconds: float = 60) -> object:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def _checkpoint_step(store: Store, study_id: int) -> int:
+    steps = [
+        artifact.step
+        for trial in store.trials(study_id)
+        for artifact in store.artifacts(trial.id)
+        if artifact.kind == "checkpoint"
+    ]
+    return max(steps, default=0)
+
+
+def _children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in path.read_text().split()] if path.exists() else []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"

@@ -1,0 +1,148 @@
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from growlab.storage import Store
+
+
+def test_a_created_study_is_listed_shown_and_deleted(growlab: Callable) -> None:
+    created = growlab("study", "create", "tiny.yaml")
+    listed = growlab("study", "list", "--json")
+    shown = growlab("study", "show", "tiny")
+    deleted = growlab("study", "delete", "tiny", "--yes")
+
+    assert (created.code, created.out) == (0, "")
+    assert "created study 'tiny'" in created.err
+    assert [each["name"] for each in json.loads(listed.out)] == ["tiny"]
+    assert yaml.safe_load(shown.out)["growth"]["eta0"] == 0.03  # a default, written out
+    assert deleted.code == 0
+    assert json.loads(growlab("study", "list", "--json").out) == []
+
+
+def test_the_corpus_hash_is_pinned_when_a_study_is_created(growlab: Callable, home: Path) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    stored = Store.open("sqlite:///growlab.db").study("tiny").study.data
+    assert len(stored.sha256) == 64
+    assert stored.path == str(home / "corpus.txt")
+
+
+def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml", "--name", "other", "--set", "train.lr=5e-3", "--set", "budget.tokens=2e4")
+
+    shown = yaml.safe_load(growlab("study", "show", "other").out)
+    assert shown["train"]["lr"] == 5e-3
+    assert shown["budget"] == {"tokens": 20_000}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("study", "create", "tinny.yaml"), 2, "no study file 'tinny.yaml'; shipped studies: quickstart"),
+        (("study", "create", "quickstrat"), 2, "Did you mean 'quickstart'?"),
+        (("study", "create", "tiny.yaml", "--set", "layouts.blocks={atn: {}}"), 2, "Did you mean 'attn'?"),
+        (("study", "create", "tiny.yaml", "--set", "train.lrr=1"), 2, "train.lrr: unknown key. Did you mean 'lr'?"),
+        (("study", "create", "tiny.yaml", "--set", "growth.operator=aether"), 2, "Did you mean 'aiether'?"),
+        (("study", "create", "tiny.yaml", "--set", "growth.max_depth=3"), 2, "growth.max_depth must be at least"),
+        (("study", "create", "tiny.yaml", "--set", "data.path=nowhere.txt"), 1, "nowhere.txt"),
+        (("study", "create", "tiny.yaml", "--set", "train.seq_len=2000"), 1, "val"),
+        (("study", "create", "tiny.yaml", "--set", "nonsense"), 2, "write it like train.lr=1e-3"),
+        (("study", "create", "tiny.yaml", "--storage", "oracle://x/y"), 1, "no storage on 'oracle'"),
+        (("worker", "tiny"), 1, "no database at sqlite:///growlab.db; create a study first"),
+        (("report", "tiny"), 1, "no database at sqlite:///growlab.db"),
+        (("reprot", "tiny"), 2, "Did you mean 'report'"),
+        (("report", "tiny", "--format", "xml"), 2, "unknown format 'xml'; known: csv, json, table, tsv"),
+        (("export", "tiny"), 2, "-o DIR"),
+        (("blocks", "atn"), 2, "Did you mean 'attn'?"),
+    ],
+)
+def test_a_mistake_is_one_clear_message_and_leaves_nothing_behind(
+    growlab: Callable, home: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    outcome = growlab(*words)
+
+    assert outcome.code == code
+    assert message in " ".join(outcome.err.replace("│", " ").split())
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    assert not (home / "growlab.db").exists()
+
+
+def test_malformed_yaml_is_named_with_its_place(growlab: Callable, home: Path) -> None:
+    (home / "bad.yaml").write_text("name: x\ndata: {source: [text\n")
+
+    outcome = growlab("study", "create", "bad.yaml")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: bad.yaml: is not valid YAML")
+    assert "line 3" in outcome.err
+
+
+def test_an_existing_study_is_not_overwritten(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    again = growlab("study", "create", "tiny.yaml", "--set", "n_trials=9")
+
+    assert again.code == 1
+    assert "'tiny'" in again.err
+    assert Store.open("sqlite:///growlab.db").study("tiny").study.n_trials == 2
+
+
+def test_an_unknown_study_names_the_known_ones(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    outcome = growlab("report", "tyni")
+
+    assert outcome.code == 1
+    assert "tiny" in outcome.err
+
+
+def test_a_foreign_schema_is_refused_and_said_by_db_check(growlab: Callable, home: Path) -> None:
+    growlab("study", "create", "tiny.yaml")
+    with sqlite3.connect(home / "growlab.db") as connection:
+        connection.execute("UPDATE growlab_alembic_version SET version_num = '9999'")
+    connection.close()
+
+    for words in (("report", "tiny"), ("db", "check"), ("study", "create", "tiny.yaml"), ("db", "upgrade")):
+        outcome = growlab(*words)
+
+        assert outcome.code == 1, words
+        assert "9999" in outcome.err, words
+
+
+def test_db_commands_tell_the_schema(growlab: Callable) -> None:
+    growlab("db", "upgrade")
+
+    assert growlab("db", "current").out.strip() == "0001"
+    assert growlab("db", "check").code == 0
+
+
+def test_preview_spends_nothing_and_shows_ten_layouts(growlab: Callable, home: Path) -> None:
+    outcome = growlab("study", "preview", "tiny.yaml", "--json")
+
+    rows = json.loads(outcome.out)
+    assert len(rows) == 10
+    assert all(row["n_params"] > 0 and row["total_flops"] > 0 and row["time_s"] > 0 for row in rows)
+    assert sum(row["measured"] for row in rows) == 1
+    assert not (home / "growlab.db").exists()
+
+
+def test_preview_draws_what_the_study_then_runs(growlab: Callable) -> None:
+    previewed = json.loads(growlab("study", "preview", "tiny.yaml", "-n", "1", "--json").out)
+    growlab("study", "run", "tiny.yaml", "--set", "n_trials=1")
+
+    rows = json.loads(growlab("report", "tiny", "--json").out)
+    assert rows[0]["layout"] == previewed[0]["layout"]
+
+
+def test_catalogues_name_what_is_registered(growlab: Callable) -> None:
+    kinds = {row["kind"] for row in json.loads(growlab("blocks", "--json").out)}
+    sources = {row["source"] for row in json.loads(growlab("data", "--json").out)["sources"]}
+
+    assert {"attn", "conv", "mlp"} <= kinds
+    assert {"stdlib", "text"} <= sources
+    assert "[n_heads=4]" in growlab("blocks", "attn").out

@@ -1,0 +1,163 @@
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from growlab.data import load_corpus, sha256_of
+from growlab.files import write_atomically
+from growlab.data.cache import keep
+from growlab.errors import DataError
+from growlab.specs import DataSpec
+
+SpecOf = Callable[..., DataSpec]
+TEXT = "".join(map(chr, range(0x100, 0x300))) * 4  # 512 characters, so two bytes per id
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path, Path], object]] = {
+    "ids truncated": lambda ids, about: ids.write_bytes(ids.read_bytes()[:-1]),
+    "ids empty": lambda ids, about: ids.write_bytes(b""),
+    "ids with a flipped bit": lambda ids, about: flip_a_byte(ids),
+    "ids missing": lambda ids, about: ids.unlink(),
+    "json missing": lambda ids, about: about.unlink(),
+    "json truncated": lambda ids, about: about.write_bytes(about.read_bytes()[:-3]),
+    "json without a hash": lambda ids, about: about.write_text("{}"),
+    "json of another shape": lambda ids, about: about.write_text("[1, 2]"),
+}
+
+
+def only_entry(cache: Path) -> tuple[Path, Path]:
+    [ids] = cache.glob("data/*.ids")
+    return ids, ids.with_name(f"{ids.name}.json")
+
+
+def test_ids_lie_beside_a_json_that_describes_them(spec_of: SpecOf, cache: Path) -> None:
+    corpus = load_corpus(spec_of(TEXT))
+
+    ids, about = only_entry(cache)
+
+    assert ids.name == f"{sha256_of(TEXT)}-char-v1.ids"
+    assert ids.read_bytes() == corpus.tokenizer.encode(TEXT).tobytes()
+    assert json.loads(about.read_text()) == {
+        "dtype": "uint16",
+        "n_tokens": len(TEXT),
+        "sha256": hashlib.sha256(ids.read_bytes()).hexdigest(),
+    }
+    assert len(list(ids.parent.iterdir())) == 2
+
+
+def test_kept_ids_are_used_again(spec_of: SpecOf, cache: Path) -> None:
+    load_corpus(spec_of(TEXT))
+    written_at = [file.stat().st_mtime_ns for file in only_entry(cache)]
+
+    load_corpus(spec_of(TEXT))
+
+    assert [file.stat().st_mtime_ns for file in only_entry(cache)] == written_at
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_noticed_and_repaired(spec_of: SpecOf, cache: Path, damage: str) -> None:
+    load_corpus(spec_of(TEXT))
+    before = [file.read_bytes() for file in only_entry(cache)]
+    DAMAGES[damage](*only_entry(cache))
+
+    corpus = load_corpus(spec_of(TEXT))
+
+    assert [file.read_bytes() for file in only_entry(cache)] == before
+    assert corpus.tokenizer.decode(np.concatenate([corpus.train, corpus.val, corpus.test])) == TEXT
+
+
+def test_a_corpus_in_use_outlives_the_repair_of_its_cache(spec_of: SpecOf, cache: Path) -> None:
+    corpus = load_corpus(spec_of(TEXT))
+    train = corpus.train.tolist()
+    only_entry(cache)[1].unlink()
+
+    load_corpus(spec_of(TEXT))
+
+    assert corpus.train.tolist() == train
+
+
+def test_each_tokenizer_and_each_text_has_its_own_entry(spec_of: SpecOf, cache: Path) -> None:
+    load_corpus(spec_of(TEXT))
+    load_corpus(spec_of(TEXT, tokenizer="byte"))
+    load_corpus(spec_of(TEXT[::-1]))
+
+    assert len(list(cache.glob("data/*.ids"))) == 3
+
+
+def test_processes_that_build_at_once_all_get_the_ids(tmp_path: Path, cache: Path) -> None:
+    texts = [chr(0x300 + number) + TEXT * 50 for number in range(20)]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_bytes(text.encode())
+
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOAD_ALL, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 3
+    for worker in workers:
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    said = [worker.communicate(timeout=60)[0].split() for worker in workers]
+
+    assert said == [[sha256_of(text) for text in texts]] * 3
+    assert len(list((cache / "data").iterdir())) == 2 * len(texts)
+
+
+LOAD_ALL = """
+import sys
+import numpy as np
+from growlab.data import load_corpus, sha256_of
+from growlab.specs import DataSpec
+
+print("ready", flush=True)
+sys.stdin.readline()  # else the first would be done before the last has imported numpy
+for number in range(20):
+    path = f"{sys.argv[1]}/{number}.txt"
+    corpus = load_corpus(
+        DataSpec(source="text", path=path, tokenizer="char", val_fraction=0.1, test_fraction=0.1, sha256="")
+    )
+    print(sha256_of(corpus.tokenizer.decode(np.concatenate([corpus.train, corpus.val, corpus.test]))))
+"""
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
+    spec_of: SpecOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GROWLAB_CACHE", str(tmp_path / "file"))
+
+    with pytest.raises(DataError, match=r"/file/data/.*\.ids: cannot be written to the cache: .* set GROWLAB_CACHE"):
+        load_corpus(spec_of(TEXT))
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path / "taken", b"content")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_half_written_entry_is_not_there(cache: Path, spec_of: SpecOf) -> None:
+    """Killed after the ids and before their JSON."""
+    name = f"{sha256_of(TEXT)}-char-v1.ids"
+    keep(name, b"half of th", {})
+    (cache / "data" / f"{name}.json").unlink()
+
+    corpus = load_corpus(spec_of(TEXT))
+
+    assert corpus.train.size + corpus.val.size + corpus.test.size == len(TEXT)

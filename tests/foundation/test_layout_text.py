@@ -1,0 +1,150 @@
+"""The layout grammar: text and layout are inverse, and a text that cannot be read says where and how."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from growlab.errors import LayoutError
+from growlab.layout import BlockSpec, Layout, format_blocks, parse, parse_blocks
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)
+words = st.from_regex(r"[A-Za-z_][A-Za-z_.-]{0,7}", fullmatch=True)
+values = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    words.filter(lambda word: word not in ("true", "false")),
+)
+blocks = st.builds(
+    lambda kind, options: BlockSpec(kind, tuple(sorted(options.items()))),
+    names,
+    st.dictionaries(names, values, max_size=3),
+)
+# few different blocks, so that texts have repetitions to find
+layouts = st.lists(blocks, min_size=1, max_size=3).flatmap(
+    lambda some: st.builds(
+        lambda d_model, chosen: Layout(d_model, tuple(chosen)),
+        st.integers(1, 10**9 - 1),
+        st.lists(st.sampled_from(some), min_size=1, max_size=14),
+    )
+)
+# (text, the blocks it means), nested up to a few levels
+nested = st.recursive(
+    st.sampled_from(["attn", "mlp", "conv[kernel=4]"]).map(lambda text: (text, list(parse_blocks(text)))),
+    lambda items: st.builds(
+        lambda inner, times, gap: (
+            f"({' '.join(text for text, _ in inner)}{gap}){gap}x{times}",
+            [block for _, meant in inner for block in meant] * times,
+        ),
+        st.lists(items, min_size=1, max_size=3),
+        st.integers(1, 3),
+        st.sampled_from(["", " "]),
+    ),
+    max_leaves=8,
+)
+
+
+@given(layout=layouts)
+def test_parse_is_the_inverse_of_printing(layout):
+    assert parse(str(layout)) == layout
+
+
+@given(item=nested)
+def test_groups_nest(item):
+    text, meant = item
+
+    layout = parse(f"d=8 {text}")
+
+    assert list(layout.blocks) == meant
+    assert parse(str(layout)) == layout
+
+
+@given(item=nested)
+def test_equal_layouts_have_equal_hashes_however_they_were_written(item):
+    text, meant = item
+
+    assert parse(f"d=8 {text}").hash == parse("d=8 " + " ".join(map(str, meant))).hash
+
+
+def test_the_hash_of_a_layout_stays_the_same_for_ever():
+    assert parse("d=192 (attn mlp)x3").hash == "ec2223fcd2fb94cd"
+
+
+def test_different_layouts_have_different_hashes():
+    texts = ["d=8 attn", "d=9 attn", "d=8 attn attn", "d=8 attn[n=1]", "d=8 attn[n=1.0]", "d=8 attn[n=true]"]
+
+    assert len({parse(text).hash for text in texts}) == len(texts)
+
+
+@given(text=st.text(alphabet="d=192 ()[]x,.attnmlp-_é\n", max_size=40))
+def test_any_text_is_read_or_refused_in_words(text):
+    try:
+        layout = parse(text)
+    except LayoutError as error:
+        assert repr(text)[1:-1] in str(error) or "block" in str(error)  # noqa: PT017
+    else:
+        assert parse(str(layout)) == layout
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("d=8 attn mlp attn mlp", "d=8 (attn mlp)x2"),
+        ("  d=8\n attn[b=2, a=1.50]  mlp", "d=8 attn[a=1.5,b=2] mlp"),
+        ("d=8 ((attn)x2 mlp)x2 ", "d=8 ((attn)x2 mlp)x2"),
+        ("d=8 (attn)x1", "d=8 attn"),
+        ("d=8 attn[on=true,word=yes]", "d=8 attn[on=true,word=yes]"),
+        ("d=8 attn[]", "d=8 attn"),
+        ("d=8 (attn) x 2", "d=8 (attn)x2"),
+        ("d=8 attn (mlp)x2 attn (mlp)x2", "d=8 (attn (mlp)x2)x2"),
+    ],
+)
+def test_a_layout_prints_in_its_short_form(text, printed):
+    assert str(parse(text)) == printed
+
+
+def test_options_are_numbers_truths_or_words():
+    [block] = parse_blocks("k[a=1,b=1.0,c=1e-3,d=true,e=relu,f=nan,g=inf]")
+
+    assert dict(block.options) == {"a": 1, "b": 1.0, "c": 0.001, "d": True, "e": "relu", "f": "nan", "g": "inf"}
+    assert [type(value) for _, value in block.options] == [int, float, float, bool, str, str, str]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no blocks; write it like 'd=192"),
+        ("attn mlp", "has no width 'd=…'; write it like"),
+        ("d=192", "has no blocks"),
+        ("d=0 attn", "d must be at least 1, got 0"),
+        ("d=8 attn d=9", "'d=9' must come once and first"),
+        ("attn d=8", "'d=8' must come once and first"),
+        ("d=8 Attn", "cannot read 'Attn' at character 5"),
+        ("d=8 attn[kernel=4", "cannot read '[kernel=4' at character 9"),
+        ("d=8 (attn mlp", "a '(' is not closed"),
+        ("d=8 (attn mlp)", "cannot read ')' at character 14"),
+        ("d=8 attn)x3", "a ')' has no '('"),
+        ("d=8 ()x3", "a group needs blocks"),
+        ("d=8 (attn)x0", "a repetition of at least x1"),
+        ("d=8 ((attn)x4096)x4096", "has more than 4096 blocks"),
+        ("d=8 attn[kernel]", "block 'attn[kernel]': 'kernel' is not an option; write it like 'kernel=4'"),
+        ("d=8 attn[=4]", "'=4' is not an option"),
+        ("d=8 attn[a=1,a=2]", "block 'attn[a=1,a=2]' sets 'a' twice"),
+    ],
+)
+def test_a_text_that_cannot_be_read_says_why(text, message):
+    with pytest.raises(LayoutError, match=re.escape(message)):
+        parse(text)
+
+
+def test_a_number_of_absurd_length_is_refused_in_words():
+    with pytest.raises(LayoutError, match="cannot read"):
+        parse(f"d={'9' * 5000} attn")
+
+
+def test_blocks_stand_without_a_width():
+    assert format_blocks(parse_blocks("conv mlp")) == "conv mlp"
+    with pytest.raises(LayoutError, match="must not name a width, got d=8"):
+        parse_blocks("d=8 conv")

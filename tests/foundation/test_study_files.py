@@ -1,0 +1,303 @@
+"""The YAML door: what a file says, what an override says, and that every slip has its path and a way out."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from growlab.domains import Choice, Fixed, Range
+from growlab.doors import read_study_file, study_from_mapping, study_to_mapping
+from growlab.errors import SpecError
+from growlab.study import GROWTH_DEFAULTS, SEARCH_RANGES, TRAIN_DEFAULTS, Objective, SamplerSpec
+
+BLOCKS = "{attn: {n_heads: [2, 4]}, mlp: {expand: 2.0}, conv:}"
+BASE = f"""\
+name: first
+n_trials: 20
+budget: {{steps: 100}}
+layouts:
+  blocks: {BLOCKS}
+  d_model: 64
+  depth: [2, 6]
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a study's text, with overrides."""
+
+    def read_text(text, *overrides):
+        path = tmp_path / "study.yaml"
+        path.write_text(text, encoding="utf-8")
+        return read_study_file(path, overrides)
+
+    return read_text
+
+
+@pytest.fixture
+def read_wrong(read, tmp_path):
+    """The message with which a text is refused, without the file's name, which must come first."""
+
+    def message_of(text):
+        with pytest.raises(SpecError) as raised:
+            read(text)
+        message = str(raised.value)
+        prefix = f"{tmp_path / 'study.yaml'}: "
+        assert message.startswith(prefix)
+        assert "\n" not in message
+        return message.removeprefix(prefix)
+
+    return message_of
+
+
+def test_a_short_file_becomes_an_explicit_study(read):
+    study = read(BASE)
+
+    assert (study.name, study.n_trials, study.seed) == ("first", 20, 0)
+    assert (study.budget.unit, study.budget.amount) == ("steps", 100)
+    assert study.layouts.blocks == {"attn": {"n_heads": (2, 4)}, "mlp": {"expand": (2.0,)}, "conv": {}}
+    assert (study.layouts.d_model, study.layouts.depth) == ((64,), (2, 6))
+    assert (study.train, study.growth) == (TRAIN_DEFAULTS, GROWTH_DEFAULTS)
+    assert (study.objective, study.sampler) == (Objective(), SamplerSpec())
+
+
+def test_numbers_may_be_written_in_powers_of_ten(read):
+    study = read(
+        BASE.replace("{steps: 100}", "{flops: 2e9}").replace("n_trials: 20", "n_trials: 1e2")
+        + "train: {lr: 1e-3, weight_decay: {low: 1e-2, high: 1E+0, log: true}, min_lr_ratio: .1e0}\n"
+    )
+
+    assert (study.budget.amount, study.n_trials) == (2_000_000_000, 100)
+    assert study.train["lr"] == Fixed(value=0.001)
+    assert study.train["weight_decay"] == Range(low=0.01, high=1.0, log=True)
+    assert study.train["min_lr_ratio"] == Fixed(value=0.1)
+
+
+def test_search_means_the_range_its_users_know(read):
+    study = read(BASE + "growth: {tau_crit: search, operator: search}\n")
+
+    assert study.growth["tau_crit"] == Range(low=1.5, high=3.0)
+    assert study.growth["operator"] == Choice(values=("aiether", "copy-last", "identity"))
+
+
+def test_every_range_of_search_is_one_that_a_file_may_ask_for():
+    raw = {"name": "all", "n_trials": 1, "budget": {"steps": 1}, "train": {}, "growth": {}}
+    raw["layouts"] = {"blocks": ["attn"], "d_model": 64, "depth": [1, 2]}
+    for name in SEARCH_RANGES:
+        part, key = name.split(".")
+        raw[part][key] = "search"
+
+    scalars = study_from_mapping(raw).scalars()
+
+    assert {name: domain for name, domain in scalars.items() if not isinstance(domain, Fixed)} == SEARCH_RANGES
+
+
+def test_kinds_may_stand_in_a_list(read):
+    study = read(BASE.replace(BLOCKS, "[attn, mlp]"))
+
+    assert study.layouts.blocks == {"attn": {}, "mlp": {}}
+
+
+def test_anchors_and_merges_are_understood(read):
+    study = read(BASE + "train: {lr: 1, <<: {lr: 2, dropout: 0.5}}\n")
+
+    assert (study.train["lr"], study.train["dropout"]) == (Fixed(value=1.0), Fixed(value=0.5))
+
+
+def test_a_corpus_path_is_meant_from_the_file_s_folder(read, tmp_path):
+    assert read(BASE + "data: {path: corpus.txt}\n").data.path == str(tmp_path / "corpus.txt")
+    assert read(BASE).data.path == ""
+
+
+def test_an_overridden_corpus_path_is_meant_from_the_working_folder(read, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    assert read(BASE, "data.path=corpus.txt").data.path == str(tmp_path / "here" / "corpus.txt")
+
+
+def test_overrides_replace_add_and_narrow(read):
+    study = read(
+        BASE + "growth:\n",
+        "n_trials=3",
+        "train.lr={low: 1e-3, high: 1e-2}",
+        "growth.patience=[3, 4]",
+        "layouts.blocks.attn.n_heads=[8]",
+        "layouts.blocks.conv.kernel=3",
+        "budget.tokens=1e6",
+    )
+
+    assert study.n_trials == 3
+    assert study.train["lr"] == Range(low=0.001, high=0.01)
+    assert study.growth["patience"] == Choice(values=(3, 4))
+    assert study.layouts.blocks == {"attn": {"n_heads": (8,)}, "mlp": {"expand": (2.0,)}, "conv": {"kernel": (3,)}}
+    assert (study.budget.unit, study.budget.amount) == ("tokens", 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lr", "--set 'train.lr': write it like train.lr=1e-3"),
+        ("=3", "--set '=3': write it like train.lr=1e-3"),
+        ("name.first=3", "--set 'name.first=3': 'name' is not a section"),
+        ("train.lr=[1", "--set 'train.lr=[1': while parsing a flow sequence"),
+        ("train.lr={low: 1, low: 2}", "key 'low' is written twice"),
+        ("trian.lr=3", "trian: unknown key. Did you mean 'train'?"),
+        ("train.lr=", "train.lr must be a number, got None"),
+        ("budget.step=3", "budget.step: unknown key. Did you mean 'steps'?"),
+    ],
+)
+def test_an_override_that_cannot_be_read_says_why(read, override, message):
+    with pytest.raises(SpecError, match=re.escape(message)):
+        read(BASE, override)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be a mapping of sections such as 'data:' and 'layouts:', got a NoneType"),
+        ("- name", "must be a mapping of sections such as 'data:' and 'layouts:', got a list"),
+        ("name: [1", "is not valid YAML: while parsing a flow sequence"),
+        (BASE + "name: second", "is not valid YAML: key 'name' is written twice, in"),
+        (BASE + "train:\n  lr: 1\n  lr: 1", "is not valid YAML: key 'lr' is written twice, in"),
+        (BASE.replace("name: first\n", ""), "name: is missing"),
+        (BASE.replace("n_trials: 20\n", ""), "n_trials: is missing"),
+    ],
+)
+def test_a_text_that_is_no_study_is_refused(read_wrong, text, message):
+    assert message in read_wrong(text)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("first", "5", "name: input should be a valid string, got 5"),
+        ("first", "2026-11-01", "name: Object of type date is not JSON serializable"),
+        ("n_trials: 20", "n_trials: 0", "n_trials: must be a whole number of at least 1, got 0"),
+        ("n_trials: 20", "n_trials: many", "n_trials: must be a whole number of at least 1, got 'many'"),
+        ("{steps: 100}", "{step: 100}", "budget.step: unknown key. Did you mean 'steps'?"),
+        ("{steps: 100}", "{steps: 1, tokens: 2}", "needs exactly one of flops, tokens, steps, got steps, tokens"),
+        ("{steps: 100}", "{}", "budget: needs exactly one of flops, tokens, steps, got none"),
+        ("{steps: 100}", "100", "budget: must be a mapping, got 100"),
+        ("{steps: 100}", "{steps: 1.5}", "budget.steps: must be a whole number of at least 1, got 1.5"),
+        ("d_model: 64", "dmodel: 64", "layouts.d_model: is missing"),
+        ("d_model: 64", "d_model: wide", "layouts.d_model.0: input should be a valid integer, got 'wide'"),
+        ("[2, 6]", "2", "layouts.depth: input should be a valid array, got 2"),
+        ("[2, 6]", "[2]", "layouts.depth.1: is missing"),
+        ("[2, 6]", "[2, 6]\n  start: []", "layouts.start: unknown key. Did you mean 'start_with'?"),
+        ("{expand: 2.0}", "[expand]", "layouts.blocks.mlp: input should be an object, got ['expand']"),
+        ("2.0", "{low: 1}", "layouts.blocks.mlp.expand.0: must be a number, a word, true or false, got {'low': 1}"),
+        (BLOCKS, "[attn: {n_heads: 2}]", "layouts.blocks: input should be an object, got [{'attn': {'n_heads': 2}}]"),
+    ],
+)
+def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, message):
+    assert BASE.count(right) == 1
+
+    assert message in read_wrong(BASE.replace(right, wrong))
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ("layuots: {}", "layuots: unknown key. Did you mean 'layouts'?"),
+        ("5: five", "5: unknown key."),
+        ("seed: true", "seed: input should be a valid integer, got True"),
+        ("data: {soruce: text}", "data.soruce: unknown key. Did you mean 'source'?"),
+        ("data: {val_fraction: 2}", "data.val_fraction must be between 0 and 1, got 2.0"),
+        ("data: {test_fraction: .nan}", "data.test_fraction must be at least 0 and below 1, got nan"),
+        ("data: {tokenizer: bpe}", "data.tokenizer must be char or byte, got 'bpe'"),
+        (
+            "objective: {metric: acc}",
+            "objective.metric: input should be 'val_loss', 'best_val_loss' or 'bits_per_byte'",
+        ),
+        ("sampler: {popluation: 3}", "sampler.popluation: unknown key. Did you mean 'population'?"),
+        ("sampler: {tries: few}", "sampler.tries: input should be a valid integer, got 'few'"),
+        ("train:", "train: must be a mapping, got None"),
+        ("train: {ler: 1}", "train.ler: unknown key. Did you mean 'lr'?"),
+        ("train: {lr: [1, fast]}", "train.lr must be a number, got 'fast'"),
+        ("train: {lr: {low: -1, high: 1}}", "train.lr must be greater than 0, got -1.0"),
+        ("train: {dropout: [0, 1]}", "train.dropout must be at least 0 and below 1, got 1.0"),
+        ("train: {precision: fp8}", "train.precision must be auto, fp32 or bf16, got 'fp8'"),
+        ("train: {seq_len: search}", "train.seq_len: 'search' has no default range here; write {low: …, high: …}"),
+        ("train: {warmup_fraction: 0.7}", "train.warmup_fraction + train.decay_fraction must be at most 1, got"),
+        ("growth: {tau_crti: 1}", "growth.tau_crti: unknown key. Did you mean 'tau_crit'?"),
+        ("growth: {trigger: always}", "growth.trigger must be stagnation or never, got 'always'"),
+        ("growth: {history_window_size: [2, 5]}", "growth.history_window_size must be at least 3 (a curvature needs"),
+        ("growth: {unit: 'conv['}", "growth.unit must be 'last' or blocks: layout 'conv[': cannot read '['"),
+    ],
+)
+def test_a_slip_in_what_a_study_may_add_has_its_path(read_wrong, added, message):
+    assert message in read_wrong(BASE + added)
+
+
+def test_a_file_that_is_missing_or_is_no_text_says_so(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(SpecError, match=r"gone\.yaml: no such file"):
+        read_study_file(tmp_path / "gone.yaml")
+    with pytest.raises(SpecError, match=r"binary\.yaml: cannot be read as text"):
+        read_study_file(tmp_path / "binary.yaml")
+    with pytest.raises(SpecError, match="cannot be read as text"):
+        read_study_file(Path(tmp_path))
+
+
+@st.composite
+def mappings(draw):
+    """What a sound file may hold."""
+    raw = {
+        "name": draw(st.text(max_size=8)),
+        "n_trials": draw(st.integers(1, 10**6)),
+        "seed": draw(st.integers(-(2**40), 2**40)),
+        "budget": {draw(st.sampled_from(["flops", "tokens", "steps"])): draw(st.integers(1, 10**18))},
+        "layouts": {
+            "blocks": draw(st.dictionaries(st.text(min_size=1, max_size=4), option_lists, max_size=3)),
+            "d_model": draw(st.lists(st.integers(1, 4096), min_size=1, max_size=3)),
+            "depth": draw(st.tuples(st.integers(1, 9), st.integers(1, 9)).map(sorted)),
+            "max_params": draw(st.integers(0, 10**12)),
+        },
+        "sampler": draw(st.fixed_dictionaries({}, optional={"tries": st.integers(1, 9)})),
+    }
+    for part in ("train", "growth"):
+        keys = sorted(key.removeprefix(f"{part}.") for key in SEARCH_RANGES if key.startswith(part))
+        raw[part] = dict.fromkeys(draw(st.sets(st.sampled_from(keys))), "search")
+    raw["train"]["grad_clip"] = draw(st.floats(0.1, 9) | st.lists(st.floats(0.1, 9), min_size=1))
+    return raw
+
+
+option_lists = st.dictionaries(
+    st.text(min_size=1, max_size=4),
+    st.lists(st.booleans() | st.integers(0, 99) | st.floats(0, 9) | st.text(max_size=4), min_size=1, max_size=3),
+    max_size=2,
+)
+
+
+@given(raw=mappings())
+def test_a_study_survives_its_json_column(raw):
+    study = study_from_mapping(raw)
+
+    column = json.dumps(study_to_mapping(study))
+
+    assert study_from_mapping(json.loads(column)) == study
+    types = [type(value) for options in study.layouts.blocks.values() for each in options.values() for value in each]
+    again = study_from_mapping(json.loads(column)).layouts.blocks
+    assert types == [type(value) for options in again.values() for each in options.values() for value in each]
+
+
+def test_a_stored_study_holds_its_defaults(read):
+    column = study_to_mapping(read(BASE))
+
+    assert set(column["train"]) == set(TRAIN_DEFAULTS)
+    assert column["growth"]["tau_crit"] == 2.0
+    assert column["sampler"]["population"] == 20
+
+
+def test_scalars_have_a_fixed_order(read):
+    study = read(BASE)
+    shuffled = replace(study, train=dict(reversed(study.train.items())))
+
+    assert list(study.scalars()) == list(shuffled.scalars())
+    assert len(study.scalars()) == len(TRAIN_DEFAULTS) + len(GROWTH_DEFAULTS)

@@ -1,0 +1,118 @@
+"""A TrialSpec checks itself, survives its JSON column, and a damaged row is refused with its path."""
+
+import json
+import re
+from dataclasses import asdict, fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.errors import SpecError
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS
+
+SPEC = TrialSpec(
+    layout="d=64 (attn[n_heads=4] mlp[expand=2.0])x2",
+    data=DataSpec(
+        source="text", path="/corpus.txt", tokenizer="char", val_fraction=0.05, test_fraction=0.1, sha256="ab" * 32
+    ),
+    train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
+    growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+    budget=BudgetSpec(unit="flops", amount=10**15),
+    seed=7,
+)
+
+
+@given(lr=st.floats(1e-9, 1e9), seed=st.integers(0, 2**63 - 1), preserve=st.booleans())
+def test_a_spec_survives_its_json_column(lr, seed, preserve):
+    spec = replace(
+        SPEC, seed=seed, train=replace(SPEC.train, lr=lr), growth=replace(SPEC.growth, preserve_function=preserve)
+    )
+
+    assert trial_spec_from_mapping(json.loads(json.dumps(trial_spec_to_mapping(spec)))) == spec
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("train", {"lr": 0.0}, "train.lr must be greater than 0, got 0.0"),
+        ("train", {"batch_size": 0}, "train.batch_size must be at least 1, got 0"),
+        ("train", {"dropout": 1.0}, "train.dropout must be at least 0 and below 1, got 1.0"),
+        ("train", {"min_lr_ratio": 1.5}, "train.min_lr_ratio must be between 0 and 1, got 1.5"),
+        ("train", {"weight_decay": -0.1}, "train.weight_decay must be at least 0, got -0.1"),
+        ("train", {"precision": "fp8"}, "train.precision must be auto, fp32 or bf16, got 'fp8'"),
+        ("train", {"warmup_fraction": 0.7}, "train.warmup_fraction + train.decay_fraction must be at most 1"),
+        ("growth", {"beta0": -1.0}, "growth.beta0 must be at least 0, got -1.0"),
+        ("growth", {"freeze_steps": -1}, "growth.freeze_steps must be at least 0, got -1"),
+        ("growth", {"patience": 0}, "growth.patience must be at least 1, got 0"),
+        ("growth", {"history_window_size": 2}, "growth.history_window_size must be at least 3 (a curvature"),
+        ("growth", {"trigger": "always"}, "growth.trigger must be stagnation or never, got 'always'"),
+        ("growth", {"unit": "d=8 attn"}, "growth.unit must be 'last' or blocks: blocks 'd=8 attn' must not"),
+        ("budget", {"amount": 0}, "budget.amount must be at least 1, got 0"),
+        ("budget", {"unit": "hours"}, "budget.unit must be flops, tokens or steps, got 'hours'"),
+        ("data", {"tokenizer": "bpe"}, "data.tokenizer must be char or byte, got 'bpe'"),
+        ("data", {"val_fraction": 0.0}, "data.val_fraction must be between 0 and 1, got 0.0"),
+        ("data", {"test_fraction": 1.0}, "data.test_fraction must be at least 0 and below 1, got 1.0"),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_refused_with_its_key(section, change, message):
+    with pytest.raises(SpecError, match=re.escape(message)):
+        replace(getattr(SPEC, section), **change)
+
+
+def test_a_layout_deeper_than_it_may_grow_is_refused():
+    growth = replace(SPEC.growth, trigger="stagnation", max_depth=3)
+
+    with pytest.raises(SpecError, match=r"growth\.max_depth must be at least the layout's 4 blocks, got 3"):
+        replace(SPEC, growth=growth)
+
+
+def test_a_layout_that_cannot_be_read_is_refused():
+    with pytest.raises(SpecError, match=r"trial\.layout: layout 'attn' has no width"):
+        replace(SPEC, layout="attn")
+
+
+def damaged(path, value):
+    """The stored spec with one key changed, or left out where the value is None."""
+    raw = trial_spec_to_mapping(SPEC)
+    *parents, last = path.split(".")
+    section = raw
+    for parent in parents:
+        section = section[parent]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("train.lr", None, "trial.train.lr: is missing"),
+        ("seed", None, "trial.seed: is missing"),
+        ("train.ler", 1, "trial.train.ler: unknown key. Did you mean 'lr'?"),
+        ("train.lr", "fast", "trial.train.lr: input should be a valid number, got 'fast'"),
+        ("train.batch_size", 1.5, "trial.train.batch_size: input should be a valid integer"),
+        ("train.lr", -1.0, "train.lr must be greater than 0, got -1.0"),
+        ("growth.preserve_function", 1, "trial.growth.preserve_function: input should be a valid boolean, got 1"),
+        ("budget.unit", "hours", "trial.budget.unit: input should be 'flops', 'tokens' or 'steps', got 'hours'"),
+        ("layout", "d=8", "trial.layout: layout 'd=8' has no blocks"),
+    ],
+)
+def test_a_damaged_row_is_refused_with_the_path_of_the_damage(path, value, message):
+    with pytest.raises(SpecError, match=re.escape(message)):
+        trial_spec_from_mapping(damaged(path, value))
+
+
+def test_every_key_of_a_spec_has_a_default_of_its_type_in_a_study():
+    for spec, defaults in ((TrainSpec, TRAIN_DEFAULTS), (GrowthSpec, GROWTH_DEFAULTS)):
+        assert {name: type(domain.value) for name, domain in defaults.items()} == field_types(spec)
+        assert set(defaults) == {each.name for each in fields(spec)}
+
+
+def test_a_spec_holds_no_defaults():
+    with pytest.raises(TypeError, match="missing"):
+        TrainSpec(**{name: value for name, value in asdict(SPEC.train).items() if name != "lr"})

@@ -1,0 +1,41 @@
+"""What must not load torch does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_RUN = """
+import sys
+sys.argv = ["growlab", *{words!r}]
+from growlab.commands import main
+try:
+    main()
+finally:
+    loaded = [name for name in {names!r} if name in sys.modules]
+    print("loaded:", loaded, file=sys.stderr)
+"""
+
+
+def _loaded(folder: Path, *words: str) -> tuple[int, str]:
+    code = _RUN.format(words=words, names=["torch", "optuna"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("worker", "--help"), ("study", "--help")])
+def test_help_loads_neither_torch_nor_optuna(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert _loaded(tmp_path, *words) == (0, "loaded: []")
+
+
+def test_report_list_and_show_load_neither_torch_nor_optuna(tmp_path: Path, growlab_home: Path) -> None:
+    for words in (
+        ("report", "tiny"),
+        ("report", "tiny", "--format", "table"),
+        ("report", "tiny", "--format", "json"),
+        ("study", "list"),
+        ("study", "show", "tiny"),
+        ("db", "check"),
+    ):
+        assert _loaded(growlab_home, *words) == (0, "loaded: []"), words

@@ -1,0 +1,75 @@
+"""Random layouts of all registered kinds, and the models they mean."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from growlab.errors import LayoutError
+from growlab.kinds import KINDS
+from growlab.layout import BlockSpec, Layout
+from growlab.model.language_model import LanguageModel, build_model
+
+D_MODEL = 16
+VOCAB = 11
+
+torch.set_num_threads(1)  # these tensors are tiny: more threads wait for one another
+
+
+def every_spec() -> list[BlockSpec]:
+    """Each kind's defaults and each value that a search draws, where they fit the width."""
+    specs = [
+        BlockSpec(name, options)
+        for name, kind in KINDS.items()
+        for options in [
+            (),
+            *(((key, value),) for key, field in kind.option_fields().items() for value in field.metadata["search"]),
+        ]
+    ]
+    return [spec for spec in specs if fits(spec)]
+
+
+def fits(spec: BlockSpec) -> bool:
+    try:
+        KINDS[spec.kind].read_options(spec, D_MODEL)
+    except LayoutError:
+        return False
+    return True
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", list(KINDS))
+
+
+@pytest.fixture(scope="session")
+def layouts() -> st.SearchStrategy[Layout]:
+    blocks = st.lists(st.sampled_from(every_spec()), min_size=1, max_size=4).map(tuple)
+    return st.builds(Layout, st.just(D_MODEL), blocks)
+
+
+@pytest.fixture(scope="session")
+def model_of() -> Callable[..., LanguageModel]:
+    """Builds a model with 11 tokens; `bold` doubles its weights, as at their initial size models do little."""
+
+    def build(
+        layout: Layout, *, dtype: torch.dtype = torch.float64, bold: bool = True, dropout: float = 0.0, seed: int = 0
+    ) -> LanguageModel:
+        model = build_model(layout, vocab_size=VOCAB, max_depth=layout.depth, dropout=dropout, seed=seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1 + bold)
+        return model.to(dtype)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ids() -> Callable[..., torch.Tensor]:
+    """Draws token ids (B, T)."""
+
+    def draw(B: int, T: int, *, seed: int = 0) -> torch.Tensor:
+        return torch.randint(VOCAB, (B, T), generator=torch.Generator().manual_seed(seed))
+
+    return draw

@@ -1,0 +1,45 @@
+"""Losses over tokens, drawn with characters."""
+
+import math
+
+from growlab.report.curve import loss_curve
+
+LOSSES = {1000: 3.0, 2000: 2.5, 3000: 2.25}
+
+
+def test_every_evaluation_is_a_point_and_every_growth_a_mark():
+    *picture, legend = loss_curve(LOSSES, {}, [2000]).splitlines()
+
+    assert sum(line.count("o") for line in picture[1:-2]) == 3
+    assert sum(line.count("▲") for line in picture) == 1
+    assert "▲ growth" in legend
+    assert "training" not in legend
+
+
+def test_the_training_loss_is_a_line_between_the_points():
+    picture = loss_curve(LOSSES, {1000: 2.9, 3000: 2.0}).splitlines()[1:-3]
+
+    drawn = set("".join(line.partition("|")[2] for line in picture)) - set(" ⠀o")
+    assert drawn
+    assert all("⠁" <= dot <= "⣿" for dot in drawn)
+
+
+def test_it_has_no_colours_and_fits_eighty_columns():
+    curve = loss_curve(LOSSES, LOSSES)
+
+    assert "\x1b" not in curve
+    assert max(map(len, curve.splitlines())) <= 80
+
+
+def test_what_is_not_finite_is_left_out():
+    assert loss_curve({**LOSSES, 4000: math.nan}, {1000: math.inf}) == loss_curve(LOSSES, {})
+
+
+def test_without_a_finite_loss_there_is_no_curve():
+    assert loss_curve({}, LOSSES) == ""
+    assert loss_curve({1000: math.nan}, {}) == ""
+
+
+def test_a_single_evaluation_and_a_constant_can_be_drawn():
+    assert "o" in loss_curve({1000: 2.0}, {})
+    assert "o" in loss_curve({1000: 0.0, 2000: 0.0}, {})

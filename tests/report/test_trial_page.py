@@ -1,0 +1,232 @@
+"""One trial in full, as a page and as JSON."""
+
+import io
+import json
+import math
+import re
+
+import pytest
+
+from growlab.errors import NotFound
+from growlab.records import Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
+from growlab.report.trial_page import trial_as_mapping, trial_page
+
+EVENT = GrowthEvent(
+    step=50,
+    position=1,
+    unit="attn[n_heads=2] mlp",
+    operator="aiether",
+    reason="stagnation",
+    tau=3.7417,
+    kappa=3.6056,
+    val_loss_before=2.6001,
+    val_loss_after=2.6002,
+    depth_before=2,
+    depth_after=4,
+    n_params_after=5000,
+)
+MUTATION = Decision(
+    number=0, seed=1, origin="mutation", parent=3, mutation="insert conv at 2", finished=(1, 2, 3), running=(4,)
+)
+
+
+def point_of(step, tau, tensor=""):
+    return TrajectoryPoint(
+        step=step,
+        unit=0,
+        tensor=tensor,
+        n_increments=3,
+        tau=tau,
+        kappa=0.5,
+        diffusion_exponent=0.75,
+        drift_to_noise=None,
+        drift_z=None,
+        path=1.0,
+        displacement=0.5,
+    )
+
+
+@pytest.fixture
+def page(store, study_row):
+    def read(number, stream=None):
+        stream = stream or io.StringIO()
+        trial_page(store, study_row, number, stream)
+        return stream.getvalue()
+
+    return read
+
+
+def test_the_page_tells_what_the_trial_was(page, run_trial, result_of):
+    run_trial(0, result=result_of(), decision=MUTATION)
+
+    text = page(0)
+
+    assert text.startswith("trial 0 of nightly: completed\n")
+    for words in (
+        "d=8 attn[n_heads=2] mlp",
+        "d=8 (attn[n_heads=2] mlp)x2",
+        "mutation of trial 3: insert conv at 2",
+        "growth.patience 4, train.lr 0.003122",
+        "100 steps",
+        "on stagnation, by aiether, up to 12 blocks",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("origin", ["seed", "random"])
+def test_an_origin_without_a_parent_is_one_word(page, run_trial, result_of, origin):
+    run_trial(
+        0,
+        result=result_of(),
+        decision=Decision(number=0, seed=1, origin=origin, parent=None, mutation="", finished=(), running=()),
+    )
+
+    assert ["origin", origin] in [line.split() for line in page(0).splitlines()]
+
+
+def test_the_page_tells_what_came_out(page, run_trial, result_of):
+    run_trial(0, result=result_of())
+
+    text = page(0)
+
+    assert "1.4697 nats per token (best 1.4603)" in text
+    assert "2 → 4 blocks" in text
+    assert "100 steps, 12.3M tokens, 4.50 TFLOPs, 1 min 20 s" in text
+
+
+def test_the_page_draws_the_losses_and_marks_growth(page, run_trial, result_of, losses):
+    run_trial(0, result=result_of(), facts=[*losses, EVENT])
+
+    assert "o validation   ⠒ training   ▲ growth" in page(0)
+
+
+def test_growth_events_are_a_table(page, run_trial, result_of):
+    run_trial(0, result=result_of(), facts=[EVENT])
+
+    cells = ("50", "1", "attn[n_heads=2] mlp", "aiether", "stagnation", "3.74", "3.61", "2.6001 → 2.6002", "2 → 4")
+    assert re.search(r"^ +" + r" {2,}".join(map(re.escape, cells)) + r" *$", page(0), re.MULTILINE)
+
+
+def test_tau_and_kappa_stand_beside_their_critical_values(page, run_trial, result_of):
+    points = [point_of(10, 1.0), point_of(20, 2.0), point_of(30, math.inf), point_of(40, None)]
+    run_trial(0, result=result_of(), facts=[*points, point_of(10, 9.0, tensor="mlp.up")])
+
+    text = page(0)
+
+    assert "steps 10 to 40" in text
+    [tau] = [line for line in text.splitlines() if line.startswith("  τ ")]
+    [kappa] = [line for line in text.splitlines() if line.startswith("  κ ")]
+    [drift] = [line for line in text.splitlines() if line.startswith("  r̂²")]
+    assert "▁██ " in tau
+    assert "1.00 to ∞" in tau
+    assert "critical 2" in tau
+    assert "0.50 to 0.50" in kappa
+    assert "critical 0.5" in kappa
+    assert "–" in drift
+
+
+def test_every_attempt_is_listed_with_its_end_and_its_note(page, run_trial, result_of):
+    run_trial(0, result=result_of(), crashes=["[bold]out of luck[/bold]"])
+
+    lines = page(0).splitlines()
+
+    [crashed] = [line for line in lines if "crashed" in line]
+    assert "gpu0" in crashed
+    assert "cuda:0" in crashed
+    assert "[bold]out of luck[/bold]" in crashed
+    assert any("finished" in line for line in lines)
+
+
+def test_a_sample_is_shown_as_it_is(page, run_trial, result_of, terminal):
+    sample = "ROMEO:\n  [bold red]no[/] [link=x] :boom: attn[n_heads=2] [/unopened]" + " and so on" * 30
+    run_trial(0, result=result_of(sample=sample))
+
+    assert f"\n{sample}\n" in page(0)
+    assert f"\n{sample}\n" in page(0, terminal(80))
+
+
+def test_a_sample_cannot_command_the_terminal(page, run_trial, result_of):
+    run_trial(0, result=result_of(sample="a\x1b[2Jb\x07\x9bc\r\n\td"))
+
+    assert "a␛[2Jb␇\N{REPLACEMENT CHARACTER}c␍\n" in page(0)
+
+
+def test_a_diverged_trial_says_why(page, run_trial, result_of):
+    words = "the loss was no longer a finite number at step 40"
+    facts = [
+        Metric(step=40, split="train", name="tokens", value=1600),
+        Metric(step=40, split="val", name="loss", value=math.nan),
+    ]
+    run_trial(0, result=result_of(state=TrialState.DIVERGED, val_loss=None, error=words), facts=facts)
+
+    text = page(0)
+
+    assert "trial 0 of nightly: diverged" in text
+    assert words in text
+    assert "nan" not in text
+
+
+def test_a_trial_that_crashed_too_often_has_a_page_without_a_result(page, run_trial):
+    run_trial(0, crashes=["first", "second", "third"])
+
+    text = page(0)
+
+    assert "trial 0 of nightly: failed" in text
+    assert "crashed 3 times without a new checkpoint; last: third" in text
+    assert "result" not in text
+    assert sum("crashed  " in line for line in text.splitlines()) == 3
+
+
+def test_a_running_trial_has_a_page_too(page, run_trial, losses):
+    run_trial(0, facts=losses)
+
+    text = page(0)
+
+    assert "trial 0 of nightly: running, step 100" in text
+    assert "2.1000 nats per token at step 100" in text
+
+
+def test_a_trial_that_just_began_says_that_nothing_is_on_record(page, run_trial):
+    run_trial(0)
+
+    assert "on record from its first checkpoint on" in page(0)
+
+
+def test_the_page_fits_a_terminal_of_eighty_columns(page, run_trial, result_of, losses, terminal):
+    run_trial(0, result=result_of(), facts=[*losses, EVENT, point_of(10, 1.0)], crashes=["a long story " * 20])
+
+    stream = terminal(80)
+    page(0, stream)
+
+    assert max(map(len, stream.lines)) <= 80
+    assert not any("…" in line for line in stream.lines)
+
+
+def test_a_trial_that_is_not_there_is_an_error(page, run_trial):
+    run_trial(0)
+
+    with pytest.raises(NotFound, match="no trial 7; the study has trials 0 to 0"):
+        page(7)
+
+
+def test_as_a_mapping_it_is_plain_json_and_nothing_is_missing(store, study_row, run_trial, result_of, losses):
+    run_trial(
+        0,
+        result=result_of(sample="ROMEO:"),
+        facts=[*losses, EVENT, point_of(10, math.inf), point_of(10, 1.5, tensor="mlp.up")],
+        decision=MUTATION,
+        crashes=["once"],
+    )
+
+    whole = trial_as_mapping(store, study_row, 0)
+
+    assert json.loads(json.dumps(whole, allow_nan=False)) == whole
+    assert (whole["study"], whole["trial"], whole["state"], whole["sample"]) == ("nightly", 0, "completed", "ROMEO:")
+    assert whole["val_loss"] == 1.4697
+    assert whole["trial_spec"]["train"]["batch_size"] == 32
+    assert whole["origin"] == "mutation of trial 3: insert conv at 2"
+    assert whole["decision"]["finished"] == [1, 2, 3]
+    assert len(whole["metrics"]) == 12
+    assert [(point["tensor"], point["tau"]) for point in whole["trajectory"]] == [("", None), ("mlp.up", 1.5)]
+    assert whole["growth_events"][0]["val_loss_after"] == 2.6002
+    assert [attempt["end_reason"] for attempt in whole["attempts"]] == ["crashed", "finished"]

@@ -1,0 +1,336 @@
+"""Real databases for every test: a SQLite file, and a database of its own on a PostgreSQL server.
+
+The server is GROWLAB_TEST_POSTGRES, else the usual one of CI, else one that is started from the
+system's binaries for this run. Where none of that is possible the PostgreSQL half is skipped.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, text
+
+from growlab.doors import study_from_mapping
+from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.storage import Claim, Database, Store
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study
+
+USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+# ---- databases -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server on which databases may be made."""
+    if named := os.environ.get("GROWLAB_TEST_POSTGRES"):
+        yield named
+    elif _answers(USUAL_SERVER):
+        yield USUAL_SERVER
+    else:
+        yield from _own_server(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Makes an empty database and gives its URL; all are dropped at the end."""
+    with closing(psycopg.connect(postgres_server, autocommit=True)) as server, ExitStack() as drops:
+
+        def make() -> str:
+            name = f"growlab_test_{uuid.uuid4().hex}"
+            server.execute(f"CREATE DATABASE {name}")
+            server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")  # tests lose nothing in a power cut
+            drops.callback(server.execute, f"DROP DATABASE {name} WITH (FORCE)")
+            return make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def postgres_url_to_empty(new_postgres_database: Callable[[], str]) -> str:
+    return new_postgres_database()
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_url_to_empty: str) -> str:
+    with psycopg.connect(postgres_url_to_empty) as connection:  # far quicker than a new database
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgres_url_to_empty
+
+
+@pytest.fixture(scope="session")
+def used_postgres_url(new_postgres_database: Callable[[], str]) -> str:
+    url = new_postgres_database()
+    Store.open(url, create=True).close()
+    return url
+
+
+@pytest.fixture
+def postgres_url(used_postgres_url: str) -> str:
+    with psycopg.connect(used_postgres_url) as connection:
+        connection.execute("DELETE FROM gl_studies")
+        connection.execute("DELETE FROM gl_workers")
+    return used_postgres_url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    Store.open(f"sqlite:///{path}", create=True).close()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'growlab.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage_url(request: pytest.FixtureRequest) -> str:
+    """A database with all tables and no rows."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without any table; the SQLite file is not even there."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    url: str = request.getfixturevalue("empty_postgres_url")
+    return url
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _own_server(folder: Path) -> Iterator[str]:
+    """PostgreSQL from the system's binaries, on a free port, for as long as the tests run."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    search = os.pathsep.join([os.environ["PATH"], *map(str, binaries)])
+    initdb, pg_ctl = shutil.which("initdb", path=search), shutil.which("pg_ctl", path=search)
+    if not (initdb and pg_ctl):
+        pytest.skip("no PostgreSQL: none on 127.0.0.1:5432, and neither initdb nor pg_ctl to start one")
+    if os.geteuid() == 0:
+        pytest.skip("no PostgreSQL: none on 127.0.0.1:5432, and initdb refuses to run as root")
+    data, port = folder / "data", _free_port()
+    subprocess.run([initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], check=True, capture_output=True)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    start = [pg_ctl, "-D", data, "-w", "-l", folder / "log", "-o", options, "start"]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL)
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# ---- things to store -------------------------------------------------------------------------------------------
+
+
+def study_named(name: str = "nightly", n_trials: int = 10) -> Study:
+    return study_from_mapping(
+        {
+            "name": name,
+            "n_trials": n_trials,
+            "layouts": {"d_model": 8, "depth": [1, 2], "blocks": ["attn", "mlp"]},
+            "budget": {"steps": 100},
+            "train": {"lr": "search"},
+        }
+    )
+
+
+def trial_spec(layout: str = "d=8 attn[heads=2] mlp[expand=2.0]") -> TrialSpec:
+    return TrialSpec(
+        layout=layout,
+        data=DataSpec(source="text", path="", tokenizer="char", val_fraction=0.05, test_fraction=0.1, sha256=""),
+        train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
+        growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+        budget=BudgetSpec(unit="steps", amount=100),
+        seed=7,
+    )
+
+
+POINT = TrajectoryPoint(
+    step=100,
+    unit=1,
+    tensor="",
+    n_increments=14,
+    tau=3.7,
+    kappa=3.6,
+    diffusion_exponent=0.5,
+    drift_to_noise=-0.01,
+    drift_z=0.3,
+    path=12.0,
+    displacement=3.2,
+)
+EVENT = GrowthEvent(
+    step=200,
+    position=2,
+    unit="attn mlp",
+    operator="aiether",
+    reason="stagnation",
+    tau=2.5,
+    kappa=0.7,
+    val_loss_before=2.0,
+    val_loss_after=2.1,
+    depth_before=2,
+    depth_after=4,
+    n_params_after=2**33,
+)
+
+
+class Lab:
+    """A store with one study, and a way into the database past the store."""
+
+    def __init__(self, url: str, *, n_trials: int = 10) -> None:
+        self.url = url
+        self.store = Store.open(url)
+        self.database = Database.open(url)
+        self.study_id = self.add_study("nightly", n_trials=n_trials)
+
+    def close(self) -> None:
+        self.store.close()
+        self.database.close()
+
+    def sql(self, statement: str, **values: Any) -> list[Any]:
+        """The rows of a query, or none of another statement."""
+
+        def run(connection: Any) -> list[Any]:
+            result = connection.execute(text(statement), values)
+            return list(result) if result.returns_rows else []
+
+        return self.database.write(run)
+
+    def count(self, table: str) -> int:
+        [(n_rows,)] = self.sql(f"SELECT count(*) FROM {table}")
+        return n_rows
+
+    def add_study(self, name: str, *, n_trials: int = 10) -> int:
+        self.store.create_study(study_named(name, n_trials))
+        return self.store.study(name).id
+
+    def worker(self, name: str = "gpu0") -> int:
+        return self.store.register_worker(name=name, device="cpu", versions={"torch": "2.13"})
+
+    def enqueue(self, *numbers: int, store: Store | None = None) -> list[bool]:
+        return [
+            (store or self.store).enqueue(
+                self.study_id,
+                number=number,
+                spec=trial_spec(),
+                layout="d=8 attn mlp",
+                depth_start=2,
+                params={"train.lr": 1e-3},
+                decision=self.decision(number),
+            )
+            for number in numbers
+        ]
+
+    def claim(self, worker_id: int, *, lease_s: float = 60) -> Claim | None:
+        return self.store.claim_next(self.study_id, worker_id, lease_s=lease_s)
+
+    def expire(self, claim: Claim, *, ago_s: float = 120) -> None:
+        """As if the claim's worker had not been heard of since its lease began."""
+        set_back = "UPDATE gl_trials SET lease_expires_at = lease_expires_at - :by WHERE id = :id AND state = 'running'"
+        self.sql(set_back, by=claim.lease_s + ago_s, id=claim.trial_id)
+        set_back = "UPDATE gl_attempts SET heartbeat_at = heartbeat_at - :by WHERE id = :id"
+        self.sql(set_back, by=claim.lease_s + ago_s, id=claim.attempt_id)
+
+    def state(self, number: int = 0) -> TrialState:
+        return self.store.trial(self.study_id, number).state
+
+    @staticmethod
+    def decision(number: int) -> Decision:
+        return Decision(
+            number=number,
+            seed=2**53 + 1,
+            origin="mutation",
+            parent=3,
+            mutation="insert mlp after 1",
+            finished=(0, 3),
+            running=(4,),
+        )
+
+    @staticmethod
+    def checkpoint(step: int) -> Artifact:
+        return Artifact(kind="checkpoint", step=step, path=f"trial/step-{step}", sha256="ab" * 32, n_bytes=2**40)
+
+    @staticmethod
+    def val_loss(step: int, value: float = 2.0) -> Metric:
+        return Metric(step=step, split="val", name="loss", value=value)
+
+    @staticmethod
+    def result(state: TrialState = TrialState.COMPLETED, **changes: Any) -> TrialResult:
+        values: dict[str, Any] = {
+            "layout_end": "d=8 (attn mlp)x2",
+            "depth_end": 4,
+            "n_params": 1_000,
+            "val_loss": 1.5,
+            "best_val_loss": 1.4,
+            "bits_per_byte": 2.2,
+            "flops": 2**60,
+            "tokens": 2**40,
+            "steps": 100,
+            "elapsed_s": 12.5,
+            "sample": "To be",
+        }
+        return TrialResult(state=state, **{**values, **changes})
+
+
+@pytest.fixture
+def make_study() -> Callable[..., Study]:
+    return study_named
+
+
+@pytest.fixture
+def make_spec() -> Callable[..., TrialSpec]:
+    return trial_spec
+
+
+@pytest.fixture
+def point() -> TrajectoryPoint:
+    return POINT
+
+
+@pytest.fixture
+def event() -> GrowthEvent:
+    return EVENT
+
+
+@pytest.fixture
+def new_lab() -> Iterator[Callable[..., Lab]]:
+    with ExitStack() as closes:
+
+        def make(url: str, **options: Any) -> Lab:
+            lab = Lab(url, **options)
+            closes.callback(lab.close)
+            return lab
+
+        yield make
+
+
+@pytest.fixture
+def lab(storage_url: str, new_lab: Callable[..., Lab]) -> Lab:
+    """A study of ten trials, none of them proposed yet."""
+    return new_lab(storage_url)

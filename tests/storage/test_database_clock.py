@@ -1,0 +1,51 @@
+"""Time is the database's: UTC seconds, whatever the session's time zone and the box's clock say."""
+
+import time
+
+import pytest
+from sqlalchemy import select, text
+
+from growlab.storage import Database
+from growlab.storage.clock import database_now
+
+
+@pytest.fixture
+def database(storage_url):
+    with Database.open(storage_url) as database:
+        yield database
+
+
+def test_it_is_the_seconds_since_1970_in_utc(database):
+    now = database.read(lambda connection: connection.scalar(select(database_now())))
+
+    assert now == pytest.approx(time.time(), abs=2)  # the database is on this box
+    assert isinstance(now, float)
+
+
+def test_it_goes_on_within_a_transaction(database):
+    def twice(connection):
+        first = connection.scalar(select(database_now()))
+        time.sleep(0.02)
+        return connection.scalar(select(database_now())) - first
+
+    assert 0.01 < database.read(twice) < 1
+
+
+def test_a_session_in_another_time_zone_sees_the_same_time(postgres_url):
+    def in_tokyo(connection):
+        connection.execute(text("SET LOCAL TIME ZONE 'Asia/Tokyo'"))
+        return connection.scalar(select(database_now()))
+
+    with Database.open(postgres_url) as database:
+        assert database.read(in_tokyo) == pytest.approx(time.time(), abs=2)
+
+
+def test_a_worker_whose_own_clock_is_wrong_keeps_its_lease(lab, monkeypatch):
+    lab.enqueue(0)
+    claim = lab.claim(lab.worker("gpu0"), lease_s=60)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+
+    lab.store.beat(claim)
+
+    assert lab.claim(lab.worker("gpu1")) is None
+    assert 59 < lab.store.trial(lab.study_id, 0).lease_left_s <= 60

@@ -1,0 +1,110 @@
+"""Trials as a search, a leaderboard and the page of one trial read them."""
+
+import math
+
+import pytest
+
+from growlab.errors import NotFound, UnknownName
+from growlab.records import EndReason, Metric, PastTrial, TrialState
+
+
+def test_a_search_sees_every_trial_with_its_complete_layout_and_a_value_only_if_completed(lab, make_spec):
+    lab.enqueue(0, 1, 2, 3)
+    worker = lab.worker()
+    lab.store.finish(lab.claim(worker), lab.result(), [], [])
+    lab.store.finish(lab.claim(worker), lab.result(TrialState.DIVERGED, val_loss=9.0), [], [])
+    lab.claim(worker)
+
+    past = lab.store.past_trials(lab.study_id, "val_loss")
+
+    states = [TrialState.COMPLETED, TrialState.DIVERGED, TrialState.RUNNING, TrialState.QUEUED]
+    assert past == [
+        PastTrial(number=number, state=state, layout=make_spec().layout, params={"train.lr": 1e-3}, value=value)
+        for number, (state, value) in enumerate(zip(states, [1.5, None, None, None], strict=True))
+    ]
+
+
+@pytest.mark.parametrize(("objective", "value"), [("val_loss", 1.5), ("best_val_loss", 1.4), ("bits_per_byte", 2.2)])
+def test_the_value_is_the_objective_that_is_asked_for(lab, objective, value):
+    lab.enqueue(0)
+    lab.store.finish(lab.claim(lab.worker()), lab.result(), [], [])
+
+    assert [trial.value for trial in lab.store.past_trials(lab.study_id, objective)] == [value]
+
+
+def test_an_objective_that_is_no_column_is_refused(lab):
+    with pytest.raises(UnknownName, match=r"unknown objective 'val_los'; known: .* Did you mean 'val_loss'"):
+        lab.store.past_trials(lab.study_id, "val_los")
+
+
+def test_a_running_trial_shows_the_newest_that_is_known(lab):
+    lab.enqueue(0)
+    claim = lab.claim(lab.worker())
+    trained = Metric(step=130, split="train", name="loss", value=1.9)
+    lab.store.commit(claim, [lab.val_loss(50, 3.0), lab.val_loss(100, 2.0), trained], lab.checkpoint(130))
+
+    [trial] = lab.store.trials(lab.study_id)
+
+    assert (trial.newest_step, trial.newest_val_loss, trial.val_loss, trial.steps) == (130, 2.0, None, None)
+
+
+def test_a_final_trial_shows_its_result(lab):
+    lab.enqueue(0)
+    claim = lab.claim(lab.worker())
+    lab.store.finish(claim, lab.result(), [lab.val_loss(90, 7.0)], [])
+
+    [trial] = lab.store.trials(lab.study_id)
+
+    assert (trial.newest_step, trial.newest_val_loss, trial.val_loss, trial.steps) == (100, 1.5, 1.5, 100)
+
+
+def test_a_trial_holds_the_spec_that_runs_it_again(lab, make_spec):
+    lab.enqueue(0)
+
+    assert lab.store.trial(lab.study_id, 0).spec == make_spec()
+
+
+def test_an_unknown_trial_is_answered_with_the_numbers_that_there_are(lab):
+    with pytest.raises(NotFound, match="no trial 3: the study has none yet"):
+        lab.store.trial(lab.study_id, 3)
+    lab.enqueue(0, 1, 2)
+
+    with pytest.raises(NotFound, match="no trial 3; the study has trials 0 to 2"):
+        lab.store.trial(lab.study_id, 3)
+
+
+def test_attempts_tell_who_tried_and_how_it_ended(lab):
+    lab.enqueue(0)
+    for name, reason in (("gpu0", EndReason.STOPPED), ("gpu1", EndReason.CRASHED)):
+        lab.store.release(lab.claim(lab.worker(name)), reason, f"{reason} here")
+    claim = lab.claim(lab.worker("gpu2"))
+
+    attempts = lab.store.attempts(claim.trial_id)
+
+    assert [(each.epoch, each.worker, each.end_reason, each.note) for each in attempts] == [
+        (1, "gpu0", EndReason.STOPPED, "stopped here"),
+        (2, "gpu1", EndReason.CRASHED, "crashed here"),
+        (3, "gpu2", None, ""),
+    ]
+    assert {each.device for each in attempts} == {"cpu"}
+    assert attempts[0].started_at <= attempts[0].ended_at <= attempts[1].started_at
+
+
+def test_the_decision_of_an_unknown_trial_is_not_found(lab):
+    with pytest.raises(NotFound, match="no trial has the id 99"):
+        lab.store.decision(99)
+
+
+def test_parameters_must_be_json(lab):
+    """NaN is none: PostgreSQL would refuse it, SQLite would hand it to whoever reads."""
+    with pytest.raises(Exception, match="not JSON compliant"):
+        lab.store.register_worker(name="gpu0", device="cpu", versions={"torch": math.nan})
+
+
+def test_a_worker_signs_off(lab):
+    worker = lab.worker()
+
+    lab.store.end_worker(worker)
+
+    [row] = lab.sql("SELECT name, host <> '' AS has_host, pid > 0 AS has_pid, ended_at >= started_at FROM gl_workers")
+    assert tuple(row) == ("gpu0", True, True, True)

@@ -1,0 +1,116 @@
+"""Proposals and claims: each number is made once, each trial is handed out once, in order."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from threading import Barrier
+
+import pytest
+
+from growlab.errors import NotFound
+from growlab.records import TrialState
+from growlab.storage import Store
+
+
+def test_a_proposal_is_queued_with_the_decision_that_made_it(lab):
+    assert lab.enqueue(0) == [True]
+
+    trial = lab.store.trial(lab.study_id, 0)
+    assert (trial.state, trial.layout, trial.depth_start, trial.epoch) == (TrialState.QUEUED, "d=8 attn mlp", 2, 0)
+    assert trial.params == {"train.lr": 1e-3}
+    assert lab.store.decision(trial.id) == lab.decision(0)
+
+
+def test_a_number_that_is_taken_is_not_queued_again(lab):
+    assert lab.enqueue(0, 0) == [True, False]
+
+    assert lab.count("gl_trials") == 1
+    assert lab.count("gl_decisions") == 1
+
+
+def test_numbers_count_from_zero_and_end_below_n_trials(lab):
+    assert lab.enqueue(9, 10) == [True, False]
+
+
+def test_nothing_can_be_queued_in_a_deleted_study(lab):
+    lab.store.delete_study("nightly")
+
+    with pytest.raises(NotFound, match="the study was deleted"):
+        lab.enqueue(0)
+
+
+def test_many_proposers_make_exactly_n_trials(storage_url, new_lab):
+    lab = new_lab(storage_url, n_trials=24)
+    start = Barrier(6)
+
+    def propose(_proposer):
+        store = Store.open(storage_url)
+        start.wait()
+        made = lab.enqueue(*range(30), store=store)
+        store.close()
+        return made.count(True)
+
+    with ThreadPoolExecutor(6) as pool:
+        made = sum(pool.map(propose, range(6)))
+
+    assert made == 24
+    assert [trial.number for trial in lab.store.trials(lab.study_id)] == list(range(24))
+
+
+def test_many_claimers_get_each_trial_once(storage_url, new_lab):
+    lab = new_lab(storage_url, n_trials=40)
+    lab.enqueue(*range(40))
+    workers = [lab.worker(f"gpu{at}") for at in range(8)]
+    start = Barrier(8)
+
+    def claim_all(worker_id):
+        store = Store.open(storage_url)
+        start.wait()
+        numbers = []
+        while claim := store.claim_next(lab.study_id, worker_id, lease_s=60):
+            numbers.append(claim.number)
+        store.close()
+        return numbers
+
+    with ThreadPoolExecutor(8) as pool:
+        by_worker = list(pool.map(claim_all, workers))
+
+    assert Counter(chain(*by_worker)) == Counter(range(40))
+    assert all(numbers == sorted(numbers) for numbers in by_worker)
+
+
+def test_a_claim_carries_all_that_a_run_needs(lab):
+    lab.enqueue(0)
+
+    claim = lab.claim(lab.worker(), lease_s=45)
+
+    trial = lab.store.trial(lab.study_id, 0)
+    assert (claim.trial_id, claim.number, claim.epoch, claim.study_id) == (trial.id, 0, 1, lab.study_id)
+    assert (claim.spec, claim.layout, claim.lease_s, claim.checkpoint) == (trial.spec, "d=8 attn mlp", 45, None)
+    assert trial.state is TrialState.RUNNING
+    assert 44 < trial.lease_left_s <= 45
+
+
+def test_claims_go_by_number_however_the_trials_came(lab):
+    lab.enqueue(4, 2, 7)
+    worker = lab.worker()
+
+    assert [lab.claim(worker).number for _ in range(3)] == [2, 4, 7]
+    assert lab.claim(worker) is None
+
+
+def test_a_claim_stays_within_its_study(lab):
+    other = lab.add_study("other")
+    lab.enqueue(0)
+
+    assert lab.store.claim_next(other, lab.worker(), lease_s=60) is None
+
+
+def test_a_claim_walks_only_open_trials(new_lab, sqlite_url):
+    """However long a study's past is: the plan uses the index that holds nothing else."""
+    lab = new_lab(sqlite_url)
+    free = "state IN ('queued', 'running') AND (lease_expires_at IS NULL OR lease_expires_at < 9)"
+
+    plan = lab.sql(f"EXPLAIN QUERY PLAN SELECT id FROM gl_trials WHERE study_id = 1 AND {free} ORDER BY number LIMIT 1")
+
+    assert ["USING INDEX ix_gl_trials_open" in row.detail for row in plan] == [True]

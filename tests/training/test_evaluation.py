@@ -1,0 +1,82 @@
+import copy
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from growlab.data.corpus import Corpus
+from growlab.model.language_model import LanguageModel
+from growlab.specs import TrialSpec
+from growlab.training.evaluation import evaluate
+from growlab.training.run import fresh_run
+
+MakeSpec = Callable[..., TrialSpec]
+CPU = torch.device("cpu")
+SEQ_LEN = 16
+
+
+@pytest.fixture
+def model(make_spec: MakeSpec, corpus: Corpus) -> LanguageModel:
+    """Trained a little, so that its losses differ from token to token; in training mode, with dropout."""
+    run = fresh_run(make_spec(layout="d=16 attn[n_heads=2] mlp conv mlp", dropout=0.5, lr=0.01), corpus, CPU)
+    for _ in range(5):
+        run.train_step()
+    return run.model
+
+
+def val_loss(model: LanguageModel, corpus: Corpus, batch_size: int = 4) -> float:
+    return evaluate(model, corpus.val, seq_len=SEQ_LEN, batch_size=batch_size, precision="fp32", device=CPU)
+
+
+def test_it_is_the_mean_over_every_token_but_the_first(model: LanguageModel, corpus: Corpus) -> None:
+    ids = torch.tensor(corpus.val.tolist())
+    exact = copy.deepcopy(model).double().eval()
+    total = 0.0
+    with torch.no_grad():
+        for at in range(1, len(ids)):
+            window_begins = (at - 1) // SEQ_LEN * SEQ_LEN
+            logits_V = exact(ids[window_begins:at].view(1, -1))[0, -1]
+            total -= float(logits_V[ids[at]] - logits_V.logsumexp(0))
+
+    assert len(ids) % SEQ_LEN != 1  # the last window is a short one
+    assert val_loss(model, corpus) == pytest.approx(total / (len(ids) - 1), rel=1e-6)
+
+
+def test_it_does_not_depend_on_the_batch_size(model: LanguageModel, corpus: Corpus) -> None:
+    losses = [val_loss(model, corpus, batch_size) for batch_size in (1, 3, 4, 1000)]
+
+    assert losses == pytest.approx([losses[0]] * 4, abs=1e-6)
+
+
+def test_it_is_deterministic_and_leaves_the_generator_of_dropout_alone(model: LanguageModel, corpus: Corpus) -> None:
+    before = torch.get_rng_state()
+
+    first, second = val_loss(model, corpus), val_loss(model, corpus)
+
+    assert first == second
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_is_off_and_the_mode_is_restored(model: LanguageModel, corpus: Corpus, training: bool) -> None:
+    plain = val_loss(copy.deepcopy(model).eval(), corpus)
+    model.train(training)
+
+    loss = val_loss(model, corpus)
+
+    assert loss == plain
+    assert {module.training for module in model.modules()} == {training}
+
+
+def test_it_builds_no_graph_and_leaves_gradients_alone(model: LanguageModel, corpus: Corpus) -> None:
+    val_loss(model, corpus)
+
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
+    torch.nn.init.zeros_(model.embedding.weight)
+
+    assert val_loss(model, corpus) == pytest.approx(math.log(corpus.tokenizer.vocab_size), abs=1e-6)
