@@ -27,16 +27,16 @@ def report(
     from growlab.report.trial_page import trial_page
     from growlab.storage import Store
 
-    format = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
-    if format not in FORMATS:
-        raise UnknownName("format", format, FORMATS)
+    chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
+    if chosen not in FORMATS:
+        raise UnknownName("format", chosen, FORMATS)
     with Store.open(storage) as store:
         row = store.study(study)
         if trial is None:
             objective = row.study.objective.metric
             title = title_of(study, store.counts(row.id), row.study.n_trials, objective)
-            render(leaderboard(store.trials(row.id), sort_by or objective), format, sys.stdout, title=title)
-        elif format == "json":
+            render(leaderboard(store.trials(row.id), sort_by or objective), chosen, sys.stdout, title=title)
+        elif chosen == "json":
             write_json(trial_as_mapping(store, row, trial), sys.stdout)
         else:
             trial_page(store, row, trial, sys.stdout)

@@ -13,6 +13,10 @@ BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
 READS = "growlab_reads"  # execution option of a connection that will not write
 
+# FULL and not NORMAL: once a checkpoint's row is committed the previous checkpoint's file is deleted,
+# so a commit that a power cut takes back would leave neither. It costs one fsync per commit.
+SQLITE_SYNCHRONOUS = "FULL"
+
 # A server ends a transaction that its stopped or cut-off worker left open, so that the rows it locked are free again.
 _IDLE_IN_TRANSACTION = "SET idle_in_transaction_session_timeout = '60s'"
 # A worker notices within about a minute that its server is gone, and not after the two hours of TCP's default.
@@ -35,7 +39,7 @@ def make_engine(address: Address) -> Engine:
         engine = create_engine(
             address.url,
             isolation_level="READ COMMITTED",  # what claim and fence are written for, whatever the server's default
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **_KEEPALIVE} | _asked_for(address),
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **_KEEPALIVE, **address.url.query},
             **common,
         )
     except ModuleNotFoundError:
@@ -44,17 +48,10 @@ def make_engine(address: Address) -> Engine:
     return engine
 
 
-def _asked_for(address: Address) -> dict[str, Any]:
-    """The URL's own options, which go before ours."""
-    return dict(address.url.query)
-
-
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver would begin by itself, and too late: at the first write
     connection.execute("PRAGMA foreign_keys = ON")
-    # FULL and not NORMAL: once a checkpoint's row is committed the previous checkpoint's file is deleted,
-    # so a commit that a power cut takes back would leave neither. It costs one fsync per commit.
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {SQLITE_SYNCHRONOUS}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,14 +1,12 @@
 """The queue is the table of trials: propose, claim, beat, give back.
 
-                     ┌────────── release (stopped, crashed) ───────────┐
-                     v                                                 │
-    enqueue ──► queued ── claim ──► running ── finish ──► completed | diverged | failed
-                                    │     ^                            ^
-                                    └─────┘ claim, once the lease      │ third strike: the attempts crash
-                                            has run out                │ and none gets to a new checkpoint
-                                    └──────────────────────────────────┘
+    enqueue ──► queued ── claim_next ──► running ── finish ──► completed | diverged | failed
+                  ^                       │   ^ │
+                  └──────── release ──────┘   └─┘ claim_next by another, once the lease has run out
 
-Statements of one transaction touch trials, then attempts, then workers, so that no two wait for each other.
+A release as crashed and a lease that ran out are a strike each; a new checkpoint forgives them; with
+the third the trial is failed. Every transaction locks its trial's row before any other row of the
+trial, so that no two wait for each other.
 """
 
 from typing import Any
@@ -67,37 +65,17 @@ def enqueue(
     return True
 
 
-def claim_one(connection: Connection, study_id: int, worker_id: int, *, lease_s: float) -> Claim | TrialState | None:
-    """Take the first trial that waits or whose worker is no longer heard; None when there is none.
-
-    A trial with too many strikes is not handed out but failed: then the answer is TrialState.FAILED,
-    and there may be another one to claim.
-    """
+def claim_next(connection: Connection, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
+    """Take the first trial that waits or is no longer heard of; those that struck out on the way are failed."""
+    claim = None
+    while claim is None and (taken := _take(connection, study_id, lease_s)):
+        _close_superseded(connection, taken.id)
+        if taken.strikes >= MAX_STRIKES:
+            _strike_out(connection, taken.id)
+        else:
+            claim = _begin_attempt(connection, taken, study_id, worker_id, lease_s)
     connection.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=database_now()))
-    taken = _take(connection, study_id, lease_s)
-    if taken is None:
-        return None
-    _close_superseded(connection, taken.id)
-    if taken.strikes >= MAX_STRIKES:
-        _strike_out(connection, taken.id)
-        return TrialState.FAILED
-    now = database_now()
-    attempt = {"trial_id": taken.id, "epoch": taken.epoch, "worker_id": worker_id, "note": ""}
-    attempt_id = connection.scalar(
-        insert(attempts).values(**attempt, started_at=now, heartbeat_at=now).returning(attempts.c.id)
-    )
-    assert attempt_id is not None
-    return Claim(
-        trial_id=taken.id,
-        number=taken.number,
-        epoch=taken.epoch,
-        attempt_id=attempt_id,
-        study_id=study_id,
-        spec=trial_spec_from_mapping(taken.spec),
-        layout=taken.layout,
-        lease_s=lease_s,
-        checkpoint=newest_checkpoint(connection, taken.id),
-    )
+    return claim
 
 
 def beat(connection: Connection, claim: Claim) -> None:
@@ -167,6 +145,24 @@ def _take(connection: Connection, study_id: int, lease_s: float) -> Row[Any] | N
             started_at=func.coalesce(trials.c.started_at, database_now()),
         ).returning(*(trials.c[name] for name in ("id", "number", "epoch", "strikes", "spec", "layout")))
     ).one_or_none()
+
+
+def _begin_attempt(connection: Connection, taken: Row[Any], study_id: int, worker_id: int, lease_s: float) -> Claim:
+    now = {"started_at": database_now(), "heartbeat_at": database_now()}
+    row = {"trial_id": taken.id, "epoch": taken.epoch, "worker_id": worker_id, "note": ""}
+    attempt_id: int | None = connection.scalar(insert(attempts).values(**row, **now).returning(attempts.c.id))
+    assert attempt_id is not None
+    return Claim(
+        trial_id=taken.id,
+        number=taken.number,
+        epoch=taken.epoch,
+        attempt_id=attempt_id,
+        study_id=study_id,
+        spec=trial_spec_from_mapping(taken.spec),
+        layout=taken.layout,
+        lease_s=lease_s,
+        checkpoint=newest_checkpoint(connection, taken.id),
+    )
 
 
 def _close_superseded(connection: Connection, trial_id: int) -> None:

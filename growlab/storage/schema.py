@@ -1,7 +1,7 @@
 """The schema's version: made once under a lock, compared at every other start, raised only when asked.
 
 Several workers that start on an empty database all come here at once; one makes the tables, the
-others wait and find them made. alembic itself is loaded only here.
+others wait and find them made. alembic itself is loaded only when something is to be made.
 """
 
 import threading
@@ -55,11 +55,8 @@ def current_revision(database: Database) -> str | None:
 
 @cache
 def head_revision() -> str:
-    from alembic.script import ScriptDirectory
-
-    head = ScriptDirectory(str(carried("alembic"))).get_current_head()
-    assert head is not None, "no migrations were found"
-    return head
+    """Read off the files' names, such as 0001_initial.py: every command asks, and alembic takes 0.2 s to load."""
+    return max(path.name[:4] for path in (carried("alembic") / "versions").glob("[0-9]*.py"))
 
 
 def read_revision(connection: Connection) -> str | None:

@@ -1,7 +1,8 @@
 """The room's door: studies, the queue of trials, and everything that trials say, in one SQL database.
 
 A method is one transaction. Those that workers call wait for a database that restarts or is locked,
-for at most PATIENCE_S; what they do may safely be done twice.
+for at most PATIENCE_S. What they do may be done twice, as it is when only the answer was lost: at worst
+a claim that nobody heard of runs out.
 """
 
 from collections.abc import Callable, Sequence
@@ -128,10 +129,7 @@ class Store:
         The former attempt, if it was still open, is closed as lost. A trial that crashed MAX_STRIKES times
         without a new checkpoint is failed instead.
         """
-        while True:
-            claimed = self._write(lambda connection: queue.claim_one(connection, study_id, worker_id, lease_s=lease_s))
-            if not isinstance(claimed, TrialState):
-                return claimed
+        return self._write(lambda connection: queue.claim_next(connection, study_id, worker_id, lease_s=lease_s))
 
     def beat(self, claim: Claim) -> None:
         """Extend the lease. Raises LeaseLost when the trial is another's, or is no longer running."""

@@ -1,6 +1,9 @@
 """Studies: made once, never changed, deleted whole."""
 
-from sqlalchemy import Connection, Row, delete, func, select
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, select
 
 from growlab.doors import study_from_mapping, study_to_mapping
 from growlab.errors import NotFound, StorageError, did_you_mean
@@ -33,18 +36,26 @@ def read_study(connection: Connection, name: str) -> StudyRow:
 
 def read_studies(connection: Connection) -> list[StudySummary]:
     """All of them, the oldest first."""
-    asked = select(studies.c.id, studies.c.name, studies.c.created_at, studies.c.spec["n_trials"].as_integer())
-    rows = connection.execute(asked.order_by(studies.c.id)).all()
-    return [_summary(connection, *row) for row in rows]
+    n_trials = studies.c.spec["n_trials"].as_integer().label("n_trials")
+    asked = select(studies.c.id, studies.c.name, studies.c.created_at, n_trials).order_by(studies.c.id)
+    by_study: dict[int, list[Row[Any]]] = {}
+    for row in connection.execute(_trials_by_state()):
+        by_study.setdefault(row.study_id, []).append(row)
+    return [
+        StudySummary(
+            name=study.name,
+            created_at=study.created_at,
+            n_trials=study.n_trials,
+            counts=_counts(by_study.get(study.id, [])),
+            best_val_loss=_best(by_study.get(study.id, [])),
+        )
+        for study in connection.execute(asked)
+    ]
 
 
 def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:
     """Of every state, also those that no trial is in."""
-    asked = (
-        select(trials.c.state, func.count().label("n")).where(trials.c.study_id == study_id).group_by(trials.c.state)
-    )
-    counted = {row.state: row.n for row in connection.execute(asked)}
-    return {state: counted.get(state, 0) for state in TrialState}
+    return _counts(connection.execute(_trials_by_state().where(trials.c.study_id == study_id)))
 
 
 def delete_study(connection: Connection, name: str) -> None:
@@ -61,18 +72,21 @@ def delete_study(connection: Connection, name: str) -> None:
     connection.execute(delete(studies).where(studies.c.id == study_id))
 
 
-def _summary(connection: Connection, study_id: int, name: str, created_at: float, n_trials: int) -> StudySummary:
-    is_completed = (trials.c.study_id == study_id) & (trials.c.state == TrialState.COMPLETED)
-    return StudySummary(
-        name=name,
-        created_at=created_at,
-        n_trials=n_trials,
-        counts=count_trials(connection, study_id),
-        best_val_loss=connection.scalar(select(func.min(trials.c.val_loss)).where(is_completed)),
-    )
+def _trials_by_state() -> Select[Any]:
+    numbers = (func.count().label("n"), func.min(trials.c.val_loss).label("best_val_loss"))
+    return select(trials.c.study_id, trials.c.state, *numbers).group_by(trials.c.study_id, trials.c.state)
 
 
-def _locked_trials(connection: Connection, study_id: int) -> list[Row[int, float]]:
+def _counts(by_state: Iterable[Row[Any]]) -> dict[TrialState, int]:
+    counted = {row.state: row.n for row in by_state}
+    return {state: counted.get(state, 0) for state in TrialState}
+
+
+def _best(by_state: Iterable[Row[Any]]) -> float | None:
+    return next((row.best_val_loss for row in by_state if row.state == TrialState.COMPLETED), None)
+
+
+def _locked_trials(connection: Connection, study_id: int) -> list[Row[Any]]:
     """All of them, so that no claim slips in between the check and the deletion."""
     lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
     asked = select(trials.c.number, lease_left_s).where(trials.c.study_id == study_id)

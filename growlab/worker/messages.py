@@ -82,7 +82,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Unfit:
-    """This worker cannot run this study: its corpus, disk or installation is not as needed. The trial is not at fault."""
+    """This worker cannot run the study: its corpus, disk or installation is at fault, not the trial."""
 
     words: str
 

@@ -15,9 +15,6 @@ from growlab.layout import BlockSpec
 
 D_MODEL = 32  # eight heads of four numbers
 
-torch.set_num_threads(1)  # these tensors are tiny: more threads wait for one another
-
-
 def every_spec() -> list[BlockSpec]:
     specs = []
     for name, kind in KINDS.items():

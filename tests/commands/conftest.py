@@ -1,6 +1,8 @@
+import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,38 +45,70 @@ class Outcome:
     err: str
 
 
+Growlab = Callable[..., Outcome]
+
+
+def furnish(folder: Path) -> None:
+    """A corpus and a study file of two tiny trials."""
+    line = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
+    (folder / "corpus.txt").write_text("".join(f"{at} {line}" for at in range(60)))
+    (folder / "tiny.yaml").write_text(TINY)
+
+
+def call(*words: str) -> Outcome:
+    """Run a command line in this process and folder, as a person would."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["growlab", *words])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+    code = leaving.value.code
+    return Outcome(code if isinstance(code, int) else int(bool(code)), out.getvalue(), err.getvalue())
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with a corpus and a study file of two tiny trials."""
     monkeypatch.chdir(tmp_path)
-    line = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
-    (tmp_path / "corpus.txt").write_text("".join(f"{at} {line}" for at in range(60)))
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    furnish(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def growlab(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Run a command line in this process, as a person would in `home`."""
+def growlab(home: Path) -> Growlab:
+    """Command lines in a folder of this test's own."""
+    return call
 
-    def run(*words: str) -> Outcome:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["growlab", *words])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        code = leaving.value.code
-        return Outcome(code if isinstance(code, int) else int(bool(code)), said.out, said.err)
 
-    return run
+@dataclass(frozen=True)
+class Ran:
+    """A study that two workers have run to its end."""
+
+    home: Path
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("ran")
+    furnish(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return Ran(folder, call("study", "run", "tiny.yaml", "--workers", "2", "--set", "n_trials=3"))
 
 
 @pytest.fixture
-def spawn(home: Path) -> Callable[..., "subprocess.Popen[str]"]:
+def growlab_there(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> Growlab:
+    """Command lines in the folder of the study that has run."""
+    monkeypatch.chdir(ran.home)
+    return call
+
+
+@pytest.fixture
+def spawn(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a command line in a process of its own, in `home`."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str) -> "subprocess.Popen[str]":
+    def start(*words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "growlab", *words]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=home)
         started.append(process)

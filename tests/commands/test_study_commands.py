@@ -131,14 +131,6 @@ def test_preview_spends_nothing_and_shows_ten_layouts(growlab: Callable, home: P
     assert not (home / "growlab.db").exists()
 
 
-def test_preview_draws_what_the_study_then_runs(growlab: Callable) -> None:
-    previewed = json.loads(growlab("study", "preview", "tiny.yaml", "-n", "1", "--json").out)
-    growlab("study", "run", "tiny.yaml", "--set", "n_trials=1")
-
-    rows = json.loads(growlab("report", "tiny", "--json").out)
-    assert rows[0]["layout"] == previewed[0]["layout"]
-
-
 def test_catalogues_name_what_is_registered(growlab: Callable) -> None:
     kinds = {row["kind"] for row in json.loads(growlab("blocks", "--json").out)}
     sources = {row["source"] for row in json.loads(growlab("data", "--json").out)["sources"]}

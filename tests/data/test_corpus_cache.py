@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from growlab.data import load_corpus, sha256_of
-from growlab.files import write_atomically
 from growlab.data.cache import keep
 from growlab.errors import DataError
+from growlab.files import write_atomically
 from growlab.specs import DataSpec
 
 SpecOf = Callable[..., DataSpec]

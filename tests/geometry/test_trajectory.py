@@ -86,6 +86,13 @@ def test_two_sides_of_a_right_triangle():
     assert kappa(gram_nn) == pytest.approx((12 / 5 + 12 / 5) / (9 / 5 + 16 / 5), rel=1e-14)
 
 
+def test_a_step_back_is_length_along_the_line_too():
+    gram_nn = gram_of(torch.tensor([[0.0, 0.0], [3.0, 0.0], [2.0, 1.0], [3.0, 0.0]]))
+
+    assert tau(gram_nn) == pytest.approx((3 + 2 * math.sqrt(2)) / 3, rel=1e-14)
+    assert kappa(gram_nn) == pytest.approx((1 + 1) / (3 + 1 + 1), rel=1e-14)
+
+
 @pytest.mark.parametrize("n", [2, 3, 14, 100])
 def test_a_semicircle_of_n_chords(n):
     gram_nn = gram_of(on_circle(1 / 2, n))

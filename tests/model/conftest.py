@@ -14,9 +14,6 @@ from growlab.model.language_model import LanguageModel, build_model
 D_MODEL = 16
 VOCAB = 11
 
-torch.set_num_threads(1)  # these tensors are tiny: more threads wait for one another
-
-
 def every_spec() -> list[BlockSpec]:
     """Each kind's defaults and each value that a search draws, where they fit the width."""
     specs = [

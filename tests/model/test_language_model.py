@@ -234,9 +234,10 @@ def test_a_unit_with_zeroed_out_projections_enters_without_a_trace(data, kind, l
     before_BTV, n_units = model(ids(2, T)), len(model.units)
     position = data.draw(st.integers(0, n_units))
 
-    insert(model, position, (BlockSpec(kind), *data.draw(layouts).blocks))
+    unit = insert(model, position, (BlockSpec(kind), *data.draw(layouts).blocks))
 
     assert len(model.units) == n_units + 1
+    assert model.units[position] is unit
     assert (model(ids(2, T)) - before_BTV).abs().max() <= 1e-6
     assert (decode(model, ids(2, T), [5, 6]) - before_BTV).abs().max() <= 1e-5
 

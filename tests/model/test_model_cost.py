@@ -81,9 +81,18 @@ def test_a_training_step_costs_what_torch_counts_also_above_a_frozen_lower_part(
     assert abs(told - counted) <= 0.02 * counted + uncounted(layout.blocks, times=3 * B)
 
 
+def test_a_frozen_unit_above_a_trained_one_passes_gradients_on_and_saves_those_of_its_weights(model_of, ids):
+    model = model_of(parse("d=16 conv mlp conv mlp"))
+    told_units = trained_units(model, frozen=[True, True], rest_frozen=False)
+
+    counted = count_flops(lambda: model.loss(ids(B, T), ids(B, T, seed=1)).backward())
+
+    assert training_flops(told_units, 16, VOCAB, T, B, rest_frozen=False) == counted
+
+
 @some_examples
 @given(data=anything)
-def test_a_frozen_unit_above_a_trained_one_is_charged_too_little_rather_than_too_much(data, layouts, model_of, ids):
+def test_a_frozen_attention_above_a_trained_unit_is_charged_too_little_never_too_much(data, layouts, model_of, ids):
     """Attention multiplies activations by activations: two gradients of inputs, of which one is charged."""
     layout = data.draw(layouts)
     model = model_of(layout)
@@ -140,6 +149,14 @@ def test_the_memory_of_training_is_near_what_a_step_holds(data, batch, layouts, 
         held += sum(4 * each.numel() for each in (parameter, parameter.grad, *moments))
     told = training_memory(layout, VOCAB, T, batch, window=0)
     assert held / 1.6 <= told <= 1.6 * held
+
+
+@some_examples
+@given(data=anything)
+def test_without_sequences_memory_holds_weights_gradients_and_two_moments(data, layouts):
+    layout = data.draw(layouts)
+
+    assert training_memory(layout, VOCAB, T, batch_size=0, window=0) == 4 * 4 * count_params(layout, VOCAB)
 
 
 @some_examples

@@ -36,13 +36,13 @@ def test_temperature_zero_and_the_single_best_are_the_argmax(logits_V, seed):
     random = torch.Generator().manual_seed(seed)
     best = int(logits_V.argmax())
 
-    assert draw(logits_V, Sampling(temperature=0), random) == best
+    assert draw(logits_V, Sampling(temperature=0.0), random) == best
     assert draw(logits_V, Sampling(top_k=1), random) == best
-    assert draw(logits_V, Sampling(temperature=0, top_k=3, top_p=0.5), random) == best
+    assert draw(logits_V, Sampling(temperature=0.0, top_k=3, top_p=0.5), random) == best
 
 
 def test_a_tie_goes_to_the_lowest_token():
-    assert set(drawn(torch.tensor([0.0, 2.0, 2.0]), temperature=0)) == {1}
+    assert set(drawn(torch.tensor([0.0, 2.0, 2.0]), temperature=0.0)) == {1}
     assert set(drawn(torch.tensor([0.0, 2.0, 2.0]), top_k=1)) == {1}
 
 
@@ -122,7 +122,7 @@ def test_sampling_that_makes_no_sense_is_refused(options, message):
 def test_greedy_text_is_the_argmax_of_the_forward_pass_token_by_token(model_of):
     model, prompt = model_of(LAYOUT), [1, 2, 3]
 
-    tokens = text(model, prompt, temperature=0)
+    tokens = text(model, prompt, temperature=0.0)
 
     for at, token in enumerate(tokens):
         assert token == int(model(torch.tensor([prompt + tokens[:at]]))[0, -1].argmax())
@@ -131,7 +131,7 @@ def test_greedy_text_is_the_argmax_of_the_forward_pass_token_by_token(model_of):
 def test_the_three_greedy_ways_write_one_text(model_of):
     model = model_of(LAYOUT)
 
-    assert text(model, temperature=0) == text(model, top_k=1, seed=5) == text(model, top_p=1e-9, seed=6)
+    assert text(model, temperature=0.0) == text(model, top_k=1, seed=5) == text(model, top_p=1e-9, seed=6)
 
 
 def test_a_seed_writes_one_text(model_of):
@@ -153,21 +153,22 @@ def test_the_global_generator_is_left_alone(model_of):
 def test_dropout_is_off_while_text_is_written_and_on_again_after(model_of):
     model = model_of(LAYOUT, dropout=0.5).train()
 
-    tokens = text(model, temperature=0)
+    tokens = text(model, temperature=0.0)
 
     assert model.training
-    assert tokens == text(model_of(LAYOUT), temperature=0)
+    assert tokens == text(model_of(LAYOUT), temperature=0.0)
 
 
-def test_a_reader_who_leaves_early_leaves_the_model_in_its_mode(model_of):
-    model = model_of(LAYOUT).train()
+@pytest.mark.parametrize("training", [True, False])
+def test_a_reader_who_leaves_early_leaves_the_model_in_its_mode(model_of, training):
+    model = model_of(LAYOUT).train(training)
 
     writer = generate(model, [1], 100, Sampling(), seed=0)
     taken = list(itertools.islice(writer, 3))
     writer.close()
 
     assert len(taken) == 3
-    assert model.training
+    assert model.training == training
 
 
 def test_a_model_can_be_trained_after_it_wrote(model_of, ids):

@@ -21,7 +21,7 @@ from sqlalchemy import make_url, text
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.storage import Claim, Database, Store
+from growlab.storage import Claim, Database, Store, engine
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study
 
 USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -48,7 +48,7 @@ def new_postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
         def make() -> str:
             name = f"growlab_test_{uuid.uuid4().hex}"
             server.execute(f"CREATE DATABASE {name}")
-            server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")  # tests lose nothing in a power cut
+            server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
             drops.callback(server.execute, f"DROP DATABASE {name} WITH (FORCE)")
             return make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
 
@@ -91,7 +91,8 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+def sqlite_url(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(engine, "SQLITE_SYNCHRONOUS", "OFF")  # tests lose nothing in a power cut
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'growlab.db')}"
 
 

@@ -8,9 +8,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from growlab.errors import SchemaError
+from growlab.resources import carried
 from growlab.storage import Database, Store, check_schema, current_revision, ensure_schema, head_revision, upgrade
 from growlab.storage.schema import VERSION_TABLE, exclusive
 from growlab.storage.tables import metadata
@@ -190,6 +192,10 @@ def test_the_alembic_command_works_in_a_checkout(empty_url, empty, monkeypatch):
     alembic.config.main(["downgrade", "base"])
 
     assert tables_of(empty) == {VERSION_TABLE}
+
+
+def test_the_newest_migration_is_the_head_that_alembic_sees():
+    assert head_revision() == ScriptDirectory(str(carried("alembic"))).get_current_head()
 
 
 def test_the_folder_of_migrations_does_not_hide_the_library():

@@ -8,7 +8,7 @@ from growlab.records import EndReason, TrialState
 WAYS_TO_WRITE = {
     "beat": lambda lab, claim: lab.store.beat(claim),
     "commit": lambda lab, claim: lab.store.commit(claim, [lab.val_loss(9)], lab.checkpoint(9)),
-    "finish": lambda lab, claim: lab.store.finish(claim, lab.result(), [lab.val_loss(9)], [lab.checkpoint(9)]),
+    "finish": lambda lab, claim: lab.store.finish(claim, lab.result(), [lab.val_loss(9)], []),
     "start over": lambda lab, claim: lab.store.start_over(claim, "checkpoint unreadable"),
     "stop": lambda lab, claim: lab.store.release(claim, EndReason.STOPPED),
     "crash": lambda lab, claim: lab.store.release(claim, EndReason.CRASHED, "Segmentation fault"),

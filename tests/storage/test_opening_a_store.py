@@ -13,8 +13,8 @@ SECRET = "s3cr3t"
 
 
 @pytest.fixture
-def pragmas(sqlite_url):
-    with Database.open(sqlite_url) as database:
+def pragmas(tmp_path):
+    with Database.open(f"sqlite:///{tmp_path / 'growlab.db'}", create=True) as database:
         yield lambda name: database.read(lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar())
 
 
