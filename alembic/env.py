@@ -6,9 +6,9 @@ Optuna's tables may live in the same database: only ours are looked at.
 
 import os
 
+from alembic import context, util
 from sqlalchemy import Connection
 
-from alembic import context, util
 from growlab.storage.database import Database
 from growlab.storage.schema import VERSION_TABLE, exclusive
 from growlab.storage.tables import metadata

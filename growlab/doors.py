@@ -117,10 +117,15 @@ def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
 # ---- the parts -----------------------------------------------------------------------------------------------
 
 
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one takes milliseconds
+
+
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    for each in _specs_in(kind):
-        each.__pydantic_config__ = ConfigDict(extra="forbid")
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        for each in _specs_in(kind):
+            each.__pydantic_config__ = ConfigDict(extra="forbid")
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _specs_in(kind: type[Any]) -> list[type[Any]]:

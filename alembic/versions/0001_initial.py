@@ -5,7 +5,6 @@ Revises:
 """
 
 import sqlalchemy as sa
-
 from alembic import op
 
 revision = "0001"
@@ -75,7 +74,7 @@ def make_trials() -> None:
         sa.Column("val_loss", sa.Double(), nullable=True),
         sa.Column("best_val_loss", sa.Double(), nullable=True),
         sa.Column("bits_per_byte", sa.Double(), nullable=True),
-        sa.Column("flops", sa.BigInteger(), nullable=True),
+        sa.Column("flops", sa.Double(), nullable=True),
         sa.Column("tokens", sa.BigInteger(), nullable=True),
         sa.Column("steps", sa.BigInteger(), nullable=True),
         sa.Column("elapsed_s", sa.Double(), nullable=True),

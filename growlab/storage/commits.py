@@ -62,4 +62,4 @@ def _columns(result: TrialResult) -> dict[str, Any]:
     """A loss that is not finite ranks nowhere: NULL. Its curve keeps what it was."""
     losses = {name: finite(getattr(result, name)) for name in ("val_loss", "best_val_loss", "bits_per_byte")}
     texts = {name: clean_text(getattr(result, name)) for name in ("layout_end", "sample", "error")}
-    return asdict(result) | losses | texts
+    return asdict(result) | losses | texts | {"flops": float(result.flops)}

@@ -38,9 +38,7 @@ class Database:
         if address.path is not None and create:
             _create_file(address, address.path)
         elif address.path is not None and not address.path.exists():
-            raise StorageError(
-                f"no database at {address.shown}; create a study first: growlab study create FILE",
-            )
+            raise StorageError(f"no database at {address.shown}; create a study first: growlab study create FILE")
         return cls(address, make_engine(address))
 
     def read(self, action: Callable[[Connection], T], *, patience_s: float = 0.0) -> T:

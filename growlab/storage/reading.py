@@ -94,7 +94,8 @@ def _newest_val_loss() -> ScalarSelect[Any]:
 
 def _trial_row(row: RowMapping) -> TrialRow:
     values = {name: value for name, value in row.items() if name not in ("spec", "lease_expires_at")}
-    return TrialRow(**{**values, "state": TrialState(row["state"]), "spec_mapping": row["spec"]})
+    flops = None if row["flops"] is None else int(row["flops"])
+    return TrialRow(**{**values, "flops": flops, "state": TrialState(row["state"]), "spec_mapping": row["spec"]})
 
 
 def _not_found(connection: Connection, study_id: int, number: int) -> NotFound:

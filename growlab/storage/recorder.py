@@ -24,9 +24,9 @@ class LeasedRecorder:
         """Where to go on: what was committed before this attempt began."""
         return self._claim.checkpoint
 
-    def start_over(self, note: str) -> None:
-        """The checkpoint cannot be used, for the reason in `note`: forget it and what was recorded up to it."""
-        self._store.start_over(self._claim, note)
+    def start_over(self, why: str) -> None:
+        """The checkpoint cannot be used, for the reason in `why`: forget it and what was recorded up to it."""
+        self._store.start_over(self._claim, why)
 
     def record(self, fact: Fact) -> None:
         self._facts.append(fact)

@@ -102,7 +102,7 @@ trials = Table(
     Column("val_loss", Double),
     Column("best_val_loss", Double),
     Column("bits_per_byte", Double),
-    Column("flops", BigInteger),
+    Column("flops", Double),  # BIGINT ends after three hours of one large GPU; whole numbers are exact to 2**53
     Column("tokens", BigInteger),
     Column("steps", BigInteger),
     Column("elapsed_s", Double),

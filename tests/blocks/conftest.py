@@ -15,6 +15,7 @@ from growlab.layout import BlockSpec
 
 D_MODEL = 32  # eight heads of four numbers
 
+
 def every_spec() -> list[BlockSpec]:
     specs = []
     for name, kind in KINDS.items():

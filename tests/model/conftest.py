@@ -14,6 +14,7 @@ from growlab.model.language_model import LanguageModel, build_model
 D_MODEL = 16
 VOCAB = 11
 
+
 def every_spec() -> list[BlockSpec]:
     """Each kind's defaults and each value that a search draws, where they fit the width."""
     specs = [

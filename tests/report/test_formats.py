@@ -45,7 +45,7 @@ def rendered(rows, format, **more):
 
 def read_back(record):
     """A row from the words of a CSV file."""
-    kinds = {"Int64": int, "float64": float, "str": str}
+    kinds = {"Int64": int, "object": int, "float64": float, "str": str}
     return {name: kinds[COLUMNS[name]](word) if word else None for name, word in record.items()}
 
 

@@ -290,7 +290,7 @@ class Lab:
             "val_loss": 1.5,
             "best_val_loss": 1.4,
             "bits_per_byte": 2.2,
-            "flops": 2**60,
+            "flops": 2**70,
             "tokens": 2**40,
             "steps": 100,
             "elapsed_s": 12.5,

@@ -132,7 +132,7 @@ def test_finish_writes_the_result_and_ends_the_attempt(lab, claim):
     trial = lab.store.trial(lab.study_id, 0)
     assert (trial.state, trial.val_loss, trial.best_val_loss, trial.bits_per_byte) == ("completed", 1.5, 1.4, 2.2)
     assert (trial.layout_end, trial.depth_end, trial.n_params) == ("d=8 (attn mlp)x2", 4, 1_000)
-    assert (trial.flops, trial.tokens, trial.steps, trial.elapsed_s) == (2**60, 2**40, 100, 12.5)
+    assert (trial.flops, trial.tokens, trial.steps, trial.elapsed_s) == (2**70, 2**40, 100, 12.5)
     assert (trial.sample, trial.error, trial.lease_left_s) == ("To be", "", None)
     assert trial.ended_at >= trial.started_at >= trial.created_at
     assert [metric.step for metric in lab.store.metrics(claim.trial_id)] == [50, 100]

@@ -48,9 +48,11 @@ def locked(url: str, *, for_s: float):
         other.execute("BEGIN IMMEDIATE")
         timer = threading.Timer(for_s, other.rollback)
         timer.start()
-        yield
-        timer.cancel()
-        timer.join()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 def test_a_restart_of_the_server_between_two_calls_is_not_noticed(postgres_lab, kill_connections):

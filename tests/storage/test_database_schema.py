@@ -37,12 +37,11 @@ def set_revision(database):
     """Makes the database say that it has this schema; it says the truth again afterwards."""
 
     def set_to(revision: str) -> None:
-        database.write(
-            lambda connection: connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = {revision}"))
-        )
+        statement = text(f"UPDATE {VERSION_TABLE} SET version_num = :revision")
+        database.write(lambda connection: connection.execute(statement, {"revision": revision}))
 
     yield set_to
-    set_to(f"'{head_revision()}'")
+    set_to(head_revision())
 
 
 def tables_of(database: Database) -> set[str]:
@@ -111,7 +110,7 @@ def test_a_database_without_our_tables_is_not_opened(empty_url, empty):
 
 @pytest.mark.parametrize("create", [False, True])
 def test_an_older_schema_is_refused_and_left_alone(storage_url, database, set_revision, create):
-    set_revision("'0000'")
+    set_revision("0000")
 
     with pytest.raises(SchemaError) as refusal:
         Store.open(storage_url, create=create)
@@ -124,7 +123,7 @@ def test_an_older_schema_is_refused_and_left_alone(storage_url, database, set_re
 
 @pytest.mark.parametrize("open_it", [check_schema, ensure_schema, upgrade])
 def test_a_newer_schema_is_refused_and_left_alone(database, set_revision, open_it):
-    set_revision("'9999'")
+    set_revision("9999")
 
     with pytest.raises(SchemaError, match="has schema 9999, this growlab knows only 0001; install a newer growlab"):
         open_it(database)

@@ -1,5 +1,6 @@
 """Proposals and claims: each number is made once, each trial is handed out once, in order."""
 
+import pickle
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -89,6 +90,13 @@ def test_a_claim_carries_all_that_a_run_needs(lab):
     assert (claim.spec, claim.layout, claim.lease_s, claim.checkpoint) == (trial.spec, "d=8 attn mlp", 45, None)
     assert trial.state is TrialState.RUNNING
     assert 44 < trial.lease_left_s <= 45
+
+
+def test_a_claim_travels_to_the_process_that_trains(lab):
+    lab.enqueue(0)
+    claim = lab.claim(lab.worker())
+
+    assert pickle.loads(pickle.dumps(claim)) == claim
 
 
 def test_claims_go_by_number_however_the_trials_came(lab):

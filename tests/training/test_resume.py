@@ -23,6 +23,7 @@ MOMENTS = {
     0: "before everything",
     2: "before the first snapshot",
     7: "with a window half full",
+    9: "between a snapshot and the check that acts on it",
     12: "between two stagnant checks",
     14: "right before growth",
     15: "right after growth",
@@ -142,6 +143,29 @@ def test_checkpoints_on_the_way_change_nothing(new_trial: NewTrial, spec: TrialS
 
     assert [each.step for each in trial.recorder.commits] == list(range(1, 46))
     assert_same_facts(ending_of(trial, result), uninterrupted)
+
+
+def test_a_trial_killed_between_writing_and_committing_has_the_checkpoint_before(
+    new_trial: NewTrial,
+    spec: TrialSpec,
+    uninterrupted: Ending,
+    killed: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial = new_trial(spec)
+    trial.attempt(stop_at=13)
+
+    def die(*_: object) -> None:
+        raise killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial.recorder, "commit", die)
+        with pytest.raises(killed):
+            trial.attempt(stop_at=16)
+    ending = ending_of(trial, trial.attempt())
+
+    assert trial.recorder.reasons_to_start_over == []
+    assert_same_facts(ending, uninterrupted)
 
 
 def test_a_trial_killed_after_its_last_step_only_has_to_finish(
