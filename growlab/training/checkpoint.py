@@ -13,6 +13,7 @@ its successor wrote.
 
 import hashlib
 import json
+import shutil
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +47,7 @@ class CheckpointFolder:
     def __init__(self, root: Path, folder: str) -> None:
         self.root, self.folder = root, root / folder
         self._written: dict[int, str] = {}  # serial number of an increment -> sha256 of its file
+        self._known: set[str] = set()  # files of increments that this attempt has used
 
     # ---- writing --------------------------------------------------------------------------------------------
 
@@ -80,16 +82,25 @@ class CheckpointFolder:
         n_bytes = path.stat().st_size
         return Artifact(kind="tokenizer", step=0, path=relative, sha256=sha256_of(path), n_bytes=n_bytes)
 
-    def keep_only(self, kept: Artifact | None) -> None:
-        """Delete checkpoints but the committed one, and increments that it does not use."""
-        name = Path(kept.path).name if kept else None
+    def forget_before(self, kept: Artifact) -> None:
+        """Delete checkpoints of earlier steps, and increments that this attempt used before and does not use now.
+
+        Nothing that could be a successor's: a worker may wake here long after it lost its lease.
+        """
         for path in self.folder.glob("checkpoint-*.safetensors"):
-            if path.name != name:
+            if int(path.name.split("-")[1]) < kept.step:
                 path.unlink(missing_ok=True)
-        used = set(self._written.values()) if kept else set()
-        for path in self.folder.glob("increments/*.safetensors"):
-            if path.stem not in used:
+        used = set(self._written.values())
+        for digest in self._known - used:
+            self._increment_path(digest).unlink(missing_ok=True)
+        self._known = used
+
+    def forget_all(self) -> None:
+        """Delete every checkpoint and increment, also what killed attempts left: the trial is over and is ours."""
+        for pattern in ("checkpoint-*.safetensors", ".*.part"):
+            for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "increments", ignore_errors=True)
 
     def _save_increments(self, window: Window) -> list[str]:
         held = window.increments()
@@ -100,6 +111,7 @@ class CheckpointFolder:
                 digest = hashlib.sha256(content).hexdigest()
                 write_atomically(self._increment_path(digest), content)
                 self._written[serial] = digest
+        self._known |= set(self._written.values())
         return list(self._written.values())
 
     def _save_file(self, kind: str, step: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Artifact:
@@ -126,6 +138,7 @@ class CheckpointFolder:
         _unpack(run, tensors, numbers, increments)
         first = run.growth.window.n_taken - len(increments)
         self._written = {first + at: digest for at, digest in enumerate(numbers["increments"])}
+        self._known = set(numbers["increments"])
         return run
 
 

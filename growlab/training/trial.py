@@ -163,7 +163,7 @@ class Narrator:
         self.watch.add_to(self.run.counters)
         saved = self.folder.save(self.run)
         self.recorder.commit(saved)
-        self.folder.keep_only(saved)
+        self.folder.forget_before(saved)
         ended = time.monotonic()
         self._checkpoint_due = ended + max(self.checkpoint_every_s, (ended - began) / CHECKPOINT_SHARE)
 
@@ -179,7 +179,7 @@ class Narrator:
         self.watch.add_to(run.counters)
         result = make_result(run, state, sample, error)
         self.recorder.finish(result, artifacts)
-        self.folder.keep_only(None)
+        self.folder.forget_all()
         return result
 
     def _metric(self, split: str, name: str, value: float) -> None:

@@ -137,15 +137,6 @@ class Trial:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True, scope="module")
 def short_samples() -> Iterator[None]:
     """A sample of the usual length takes longer than the training before it."""
     with pytest.MonkeyPatch.context() as patch:
@@ -166,14 +157,12 @@ def data_spec(tmp_path_factory: pytest.TempPathFactory) -> DataSpec:
     random = Random(0)
     path = tmp_path_factory.mktemp("text") / "corpus.txt"
     path.write_text(" ".join(random.choice(WORDS) for _ in range(1200)), encoding="utf-8")
-    return DataSpec(source="text", path=str(path), tokenizer="char", val_fraction=0.08, test_fraction=0.1, sha256="")
+    return DataSpec(source="text", path=str(path), tokenizer="char", val_fraction=0.04, test_fraction=0.1, sha256="")
 
 
 @pytest.fixture(scope="session")
-def corpus(data_spec: DataSpec, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GROWLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return load_corpus(data_spec)
+def corpus(data_spec: DataSpec) -> Corpus:
+    return load_corpus(data_spec)
 
 
 @pytest.fixture(scope="session")

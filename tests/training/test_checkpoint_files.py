@@ -99,9 +99,10 @@ def test_what_is_not_used_any_more_is_deleted(run: TrialRun, tmp_path: Path) -> 
     for _ in range(4):  # the window of four slides
         folder.save(run)
         snapshot(run)
+        run.counters.step += 1
 
     kept = folder.save(run)
-    folder.keep_only(kept)
+    folder.forget_before(kept)
 
     increments = read_tensors(tmp_path / kept.path, kept.sha256)[1]["increments"]
     assert len(increments) == 3
@@ -112,11 +113,38 @@ def test_after_growth_the_old_increments_are_deleted(run: TrialRun, tmp_path: Pa
     folder = CheckpointFolder(tmp_path, "trial")
     folder.save(run)
     run.adopt_unit(run.growth.grow(run.counters.step).position)
+    run.counters.step += 1
 
     kept = folder.save(run)
-    folder.keep_only(kept)
+    folder.forget_before(kept)
 
     assert files(tmp_path) == {kept.path}
+
+
+def test_a_worker_that_wakes_too_late_deletes_nothing_of_its_successors(
+    run: TrialRun, make_spec: MakeSpec, corpus: Corpus, tmp_path: Path
+) -> None:
+    sleeper, successor = CheckpointFolder(tmp_path, "trial"), CheckpointFolder(tmp_path, "trial")
+    fell_asleep_at = sleeper.save(run)
+    further = successor.load(fell_asleep_at, make_spec(), corpus, CPU)
+    snapshot(further)
+    further.counters.step += 5
+    newest = successor.save(further)
+    successor.forget_before(newest)
+
+    sleeper.forget_before(fell_asleep_at)
+
+    again = CheckpointFolder(tmp_path, "trial").load(newest, make_spec(), corpus, CPU)
+    assert again.counters.step == further.counters.step
+
+
+def test_when_all_is_over_nothing_of_killed_attempts_stays(run: TrialRun, tmp_path: Path) -> None:
+    CheckpointFolder(tmp_path, "trial").save(run)
+    (tmp_path / "trial" / ".checkpoint-00000001-0123.safetensors.77-abcd.part").write_bytes(b"half")
+
+    CheckpointFolder(tmp_path, "trial").forget_all()
+
+    assert files(tmp_path) == set()
 
 
 def test_a_finished_trial_leaves_its_model_and_its_tokenizer(make_spec: MakeSpec, new_trial: NewTrial) -> None:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from growlab.data.corpus import load_corpus
+from growlab.data.corpus import Corpus, load_corpus
 from growlab.errors import DataError
 from growlab.growth.trigger import StagnationTrigger
 from growlab.kinds import complete
@@ -133,6 +134,19 @@ def test_every_evaluation_tells_the_same_five_numbers(grown: Any) -> None:
         ("val", "bits_per_byte"),
     ]
     assert metric(grown, "train", "tokens")[20] == 20 * 4 * 16
+
+
+def test_no_number_depends_on_the_test_split(
+    grown: Any, make_spec: MakeSpec, new_trial: NewTrial, corpus: Corpus
+) -> None:
+    trial = new_trial(make_spec())
+    trial.corpus = replace(corpus, test=corpus.test[::-1])
+
+    trial.attempt()
+
+    assert corpus.test.size > 100
+    assert trial.recorder.facts == grown.recorder.facts
+    assert replace(trial.recorder.result, elapsed_s=0.0) == replace(grown.recorder.result, elapsed_s=0.0)
 
 
 def test_a_growth_event_tells_what_growth_did(grown: Any) -> None:
@@ -274,9 +288,8 @@ def test_a_trial_that_is_asked_to_stop_has_no_result_and_can_go_on(make_spec: Ma
 
 
 def test_a_text_that_is_too_short_is_refused_before_anything_is_written(
-    make_spec: MakeSpec, new_trial: NewTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_spec: MakeSpec, new_trial: NewTrial, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("GROWLAB_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "short.txt"
     path.write_text("to be or not to be " * 10)
     trial = new_trial(make_spec())
