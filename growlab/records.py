@@ -10,11 +10,12 @@ class TrialState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     DIVERGED = "diverged"  # the loss or a weight was no longer a finite number
+    LEAK = "leak"  # the model saw tokens that it should predict; its losses mean nothing
     FAILED = "failed"  # an error of the trial itself, or too many crashes
 
     @property
     def is_final(self) -> bool:
-        return self in (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.FAILED)
+        return self not in (TrialState.QUEUED, TrialState.RUNNING)
 
 
 class EndReason(StrEnum):

@@ -81,7 +81,7 @@ def make_trials() -> None:
         sa.Column("sample", sa.Text(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('queued', 'running', 'completed', 'diverged', 'failed')", name=op.f("ck_gl_trials_state")
+            "state IN ('queued', 'running', 'completed', 'diverged', 'leak', 'failed')", name=op.f("ck_gl_trials_state")
         ),
         sa.CheckConstraint("number >= 0", name=op.f("ck_gl_trials_number")),
         sa.CheckConstraint("(state = 'running') = (lease_expires_at IS NOT NULL)", name=op.f("ck_gl_trials_lease")),

@@ -14,7 +14,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GrowingAdamW:
-    """Matrices are decayed, vectors are not. lr is a tensor, so that a captured step can read it.
+    """Matrices are decayed, vectors are not, nor what a block marked with `no_decay = True`. lr is a tensor, so that a captured step can read it.
 
     Each adoption makes its own groups: the moments of older parameters stay as they are, bit for bit, and
     new ones begin with none and with their own step count (an inherited count makes the first update
@@ -79,10 +79,14 @@ class GrowingAdamW:
         named = list(named)
         self._parameters.update(named)
         self.born.update((name, born) for name, _ in named)
-        decayed = [parameter for _, parameter in named if parameter.dim() >= 2]
-        plain = [parameter for _, parameter in named if parameter.dim() < 2]
+        decayed = [parameter for _, parameter in named if _is_decayed(parameter)]
+        plain = [parameter for _, parameter in named if not _is_decayed(parameter)]
         return [
             {"params": chosen, "weight_decay": decay, "born": born, "lr": torch.zeros((), device=self.device)}
             for decay, chosen in ((self.spec.weight_decay, decayed), (0.0, plain))
             if chosen
         ]
+
+
+def _is_decayed(parameter: nn.Parameter) -> bool:
+    return parameter.dim() >= 2 and not getattr(parameter, "no_decay", False)

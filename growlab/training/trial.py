@@ -16,6 +16,8 @@ from growlab.model.language_model import short_unit_text
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
+from growlab.training.leak import leak
 from growlab.training.recorder import Recorder
 from growlab.training.run import Stopwatch, TrialRun, fresh_run
 
@@ -24,6 +26,10 @@ PROGRESS_EVERY_S = 0.5
 CHECKPOINT_SHARE = 0.02  # of the time at most goes into checkpoints, whatever their size
 SAMPLE_PROMPT, SAMPLE_LENGTH = 16, 240  # tokens
 SAMPLE = Sampling(temperature=0.8)
+FAULTS = {
+    TrialState.DIVERGED: "the loss was no longer a finite number at step {step}",
+    TrialState.LEAK: "the model sees tokens that it should predict, noticed at step {step}: one of its blocks leaks",
+}
 
 
 def run_trial(
@@ -66,6 +72,8 @@ def run_trial(
             val_loss = story.evaluate()
             if not math.isfinite(val_loss):
                 return story.finish(TrialState.DIVERGED)
+            if story.leaks():
+                return story.finish(TrialState.LEAK)
             if run.growth.wants_to_grow(step, story.tau, story.kappa, val_loss) and not run.finished:
                 story.grow()
 
@@ -123,6 +131,11 @@ class Narrator:
         self._metric("val", "bits_per_byte", bits_per_byte(val_loss, run.corpus.val_bytes_per_token))
         return val_loss
 
+    def leaks(self) -> bool:
+        """Whether the model sees tokens that it should predict."""
+        run = self.run
+        return leak(run.model, run.corpus.val, run.spec.train.seq_len, run.device) > LEAK_TOLERANCE
+
     def grow(self) -> None:
         """Insert a unit, hand it to the optimizer, and measure what that did to the function."""
         run, step = self.run, self.run.counters.step
@@ -168,14 +181,13 @@ class Narrator:
         self._checkpoint_due = ended + max(self.checkpoint_every_s, (ended - began) / CHECKPOINT_SHARE)
 
     def finish(self, state: TrialState) -> TrialResult:
-        """Save the model (unless it diverged) and report the result."""
+        """Report the result; of a completed trial save the model and a sample of its text."""
         run = self.run
-        artifacts, sample, error = [], "", ""
+        artifacts, sample = [], ""
         if state is TrialState.COMPLETED:
             sample = sample_text(run)
             artifacts = [self.folder.save_model(run), self.folder.save_tokenizer(run.corpus.tokenizer)]
-        else:
-            error = f"the loss was no longer a finite number at step {run.counters.step}"
+        error = FAULTS.get(state, "").format(step=run.counters.step)
         self.watch.add_to(run.counters)
         result = make_result(run, state, sample, error)
         self.recorder.finish(result, artifacts)

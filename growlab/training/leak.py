@@ -1,0 +1,40 @@
+"""The leak alarm: does the loss of a token change when nothing after it can be seen?
+
+A causal model cannot tell. One that sees a single token ahead reaches losses that no honest model
+does, and a search would crown it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from growlab.data.batches import validation_batches
+from growlab.data.tokenizers import Ids
+from growlab.model.language_model import LanguageModel
+
+N_WINDOWS = 64
+TOLERANCE = 1e-3  # nats; fp32 rounding is a thousand times smaller
+
+
+@torch.no_grad()
+def leak(model: LanguageModel, ids: Ids, seq_len: int, device: torch.device) -> float:
+    """The largest change, in nats, of one token's loss when the input is cut right after the token before it.
+
+    Looks at the first 64 validation windows and cuts at T/4, T/2 and 3T/4, in fp32 and without dropout; NaN if
+    a loss is NaN. Windows too short to be cut say nothing (0).
+    """
+    was_training = model.training
+    model.eval()
+    x_BT, y_BT = (each.to(device) for each in next(validation_batches(ids, seq_len, N_WINDOWS)))
+    whole_BT = _losses(model, x_BT, y_BT)
+    changes = [torch.zeros((), device=device)]
+    for cut in sorted({seq_len // 4, seq_len // 2, 3 * seq_len // 4} - {0}):
+        cut_B = _losses(model, x_BT[:, :cut], y_BT[:, :cut])[:, -1]
+        changes.append((cut_B - whole_BT[:, cut - 1]).abs().max())
+    model.train(was_training)
+    return float(torch.stack(changes).max())
+
+
+def _losses(model: LanguageModel, x_BT: Tensor, y_BT: Tensor) -> Tensor:
+    """Of every token, (B, T)."""
+    return F.cross_entropy(model(x_BT).float().transpose(1, 2), y_BT, reduction="none")
