@@ -31,26 +31,30 @@ from growlab.study import (
 T = TypeVar("T")
 _SECTIONS = ("name", "seed", "n_trials", "data", "layouts", "train", "growth", "budget", "objective", "sampler")
 _BUDGET_UNITS = ("flops", "tokens", "steps")
+_HUB = "hf"  # the source whose path is a name, not a file
 
 
 # ---- a study's YAML ------------------------------------------------------------------------------------------
 
 
 def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """Read a study, with `key.path=value` overrides applied. A relative corpus path is meant from the file's folder.
+    """Read a study, with `key.path=value` overrides applied. Relative data paths are meant from the file's folder.
 
     Raises SpecError, whose message begins with the file's name.
     """
     try:
         raw = read_yaml(path)
         for override in overrides:
-            _apply(raw, override)
+            apply_override(raw, override)
         study = study_from_mapping(raw)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    if not study.data.path:
-        return study
-    return replace(study, data=replace(study.data, path=str((path.parent / study.data.path).resolve())))
+    data, folder = study.data, path.parent
+    if data.path and _is_path(data.source, "path"):
+        data = replace(data, path=str((folder / data.path).resolve()))
+    if data.tokenizer_path:
+        data = replace(data, tokenizer_path=str((folder / data.tokenizer_path).resolve()))
+    return replace(study, data=data)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -185,10 +189,20 @@ def _domains(section: str, raw: Any, spec: type[Any], defaults: Mapping[str, Dom
 
 
 def _data(raw: Any) -> StudyData:
-    """The data section, tried out in the spec that a trial will get."""
+    """The data section, tried out in the spec that a trial will get. `source: hf:owner/name` is source and path."""
+    source, colon, path = str(raw.get("source")).partition(":") if isinstance(raw, dict) else ("", "", "")
+    if source == _HUB and colon:
+        if raw.get("path"):
+            raise SpecError(f"data.path: is already said in data.source {raw['source']!r}, got {raw['path']!r}")
+        raw = {**raw, "source": source, "path": path}
     data = _validate("data", raw, StudyData)
     data.spec()
     return data
+
+
+def _is_path(source: object, key: str) -> bool:
+    """Whether this key of the data section names a file or a folder."""
+    return key == "tokenizer_path" or (key == "path" and source != _HUB)
 
 
 def _budget(raw: Any) -> BudgetSpec:
@@ -228,7 +242,7 @@ def _options_with_lists(options: Any) -> Any:
     return {name: value if isinstance(value, list) else [value] for name, value in options.items()}
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def apply_override(raw: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not (path and equals):
         raise SpecError(f"--set {override!r}: write it like train.lr=1e-3")
@@ -244,10 +258,10 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
-    if path.startswith("budget."):
+    if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
-    if path == "data.path":  # said on the command line, so meant from the folder it is said in
-        section[last] = str(Path(text).resolve())
+    if parents == ["data"] and _is_path(section.get("source"), last):
+        section[last] = str(Path(text).resolve()) if text else ""  # said here, so meant from the folder we are in
 
 
 class _Loader(yaml.SafeLoader):

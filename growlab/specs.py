@@ -20,17 +20,39 @@ def _require(condition: bool, key: str, expected: str, got: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    source: str  # a registered source: stdlib, text, …
-    path: str  # absolute path of the corpus; "" for an embedded one
-    tokenizer: str  # char | byte
+    """The last five keys are younger than the first rows. Their values here are what a row without them
+    meant, and therefore never change; the defaults of a study are in StudyData."""
+
+    source: str  # a registered source: stdlib, text, jsonl, hf, recall, …
+    path: str  # absolute path of the corpus; for hf its name; "" for an embedded or a synthetic one
+    tokenizer: str  # char | byte | bpe (learnt from the train split) | file | ids (the source has nothing else)
     val_fraction: float  # of the training part, taken from its end; search and triggers see only this
     test_fraction: float  # of the whole, taken from its end; read once per finalist
     sha256: str  # of the corpus text in UTF-8; a worker that reads another text refuses
+    column: str = "text"  # of a table's rows (jsonl, parquet, hf)
+    vocab_size: int = 0  # bpe: tokens to learn, at most; ids: how many there are; else 0
+    tokenizer_path: str = ""  # of `file`: a tokenizer.json, ours or that of the `tokenizers` package; absolute
+    tokenizer_sha256: str = ""  # of a bpe's or file's definition; a worker that has another one refuses
+    n_items: int = 0  # of a synthetic task: pairs, symbols or needles in a sequence
 
     def __post_init__(self) -> None:
-        _require(self.tokenizer in ("char", "byte"), "data.tokenizer", "char or byte", self.tokenizer)
+        known = ("char", "byte", "bpe", "file", "ids")
+        _require(self.tokenizer in known, "data.tokenizer", "char, byte, bpe, file or ids", self.tokenizer)
         _require(0 < self.val_fraction < 1, "data.val_fraction", "between 0 and 1", self.val_fraction)
         _require(0 <= self.test_fraction < 1, "data.test_fraction", "at least 0 and below 1", self.test_fraction)
+        least = {"bpe": 256, "ids": 2}.get(self.tokenizer)
+        if least:
+            expected = f"at least {least} for data.tokenizer {self.tokenizer}"
+            _require(self.vocab_size >= least, "data.vocab_size", expected, self.vocab_size)
+        else:
+            _require(self.vocab_size == 0, "data.vocab_size", "0 unless data.tokenizer is bpe or ids", self.vocab_size)
+        if self.tokenizer == "file":
+            _require(self.tokenizer_path != "", "data.tokenizer_path", "the path of a tokenizer.json", "")
+        else:
+            expected = "empty unless data.tokenizer is file"
+            _require(self.tokenizer_path == "", "data.tokenizer_path", expected, self.tokenizer_path)
+        _require(self.column != "", "data.column", "the name of a column", self.column)
+        _require(self.n_items >= 0, "data.n_items", "at least 0", self.n_items)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,7 @@ class SamplerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyData:
-    """The data section; `sha256` is filled in when the study is created."""
+    """The data section; the two hashes are filled in when the study is created."""
 
     source: str = "text"
     path: str = ""
@@ -113,6 +113,11 @@ class StudyData:
     val_fraction: float = 0.05
     test_fraction: float = 0.1
     sha256: str = ""
+    column: str = "text"
+    vocab_size: int = 0
+    tokenizer_path: str = ""
+    tokenizer_sha256: str = ""
+    n_items: int = 0
 
     def spec(self) -> DataSpec:
         return DataSpec(**asdict(self))

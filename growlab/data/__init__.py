@@ -1,41 +1,55 @@
 """From a text to batches of token ids. Imports neither torch nor anything above the foundation.
 
-sources.py      where a text comes from, by name: a file, a folder, or what others register
-stdlib.py       the text that is always there: the documentation of the running Python
-tokenizers.py   characters or bytes to ids and back
-corpus.py       a DataSpec becomes three memory-mapped splits; the recorded text or an error
+sources.py      where a corpus comes from, by name; register_source adds another
+  stdlib.py       the text that is always there: the documentation of the running Python
+  text_files.py   UTF-8 files; folders.py: a path is a file or a folder of them
+  tables.py       JSON lines, Parquet, the Hugging Face hub: one column of documents
+  download.py     a named file, fetched once and checked
+  token_files.py  nanoGPT's .bin: ids that somebody else's tokenizer made
+  tasks.py        synthetic tasks: sequences from a seed, of which only the answers count
+pieces.py       a text in pieces, cut where it does not matter
+tokens.py       what a tokenizer is
+tokenizers.py   characters, bytes, bare ids; reading any of them back
+byte_level.py   byte pairs, learnt or pretrained; extras.py: packages that may be missing
+texts.py        a text larger than memory becomes ids in the cache
+corpus.py       a DataSpec becomes three splits; the recorded corpus or an error
 cache.py        what can be rebuilt: kept whole, checked when read
 batches.py      windows of a split as torch tensors; needs torch, so import it by its name
 
 text ── encode ──► ids │ train ................ │ val │ test │
 """
 
-from growlab.data.corpus import Corpus, Fingerprint, fingerprint, list_sources, load_corpus, require_windows
+from growlab.data.byte_level import ByteLevelTokenizer
+from growlab.data.corpus import Corpus, Fingerprint, Split, fingerprint, list_sources, load_corpus, require_windows
 from growlab.data.sources import SOURCES, Source, register_source, sha256_of
 from growlab.data.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
-    Tokenizer,
+    IdTokenizer,
+    list_tokenizers,
     load_tokenizer,
-    tokenizer_for,
     tokenizer_from_mapping,
 )
+from growlab.data.tokens import Tokenizer
 
 __all__ = [
     "SOURCES",
+    "ByteLevelTokenizer",
     "ByteTokenizer",
     "CharTokenizer",
     "Corpus",
     "Fingerprint",
+    "IdTokenizer",
     "Source",
+    "Split",
     "Tokenizer",
     "fingerprint",
     "list_sources",
+    "list_tokenizers",
     "load_corpus",
     "load_tokenizer",
     "register_source",
     "require_windows",
     "sha256_of",
-    "tokenizer_for",
     "tokenizer_from_mapping",
 ]

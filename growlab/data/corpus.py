@@ -1,11 +1,16 @@
-"""A DataSpec becomes three memory-mapped splits of token ids.
+"""A DataSpec becomes three splits of token ids: memory-mapped, or made as they are read for a synthetic task.
 
     0 ................ n_train ......... n_train + n_val ......... n
     │      train       │      val        │         test          │
 
-Splits are by position: `test` is the end of the text, `val` the end of what is before it.
+Splits are by position: `test` is the end of the text, `val` the end of what is before it. Positions are
+counted in tokens for char, byte and ids. For bpe and file they are counted in characters and each split is
+encoded by itself, so that val is the same text as under char, and nothing of it shaped the tokens.
+
+How a text gets into the cache is in texts.py.
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -13,29 +18,39 @@ from typing import NamedTuple
 import numpy as np
 
 from growlab.data.cache import keep, kept
-from growlab.data.sources import SOURCES, sha256_of
-from growlab.data.tokenizers import Ids, Tokenizer, tokenizer_for
+from growlab.data.folders import os_errors_named
+from growlab.data.sources import SOURCES, Source, TaskSource, TextSource, TokenSource
+from growlab.data.tasks import Stream, TaskSplit, sha256_of_task
+from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokenizer_for
+from growlab.data.token_files import DTYPE, checked, token_pieces
+from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
+from growlab.data.tokens import Ids, Tokenizer
 from growlab.errors import DataError
 from growlab.specs import DataSpec
+from growlab.study import StudyData
 
-_FORMAT = 1  # of the kept ids; raise it when a tokenizer changes what it writes
+_IDS = 1 << 20  # that are counted at once
+
+Split = Ids | TaskSplit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
-    """The splits are 1-D, read-only and memory-mapped, in the tokenizer's dtype.
+    """Splits of a text are 1-D, read-only and memory-mapped.
 
     Bytes per token are UTF-8 bytes over tokens, both of all tokens but the first, which nothing
     predicts: bits per byte = nats per token / ln 2 / bytes per token. 0.0 for a split that
-    predicts nothing.
+    predicts nothing; nan where no tokenizer says what the ids stand for.
     """
 
-    train: Ids
-    val: Ids
-    test: Ids
+    train: Split
+    val: Split
+    test: Split
     tokenizer: Tokenizer
     val_bytes_per_token: float
     test_bytes_per_token: float
+    sha256: str  # what a study records of it
+    tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
 
 
 class Fingerprint(NamedTuple):
@@ -45,27 +60,20 @@ class Fingerprint(NamedTuple):
 
 
 def load_corpus(spec: DataSpec) -> Corpus:
-    """The splits of the recorded text. Raises DataError when the text is missing or is another one.
+    """The splits of the recorded corpus. Raises DataError when it is missing or is another one.
 
-    The text is read and hashed at every load, cached ids or not. A modification time would be
-    cheaper and wrong: copies and restored backups keep theirs. Hashing costs a second per gigabyte.
+    It is read and hashed at every load, cached ids or not. A modification time would be
+    cheaper and wrong: copies and restored backups keep theirs. That costs about five seconds per
+    gigabyte of text, twenty of JSON lines.
     """
-    text = SOURCES[spec.source].read(spec.path)
-    sha256 = sha256_of(text)
-    _require_recorded(spec, sha256)
-    tokenizer = tokenizer_for(spec.tokenizer, text)
-    ids = _mapped_ids(f"{sha256}-{spec.tokenizer}-v{_FORMAT}.ids", text, tokenizer)
-    test_from = _without_last(spec.test_fraction, ids.size)
-    val_from = _without_last(spec.val_fraction, test_from)
-    val, test = ids[val_from:test_from], ids[test_from:]
-    return Corpus(
-        train=ids[:val_from],
-        val=val,
-        test=test,
-        tokenizer=tokenizer,
-        val_bytes_per_token=_bytes_per_token(tokenizer, val),
-        test_bytes_per_token=_bytes_per_token(tokenizer, test),
-    )
+    match SOURCES[spec.source]:
+        case TextSource() as source:
+            return _text_corpus(source, spec)
+        case TokenSource() as source:
+            return _token_corpus(source, spec)
+        case TaskSource() as source:
+            return _task_corpus(source, spec)
+    raise AssertionError(spec.source)
 
 
 def require_windows(corpus: Corpus, seq_len: int) -> None:
@@ -73,21 +81,26 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
     splits = [
         ("train", corpus.train, "lower data.val_fraction or data.test_fraction"),
         ("val", corpus.val, "raise data.val_fraction"),
+        ("test", corpus.test, "raise data.test_fraction or set it to 0"),
     ]
-    if corpus.test.size:
-        splits.append(("test", corpus.test, "raise data.test_fraction or set it to 0"))
-    for name, ids, remedy in splits:
-        if ids.size <= seq_len:
+    for name, split, remedy in splits:
+        if isinstance(split, TaskSplit):
+            _require_room(split, seq_len)
+        elif split.size <= seq_len and (split.size or name != "test"):
             raise DataError(
-                f"the {name} split has {ids.size} tokens, train.seq_len {seq_len} needs at least {seq_len + 1}; "
+                f"the {name} split has {split.size} tokens, train.seq_len {seq_len} needs at least {seq_len + 1}; "
                 f"lower train.seq_len, {remedy}, or give a longer text"
             )
 
 
 def fingerprint(source: str, path: str) -> Fingerprint:
-    """What a study records of its corpus. Raises DataError, and UnknownName for the source."""
-    text = SOURCES[source].read(path)
-    return Fingerprint(sha256_of(text), len(text), len(text.encode()))
+    """The hash and the size of a text, all else as a silent study has it. Raises DataError, and UnknownName."""
+    spec = StudyData(source=source, path=path).spec()
+    found = SOURCES[source]
+    if not isinstance(found, TextSource):
+        raise DataError(f"source {source!r} is no text, load_corpus knows its hash")
+    digest = read_digest(found, spec)
+    return Fingerprint(digest.sha256, digest.n_chars, digest.n_bytes)
 
 
 def list_sources() -> list[tuple[str, str]]:
@@ -95,22 +108,107 @@ def list_sources() -> list[tuple[str, str]]:
     return [(name, source.summary) for name, source in SOURCES.items()]
 
 
-def _require_recorded(spec: DataSpec, sha256: str) -> None:
+# ---- a text --------------------------------------------------------------------------------------------------
+
+
+def _text_corpus(source: TextSource, spec: DataSpec) -> Corpus:
+    digest = read_digest(source, spec)
+    _require_recorded(source, spec, digest.sha256)
+    test_from = _without_last(spec.test_fraction, digest.n_chars)
+    text = Text(source=source, spec=spec, digest=digest, cuts=(_without_last(spec.val_fraction, test_from), test_from))
+    tokenizer, tokenizer_sha256 = tokenizer_for(text)
+    if tokenizer_sha256:
+        splits = kept_splits(text, tokenizer, tokenizer_sha256)
+    else:
+        splits = _by_position(spec, kept_ids(text, tokenizer))
+    return _corpus(splits, tokenizer, digest.sha256, tokenizer_sha256)
+
+
+# ---- token ids -----------------------------------------------------------------------------------------------
+
+
+def _token_corpus(source: TokenSource, spec: DataSpec) -> Corpus:
+    """One file is mapped where it lies; several are joined in the cache."""
+    tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
+    with os_errors_named():
+        files = source.files(spec.path)
+        sha256 = checked(files, tokenizer.vocab_size)
+        _require_recorded(source, spec, sha256)
+        if len(files) == 1:
+            path = files[0]
+        else:
+            entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
+            path = entry.path
+        ids = np.memmap(path, dtype=DTYPE, mode="r")
+    return _corpus(_by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
+
+
+def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
+    if spec.tokenizer == "ids":
+        return IdTokenizer(spec.vocab_size), ""
+    if spec.tokenizer == "file":
+        return recorded_tokenizer(spec)
+    raise DataError(
+        f"source {spec.source!r} holds token ids, data.tokenizer {spec.tokenizer!r} did not make them; "
+        "use data.tokenizer: file with data.tokenizer_path, or data.tokenizer: ids with data.vocab_size"
+    )
+
+
+# ---- a synthetic task ----------------------------------------------------------------------------------------
+
+
+def _task_corpus(source: TaskSource, spec: DataSpec) -> Corpus:
+    """data.val_fraction and data.test_fraction say nothing here."""
+    if spec.tokenizer != "ids" or spec.path:
+        raise DataError(
+            f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
+            f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
+        )
+    task = source.task(spec.vocab_size, spec.n_items)
+    sha256 = sha256_of_task(source.name, task)
+    _require_recorded(source, spec, sha256)
+    train, val, test = (TaskSplit(task, stream) for stream in Stream)
+    return _corpus((train, val, test), IdTokenizer(spec.vocab_size), sha256, "")
+
+
+def _require_room(split: TaskSplit, seq_len: int) -> None:
+    if seq_len + 1 < split.task.shortest:
+        raise DataError(
+            f"data.n_items {split.task.n_items} of this task needs train.seq_len of at least "
+            f"{split.task.shortest - 1}, got {seq_len}; raise it, or lower data.n_items"
+        )
+
+
+# ---- all of them ---------------------------------------------------------------------------------------------
+
+
+def _corpus(splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: str, tokenizer_sha256: str) -> Corpus:
+    train, val, test = splits
+    return Corpus(
+        train=train,
+        val=val,
+        test=test,
+        tokenizer=tokenizer,
+        val_bytes_per_token=_bytes_per_token(tokenizer, val),
+        test_bytes_per_token=_bytes_per_token(tokenizer, test),
+        sha256=sha256,
+        tokenizer_sha256=tokenizer_sha256,
+    )
+
+
+def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
     if spec.sha256 not in ("", sha256):
         raise DataError(
-            f"{SOURCES[spec.source].place(spec.path)}: is not the corpus that this trial recorded: "
+            f"{source.place(spec.path)}: is not the corpus that this trial recorded: "
             f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…; "
             "bring the recorded text back, or create a new study for this one"
         )
 
 
-def _mapped_ids(name: str, text: str, tokenizer: Tokenizer) -> Ids:
-    """All ids of the text, from the cache, where they are put if they are not there or are damaged."""
-    path = kept(name)
-    if path is None:
-        ids = tokenizer.encode(text)
-        path = keep(name, ids.data, {"dtype": ids.dtype.name, "n_tokens": ids.size})
-    return np.memmap(path, dtype=tokenizer.dtype, mode="r")
+def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:
+    test_from = _without_last(spec.test_fraction, ids.size)
+    val_from = _without_last(spec.val_fraction, test_from)
+    return ids[:val_from], ids[val_from:test_from], ids[test_from:]
 
 
 def _without_last(fraction: float, n_tokens: int) -> int:
@@ -118,6 +216,9 @@ def _without_last(fraction: float, n_tokens: int) -> int:
     return int((1 - Fraction(str(fraction))) * n_tokens)
 
 
-def _bytes_per_token(tokenizer: Tokenizer, ids: Ids) -> float:
-    predicted = ids[1:]
-    return tokenizer.n_bytes(predicted) / predicted.size if predicted.size else 0.0
+def _bytes_per_token(tokenizer: Tokenizer, split: Split) -> float:
+    if isinstance(tokenizer, IdTokenizer) or isinstance(split, TaskSplit):
+        return math.nan
+    n_predicted = max(split.size - 1, 0)
+    n_bytes = sum(tokenizer.n_bytes(split[at : at + _IDS]) for at in range(1, split.size, _IDS))
+    return n_bytes / n_predicted if n_predicted else 0.0

@@ -1,67 +1,72 @@
-"""Where a text comes from. A source is one function under a name; register_source adds another."""
+"""Where a corpus comes from. A source is one function under a name; register_source adds another."""
 
 import hashlib
-import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
+from growlab.data.download import TINY_SHAKESPEARE
+from growlab.data.folders import os_errors_named
+from growlab.data.pieces import gathered
 from growlab.data.stdlib import read_stdlib
+from growlab.data.tables import read_hub, read_jsonl, read_parquet
+from growlab.data.tasks import Copying, Needle, Recall, Task
+from growlab.data.text_files import read_text
+from growlab.data.token_files import token_files
 from growlab.errors import DataError
 from growlab.registry import Registry
+from growlab.specs import DataSpec
 
-Read = Callable[[str], str]
+Read = Callable[[DataSpec], str | Iterable[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     name: str
     summary: str  # one line for `growlab data`
-    read: Read  # the path of a DataSpec ("" for an embedded source) to the whole text; raises DataError
 
     def place(self, path: str) -> str:
-        """What a message calls the text: its path, or for an embedded one what it depends on."""
+        """What a message calls the corpus: its path, or for an embedded one what it depends on."""
         return path or f"source {self.name!r} under Python {platform.python_version()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSource(Source):
+    read: Read  # the whole text, or its pieces in order; raises DataError and OSError, the same at each call
+
+    def pieces(self, spec: DataSpec) -> Iterator[str]:
+        """The text of a spec, some hundred thousand characters at a time. Raises DataError."""
+        with os_errors_named():
+            text = self.read(spec)
+            yield from gathered([text] if isinstance(text, str) else text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSource(Source):
+    """Token ids of two bytes, made by somebody else's tokenizer."""
+
+    files: Callable[[str], list[Path]]  # a path to the files, whose ids are joined; raises DataError and OSError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSource(Source):
+    """Sequences made from a seed, without end."""
+
+    task: Callable[[int, int], Task]  # vocab_size and n_items; raises DataError
 
 
 SOURCES: Registry[Source] = Registry("data source")
 
 
 def register_source(name: str, summary: str) -> Callable[[Read], Read]:
-    """Decorator: make a reading function a source that a study can name."""
+    """Decorator: make a function from a DataSpec to a text, or to the pieces of one, a source that a study can name."""
 
     def add(read: Read) -> Read:
-        SOURCES.add(name, Source(name=name, summary=summary, read=read))
+        SOURCES.add(name, TextSource(name=name, summary=summary, read=read))
         return read
 
     return add
-
-
-register_source("stdlib", "embedded: the English prose in the documentation of the running Python")(read_stdlib)
-
-
-@register_source("text", "a UTF-8 text file, or a folder: all .txt files below it, by relative path")
-def read_text(path: str) -> str:
-    """The text of a file, or of all .txt files below a folder joined by one newline each.
-
-    Files come in the order of their relative paths; linked folders are not entered. `\\r\\n`
-    becomes `\\n`, all else stays as it is. Raises DataError, with the path, for what is missing,
-    unreadable, empty or not UTF-8.
-    """
-    if not path:
-        raise DataError("source 'text' needs a path, got ''; set data.path to a text file or a folder of .txt files")
-    root = Path(path)
-    try:
-        text = "\n".join(_decoded(file) for file in _text_files(root)) if root.is_dir() else _decoded(root)
-    except PermissionError as error:
-        raise DataError(f"{error.filename}: may not be read by this user; change its permissions") from None
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}; check data.path") from None
-    if not text:
-        raise DataError(f"{path}: is empty; give a file with text in it")
-    return text
 
 
 def sha256_of(text: str) -> str:
@@ -69,27 +74,65 @@ def sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _text_files(folder: Path) -> list[Path]:
-    """os.walk, as Path.rglob passes over a subfolder that may not be read without a word."""
-    files = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=_raise)
-        for name in names
-        if name.endswith(".txt")
-    ]
-    if not files:
-        raise DataError(f"{folder}: has no .txt file in it or below it; check data.path, or name your files *.txt")
-    return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
-
-
-def _decoded(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
+def _without_path(spec: DataSpec) -> None:
+    if spec.path:
         raise DataError(
-            f"{file}: is not UTF-8 at byte {error.start}; convert it, such as: iconv -f latin1 -t utf-8 IN > OUT"
-        ) from None
+            f"source {spec.source!r} takes no path, got {spec.path!r}; leave data.path empty, or use data.source: text"
+        )
 
 
-def _raise(error: OSError) -> NoReturn:
-    raise error
+@register_source("stdlib", "embedded: the English prose in the documentation of the running Python")
+def _stdlib(spec: DataSpec) -> str:
+    _without_path(spec)
+    return read_stdlib()
+
+
+@register_source("tiny-shakespeare", "1.1 MB of Shakespeare, fetched once into the cache")
+def _tiny_shakespeare(spec: DataSpec) -> Iterator[str]:
+    _without_path(spec)
+    return read_text(str(TINY_SHAKESPEARE.file()))
+
+
+@register_source("text", "a UTF-8 text file, or a folder: all .txt files below it, by relative path")
+def _text(spec: DataSpec) -> Iterator[str]:
+    return read_text(spec.path)
+
+
+@register_source("jsonl", "JSON lines, or a folder of .jsonl files: the text in data.column, a newline between two")
+def _jsonl(spec: DataSpec) -> Iterator[str]:
+    return read_jsonl(spec.path, spec.column)
+
+
+@register_source("parquet", "a Parquet file, or a folder of them: the text in data.column (needs growlab[data])")
+def _parquet(spec: DataSpec) -> Iterator[str]:
+    return read_parquet(spec.path, spec.column)
+
+
+@register_source("hf", "hf:owner/name, a data set of the Hugging Face hub, its train split (needs growlab[data])")
+def _hub(spec: DataSpec) -> Iterator[str]:
+    return read_hub(spec.path, spec.column)
+
+
+for _source in (
+    TokenSource(
+        name="bin",
+        summary="nanoGPT's token ids of two bytes, or a folder of .bin files; with data.tokenizer file or ids",
+        files=token_files,
+    ),
+    TaskSource(
+        name="recall",
+        summary="synthetic: multi-query associative recall of data.n_items pairs; with data.tokenizer ids",
+        task=Recall,
+    ),
+    TaskSource(
+        name="copying",
+        summary="synthetic: data.n_items symbols scattered among blanks, to be repeated in order",
+        task=Copying,
+    ),
+    TaskSource(
+        name="needle",
+        summary="synthetic: data.n_items marked pairs in a haystack, one of which is asked for at the end",
+        task=Needle,
+    ),
+):
+    SOURCES.add(_source.name, _source)

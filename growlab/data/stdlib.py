@@ -29,24 +29,19 @@ _PASSED_OVER = {
 }
 
 
-def read_stdlib(path: str) -> str:
+def read_stdlib() -> str:
     """The standard library's prose, from the cache or built in a few seconds. Raises DataError.
 
     The cache is keyed by Python's version and by name and size of every file that is read.
     """
-    if path:
-        raise DataError(
-            f"source 'stdlib' is embedded and takes no path, got {path!r}; "
-            "leave data.path empty, or use data.source: text"
-        )
     root = Path(sysconfig.get_path("stdlib"))
     name = f"stdlib-{platform.python_version()}-{_listing(root)[:12]}-v{_RECIPE}.txt"
-    if file := kept(name):
-        return file.read_text(encoding="ascii")
+    if entry := kept(name):
+        return entry.path.read_text(encoding="ascii")
     text = prose_below(root)
     if not text:
         raise DataError(f"{root}: this Python has no documentation to read; use data.source: text with a file of yours")
-    keep(name, text.encode("ascii"), {"python": platform.python_version(), "n_chars": len(text)})
+    keep(name, [text.encode("ascii")], {"python": platform.python_version(), "n_chars": len(text)})
     return text
 
 

@@ -1,54 +1,36 @@
-"""Characters or bytes to ids and back. Both are exact: no unknown token, no normalisation."""
+"""Characters, bytes or bare ids; reading any tokenizer back. All are exact: no unknown token, no normalisation."""
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from growlab.data.byte_level import ByteLevelTokenizer
+from growlab.data.tokens import Ids, Tokenizer, utf8
 from growlab.errors import DataError
-from growlab.files import write_atomically
+from growlab.specs import DataSpec
 
-Ids = NDArray[np.unsignedinteger[Any]]
+__all__ = [
+    "ByteTokenizer",
+    "CharTokenizer",
+    "IdTokenizer",
+    "Ids",
+    "Tokenizer",
+    "list_tokenizers",
+    "load_tokenizer",
+    "recorded_tokenizer",
+    "require_recorded_tokenizer",
+    "tokenizer_from_mapping",
+]
 
 _UNKNOWN = -1
 _MAX_NAMED = 5  # unknown characters that a message shows
-
-
-class Tokenizer(Protocol):
-    """Text to ids in [0, vocab_size) and back."""
-
-    @property
-    def vocab_size(self) -> int: ...
-
-    @property
-    def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
-        """The smallest unsigned one that holds vocab_size - 1."""
-        return np.min_scalar_type(self.vocab_size - 1)
-
-    def encode(self, text: str) -> Ids:
-        """The ids: 1-D, of self.dtype. Raises DataError for what has none."""
-        ...
-
-    def decode(self, ids: ArrayLike) -> str:
-        """The text of a 1-D list or array of ids."""
-        ...
-
-    def n_bytes(self, ids: ArrayLike) -> int:
-        """How many bytes of UTF-8 these ids stand for: what makes nats per token into bits per byte."""
-        ...
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain JSON types; tokenizer_from_mapping is the inverse."""
-        ...
-
-    def save(self, path: Path) -> None:
-        """Write the file `path`, usually called tokenizer.json, that load_tokenizer reads."""
-        write_atomically(path, json.dumps(self.to_mapping(), ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,14 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def for_text(cls, text: str) -> Self:
-        return cls("".join(sorted(set(text))))
+        return cls.for_pieces([text])
+
+    @classmethod
+    def for_pieces(cls, pieces: Iterable[str]) -> Self:
+        seen: set[str] = set()
+        for piece in pieces:
+            seen.update(piece)
+        return cls("".join(sorted(seen)))
 
     @property
     def vocab_size(self) -> int:
@@ -84,6 +73,9 @@ class CharTokenizer(Tokenizer):
 
     def decode(self, ids: ArrayLike) -> str:
         return self._codes[np.asarray(ids, dtype=np.intp)].tobytes().decode("utf-32-le")
+
+    def to_bytes(self, ids: ArrayLike) -> bytes:
+        return self.decode(ids).encode()
 
     def n_bytes(self, ids: ArrayLike) -> int:
         return int(self._n_bytes_of_id[np.asarray(ids, dtype=np.intp)].sum(dtype=np.int64))
@@ -119,27 +111,15 @@ class CharTokenizer(Tokenizer):
 class ByteTokenizer(Tokenizer):
     """The 256 bytes of UTF-8: takes any text, in any language, at one token per byte."""
 
-    @classmethod
-    def for_text(cls, text: str) -> Self:
-        """The same one for every text."""
-        return cls()
-
     @property
     def vocab_size(self) -> int:
         return 256
 
     def encode(self, text: str) -> Ids:
-        """Raises DataError for half a surrogate pair, which a terminal hands over for a byte that is not UTF-8."""
-        try:
-            return np.frombuffer(text.encode(), dtype=np.uint8).copy()
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"cannot encode {text[error.start]!r} at character {error.start}: it is not text; give valid UTF-8"
-            ) from None
+        return np.frombuffer(utf8(text), dtype=np.uint8).copy()
 
-    def decode(self, ids: ArrayLike) -> str:
-        """Bytes that are not UTF-8, such as half a character at the end, become U+FFFD."""
-        return np.asarray(ids, dtype=np.uint8).tobytes().decode(errors="replace")
+    def to_bytes(self, ids: ArrayLike) -> bytes:
+        return np.asarray(ids, dtype=np.uint8).tobytes()
 
     def n_bytes(self, ids: ArrayLike) -> int:
         return np.asarray(ids).size
@@ -148,10 +128,48 @@ class ByteTokenizer(Tokenizer):
         return {"type": "byte"}
 
 
-def tokenizer_for(name: str, text: str) -> Tokenizer:
-    """The tokenizer that a DataSpec names, made for its corpus."""
-    makers: dict[str, Callable[[str], Tokenizer]] = {"char": CharTokenizer.for_text, "byte": ByteTokenizer.for_text}
-    return makers[name](text)
+@dataclass(frozen=True)
+class IdTokenizer(Tokenizer):
+    """Ids that nobody can read, of a synthetic task or a .bin without its tokenizer. They are written as numbers.
+
+    They stand for no text, so their bits per byte are unknown.
+    """
+
+    n_ids: int
+
+    @property
+    def vocab_size(self) -> int:
+        return self.n_ids
+
+    def encode(self, text: str) -> Ids:
+        """Of numbers between white space. Raises DataError for anything else."""
+        words = text.split()
+        if strange := [word for word in words if not (word.isdecimal() and int(word) < self.n_ids)]:
+            raise DataError(
+                f"cannot encode {strange[0]!r}: this tokenizer knows nothing but ids; "
+                f"give numbers from 0 to {self.n_ids - 1}, such as: 3 1 2"
+            )
+        return np.array([int(word) for word in words], dtype=self.dtype)
+
+    def to_bytes(self, ids: ArrayLike) -> bytes:
+        return "".join(f" {each}" for each in np.asarray(ids).tolist()).encode()
+
+    def n_bytes(self, ids: ArrayLike) -> int:
+        return 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        return {"type": "ids", "vocab_size": self.n_ids}
+
+
+def list_tokenizers() -> list[tuple[str, str]]:
+    """What data.tokenizer may be, with one line about each."""
+    return [
+        ("char", "one token per character of the corpus's own alphabet"),
+        ("byte", "one token per UTF-8 byte, 256 of them"),
+        ("bpe", "data.vocab_size tokens of whole bytes, learnt from the train split (needs growlab[data])"),
+        ("file", "the tokenizer in data.tokenizer_path: ours, or a byte-level one of the package tokenizers"),
+        ("ids", "the corpus is ids already: a synthetic task, or a .bin of data.vocab_size ids"),
+    ]
 
 
 def tokenizer_from_mapping(raw: object) -> Tokenizer:
@@ -161,7 +179,36 @@ def tokenizer_from_mapping(raw: object) -> Tokenizer:
             return ByteTokenizer()
         case {"type": "char", "alphabet": [_, *_] as chars} if _is_alphabet(chars):
             return CharTokenizer("".join(chars))
+        case {"type": "ids", "vocab_size": int(n_ids)} if n_ids >= 2:
+            return IdTokenizer(n_ids)
+        case dict() if {"version", "model"} <= raw.keys():  # of the package `tokenizers`
+            return ByteLevelTokenizer.from_mapping(raw)
     raise DataError(f"is no tokenizer of this growlab: {_shortened(raw)}; write it again with Tokenizer.save")
+
+
+def recorded_tokenizer(spec: DataSpec) -> tuple[Tokenizer, str]:
+    """The one in spec.tokenizer_path, and its sha256. Raises DataError when it is not the recorded one."""
+    tokenizer = load_tokenizer(Path(spec.tokenizer_path))
+    return tokenizer, require_recorded_tokenizer(spec, tokenizer)
+
+
+def require_recorded_tokenizer(spec: DataSpec, tokenizer: Tokenizer) -> str:
+    """Its sha256. Raises DataError when another was recorded."""
+    sha256 = _sha256_of(tokenizer)
+    if spec.tokenizer_sha256 not in ("", sha256):
+        what = spec.tokenizer_path or f"data.tokenizer {spec.tokenizer}"
+        raise DataError(
+            f"{what}: is not the tokenizer that this trial recorded: sha256 {sha256[:12]}…, "
+            f"recorded {spec.tokenizer_sha256[:12]}…; bring back the recorded one, for bpe the version of the package "
+            "'tokenizers' that learnt it, or create a new study"
+        )
+    return sha256
+
+
+def _sha256_of(tokenizer: Tokenizer) -> str:
+    """Hexadecimal sha256 of its definition, whatever file that came in."""
+    definition = json.dumps(tokenizer.to_mapping(), ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(definition.encode()).hexdigest()
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

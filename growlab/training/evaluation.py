@@ -4,17 +4,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from growlab.data.batches import validation_batches
-from growlab.data.tokenizers import Ids
+from growlab.data.batches import n_predicted, validation_batches
+from growlab.data.corpus import Split
 from growlab.model.language_model import LanguageModel
 from growlab.training.device import autocast
 
 
 @torch.no_grad()
 def evaluate(
-    model: LanguageModel, ids: Ids, *, seq_len: int, batch_size: int, precision: str, device: torch.device
+    model: LanguageModel, ids: Split, *, seq_len: int, batch_size: int, precision: str, device: torch.device
 ) -> float:
     """Mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
+
+    Of a synthetic task: over its answers.
 
     Dropout is off; the model's mode is restored. Sums in float64; one synchronisation, at the end.
     """
@@ -25,7 +27,8 @@ def evaluate(
     x_BT: Int[Tensor, "B T"]
     with autocast(precision, device):
         for x_BT, y_BT in validation_batches(ids, seq_len, batch_size):
-            total += model.loss(x_BT.to(device), y_BT.to(device)).double() * y_BT.numel()
-            n_tokens += y_BT.numel()
+            n_in_batch = n_predicted(y_BT)
+            total += model.loss(x_BT.to(device), y_BT.to(device)).double() * n_in_batch
+            n_tokens += n_in_batch
     model.train(was_training)
     return float(total) / n_tokens

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from growlab.data import SOURCES
 from growlab.data.stdlib import read_stdlib
 from growlab.specs import DataSpec
+from growlab.study import StudyData
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +32,20 @@ def spec_of(tmp_path: Path) -> Callable[..., DataSpec]:
             "test_fraction": 0.2,
             "sha256": "",
         }
-        return DataSpec(**(asked | changes))
+        return StudyData(**(asked | changes)).spec()
 
     return make
+
+
+@pytest.fixture
+def read() -> Callable[..., str]:
+    """The whole text that a source finds at a path; other keys of a data section by their names."""
+
+    def whole(source: str, path: object = "", **changes: object) -> str:
+        spec = StudyData(source=source, path=str(path), **changes).spec()
+        return "".join(SOURCES[source].pieces(spec))
+
+    return whole
 
 
 @pytest.fixture(scope="session")
@@ -41,4 +54,4 @@ def built_stdlib(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("stdlib")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROWLAB_CACHE", str(folder))
-        return read_stdlib(""), folder
+        return read_stdlib(), folder

@@ -2,13 +2,13 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from growlab.data import load_corpus, sha256_of
+from growlab.data import CharTokenizer, load_corpus, sha256_of
 from growlab.data.cache import keep
 from growlab.errors import DataError
 from growlab.files import write_atomically
@@ -53,7 +53,7 @@ def test_ids_lie_beside_a_json_that_describes_them(spec_of: SpecOf, cache: Path)
         "n_tokens": len(TEXT),
         "sha256": hashlib.sha256(ids.read_bytes()).hexdigest(),
     }
-    assert len(list(ids.parent.iterdir())) == 2
+    assert len(list(ids.parent.iterdir())) == 4  # the other two are the alphabet's
 
 
 def test_kept_ids_are_used_again(spec_of: SpecOf, cache: Path) -> None:
@@ -113,22 +113,19 @@ def test_processes_that_build_at_once_all_get_the_ids(tmp_path: Path, cache: Pat
     said = [worker.communicate(timeout=60)[0].split() for worker in workers]
 
     assert said == [[sha256_of(text) for text in texts]] * 3
-    assert len(list((cache / "data").iterdir())) == 2 * len(texts)
+    assert len(list((cache / "data").iterdir())) == 4 * len(texts)
 
 
 LOAD_ALL = """
 import sys
 import numpy as np
 from growlab.data import load_corpus, sha256_of
-from growlab.specs import DataSpec
+from growlab.study import StudyData
 
 print("ready", flush=True)
 sys.stdin.readline()  # else the first would be done before the last has imported numpy
 for number in range(20):
-    path = f"{sys.argv[1]}/{number}.txt"
-    corpus = load_corpus(
-        DataSpec(source="text", path=path, tokenizer="char", val_fraction=0.1, test_fraction=0.1, sha256="")
-    )
+    corpus = load_corpus(StudyData(path=f"{sys.argv[1]}/{number}.txt").spec())
     print(sha256_of(corpus.tokenizer.decode(np.concatenate([corpus.train, corpus.val, corpus.test]))))
 """
 
@@ -139,7 +136,9 @@ def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
     (tmp_path / "file").touch()
     monkeypatch.setenv("GROWLAB_CACHE", str(tmp_path / "file"))
 
-    with pytest.raises(DataError, match=r"/file/data/.*\.ids: cannot be written to the cache: .* set GROWLAB_CACHE"):
+    with pytest.raises(
+        DataError, match=r"/file/data/.*-char-v1\.tokenizer: cannot be written to the cache: .* set GROWLAB_CACHE"
+    ):
         load_corpus(spec_of(TEXT))
 
 
@@ -152,10 +151,34 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
+@pytest.mark.parametrize("damage", ["bit", "missing"])
+def test_a_damaged_alphabet_is_learnt_again(spec_of: SpecOf, cache: Path, damage: str) -> None:
+    load_corpus(spec_of(TEXT))
+    [kept] = cache.glob("data/*.tokenizer")
+    before = kept.read_bytes()
+    flip_a_byte(kept) if damage == "bit" else kept.unlink()
+
+    corpus = load_corpus(spec_of(TEXT))
+
+    assert kept.read_bytes() == before
+    assert corpus.tokenizer == CharTokenizer.for_text(TEXT)
+
+
+def test_nothing_is_kept_of_a_text_that_breaks_off(cache: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise DataError("no more")
+
+    with pytest.raises(DataError, match="no more"):
+        keep("name", broken(), {})
+
+    assert list((cache / "data").iterdir()) == []
+
+
 def test_a_half_written_entry_is_not_there(cache: Path, spec_of: SpecOf) -> None:
     """Killed after the ids and before their JSON."""
     name = f"{sha256_of(TEXT)}-char-v1.ids"
-    keep(name, b"half of th", {})
+    keep(name, [b"half of th"], {})
     (cache / "data" / f"{name}.json").unlink()
 
     corpus = load_corpus(spec_of(TEXT))

@@ -1,66 +1,100 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from growlab.data import SOURCES, fingerprint, list_sources, register_source, sha256_of
-from growlab.data.sources import read_text
+from growlab.data import SOURCES, fingerprint, list_sources, load_corpus, register_source, sha256_of
 from growlab.errors import DataError, UnknownName
+from growlab.specs import DataSpec
+from growlab.study import StudyData
+
+Read = Callable[..., str]
+SpecOf = Callable[..., DataSpec]
 
 
-def test_a_text_file_is_read_as_it_is_but_for_windows_newlines(tmp_path: Path) -> None:
+def test_a_text_file_is_read_as_it_is_but_for_windows_newlines(tmp_path: Path, read: Read) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes("  één\r\ntwo\r\rthree\n\n".encode())
 
-    assert read_text(str(file)) == "  één\ntwo\r\rthree\n\n"
+    assert read("text", file) == "  één\ntwo\r\rthree\n\n"
 
 
-def test_a_folder_is_its_txt_files_by_relative_path_joined_by_a_newline(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_where_a_file_is_cut_into_pieces_means_nothing(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("growlab.data.text_files.SIZE", size)
+    monkeypatch.setattr("growlab.data.pieces.SIZE", size)
+    file = tmp_path / "a.txt"
+    file.write_bytes("a€\r\n\r\r\n😀é\r".encode())
+
+    assert read("text", file) == "a€\n\r\n😀é\r"
+
+
+def test_a_folder_is_its_txt_files_by_relative_path_joined_by_a_newline(tmp_path: Path, read: Read) -> None:
     (tmp_path / "b").mkdir()
     for name, text in {"b/a.txt": "3", "b.txt": "2", "a.txt": "1", "b/z.txt": "4", "notes.md": "no"}.items():
         (tmp_path / name).write_text(text)
 
-    assert read_text(str(tmp_path)) == "1\n2\n3\n4"
+    assert read("text", tmp_path) == "1\n2\n3\n4"
 
 
-def test_a_text_needs_a_path() -> None:
-    with pytest.raises(DataError, match=r"source 'text' needs a path, got ''; set data\.path"):
-        read_text("")
+@pytest.mark.parametrize("source", ["text", "jsonl", "parquet"])
+def test_a_file_needs_a_path(read: Read, source: str) -> None:
+    with pytest.raises(DataError, match=rf"source '{source}' needs a path, got ''; set data\.path to a "):
+        read(source)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["text", "jsonl", "parquet"])
+def test_a_missing_file_is_named(tmp_path: Path, read: Read, source: str) -> None:
     with pytest.raises(DataError, match=r"/gone\.txt: cannot be read: No such file or directory; check data\.path"):
-        read_text(str(tmp_path / "gone.txt"))
+        read(source, tmp_path / "gone.txt")
 
 
-def test_an_empty_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty.txt").touch()
-
-    with pytest.raises(DataError, match=r"/empty\.txt: is empty; give a file with text in it"):
-        read_text(str(tmp_path / "empty.txt"))
+def test_an_empty_file_is_named(tmp_path: Path, spec_of: SpecOf) -> None:
+    with pytest.raises(DataError, match=r"/corpus\.txt: is empty; give a file with text in it"):
+        load_corpus(spec_of(""))
 
 
-def test_a_file_that_is_not_utf8_is_named_with_the_byte_and_a_remedy(tmp_path: Path) -> None:
-    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin1"))
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_file_that_is_not_utf8_is_named_with_the_byte_and_a_remedy(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("growlab.data.text_files.SIZE", size)
+    (tmp_path / "latin.txt").write_bytes("€caf\xe9".encode() + b"\xe2\x82!")
 
-    with pytest.raises(DataError, match=r"/latin\.txt: is not UTF-8 at byte 3; convert it, such as: iconv"):
-        read_text(str(tmp_path))
+    with pytest.raises(DataError, match=r"/latin\.txt: is not UTF-8 at byte 8; convert it, such as: iconv"):
+        read("text", tmp_path)
 
 
-def test_a_folder_without_txt_files_is_named(tmp_path: Path) -> None:
+def test_a_file_that_ends_inside_a_character_is_not_utf8(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "cut.txt").write_bytes("ab€".encode()[:-1])
+
+    with pytest.raises(DataError, match=r"/cut\.txt: is not UTF-8 at byte 2"):
+        read("text", tmp_path)
+
+
+@pytest.mark.parametrize(("source", "suffix"), [("text", ".txt"), ("jsonl", ".jsonl"), ("parquet", ".parquet")])
+def test_a_folder_without_such_files_is_named(tmp_path: Path, read: Read, source: str, suffix: str) -> None:
     (tmp_path / "corpus.md").write_text("text")
 
-    with pytest.raises(DataError, match=r": has no \.txt file in it or below it; .* name your files \*\.txt"):
-        read_text(str(tmp_path))
+    with pytest.raises(DataError, match=rf": has no {suffix} file in it or below it; .* name your files \*{suffix}"):
+        read(source, tmp_path)
+
+
+@pytest.mark.parametrize("source", ["stdlib", "tiny-shakespeare"])
+def test_a_corpus_without_a_place_takes_no_path(read: Read, source: str) -> None:
+    with pytest.raises(DataError, match=rf"'{source}' takes no path, got 'x\.txt'; leave data\.path empty"):
+        read(source, "x.txt")
 
 
 @pytest.mark.parametrize("closed", ["folder/locked.txt", "folder"])
 def test_what_this_user_may_not_read_is_named_and_never_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "open.txt").write_text("open")
@@ -70,7 +104,7 @@ def test_what_this_user_may_not_read_is_named_and_never_passed_over(
     monkeypatch.chdir(tmp_path)  # another user may not come here by the absolute path
 
     with without_privileges(), pytest.raises(DataError, match=f"{closed}: may not be read by this user"):
-        read_text(".")
+        read("text", ".")
 
     (tmp_path / closed).chmod(0o700)
 
@@ -86,7 +120,7 @@ def test_the_sha256_of_a_text_is_that_of_its_utf8() -> None:
 
 
 def test_an_unknown_source_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(UnknownName, match=r"unknown data source 'txt'; known: stdlib, text\. Did you mean 'text'"):
+    with pytest.raises(UnknownName, match=r"unknown data source 'txt'; known: .*, text, .*\. Did you mean 'text'"):
         fingerprint("txt", "")
 
 
@@ -94,11 +128,40 @@ def test_a_registered_function_is_a_source(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
 
     @register_source("count", "the numbers up to `path`")
-    def count(path: str) -> str:
-        return " ".join(map(str, range(int(path))))
+    def count(spec: DataSpec) -> str:
+        return " ".join(map(str, range(int(spec.path))))
 
     assert ("count", "the numbers up to `path`") in list_sources()
     assert fingerprint("count", "3").sha256 == sha256_of("0 1 2")
+
+
+def test_a_source_may_give_its_text_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
+
+    @register_source("words", "twenty times `path`")
+    def words(spec: DataSpec) -> Iterator[str]:
+        yield from [spec.path, ""] * 20
+
+    corpus = load_corpus(StudyData(source="words", path="né ").spec())
+
+    assert corpus.sha256 == sha256_of("né " * 20)
+    assert corpus.tokenizer.decode(corpus.train) == ("né " * 20)[: corpus.train.size]
+
+
+def test_a_text_that_changes_while_it_is_read_is_refused_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
+    readings = iter(["the first text", "the other text"])
+
+    @register_source("fickle", "never the same")
+    def fickle(spec: DataSpec) -> str:
+        return next(readings)
+
+    with pytest.raises(DataError, match=r"source 'fickle' .*: was changed while it was read; wait until"):
+        load_corpus(StudyData(source="fickle", tokenizer="byte").spec())
+
+    assert list(cache.rglob("*")) == [cache / "data"]
 
 
 def test_the_door_of_the_room_does_not_load_torch() -> None:

@@ -93,39 +93,32 @@ def test_the_text_is_kept_and_a_damaged_copy_is_built_again(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python_in(tmp_path / "lib", monkeypatch).write_text(MODULE)
-    text = read_stdlib("")
+    text = read_stdlib()
     [kept] = cache.glob("data/stdlib-*.txt")
     written_at = kept.stat().st_mtime_ns
 
-    assert read_stdlib("") == text
+    assert read_stdlib() == text
     assert kept.stat().st_mtime_ns == written_at
 
     kept.write_text(kept.read_text().replace("The", "Teh"))
 
-    assert read_stdlib("") == text == kept.read_text()
+    assert read_stdlib() == text == kept.read_text()
 
 
 def test_another_python_has_a_text_of_its_own(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python_in(tmp_path / "one", monkeypatch).write_text(MODULE)
-    read_stdlib("")
+    read_stdlib()
     python_in(tmp_path / "two", monkeypatch).write_text(f'"""Another, {LONG}."""')
 
-    assert read_stdlib("") == f"Another, {LONG}."
+    assert read_stdlib() == f"Another, {LONG}."
     assert len(list(cache.glob("data/stdlib-*.txt"))) == 2
-
-
-def test_the_embedded_text_takes_no_path() -> None:
-    with pytest.raises(
-        DataError, match=r"'stdlib' is embedded and takes no path, got 'x\.txt'; leave data\.path empty"
-    ):
-        read_stdlib("x.txt")
 
 
 def test_a_python_without_documentation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python_in(tmp_path / "lib", monkeypatch)
 
     with pytest.raises(DataError, match=r"/lib: this Python has no documentation to read; use data\.source: text"):
-        read_stdlib("")
+        read_stdlib()
 
 
 def python_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from growlab.data import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer, tokenizer_for, tokenizer_from_mapping
+from growlab.data import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer, tokenizer_from_mapping
 from growlab.errors import DataError
 
 TEXTS = ["\n", "naïve e\u0301\n", "€\U0001f600\U0010ffff\x00", "\ufeffشكرا 漢字\r\n"]
 
 
 def tokenizers_for(text: str) -> list[Tokenizer]:
-    return [tokenizer_for("char", text), tokenizer_for("byte", text)]
+    return [CharTokenizer.for_text(text), ByteTokenizer()]
 
 
 @given(text=st.text(min_size=1), data=st.data())

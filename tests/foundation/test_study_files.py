@@ -209,7 +209,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("data: {soruce: text}", "data.soruce: unknown key. Did you mean 'source'?"),
         ("data: {val_fraction: 2}", "data.val_fraction must be between 0 and 1, got 2.0"),
         ("data: {test_fraction: .nan}", "data.test_fraction must be at least 0 and below 1, got nan"),
-        ("data: {tokenizer: bpe}", "data.tokenizer must be char or byte, got 'bpe'"),
+        ("data: {tokenizer: word}", "data.tokenizer must be char, byte, bpe, file or ids, got 'word'"),
         (
             "objective: {metric: acc}",
             "objective.metric: input should be 'val_loss', 'best_val_loss' or 'bits_per_byte'",

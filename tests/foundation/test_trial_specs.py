@@ -52,7 +52,7 @@ def test_a_spec_survives_its_json_column(lr, seed, preserve):
         ("growth", {"unit": "d=8 attn"}, "growth.unit must be 'last' or blocks: blocks 'd=8 attn' must not"),
         ("budget", {"amount": 0}, "budget.amount must be at least 1, got 0"),
         ("budget", {"unit": "hours"}, "budget.unit must be flops, tokens or steps, got 'hours'"),
-        ("data", {"tokenizer": "bpe"}, "data.tokenizer must be char or byte, got 'bpe'"),
+        ("data", {"tokenizer": "bpe"}, "data.vocab_size must be at least 256 for data.tokenizer bpe, got 0"),
         ("data", {"val_fraction": 0.0}, "data.val_fraction must be between 0 and 1, got 0.0"),
         ("data", {"test_fraction": 1.0}, "data.test_fraction must be at least 0 and below 1, got 1.0"),
     ],

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from growlab.data.corpus import Corpus
+from growlab.data.batches import IGNORED, validation_batches
+from growlab.data.corpus import Corpus, load_corpus
 from growlab.model.language_model import LanguageModel
 from growlab.specs import TrialSpec
+from growlab.study import StudyData
 from growlab.training.evaluation import evaluate
 from growlab.training.run import fresh_run
 
@@ -80,3 +82,21 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary(model:
     torch.nn.init.zeros_(model.embedding.weight)
 
     assert val_loss(model, corpus) == pytest.approx(math.log(corpus.tokenizer.vocab_size), abs=1e-6)
+
+
+def test_of_a_task_it_is_the_mean_over_the_answers(make_spec: MakeSpec) -> None:
+    data = StudyData(source="recall", tokenizer="ids", vocab_size=16, n_items=3).spec()
+    task = load_corpus(data)
+    run = fresh_run(make_spec(lr=0.01), task, CPU)
+    for _ in range(5):
+        run.train_step()
+
+    losses = [val_loss(run.model, task, batch_size) for batch_size in (1, 100, 256)]
+
+    exact, total = copy.deepcopy(run.model).double().eval(), 0.0
+    for x_BT, y_BT in validation_batches(task.val, SEQ_LEN, 256):
+        with torch.no_grad():
+            log_probs_BTV = torch.log_softmax(exact(x_BT), dim=-1)
+        for b, t in (y_BT != IGNORED).nonzero().tolist():
+            total -= float(log_probs_BTV[b, t, y_BT[b, t]])
+    assert losses == pytest.approx([total / (256 * 3)] * 3, abs=1e-5)

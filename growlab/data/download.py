@@ -1,0 +1,86 @@
+"""Corpora that have a name, an address and a known sha256: fetched once, checked, kept in the cache."""
+
+import hashlib
+import http.client
+import os
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from growlab.errors import DataError
+from growlab.files import write_atomically
+from growlab.resources import cache_dir
+
+_TIMEOUT_S = 30  # without a byte
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A file that is right when its sha256 is: a copy put into the cache by hand is as good."""
+
+    name: str
+    url: str
+    sha256: str
+    n_bytes: int
+    variable: str  # of the environment: another address of the same bytes
+
+    @property
+    def path(self) -> Path:
+        return cache_dir() / "data" / f"{self.name}.txt"
+
+    def file(self) -> Path:
+        """The cached copy; fetched first where it is missing or damaged. Raises DataError."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:  # not there, or cannot be read: another copy is as good
+            content = b""
+        if not self._is_right(content):
+            content = self._fetched()
+            self._keep(content)
+        return self.path
+
+    def _fetched(self) -> bytes:
+        url = os.environ.get(self.variable) or self.url
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+                content: bytes = answer.read(self.n_bytes + 1)
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no address at all
+            raise DataError(f"{self.name}: cannot be fetched from {url} ({error}); {self._remedy()}") from None
+        if not self._is_right(content):
+            size = f"more than {self.n_bytes:,}" if len(content) > self.n_bytes else f"{len(content):,}"
+            raise DataError(
+                f"{self.name}: {url} sent another file ({size} bytes, sha256 {_sha256(content)[:12]}…); "
+                f"{self._remedy()}"
+            )
+        return content
+
+    def _keep(self, content: bytes) -> None:
+        try:
+            write_atomically(self.path, content)
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot be written to the cache: {error.strerror}; "
+                "make room there, or set GROWLAB_CACHE to a folder that takes it"
+            ) from None
+
+    def _is_right(self, content: bytes) -> bool:
+        return _sha256(content) == self.sha256
+
+    def _remedy(self) -> str:
+        return (
+            f"put the file ({self.n_bytes:,} bytes, sha256 {self.sha256[:12]}…) at {self.path}, "
+            f"or set {self.variable} to a mirror"
+        )
+
+
+TINY_SHAKESPEARE = Download(
+    name="tiny-shakespeare",
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    n_bytes=1_115_394,
+    variable="GROWLAB_TINY_SHAKESPEARE_URL",
+)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

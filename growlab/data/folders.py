@@ -1,0 +1,47 @@
+"""A path is a file, or a folder: all files below it whose name ends so, by relative path."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from growlab.errors import DataError
+
+
+def files_at(path: str, suffix: str, source: str) -> list[Path]:
+    """At least one. Linked folders are not entered. Raises DataError for an empty path or folder, and OSError."""
+    if not path:
+        raise DataError(f"source {source!r} needs a path, got ''; set data.path to a {suffix} file or a folder of them")
+    root = Path(path)
+    return _files_below(root, suffix) if root.is_dir() else [root]
+
+
+@contextmanager
+def os_errors_named() -> Iterator[None]:
+    """An OSError inside is a DataError that names the file."""
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(f"{error.filename}: may not be read by this user; change its permissions") from None
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}; check data.path") from None
+
+
+def _files_below(folder: Path, suffix: str) -> list[Path]:
+    """os.walk, as Path.rglob passes over a subfolder that may not be read without a word."""
+    files = [
+        Path(parent, name)
+        for parent, _, names in os.walk(folder, onerror=_raise)
+        for name in names
+        if name.endswith(suffix)
+    ]
+    if not files:
+        raise DataError(
+            f"{folder}: has no {suffix} file in it or below it; check data.path, or name your files *{suffix}"
+        )
+    return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error

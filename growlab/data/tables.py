@@ -1,0 +1,160 @@
+"""Tables with a column of documents: JSON lines, Parquet, a data set of the Hugging Face hub.
+
+A document is one row's text as it is, white space included; a row without one is an error, never passed over.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from growlab.data.extras import optional
+from growlab.data.folders import files_at
+from growlab.data.pieces import joined_by_newlines
+from growlab.errors import DataError
+
+_ROWS = 1024  # at once
+
+
+# ---- JSON lines ----------------------------------------------------------------------------------------------
+
+
+def read_jsonl(path: str, column: str) -> Iterator[str]:
+    """The `column` of all lines of a file, or of all .jsonl files below a folder, joined by newlines.
+
+    Blank lines are passed over. Raises DataError, with file and line, and OSError.
+    """
+    documents = (each for file in files_at(path, ".jsonl", "jsonl") for each in _lines(file, column))
+    return joined_by_newlines(documents)
+
+
+def _lines(file: Path, column: str) -> Iterator[str]:
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield _document(line, column, f"{file}: line {number}")
+
+
+def _document(line: bytes, column: str, where: str) -> str:
+    try:
+        row = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}: is not UTF-8 at byte {error.start}; convert it, such as: iconv -f latin1 -t utf-8 IN > OUT"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: is not JSON ({error}); each line must be one object") from None
+    if not isinstance(row, dict):
+        raise DataError(f'{where}: is not an object, got {_shortened(row)}; write lines such as {{"text": "…"}}')
+    if column not in row:
+        raise DataError(_no_column(where, column, row))
+    return _text(row[column], column, where)
+
+
+# ---- Parquet -------------------------------------------------------------------------------------------------
+
+
+def read_parquet(path: str, column: str) -> Iterator[str]:
+    """The `column` of all rows of a file, or of all .parquet files below a folder, joined by newlines.
+
+    Raises DataError, with file and row, and OSError.
+    """
+    documents = (each for file in files_at(path, ".parquet", "parquet") for each in _rows(file, column))
+    return joined_by_newlines(documents)
+
+
+def _rows(file: Path, column: str) -> Iterator[str]:
+    arrow = optional("pyarrow", needed_by="source 'parquet'")
+    parquet = optional("pyarrow.parquet", needed_by="source 'parquet'")
+    number = 0
+    with file.open("rb") as stream:  # opened here, as pyarrow's errors for a missing file name none
+        try:
+            table = parquet.ParquetFile(stream)
+            if column not in (names := table.schema_arrow.names):
+                raise DataError(_no_column(str(file), column, names))
+            for batch in table.iter_batches(_ROWS, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    yield _text(value, column, f"{file}: row {number}")
+        except arrow.ArrowException as error:
+            raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)}); take another copy") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{file}: column {column!r} is not UTF-8 after row {number}; write it again") from None
+
+
+# ---- the hub -------------------------------------------------------------------------------------------------
+
+
+def read_hub(path: str, column: str) -> Iterator[str]:
+    """The `column` of the train split of owner/name[:configuration][@revision], joined by newlines.
+
+    The package `datasets` downloads it once and keeps it, memory-mapped, in its own cache. Raises DataError.
+    """
+    asked = re.fullmatch(r"(?:hf:)?(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?", path)
+    if not asked:
+        raise DataError(
+            f"source 'hf' needs the name of a data set, got {path!r}; "
+            "write data.source: hf:owner/name, hf:owner/name:configuration or hf:owner/name@revision"
+        )
+    datasets = optional("datasets", needed_by="source 'hf'")
+    try:
+        with _one_line_errors():
+            table = datasets.load_dataset(asked["name"], asked["config"], split="train", revision=asked["revision"])
+    except ConnectionError as error:
+        raise DataError(
+            f"hf:{path}: cannot be reached ({_first_line(error)}) and is not in the cache; "
+            "go online once, set HF_HOME to a cache that has it, or bring the files and use data.source: parquet"
+        ) from None
+    except Exception as error:  # the package's own, pyarrow's and those of two network libraries
+        raise DataError(f"hf:{path}: cannot be loaded ({_first_line(error)}); check data.path") from None
+    if column not in table.column_names:
+        raise DataError(_no_column(f"hf:{path}", column, table.column_names))
+    return joined_by_newlines(_hub_rows(table.select_columns([column]), column, f"hf:{path}"))
+
+
+def _hub_rows(table: Any, column: str, where: str) -> Iterator[str]:
+    rows = (value for batch in table.iter(_ROWS) for value in batch[column])
+    for number, value in enumerate(rows, 1):
+        yield _text(value, column, f"{where}: row {number}")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Without the hub's dozen lines about each new try."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+# ---- what all of them say ------------------------------------------------------------------------------------
+
+
+def _text(value: object, column: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{where}: column {column!r} is not text, got {_shortened(value)}; repair or drop the row")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where}: has half a surrogate pair at character {error.start}; repair or drop the row"
+        ) from None
+    return value
+
+
+def _no_column(where: str, column: str, known: Iterable[str]) -> str:
+    return f"{where}: has no column {column!r}; it has: {', '.join(map(str, known)) or 'none'}; set data.column"
+
+
+def _shortened(value: object) -> str:
+    return text if len(text := repr(value)) <= 60 else f"{text[:60]}…"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,49 @@
+"""Text files in UTF-8, read in pieces."""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+from growlab.data.folders import files_at
+from growlab.data.pieces import SIZE
+from growlab.errors import DataError
+
+
+def read_text(path: str) -> Iterator[str]:
+    """A file, or all .txt files below a folder joined by one newline each.
+
+    `\\r\\n` becomes `\\n`, all else stays as it is. Raises DataError, with the path, for what is not
+    UTF-8, and OSError.
+    """
+    for at, file in enumerate(files_at(path, ".txt", "text")):
+        if at:
+            yield "\n"
+        yield from _with_unix_newlines(_decoded(file))
+
+
+def _decoded(file: Path) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    n_read = 0
+    with file.open("rb") as stream:
+        while True:
+            content = stream.read(SIZE)
+            n_waiting = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
+            try:
+                yield decoder.decode(content, final=not content)
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{file}: is not UTF-8 at byte {n_read - n_waiting + error.start}; "
+                    "convert it, such as: iconv -f latin1 -t utf-8 IN > OUT"
+                ) from None
+            if not content:
+                return
+            n_read += len(content)
+
+
+def _with_unix_newlines(pieces: Iterator[str]) -> Iterator[str]:
+    held = ""  # a carriage return at the end of a piece waits for what comes after it
+    for piece in pieces:
+        piece = held + piece
+        held = "\r" if piece.endswith("\r") else ""
+        yield piece.removesuffix("\r").replace("\r\n", "\n")
+    yield held

@@ -1,0 +1,139 @@
+"""A text that need not fit into memory becomes token ids in the cache.
+
+It passes by in pieces, up to three times: to be hashed; to teach the tokenizer; to be encoded. The last two
+happen once, as what they make is kept, and see to it that the text is still the one that was hashed.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from growlab.data.byte_level import ByteLevelTokenizer
+from growlab.data.cache import Entry, keep, kept
+from growlab.data.pieces import Digest, sections
+from growlab.data.sources import TextSource
+from growlab.data.tokenizers import (
+    ByteTokenizer,
+    CharTokenizer,
+    recorded_tokenizer,
+    require_recorded_tokenizer,
+    tokenizer_from_mapping,
+)
+from growlab.data.tokens import Ids, Tokenizer
+from growlab.errors import DataError
+from growlab.specs import DataSpec
+
+_FORMAT = 1  # of the kept ids and tokenizers; raise it when a tokenizer changes what it writes
+_SPLITS = ("n_train", "n_val", "n_test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A text that was read once and can be read again, as long as it stays the same."""
+
+    source: TextSource
+    spec: DataSpec
+    digest: Digest
+    cuts: tuple[int, int]  # the characters before which train and val end
+
+    def pieces(self) -> Iterator[str]:
+        """To be read to the end: only then is it sure that they are the text. Raises DataError."""
+        again = Digest()
+        yield from again.watch(self.source.pieces(self.spec))
+        if again.sha256 != self.digest.sha256:
+            place = self.source.place(self.spec.path)
+            raise DataError(f"{place}: was changed while it was read; wait until it is complete, then try again")
+
+    def training_pieces(self) -> Iterator[str]:
+        return (piece for section, piece in sections(self.pieces(), self.cuts) if section == 0)
+
+
+def read_digest(source: TextSource, spec: DataSpec) -> Digest:
+    """Read the whole text once. Raises DataError, also for an empty one."""
+    digest = Digest()
+    for _ in digest.watch(source.pieces(spec)):
+        pass
+    if not digest.n_chars:
+        raise DataError(f"{source.place(spec.path)}: is empty; give a file with text in it")
+    return digest
+
+
+def tokenizer_for(text: Text) -> tuple[Tokenizer, str]:
+    """The tokenizer that the spec names, and its sha256 where the text alone does not determine it."""
+    spec, sha256 = text.spec, text.digest.sha256
+    match spec.tokenizer:
+        case "byte":
+            return ByteTokenizer(), ""
+        case "char":
+            name = f"{sha256}-char-v{_FORMAT}.tokenizer"
+            return _kept_tokenizer(name) or _keep_tokenizer(name, CharTokenizer.for_pieces(text.pieces())), ""
+        case "bpe":
+            name = f"{sha256}-bpe{spec.vocab_size}-{text.cuts[0]}-v{_FORMAT}.tokenizer"
+            tokenizer = _kept_tokenizer(name) or _keep_tokenizer(
+                name, ByteLevelTokenizer.learn(text.training_pieces(), spec.vocab_size)
+            )
+            return tokenizer, require_recorded_tokenizer(spec, tokenizer)
+        case "file":
+            return recorded_tokenizer(spec)
+    raise DataError(
+        f"source {spec.source!r} gives text and data.tokenizer 'ids' is for sources of ids; "
+        "set it to char, byte, bpe or file"
+    )
+
+
+def kept_ids(text: Text, tokenizer: Tokenizer) -> Ids:
+    """All ids of the text, encoded as one. They lie in the cache, where they are put if missing or damaged."""
+    name = f"{text.digest.sha256}-{text.spec.tokenizer}-v{_FORMAT}.ids"
+    return _mapped(kept(name) or _keep_ids(name, text, (), tokenizer), tokenizer)
+
+
+def kept_splits(text: Text, tokenizer: Tokenizer, tokenizer_sha256: str) -> tuple[Ids, Ids, Ids]:
+    """Train, val and test, each encoded by itself. They lie in the cache likewise."""
+    train_to, val_to = text.cuts
+    name = f"{text.digest.sha256}-{tokenizer_sha256[:16]}-{train_to}-{val_to}-v{_FORMAT}.ids"
+    entry = kept(name)
+    if entry is None or not _adds_up(entry, tokenizer):
+        entry = _keep_ids(name, text, text.cuts, tokenizer)
+    ids = _mapped(entry, tokenizer)
+    n_train, n_val = int(entry.about["n_train"]), int(entry.about["n_val"])
+    return ids[:n_train], ids[n_train : n_train + n_val], ids[n_train + n_val :]
+
+
+def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) -> Entry:
+    about: dict[str, str | int] = {"dtype": tokenizer.dtype.name}
+    counts = [0] * (len(cuts) + 1)
+
+    def content() -> Iterator[memoryview]:
+        for section, numbered in groupby(sections(text.pieces(), cuts), key=lambda each: each[0]):
+            for ids in tokenizer.encode_pieces(piece for _, piece in numbered):
+                counts[section] += ids.size
+                yield ids.data
+        about["n_tokens"] = sum(counts)
+        about.update(zip(_SPLITS, counts, strict=True) if cuts else ())
+
+    return keep(name, content(), about)
+
+
+def _adds_up(entry: Entry, tokenizer: Tokenizer) -> bool:
+    """Whether the sizes in the JSON, which has no hash of its own, can be right."""
+    sizes = [each for name in _SPLITS if isinstance(each := entry.about.get(name), int) and each >= 0]
+    n_tokens = entry.path.stat().st_size // tokenizer.dtype.itemsize
+    return len(sizes) == len(_SPLITS) and sum(sizes) == n_tokens
+
+
+def _mapped(entry: Entry, tokenizer: Tokenizer) -> Ids:
+    return np.memmap(entry.path, dtype=tokenizer.dtype, mode="r")
+
+
+def _kept_tokenizer(name: str) -> Tokenizer | None:
+    entry = kept(name)
+    return tokenizer_from_mapping(json.loads(entry.path.read_bytes())) if entry else None
+
+
+def _keep_tokenizer(name: str, tokenizer: Tokenizer) -> Tokenizer:
+    definition = json.dumps(tokenizer.to_mapping(), ensure_ascii=False).encode()
+    keep(name, [definition], {"vocab_size": tokenizer.vocab_size})
+    return tokenizer
