@@ -44,7 +44,7 @@ def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
     try:
         raw = read_yaml(path)
         for override in overrides:
-            _apply(raw, override)
+            apply_override(raw, override)
         study = study_from_mapping(raw)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
@@ -228,7 +228,8 @@ def _options_with_lists(options: Any) -> Any:
     return {name: value if isinstance(value, list) else [value] for name, value in options.items()}
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Set one key as `--set key.path=value` asks, in place. Raises SpecError."""
     path, equals, text = override.partition("=")
     if not (path and equals):
         raise SpecError(f"--set {override!r}: write it like train.lr=1e-3")
@@ -244,7 +245,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
-    if path.startswith("budget."):
+    if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
     if path == "data.path":  # said on the command line, so meant from the folder it is said in
         section[last] = str(Path(text).resolve())

@@ -1,6 +1,7 @@
 """growlab study: create, list, show, delete, run, preview."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import replace
@@ -222,13 +223,25 @@ def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_
 
 
 def work(
-    store: "Store", row: "StudyRow", *, storage: str, artifacts: Path, workers: int, device: str, lease: float
+    store: "Store",
+    row: "StudyRow",
+    *,
+    storage: str,
+    artifacts: Path,
+    workers: int,
+    device: str,
+    lease: float,
+    threads: int = 0,
 ) -> None:
-    """Start workers and watch them to their end. Raises GrowlabError when all of them failed."""
+    """Start workers and watch them to their end; `threads` of torch each, 0 divides the cores between them.
+
+    Raises GrowlabError when all of them failed.
+    """
     from growlab.fleet.local import launch
 
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
-    extra = ["--device", device, "--lease", str(lease)]
+    threads = threads or max(1, (os.cpu_count() or 1) // workers)
+    extra = ["--device", device, "--lease", str(lease), "--threads", str(threads)]
     with launch(row.study.name, workers, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{workers} worker(s) on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
         try:

@@ -61,8 +61,7 @@ def launch(
     """
     logs.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "GROWLAB_STORAGE": storage_url, "GROWLAB_ARTIFACTS": str(artifacts)}
-    threads = max(1, (os.cpu_count() or 1) // n_workers)
-    command = [sys.executable, "-m", "growlab", "worker", study, "--threads", str(threads), *extra]
+    command = [sys.executable, "-m", "growlab", "worker", study, *extra]
     paths = tuple(logs / f"worker-{at}.log" for at in range(n_workers))
     processes = []
     for path in paths:

@@ -91,7 +91,12 @@ class _Trainer:
         self.setup, self.pipe, self.orders = setup, pipe, orders
         self.device = resolve_device(setup.device)
         self.store = Store.open(setup.storage_url)
-        pipe.send(Ready(device=_device_name(self.device), versions={"torch": torch.__version__}))
+        pipe.send(
+            Ready(
+                device=_device_name(self.device),
+                versions={"torch": torch.__version__, "threads": str(torch.get_num_threads())},
+            )
+        )
 
     def answer(self, order: Propose | Train) -> FromTrainer:
         return self._propose(order) if isinstance(order, Propose) else self._train(order)

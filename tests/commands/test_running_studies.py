@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
 
@@ -50,6 +52,36 @@ def test_the_best_configs_alone_go_to_stdout(growlab_there: Callable) -> None:
     configs = json.loads(growlab_there("export", "tiny", "--format", "json", "--top", "2").out)
 
     assert [config["rank"] for config in configs] == [1, 2]
+
+
+def test_an_exported_config_trains_again_to_the_same_bits(ran: Any, growlab_there: Callable) -> None:
+    growlab_there("export", "tiny", "-o", "original")
+
+    again = growlab_there("train", "original/config.yaml", "-o", "copy", "--threads", str(os.cpu_count() // 2 or 1))
+    refused = growlab_there("train", "original", "--set", "train.lr=1e-4")
+
+    assert again.code == 0, again.err
+    weights = [(ran.home / each / "model.safetensors").read_bytes() for each in ("original", "copy")]
+    assert weights[0] == weights[1]
+    assert refused.code == 2
+    assert "exists; go on with --resume, or choose another --name" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--budget", "0x"), "--budget must be a factor such as 10x"),
+        (("--budget", "many"), "got 'many'"),
+        (("--set", "train.lrr=1"), "trial.train.lrr: unknown key. Did you mean 'lr'?"),
+    ],
+)
+def test_a_mistake_in_training_again_is_said(growlab_there: Callable, words: tuple[str, ...], message: str) -> None:
+    growlab_there("export", "tiny", "-o", "given")
+
+    outcome = growlab_there("train", "given", *words)
+
+    assert outcome.code == 2
+    assert message in outcome.err
 
 
 def test_a_trials_page_shows_its_growth(growlab_there: Callable) -> None:
