@@ -243,6 +243,7 @@ def _options_with_lists(options: Any) -> Any:
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Set one key as `--set key.path=value` asks, in place. Raises SpecError."""
     path, equals, text = override.partition("=")
     if not (path and equals):
         raise SpecError(f"--set {override!r}: write it like train.lr=1e-3")

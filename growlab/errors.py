@@ -10,7 +10,8 @@
     │   ├── SchemaError         its schema is missing, older or newer than this growlab
     │   ├── NotFound            no such study or trial
     │   └── LeaseLost           another worker owns the trial now; nothing more may be written
-    └── CheckpointError       a checkpoint or a model file is missing or damaged
+    ├── CheckpointError       a checkpoint or a model file is missing or damaged
+    └── ArtifactsError        this worker does not see, or may not write, the folder of artifacts
 
 Slips of our own are asserts and tracebacks, never a GrowlabError.
 """
@@ -66,6 +67,10 @@ class LeaseLost(StorageError):
 
 
 class CheckpointError(GrowlabError):
+    pass
+
+
+class ArtifactsError(GrowlabError):
     pass
 
 

@@ -133,7 +133,7 @@ class Decision:
 
     number: int
     seed: int
-    origin: str  # seed | random | mutation
+    origin: str  # seed | random | mutation | given (growlab train)
     parent: int | None  # trial number
     mutation: str  # what was done to the parent, in words
     finished: tuple[int, ...]  # numbers of the trials whose results were seen

@@ -129,6 +129,7 @@ class GrowthSpec:
             "at least 3 (a curvature needs three snapshots)",
             self.history_window_size,
         )
+        _require(self.history_window_size <= 256, "growth.history_window_size", "at most 256", self.history_window_size)
         _require(self.trigger in ("stagnation", "never"), "growth.trigger", "stagnation or never", self.trigger)
         if self.unit != "last":
             try:

@@ -4,13 +4,17 @@ A study is explicit once read: every default is written into it, so that a store
 means the same under a later growlab.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from growlab.domains import Choice, Domain, Fixed, Range
+from growlab.errors import SpecError
 from growlab.layout import OptionValue
 from growlab.specs import BudgetSpec, DataSpec
+
+MAX_TRIALS = 10**9  # their numbers are 32-bit integers in SQL
 
 # What a study trains and grows with when its file is silent.
 TRAIN_DEFAULTS: Mapping[str, Domain] = {
@@ -135,6 +139,15 @@ class Study:
     objective: Objective = Objective()
     sampler: SamplerSpec = SamplerSpec()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]{0,99}", self.name):  # it names a folder and stands on command lines
+            raise SpecError(
+                f"name must begin with a letter or digit and hold at most 100 letters, digits, '.', '_' and '-', "
+                f"got {self.name!r}"
+            )
+        if not 1 <= self.n_trials <= MAX_TRIALS:
+            raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")
 
     def scalars(self) -> dict[str, Domain]:
         """All train.* and growth.* domains by their full name, in a fixed order."""

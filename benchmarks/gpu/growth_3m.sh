@@ -13,8 +13,8 @@ growlab report growth-3m --format table
 growlab report growth-3m --trial 0 | tee growth_3m_report.txt
 
 growlab study create "$here/growth_3m.yaml" --name killed "${set_path[@]}" --set budget.steps=1500
-growlab worker killed --device cuda --lease 5 --name first & first=$!
-sleep 35; kill -9 $first; wait $first 2>/dev/null
+python3 -m growlab worker killed --device cuda --lease 5 --name first & first=$!
+sleep 20; kill -9 $first; wait $first 2>/dev/null
 growlab worker killed --device cuda --lease 5 --name second; echo "second worker: exit $?"
 growlab report killed --trial 0 | grep -v '⠀' | tee killed_report.txt
 rm -rf artifacts cache

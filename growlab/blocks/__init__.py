@@ -3,12 +3,13 @@
 base   what every kind keeps: the residual Block and the Mixer it holds
 attn   causal attention, rotary positions, grouped heads
 conv   causal gated convolution
+mamba  S6: a selective state space, scanned by selective_scan
 mlp    SwiGLU
 
 Importing this package fills growlab.kinds.KINDS.
 """
 
-from growlab.blocks import attn, conv, mlp
+from growlab.blocks import attn, conv, mamba, mlp
 from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
 
-__all__ = ["Block", "Mixer", "State", "attn", "block_cost", "build_block", "conv", "mlp"]
+__all__ = ["Block", "Mixer", "State", "attn", "block_cost", "build_block", "conv", "mamba", "mlp"]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from growlab import __version__
-from growlab.commands import catalogue, database, demo, export, report, study, worker
+from growlab.commands import catalogue, database, demo, export, report, study, train, worker
 from growlab.errors import GrowlabError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("worker")(worker.worker)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("generate")(export.generate)
+app.command("train")(train.train)
 app.command("blocks")(catalogue.blocks)
 app.command("data")(catalogue.data)
 app.add_typer(database.app, name="db")

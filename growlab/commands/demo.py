@@ -12,6 +12,7 @@ from growlab.commands.options import say
 from growlab.errors import GrowlabError, UsageError
 
 _STUDY = "quickstart"
+_MADE_HERE = {"growlab.db", "growlab.db-wal", "growlab.db-shm", "growlab-artifacts", "best"}
 
 
 def demo(
@@ -23,11 +24,7 @@ def demo(
 ) -> None:
     """Run the quick-start study on the embedded text: search, grow, report, export, generate."""
     began = time.monotonic()
-    if again:
-        shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty; growlab demo --again deletes it first, --folder names another")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_room(folder, again)
     storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / "growlab-artifacts"
     grown = _search(storage, artifacts, workers)
     _heading(f"Trial {grown} grew: its curve, its τ and κ, its growth")
@@ -37,6 +34,21 @@ def demo(
     _tell(f"growlab export {_STUDY} -o {folder}/best && growlab generate {folder}/best --prompt 'The '", storage)
     _export_and_generate(storage, artifacts, folder / "best")
     say(f"\ngrowlab demo took {time.monotonic() - began:.0f} s; look around with --storage {storage}")
+
+
+def _make_room(folder: Path, again: bool) -> None:
+    """An empty folder; of what is there only an earlier demo is deleted, and only when asked to."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder")
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if found and not again:
+        raise UsageError(f"{folder} is not empty; growlab demo --again deletes an earlier demo, --folder names another")
+    if foreign := sorted(found - _MADE_HERE):
+        raise UsageError(f"{folder} holds {foreign[0]!r}, which no demo made; nothing was deleted")
+    for name in found:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:

@@ -34,7 +34,7 @@ def export(
             print(render_configs(best_configs(store, row, top), format), end="")
             return
         export_trial(store, row, trial, artifact_root(storage, artifacts), output)
-    say(f"wrote {output}; try: growlab generate {output} --prompt 'The '")
+    say(f"wrote {output}; try: growlab generate {output}")
 
 
 def generate(
@@ -44,7 +44,7 @@ def generate(
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.8,
     top_k: Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same text.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
 ) -> None:
     """Let an exported model go on from a prompt."""

@@ -1,6 +1,8 @@
 """growlab study: create, list, show, delete, run, preview."""
 
 import json
+import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -19,7 +21,7 @@ from growlab.commands.options import (
     say,
     with_shell_hint,
 )
-from growlab.errors import GrowlabError, UsageError, did_you_mean
+from growlab.errors import DataError, GrowlabError, StorageError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from growlab.fleet.local import LocalFleet
@@ -118,13 +120,21 @@ def run(
     set_: Set = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
-    with created_store(storage) as store:
+    from growlab.storage import Store
+
+    new = is_new(study)
+    if new:
+        read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
+    with Store.open(storage, create=new) as store:
         row = find_or_create(store, study, set_ or [], name)
         root = artifact_root(storage, artifacts)
         work(store, row, storage=storage, artifacts=root, workers=workers, device=device, lease=lease)
         unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
     if unfinished:
-        raise GrowlabError(f"{unfinished} trial(s) are not finished; go on with: growlab study run {row.study.name}")
+        raise GrowlabError(
+            f"{unfinished} trial(s) are not finished; "
+            f"go on with: growlab study run {row.study.name}{with_shell_hint(storage)}"
+        )
 
 
 @app.command()
@@ -176,16 +186,32 @@ def prepared(study: "Study") -> "Study":
     from growlab.domains import corners
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
+    from growlab.model.cost import count_params
     from growlab.search import check_space, warnings_for
+    from growlab.search import preview as preview_study
 
     check_space(study, KINDS, list(OPERATORS))
     for warning in warnings_for(study):
         say(f"warning: {warning}")
     sha256 = fingerprint(study.data.source, study.data.path).sha256
+    if study.data.sha256 not in ("", sha256):
+        raise DataError(
+            f"the corpus is not the one that the study names: data.sha256 is {study.data.sha256[:12]}…, "
+            f"its text has {sha256[:12]}…; use that corpus, or leave data.sha256 out"
+        )
     study = replace(study, data=replace(study.data, sha256=sha256))
     longest = max(int(value) for value in corners(study.train["seq_len"]))
-    require_windows(load_corpus(study.data.spec()), longest)
+    corpus = load_corpus(study.data.spec())
+    require_windows(corpus, longest)
+    preview_study(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=1)  # has it any?
     return study
+
+
+def is_new(name_or_file: str) -> bool:
+    """Whether a study can be read from it: a file, or the name of a shipped study."""
+    from growlab.resources import shipped_studies
+
+    return Path(name_or_file).is_file() or name_or_file in shipped_studies()
 
 
 def created_store(storage: str) -> "Store":
@@ -203,17 +229,22 @@ def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_
     is_file = Path(name_or_file).is_file()
     if name_or_file in known and not (is_file or overrides or new_name):
         return store.study(name_or_file)
-    if not is_file and name_or_file not in shipped_studies():
+    if not is_new(name_or_file):
         raise UsageError(
             f"{name_or_file!r} is neither a file nor a study; "
             f"studies: {', '.join(sorted(known)) or 'none'}; shipped: {', '.join(shipped_studies())}."
             f"{did_you_mean(name_or_file, {*known, *shipped_studies()})}"
         )
     study = prepared(read(name_or_file, overrides, new_name))
-    if study.name not in known:
-        store.create_study(study)
-        say(f"created study {study.name!r} in {store.url}")
-    elif study_to_mapping(store.study(study.name).study) != study_to_mapping(study):
+    try:
+        if study.name not in known:
+            store.create_study(study)
+            say(f"created study {study.name!r} in {store.url}")
+            return store.study(study.name)
+    except StorageError:  # another process was faster; join it if it made the same study
+        if study.name not in {each.name for each in store.studies()}:
+            raise
+    if study_to_mapping(store.study(study.name).study) != study_to_mapping(study):
         raise UsageError(
             f"study {study.name!r} exists and is not the one in {name_or_file}; "
             f"choose another with --name, or delete it: growlab study delete {study.name}"
@@ -222,13 +253,26 @@ def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_
 
 
 def work(
-    store: "Store", row: "StudyRow", *, storage: str, artifacts: Path, workers: int, device: str, lease: float
+    store: "Store",
+    row: "StudyRow",
+    *,
+    storage: str,
+    artifacts: Path,
+    workers: int,
+    device: str,
+    lease: float,
+    threads: int = 0,
 ) -> None:
-    """Start workers and watch them to their end. Raises GrowlabError when all of them failed."""
+    """Start workers and watch them to their end; `threads` of torch each, 0 divides the cores between them.
+
+    Raises GrowlabError when all of them failed.
+    """
     from growlab.fleet.local import launch
 
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
-    extra = ["--device", device, "--lease", str(lease)]
+    threads = threads or max(1, (os.cpu_count() or 1) // workers)
+    extra = ["--device", device, "--lease", str(lease), "--threads", str(threads)]
+    signal.signal(signal.SIGTERM, _interrupt)  # docker stop, systemd, Slurm: as Ctrl-C
     with launch(row.study.name, workers, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{workers} worker(s) on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
         try:
@@ -243,6 +287,10 @@ def work(
         say(f"warning: {failure}")
     if len(failures) == workers:
         raise GrowlabError("every worker ended with an error; see above")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def watch(store: "Store", row: "StudyRow", fleet: "LocalFleet") -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from growlab.errors import ArtifactsError
+
 GRACE_S = 70.0  # a worker saves what it trains before it goes
 
 
@@ -57,12 +59,15 @@ def launch(
 ) -> LocalFleet:
     """Start the workers. The storage URL travels in the environment: a command line can be read by everybody.
 
-    Each is in a process group of its own, so that Ctrl-C reaches only us and we stop them in order.
+    Each is in a process group of its own, so that Ctrl-C reaches only us and we stop them in order. Raises
+    ArtifactsError where no logs can be written.
     """
-    logs.mkdir(parents=True, exist_ok=True)
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactsError(f"cannot make the folder {logs}: {error.strerror}") from None
     environment = {**os.environ, "GROWLAB_STORAGE": storage_url, "GROWLAB_ARTIFACTS": str(artifacts)}
-    threads = max(1, (os.cpu_count() or 1) // n_workers)
-    command = [sys.executable, "-m", "growlab", "worker", study, "--threads", str(threads), *extra]
+    command = [sys.executable, "-m", "growlab", "worker", *extra, "--", study]
     paths = tuple(logs / f"worker-{at}.log" for at in range(n_workers))
     processes = []
     for path in paths:

@@ -132,12 +132,16 @@ class GrowthProtocol:
 
 @torch.no_grad()
 def fill(unit: nn.Module, window: Window, spec: GrowthSpec) -> None:
-    """Give every parameter of a fresh unit what the operator makes of its namesake's path."""
+    """Give every parameter of a fresh unit what the operator makes of its namesake's path.
+
+    What a block marked `copied_at_growth` (time constants, skips) is copied, whatever the operator.
+    """
     extrapolate = OPERATORS[spec.operator].extrapolate
     if extrapolate is None:
         return
     for name, parameter in unit.named_parameters():
-        parameter.copy_(extrapolate(window.path(name), spec))
+        path = window.path(name)
+        parameter.copy_(path.last if getattr(parameter, "copied_at_growth", False) else extrapolate(path, spec))
 
 
 @torch.no_grad()

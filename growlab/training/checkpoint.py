@@ -27,7 +27,7 @@ from torch import Tensor
 
 from growlab.data.corpus import Corpus
 from growlab.data.tokenizers import Tokenizer
-from growlab.errors import CheckpointError
+from growlab.errors import ArtifactsError, CheckpointError
 from growlab.files import sha256_of, write_atomically
 from growlab.growth.protocol import GrowthState
 from growlab.growth.trigger import StagnationTrigger
@@ -128,8 +128,17 @@ class CheckpointFolder:
     # ---- reading --------------------------------------------------------------------------------------------
 
     def load(self, artifact: Artifact, spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
-        """The run as it was when it was saved. Raises CheckpointError for a missing or damaged file."""
+        """The run as it was when it was saved.
+
+        Raises CheckpointError for a missing or damaged file, and ArtifactsError where the whole folder is
+        missing: then the fault is this worker's, and the trial must not lose its progress.
+        """
         path = self.root / artifact.path
+        if not self.folder.is_dir():
+            raise ArtifactsError(
+                f"the trial has a checkpoint, but its folder {self.folder} is not here: does this worker see the "
+                "artifacts of the one that wrote it (--artifacts)? To start the trial from step 0, make that folder"
+            )
         tensors, numbers = read_tensors(path, artifact.sha256)
         if numbers.get("format") != _FORMAT:
             raise CheckpointError(f"{path} has checkpoint format {numbers.get('format')}, this growlab reads {_FORMAT}")

@@ -1,8 +1,6 @@
 """The validation loss: one full, deterministic, non-overlapping pass."""
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from growlab.data.batches import n_predicted, validation_batches
 from growlab.data.corpus import Split
@@ -24,7 +22,6 @@ def evaluate(
     model.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     n_tokens = 0
-    x_BT: Int[Tensor, "B T"]
     with autocast(precision, device):
         for x_BT, y_BT in validation_batches(ids, seq_len, batch_size):
             n_in_batch = n_predicted(y_BT)

@@ -14,7 +14,9 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GrowingAdamW:
-    """Matrices are decayed, vectors are not, nor what a block marked with `no_decay = True`. lr is a tensor, so that a captured step can read it.
+    """Matrices are decayed; vectors, and what a block marked `no_decay`, are not.
+
+    lr is a tensor, so that a captured step can read it.
 
     Each adoption makes its own groups: the moments of older parameters stay as they are, bit for bit, and
     new ones begin with none and with their own step count (an inherited count makes the first update

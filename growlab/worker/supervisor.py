@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -159,18 +159,24 @@ class _Worker:
                 self.n_trials += 1
                 self.display.ended(claim, f"{answer.state}: {answer.words}")
             case Stopped():
-                self.store.release(claim, EndReason.STOPPED)
-                self.display.ended(claim, "stopped and saved; it is back in the queue")
+                self._release(claim, EndReason.STOPPED, "stopped and saved; it is back in the queue")
             case Lost():
                 self.display.ended(claim, answer.words)
             case Unfit():
-                self.store.release(claim, EndReason.STOPPED, answer.words)
+                self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words)
                 raise GrowlabError(answer.words)
             case Crashed():
-                self.store.release(claim, EndReason.CRASHED, answer.words)
-                self.display.ended(claim, f"crashed: {answer.words.splitlines()[0]}")
+                self._release(claim, EndReason.CRASHED, f"crashed: {answer.words.splitlines()[0]}", answer.words)
             case _:
                 raise AssertionError(f"the trainer answered a trial with {answer!r}")
+
+    def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "") -> None:
+        """Give the trial back, unless it is another worker's already."""
+        try:
+            self.store.release(claim, reason, note)
+        except LeaseLost as error:
+            words = str(error)
+        self.display.ended(claim, words)
 
     def _ask(self, order: ToTrainer, claim: Claim | None = None) -> FromTrainer:
         """Send an order and wait for its answer, beating for `claim` meanwhile. A dead trainer is a Crashed."""
@@ -236,7 +242,8 @@ class _TrainerProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=run_trainer, args=(setup, theirs), daemon=True, name="growlab-trainer")
-        self._process.start()
+        with _signals_ignored():  # the child inherits that: Ctrl-C while it imports must not kill it
+            self._process.start()
         theirs.close()
 
     def wait_until_ready(self) -> Ready:
@@ -280,6 +287,19 @@ def _exit_words(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class _stop_on_signals:  # noqa: N801  (reads as a statement)

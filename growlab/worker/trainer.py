@@ -8,12 +8,14 @@ import gc
 import os
 import queue
 import signal
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 
-from growlab.errors import GrowlabError, LeaseLost
+from growlab.errors import ArtifactsError, GrowlabError, LeaseLost
 from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
 from growlab.search import propose
@@ -91,7 +93,13 @@ class _Trainer:
         self.setup, self.pipe, self.orders = setup, pipe, orders
         self.device = resolve_device(setup.device)
         self.store = Store.open(setup.storage_url)
-        pipe.send(Ready(device=_device_name(self.device), versions={"torch": torch.__version__}))
+        require_writable(setup.artifacts)
+        pipe.send(
+            Ready(
+                device=_device_name(self.device),
+                versions={"torch": torch.__version__, "threads": str(torch.get_num_threads())},
+            )
+        )
 
     def answer(self, order: Propose | Train) -> FromTrainer:
         return self._propose(order) if isinstance(order, Propose) else self._train(order)
@@ -136,12 +144,31 @@ class _Trainer:
             return Lost(str(error))
         except GrowlabError as error:
             return Unfit(str(error))
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             result = out_of_memory(order.claim.layout, parse(order.claim.spec.layout).depth, str(error))
             recorder.finish(result, [])
         if result is None:
             return Stopped()
         return Ended(state=result.state, words=summary(result))
+
+
+def require_writable(root: Path) -> None:
+    """Before anything is claimed: raises ArtifactsError unless files can be made in the artifact folder."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise ArtifactsError(f"cannot write into the artifact folder {root}: {error.strerror}") from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """On a GPU it has a type of its own; on a CPU torch raises a RuntimeError of its allocator."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def out_of_memory(layout: str, depth: int, words: str) -> TrialResult:

@@ -93,7 +93,10 @@ def test_decoding_with_carried_state_over_any_split_equals_the_forward_pass(spec
 
     y_BTD, _ = advance_in_pieces(block, x_BTD, cuts)
 
-    torch.testing.assert_close(y_BTD, block(x_BTD), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    whole_BTD = block(x_BTD)
+    # relative to the largest output: a small one may be the difference of large terms
+    scale = max(1.0, whole_BTD.abs().max().item())
+    torch.testing.assert_close(y_BTD, whole_BTD, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
 def test_a_state_can_be_continued_twice(spec, block_of, tokens):

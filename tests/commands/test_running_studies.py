@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
 
@@ -50,6 +52,36 @@ def test_the_best_configs_alone_go_to_stdout(growlab_there: Callable) -> None:
     configs = json.loads(growlab_there("export", "tiny", "--format", "json", "--top", "2").out)
 
     assert [config["rank"] for config in configs] == [1, 2]
+
+
+def test_an_exported_config_trains_again_to_the_same_bits(ran: Any, growlab_there: Callable) -> None:
+    growlab_there("export", "tiny", "-o", "original")
+
+    again = growlab_there("train", "original/config.yaml", "-o", "copy", "--threads", str(os.cpu_count() // 2 or 1))
+    refused = growlab_there("train", "original", "--set", "train.lr=1e-4")
+
+    assert again.code == 0, again.err
+    weights = [(ran.home / each / "model.safetensors").read_bytes() for each in ("original", "copy")]
+    assert weights[0] == weights[1]
+    assert refused.code == 2
+    assert "exists; go on with --resume, or choose another --name" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--budget", "0x"), "--budget must be a factor such as 10x"),
+        (("--budget", "many"), "got 'many'"),
+        (("--set", "train.lrr=1"), "trial.train.lrr: unknown key. Did you mean 'lr'?"),
+    ],
+)
+def test_a_mistake_in_training_again_is_said(growlab_there: Callable, words: tuple[str, ...], message: str) -> None:
+    growlab_there("export", "tiny", "-o", "given")
+
+    outcome = growlab_there("train", "given", *words)
+
+    assert outcome.code == 2
+    assert message in outcome.err
 
 
 def test_a_trials_page_shows_its_growth(growlab_there: Callable) -> None:
@@ -122,6 +154,42 @@ def test_sigterm_saves_the_trial_and_puts_it_back(
     assert "Traceback" not in said[1]
 
 
+def test_sigterm_to_a_study_run_stops_its_workers(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    running = spawn("study", "run", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=100000")
+    workers = _wait_for(lambda: _children(running.pid), running)
+    _wait_for(lambda: any(_children(pid) for pid in workers), running)
+
+    running.send_signal(signal.SIGTERM)
+    said = running.communicate(timeout=60)
+
+    assert running.returncode == 130, said
+    assert "go on with: growlab study run tiny" in said[1]
+    assert not any(_alive(pid) for pid in workers)
+
+
+def test_a_worker_that_sees_other_artifacts_refuses_and_costs_no_progress(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=100000")
+    first = spawn("worker", "tiny", "--threads", "1", "--checkpoint-every", "0.2")
+    store = Store.open(STORAGE)
+    study_id = store.study("tiny").id
+    _wait_for(lambda: _checkpoint_step(store, study_id), first)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+    reached = _checkpoint_step(store, study_id)
+
+    lost = growlab("worker", "tiny", "--artifacts", "typo")
+    unwritable = growlab("worker", "tiny", "--artifacts", "/proc/typo")
+
+    assert (lost.code, unwritable.code) == (1, 1)
+    assert "does this worker see the artifacts" in lost.err
+    assert "cannot write into the artifact folder /proc/typo" in unwritable.err
+    assert _checkpoint_step(store, study_id) == reached > 0
+
+
 def test_a_worker_with_another_corpus_refuses(growlab: Callable, home: Path) -> None:
     growlab("study", "create", "tiny.yaml", "--set", "n_trials=1")
     with (home / "corpus.txt").open("a") as file:
@@ -152,7 +220,7 @@ def test_the_trainer_leaves_with_a_killed_supervisor(
     _wait_for(lambda: not any(_alive(pid) for pid in children), None)
 
 
-def _wait_for(what: Callable[[], int], process: subprocess.Popen[str] | None, seconds: float = 60) -> int:
+def _wait_for(what: Callable[[], Any], process: subprocess.Popen[str] | None, seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():

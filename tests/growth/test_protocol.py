@@ -432,3 +432,19 @@ def test_a_unit_that_grew_is_in_the_mode_of_its_model(hybrid: LanguageModel, mak
     grown = GrowthProtocol(make_growth(), hybrid, seed=0).grow(0)
 
     assert not any(module.training for module in grown.unit.modules())
+
+
+def test_what_a_block_marks_as_copied_at_growth_is_never_extrapolated(make_growth: MakeGrowth) -> None:
+    model = build_model(parse("d=16 mamba mlp"), vocab_size=7, max_depth=4, dropout=0.0, seed=0)
+    protocol = GrowthProtocol(make_growth(operator="aiether-code", beta0=1.0), model, seed=0)
+    for _ in range(4):  # a path that moves every tensor
+        protocol.window.snapshot(model.units[0])
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.1)
+    last = {name: protocol.window.path(name).last for name, _ in model.units[0].named_parameters()}
+
+    grown = protocol.grow(0)
+
+    copied = {name for name, each in grown.unit.named_parameters() if torch.equal(each, last[name])}
+    assert copied == {"0.mixer.A_log", "0.mixer.D", "0.mixer.dt_bias"}

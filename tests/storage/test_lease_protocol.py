@@ -62,7 +62,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     def __init__(self, lab: Any) -> None:
         super().__init__()
         self.lab = lab
-        lab.study_id = lab.add_study(f"study {lab.count('gl_studies')}", n_trials=1_000)
+        lab.study_id = lab.add_study(f"study-{lab.count('gl_studies')}", n_trials=1_000)
         self.workers = [lab.worker(f"gpu{at}") for at in range(N_WORKERS)]
         self.trials: dict[int, Trial] = {}
         self.newest: dict[int, Claim] = {}

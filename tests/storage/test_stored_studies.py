@@ -52,7 +52,7 @@ def test_studies_are_summed_up_with_their_counts_and_best_loss(lab):
     nightly, empty = lab.store.studies()
 
     assert (nightly.name, nightly.n_trials, nightly.best_val_loss) == ("nightly", 10, 1.2)
-    assert nightly.counts == {"queued": 1, "running": 1, "completed": 2, "diverged": 0, "failed": 1}
+    assert nightly.counts == {"queued": 1, "running": 1, "completed": 2, "diverged": 0, "leak": 0, "failed": 1}
     assert nightly.counts == lab.store.counts(lab.study_id)
     assert (empty.name, empty.best_val_loss, set(empty.counts.values())) == ("empty", None, {0})
 

@@ -95,6 +95,20 @@ def test_matrices_are_decayed_and_vectors_are_not(train: TrainSpec) -> None:
     assert torch.equal(named["bias"], before["bias"])
 
 
+def test_a_matrix_that_its_block_marked_is_not_decayed(train: TrainSpec) -> None:
+    named = layer(0)
+    named["weight"].no_decay = True
+    before = copies(named)
+    optimizer = GrowingAdamW(named.items(), train, CPU)
+    for parameter in named.values():
+        parameter.grad = torch.zeros_like(parameter)
+
+    optimizer.set_lr(0.1, step=0, rewarm_steps=0)
+    optimizer.step()
+
+    assert_equal(copies(named), before)
+
+
 def test_gradients_are_gone_after_a_step(train: TrainSpec) -> None:
     named = layer(0)
 

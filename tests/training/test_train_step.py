@@ -124,6 +124,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(make_spec: Ma
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")  # what it sees, it sees
 def test_a_step_never_waits_for_a_gpu(make_spec: MakeSpec, corpus: Corpus) -> None:
     run = fresh_run(make_spec(precision="bf16", dropout=0.1), corpus, torch.device("cuda"))
     run.train_step()  # the first one loads kernels

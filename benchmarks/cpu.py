@@ -1,0 +1,105 @@
+"""What the trial's loop costs beyond the bare model: CPU-time ratios, pairs interleaved in one run.
+
+    python benchmarks/cpu.py [--pairs 20]
+
+bare        forward, backward, clip, AdamW on random tokens, written out by hand
+step        TrialRun.train_step: schedule, batch from the corpus, autocast, the same update
+telemetry   as `step`, with a snapshot of the newest unit and all of τ, κ, H, r̂², z every 20 steps
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+import growlab.blocks  # noqa: F401  (fills the table of kinds)
+from growlab.data import load_corpus
+from growlab.domains import Fixed
+from growlab.growth.telemetry import observe
+from growlab.kinds import complete
+from growlab.layout import parse
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS
+from growlab.training.run import TrialRun, fresh_run
+
+STEPS, SNAPSHOT_EVERY = 20, 20
+LAYOUT = "d=128 (attn mlp)x2"
+
+
+def make_run() -> TrialRun:
+    train = {key: domain.value for key, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)}
+    growth = {key: domain.value for key, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
+    data = DataSpec(source="stdlib", path="", tokenizer="char", val_fraction=0.02, test_fraction=0.1, sha256="")
+    spec = TrialSpec(
+        layout=str(complete(parse(LAYOUT))),
+        data=data,
+        train=replace(TrainSpec(**train), batch_size=16),
+        growth=replace(GrowthSpec(**growth), trigger="stagnation"),
+        budget=BudgetSpec(unit="steps", amount=10**9),
+        seed=0,
+    )
+    return fresh_run(spec, load_corpus(data), torch.device("cpu"))
+
+
+def bare(run: TrialRun) -> Callable[[], None]:
+    model, train = run.model, run.spec.train
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    ids_BT = torch.randint(model.vocab_size, (train.batch_size, train.seq_len))
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            model.loss(ids_BT, ids_BT).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), train.grad_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return steps
+
+
+def step(run: TrialRun) -> Callable[[], None]:
+    def steps() -> None:
+        for _ in range(STEPS):
+            run.train_step()
+
+    return steps
+
+
+def telemetry(run: TrialRun) -> Callable[[], None]:
+    def steps() -> None:
+        for at in range(STEPS):
+            run.train_step()
+            if at % SNAPSHOT_EVERY == 0:
+                run.growth.window.snapshot(run.model.units[run.growth.watched])
+                observe(run.growth.window, step=run.counters.step, unit=run.growth.watched)
+
+    return steps
+
+
+def cpu_s(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def compare(name: str, slow: Callable[[], None], fast: Callable[[], None], pairs: int) -> None:
+    slow(), fast()  # warm-up
+    ratios = sorted(cpu_s(slow) / cpu_s(fast) for _ in range(pairs))
+    low, high = ratios[len(ratios) // 40], ratios[-1 - len(ratios) // 40]
+    print(f"{name:<24} {statistics.median(ratios):.3f}  (middle 95%: {low:.3f} to {high:.3f}, n = {pairs})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=20)
+    pairs = parser.parse_args().pairs
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, 1 thread, {LAYOUT}, batch 16 x 128, {STEPS} steps each; CPU-time ratios")
+    compare("step / bare", step(make_run()), bare(make_run()), pairs)
+    compare("telemetry / step", telemetry(make_run()), step(make_run()), pairs)
+
+
+if __name__ == "__main__":
+    main()

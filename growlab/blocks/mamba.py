@@ -1,0 +1,123 @@
+"""Mamba-1 (S6): a state per channel that each token decides how fast to forget, what to write and how to read.
+
+    u, z = W_in x;  u = silu(causal depthwise filter * u);  δ, B, C = W_x u;  Δ = softplus(W_Δ δ + b_Δ)
+    h_t = exp(Δ_t A) · h_{t-1} + Δ_t B_t u_t;  y_t = Σ_n C_t h_t + D u_t;  out = W_out( y · silu(z) )
+
+A = -exp(A_log) starts as -(1 … N) in every channel and softplus(b_Δ) log-uniform between 0.001 and 0.1, so that
+half-lives spread from less than ten tokens to hundreds. Δ, A, the state and y are fp32 under autocast too.
+
+Source: Gu and Dao 2023, "Mamba". The founding project Aetheris meant this; its gate was dead and all its
+states had one time constant.
+
+Legend: B batch, T tokens, S tokens that the filter sees, D d_model, E d_inner, N d_state, R dt_rank.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from growlab.blocks.base import Mixer, State
+from growlab.blocks.selective_scan import CHUNK, scan_flops, selective_scan
+from growlab.errors import LayoutError
+from growlab.kinds import Cost, option, register_block
+
+DT_MIN, DT_MAX = 1e-3, 1e-1  # at birth
+
+
+@dataclass(frozen=True, kw_only=True)
+class MambaOptions:
+    expand: int = option(2, search=(1, 2), help="channels that carry states, over d_model")
+    d_state: int = option(16, search=(8, 16, 32), help="states of a channel")
+    kernel: int = option(4, search=(2, 4), help="tokens that the filter before the scan sees, the present one included")
+
+    def check(self, d_model: int) -> None:
+        for name in ("expand", "d_state", "kernel"):
+            if getattr(self, name) < 1:
+                raise LayoutError(f"mamba[{name}={getattr(self, name)}] must be at least 1")
+
+
+def dt_rank(d_model: int) -> int:
+    """The width through which a token decides on the rates of all channels."""
+    return math.ceil(d_model / 16)
+
+
+def mamba_cost(d_model: int, options: MambaOptions, seq_len: int) -> Cost:
+    """The scan's share of other_flops: see scan_flops; D·u and its sum are 2 for each channel."""
+    d_inner, rank = options.expand * d_model, dt_rank(d_model)
+    matrices = 3 * d_model * d_inner + d_inner * (2 * rank + 2 * options.d_state)
+    state = options.d_state * d_inner
+    return Cost(
+        n_params=matrices + d_inner * options.kernel + state + 3 * d_inner,  # filter's and Δ's bias, D
+        matmul_flops=2 * seq_len * (matrices + d_inner * options.kernel),
+        other_flops=scan_flops(seq_len, d_inner, options.d_state) + 2 * seq_len * d_inner,
+        # u and z, padded u, filtered, silu, Δ before and after softplus, y, silu(z), their product
+        activations=seq_len * (10 * d_inner + rank + 2 * options.d_state) + math.ceil(seq_len / CHUNK) * state,
+        state_size=(options.kernel - 1) * d_inner + state,
+    )
+
+
+@register_block("mamba", role="sequence", summary="S6 selective scan", options=MambaOptions, cost=mamba_cost)
+class Mamba(Mixer):
+    def __init__(self, d_model: int, options: MambaOptions) -> None:
+        super().__init__(d_model, options)
+        d_inner, rank, self.d_state = options.expand * d_model, dt_rank(d_model), options.d_state
+        self.past = options.kernel - 1
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
+        self.filter = nn.Conv1d(d_inner, d_inner, options.kernel, groups=d_inner)
+        self.x_proj = nn.Linear(d_inner, rank + 2 * options.d_state, bias=False)
+        # build_block gives it the variance of the paper's uniform ± rank^-0.5
+        self.dt_proj = nn.Linear(rank, d_inner, bias=False)
+        self.dt_bias = nn.Parameter(inverse_softplus(log_uniform(d_inner, DT_MIN, DT_MAX)))
+        self.A_log = nn.Parameter(torch.arange(1.0, options.d_state + 1).log().repeat(d_inner, 1))
+        self.A_log.no_decay = True  # type: ignore[attr-defined]  # read by the optimizer: decay would mean A → -1
+        self.D = nn.Parameter(torch.ones(d_inner))
+        for dynamics in (self.dt_bias, self.A_log, self.D):  # read by growth: a time constant is never extrapolated
+            dynamics.copied_at_growth = True  # type: ignore[attr-defined]
+        self.out_proj = nn.Linear(d_inner, d_model, bias=False)
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return self.advance(x_BTD, self.initial_state(len(x_BTD)))[0]
+
+    def initial_state(self, batch: int) -> State:
+        weight, d_inner = self.filter.weight, len(self.D)
+        return (
+            torch.zeros(batch, d_inner, self.past, device=weight.device, dtype=weight.dtype),
+            torch.zeros(batch, self.d_state, d_inner, device=weight.device, dtype=wide(weight.dtype)),
+        )
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """The state is what the filter still sees, the last kernel - 1 tokens, and h."""
+        u_BTE, z_BTE = self.in_proj(x_BTD).chunk(2, dim=-1)
+        seen_BES = torch.cat((state[0].to(u_BTE.dtype), u_BTE.transpose(1, 2)), dim=2)
+        u_BTE = F.silu(self.filter(seen_BES)).transpose(1, 2).contiguous()
+        y_BTE, h_BNE = self._scan(u_BTE, state[1])
+        y_BTD: Tensor = self.out_proj((y_BTE * F.silu(z_BTE)).to(z_BTE.dtype))
+        return y_BTD, (seen_BES[:, :, seen_BES.shape[2] - self.past :], h_BNE)
+
+    def _scan(self, u_BTE: Tensor, h_BNE: Tensor) -> tuple[Tensor, Tensor]:
+        delta_BTR, b_BTN, c_BTN = self.x_proj(u_BTE).split((self.dt_proj.in_features, self.d_state, self.d_state), -1)
+        with torch.autocast(u_BTE.device.type, enabled=False):
+            to = wide(u_BTE.dtype)
+            u_BTE, delta_BTR, b_BTN, c_BTN = (each.to(to) for each in (u_BTE, delta_BTR, b_BTN, c_BTN))
+            dt_BTE = F.softplus(F.linear(delta_BTR, self.dt_proj.weight.to(to), self.dt_bias.to(to)))
+            a_NE = -self.A_log.to(to).t().exp()
+            y_BTE, h_BNE = selective_scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
+            return torch.addcmul(y_BTE, u_BTE, self.D.to(to)), h_BNE
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """fp32 at least: what rates and states are kept in."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def log_uniform(n: int, low: float, high: float) -> Tensor:
+    return torch.empty(n).uniform_(math.log(low), math.log(high)).exp()
+
+
+def inverse_softplus(x: Tensor) -> Tensor:
+    """ln(e^x - 1), in a form that is exact for small x."""
+    return x + torch.log(-torch.expm1(-x))

@@ -1,0 +1,134 @@
+"""growlab train: one exported configuration, again or larger."""
+
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+from growlab.errors import UsageError
+
+if TYPE_CHECKING:
+    from growlab.specs import TrialSpec
+    from growlab.study import Study
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config.yaml that growlab export wrote.")],
+    storage: Storage = STORAGE_DEFAULT,
+    artifacts: Artifacts = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the trial, such as train.lr=1e-3.")
+    ] = None,
+    budget: Annotated[str, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.", show_default=False)] = "",
+    name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: all cores.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
+) -> None:
+    """Train an exported configuration again: the same trial, with its seed, as a study of one.
+
+    On a CPU with as many threads the result is the same to the last bit.
+    """
+    from growlab.commands.study import created_store, work
+    from growlab.export.bundle import export_trial
+    from growlab.export.folder import refuse_taken
+
+    if output is not None:
+        refuse_taken(output)
+    spec, origin = read_spec(config, set_ or [], budget)
+    study = study_of_one(spec, name or f"{origin}-again")
+    with created_store(storage) as store:
+        _enqueue(store, study, spec, resume)
+        row, root = store.study(study.name), artifact_root(storage, artifacts)
+        work(store, row, storage=storage, artifacts=root, workers=1, device=device, lease=30.0, threads=threads)
+        trial = store.trial(row.id, 0)
+        if output is not None:
+            export_trial(store, row, 0, root, output)
+    loss = f"val_loss {trial.val_loss}" if trial.val_loss is not None else trial.error
+    say(f"{trial.state}: {loss}; see growlab report {study.name} --trial 0")
+
+
+def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSpec, str]":
+    """The spec to train, and the name of where it came from. Raises SpecError, UsageError."""
+    import growlab.blocks  # noqa: F401  (fills the table of kinds)
+    from growlab.doors import apply_override, read_yaml, trial_spec_from_mapping
+    from growlab.errors import SpecError
+    from growlab.kinds import complete
+    from growlab.layout import parse
+
+    path = config / "config.yaml" if config.is_dir() else config
+    try:
+        whole = read_yaml(path)
+        raw: dict[str, Any] = whole.get("trial_spec") or {}
+        if not raw:
+            raise SpecError("has no trial_spec; growlab train reads what growlab export wrote")
+        for override in overrides:
+            apply_override(raw, override)
+        spec = trial_spec_from_mapping(raw)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    spec = replace(spec, layout=str(complete(parse(spec.layout))))
+    if budget:
+        spec = replace(spec, budget=replace(spec.budget, amount=scaled(spec.budget.amount, budget)))
+    return spec, f"{whole.get('study', path.stem)}-{whole.get('trial', 0)}"
+
+
+def scaled(amount: int, budget: str) -> int:
+    """'10x' times the amount, or the amount that `budget` says, as 5e9. Raises UsageError."""
+    try:
+        wanted = Fraction(budget.removesuffix("x"))
+    except (ValueError, ZeroDivisionError):
+        wanted = Fraction(0)
+    result = int(amount * wanted) if budget.endswith("x") else int(wanted)
+    if result < 1:
+        raise UsageError(f"--budget must be a factor such as 10x or an amount such as 5e9, got {budget!r}")
+    return result
+
+
+def study_of_one(spec: "TrialSpec", name: str) -> "Study":
+    """A study that holds this trial and nothing else: every value fixed."""
+    from growlab.domains import Fixed
+    from growlab.layout import parse
+    from growlab.study import LayoutSpace, Study, StudyData
+
+    layout = parse(spec.layout)
+    return Study(
+        name=name,
+        data=StudyData(**asdict(spec.data)),
+        layouts=LayoutSpace(
+            blocks={block.kind: {} for block in layout.blocks},
+            d_model=(layout.d_model,),
+            depth=(layout.depth, layout.depth),
+            start_with=(spec.layout,),
+        ),
+        budget=spec.budget,
+        n_trials=1,
+        train={key: Fixed(value=value) for key, value in asdict(spec.train).items()},
+        growth={key: Fixed(value=value) for key, value in asdict(spec.growth).items()},
+        seed=spec.seed,
+    )
+
+
+def _enqueue(store: Any, study: "Study", spec: "TrialSpec", resume: bool) -> None:
+    """Put the study and its trial into the database, or find them there."""
+    from growlab.kinds import shorten
+    from growlab.layout import parse
+    from growlab.records import Decision
+
+    known = study.name in {each.name for each in store.studies()}
+    if known and not resume:
+        raise UsageError(f"study {study.name!r} exists; go on with --resume, or choose another --name")
+    if not known:
+        store.create_study(study)
+    row = store.study(study.name)
+    if known and (trials := store.trials(row.id)) and trials[0].spec != spec:
+        raise UsageError(f"study {study.name!r} holds another trial than {study.name} asks for; choose another --name")
+    layout = parse(spec.layout)
+    decision = Decision(number=0, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=())
+    store.enqueue(  # does nothing when it is there
+        row.id, number=0, spec=spec, layout=str(shorten(layout)), depth_start=layout.depth, params={}, decision=decision
+    )
