@@ -113,8 +113,14 @@ def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
     return asdict(spec)
 
 
+# Keys of `data` that are younger than the first rows, and what a row without them meant. Never to be changed.
+_YOUNGER = {"column": "text", "vocab_size": 0, "tokenizer_path": "", "tokenizer_sha256": "", "n_items": 0}
+
+
 def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     """Raises SpecError for a row that another growlab, or a person, wrote differently."""
+    if isinstance(raw.get("data"), Mapping):
+        raw = {**raw, "data": {**_YOUNGER, **raw["data"]}}
     return _validate("trial", raw, TrialSpec)
 
 

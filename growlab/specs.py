@@ -20,20 +20,17 @@ def _require(condition: bool, key: str, expected: str, got: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """The last five keys are younger than the first rows. Their values here are what a row without them
-    meant, and therefore never change; the defaults of a study are in StudyData."""
-
     source: str  # a registered source: stdlib, text, jsonl, hf, recall, …
     path: str  # absolute path of the corpus; for hf its name; "" for an embedded or a synthetic one
     tokenizer: str  # char | byte | bpe (learnt from the train split) | file | ids (the source has nothing else)
     val_fraction: float  # of the training part, taken from its end; search and triggers see only this
     test_fraction: float  # of the whole, taken from its end; read once per finalist
     sha256: str  # of the corpus text in UTF-8; a worker that reads another text refuses
-    column: str = "text"  # of a table's rows (jsonl, parquet, hf)
-    vocab_size: int = 0  # bpe: tokens to learn, at most; ids: how many there are; else 0
-    tokenizer_path: str = ""  # of `file`: a tokenizer.json, ours or that of the `tokenizers` package; absolute
-    tokenizer_sha256: str = ""  # of a bpe's or file's definition; a worker that has another one refuses
-    n_items: int = 0  # of a synthetic task: pairs, symbols or needles in a sequence
+    column: str  # of a table's rows (jsonl, parquet, hf)
+    vocab_size: int  # bpe: tokens to learn, at most; ids: how many there are; else 0
+    tokenizer_path: str  # of `file`: a tokenizer.json, ours or that of the `tokenizers` package; absolute
+    tokenizer_sha256: str  # of a bpe's or file's definition; a worker that has another one refuses
+    n_items: int  # of a synthetic task: pairs, symbols or needles in a sequence
 
     def __post_init__(self) -> None:
         known = ("char", "byte", "bpe", "file", "ids")

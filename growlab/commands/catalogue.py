@@ -67,17 +67,14 @@ def _block_row(name: str) -> dict[str, Any]:
 
 def data(as_json: Json = False) -> None:
     """List the data sources and tokenisers that a study may name."""
-    from growlab.data import list_sources
+    from growlab.data import list_sources, list_tokenizers
 
     sources = [{"source": name, "summary": summary} for name, summary in list_sources()]
-    tokenizers = [
-        {"tokenizer": "char", "summary": "one token per character of the corpus's own alphabet"},
-        {"tokenizer": "byte", "summary": "one token per UTF-8 byte, 256 of them"},
-    ]
+    tokenizers = [{"tokenizer": name, "summary": summary} for name, summary in list_tokenizers()]
     if as_json:
         print(json.dumps({"sources": sources, "tokenizers": tokenizers}, indent=2))
         return
     for row in sources:
-        print(f"source     {row['source']:<8} {row['summary']}")
+        print(f"source     {row['source']:<16} {row['summary']}")
     for row in tokenizers:
-        print(f"tokenizer  {row['tokenizer']:<8} {row['summary']}")
+        print(f"tokenizer  {row['tokenizer']:<16} {row['summary']}")

@@ -1,6 +1,7 @@
 """growlab study: create, list, show, delete, run, preview."""
 
 import json
+import math
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from growlab.commands.options import (
     say,
     with_shell_hint,
 )
-from growlab.errors import DataError, GrowlabError, StorageError, UsageError, did_you_mean
+from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from growlab.fleet.local import LocalFleet
@@ -182,7 +183,7 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
 def prepared(study: "Study") -> "Study":
     """Checked against kinds, operators and corpus, the corpus's hash written in. Raises GrowlabError."""
     import growlab.blocks  # noqa: F401  (fills the table of kinds)
-    from growlab.data import fingerprint, load_corpus, require_windows
+    from growlab.data import load_corpus, require_windows
     from growlab.domains import corners
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
@@ -193,16 +194,11 @@ def prepared(study: "Study") -> "Study":
     check_space(study, KINDS, list(OPERATORS))
     for warning in warnings_for(study):
         say(f"warning: {warning}")
-    sha256 = fingerprint(study.data.source, study.data.path).sha256
-    if study.data.sha256 not in ("", sha256):
-        raise DataError(
-            f"the corpus is not the one that the study names: data.sha256 is {study.data.sha256[:12]}…, "
-            f"its text has {sha256[:12]}…; use that corpus, or leave data.sha256 out"
-        )
-    study = replace(study, data=replace(study.data, sha256=sha256))
-    longest = max(int(value) for value in corners(study.train["seq_len"]))
-    corpus = load_corpus(study.data.spec())
-    require_windows(corpus, longest)
+    corpus = load_corpus(study.data.spec())  # refuses a text other than the one that data.sha256 names
+    require_windows(corpus, max(int(value) for value in corners(study.train["seq_len"])))
+    if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
+        raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
+    study = replace(study, data=replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256))
     preview_study(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=1)  # has it any?
     return study
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from growlab.data.tokenizers import ByteTokenizer, Tokenizer, load_tokenizer
+from growlab.data.tokenizers import Tokenizer, load_tokenizer
 from growlab.errors import CheckpointError, DataError, SpecError, UsageError
 from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
 from growlab.files import sha256_of
@@ -91,12 +91,9 @@ def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
 
 def _pieces(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
     """What Tokenizer.decode makes of all ids, piece by piece."""
-    if not isinstance(tokenizer, ByteTokenizer):
-        yield from (tokenizer.decode([each]) for each in ids)
-        return
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for each in ids:
-        if piece := decoder.decode(bytes([each])):
+        if piece := decoder.decode(tokenizer.to_bytes([each])):
             yield piece
     if piece := decoder.decode(b"", final=True):
         yield piece

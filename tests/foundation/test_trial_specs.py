@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 
 from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import SpecError
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS
+from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
 SPEC = TrialSpec(
     layout="d=64 (attn[n_heads=4] mlp[expand=2.0])x2",
-    data=DataSpec(
-        source="text", path="/corpus.txt", tokenizer="char", val_fraction=0.05, test_fraction=0.1, sha256="ab" * 32
-    ),
+    data=StudyData(path="/corpus.txt", sha256="ab" * 32).spec(),
     train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
     growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
     budget=BudgetSpec(unit="flops", amount=10**15),

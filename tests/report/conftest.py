@@ -12,9 +12,9 @@ import pytest
 
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import Fact, Store, StudyRow, TrialRow
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
 LAYOUT = "d=8 attn[n_heads=2] mlp"
 
@@ -209,7 +209,7 @@ def _spec() -> TrialSpec:
     growth = {name: domain.value for name, domain in GROWTH_DEFAULTS.items()} | {"trigger": "stagnation"}
     return TrialSpec(
         layout="d=8 attn[heads_per_kv=1,n_heads=2] mlp[expand=2.5]",
-        data=DataSpec(source="text", path="", tokenizer="char", val_fraction=0.05, test_fraction=0.1, sha256=""),
+        data=StudyData(path="", val_fraction=0.05, test_fraction=0.1).spec(),
         train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=100),

@@ -20,9 +20,9 @@ from sqlalchemy import make_url, text
 
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study, StudyData
 
 USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 
@@ -164,7 +164,7 @@ def study_named(name: str = "nightly", n_trials: int = 10) -> Study:
 def trial_spec(layout: str = "d=8 attn[heads=2] mlp[expand=2.0]") -> TrialSpec:
     return TrialSpec(
         layout=layout,
-        data=DataSpec(source="text", path="", tokenizer="char", val_fraction=0.05, test_fraction=0.1, sha256=""),
+        data=StudyData(path="", val_fraction=0.05, test_fraction=0.1).spec(),
         train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
         growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
         budget=BudgetSpec(unit="steps", amount=100),

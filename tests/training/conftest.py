@@ -15,7 +15,7 @@ from growlab.kinds import complete
 from growlab.layout import format_layout, parse
 from growlab.records import Artifact, GrowthEvent, TrialProgress, TrialResult
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.recorder import Fact
 from growlab.training.trial import run_trial
@@ -157,7 +157,7 @@ def data_spec(tmp_path_factory: pytest.TempPathFactory) -> DataSpec:
     random = Random(0)
     path = tmp_path_factory.mktemp("text") / "corpus.txt"
     path.write_text(" ".join(random.choice(WORDS) for _ in range(1200)), encoding="utf-8")
-    return DataSpec(source="text", path=str(path), tokenizer="char", val_fraction=0.04, test_fraction=0.1, sha256="")
+    return StudyData(path=str(path), val_fraction=0.04, test_fraction=0.1).spec()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.model.cost import TrainedUnit, count_params, training_flops
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
-from growlab.specs import DataSpec, TrialSpec
+from growlab.specs import TrialSpec
+from growlab.study import StudyData
 
 MakeSpec = Callable[..., TrialSpec]
 NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
@@ -293,9 +294,7 @@ def test_a_text_that_is_too_short_is_refused_before_anything_is_written(
     path = tmp_path / "short.txt"
     path.write_text("to be or not to be " * 10)
     trial = new_trial(make_spec())
-    trial.corpus = load_corpus(
-        DataSpec(source="text", path=str(path), tokenizer="char", val_fraction=0.05, test_fraction=0, sha256="")
-    )
+    trial.corpus = load_corpus(StudyData(path=str(path), val_fraction=0.05, test_fraction=0).spec())
 
     with pytest.raises(DataError, match=r"the val split has 10 tokens, train.seq_len 16 needs at least 17"):
         trial.attempt()
