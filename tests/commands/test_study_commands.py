@@ -52,7 +52,7 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
         (("study", "create", "tiny.yaml", "--set", "train.seq_len=2000"), 1, "val"),
         (("study", "create", "tiny.yaml", "--name", "../evil"), 2, "name must begin with a letter or digit"),
         (("study", "create", "tiny.yaml", "--name=-x"), 2, "name must begin with a letter or digit"),
-        (("study", "create", "tiny.yaml", "--set", "data.sha256=abc"), 1, "recorded abc…; bring the recorded text back"),
+        (("study", "create", "tiny.yaml", "--set", "data.sha256=abc"), 1, "recorded abc…; bring the recorded text"),
         (("study", "create", "tiny.yaml", "--set", "layouts.max_params=1"), 2, "max_params"),
         (("study", "create", "tiny.yaml", "--set", "growth.history_window_size=999"), 2, "at most 256, got 999"),
         (("study", "run", "nosuch.yaml"), 1, "no database at sqlite:///growlab.db"),
