@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 
@@ -242,7 +243,7 @@ class _TrainerProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=run_trainer, args=(setup, theirs), daemon=True, name="growlab-trainer")
-        with _signals_ignored():  # the child inherits that: Ctrl-C while it imports must not kill it
+        with _signals_held():  # the child inherits that: Ctrl-C while it imports must not kill it
             self._process.start()
         theirs.close()
 
@@ -290,16 +291,18 @@ def _exit_words(code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _signals_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGINT)}
+def _signals_held() -> Iterator[None]:
+    """SIGINT and SIGTERM wait for us until the end, and for ever in processes that are started meanwhile.
+
+    Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker
+    lets signals through when it starts, so it must have started before.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _stop_on_signals:  # noqa: N801  (reads as a statement)
