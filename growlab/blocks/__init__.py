@@ -1,10 +1,10 @@
 """Block kinds. A kind is one file here: an Options dataclass, a cost function, a Mixer, one decorator.
 
 base   what every kind keeps: the residual Block and the Mixer it holds
-attn   causal attention, rotary positions, grouped heads
+attn   causal attention, rotary positions, grouped heads, QK-norm
 conv   causal gated convolution
 mamba  S6: a selective state space, scanned by selective_scan
-mlp    SwiGLU
+mlp    SwiGLU or GELU
 
 Importing this package fills growlab.kinds.KINDS.
 """

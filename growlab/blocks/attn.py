@@ -1,7 +1,10 @@
-"""Causal softmax attention with rotary positions and grouped key-value heads.
+"""Causal softmax attention with rotary positions, grouped key-value heads and, if asked for, QK-norm.
+
+QK-norm is an RMSNorm of each head's queries and keys before they are rotated: scores stay bounded, so that a
+larger learning rate can be taken. Dropout acts on the attention weights too.
 
 Sources: Vaswani et al. 2017; rotary positions, Su et al. 2021 (halves layout); grouped heads,
-Ainslie et al. 2023.
+Ainslie et al. 2023; QK-norm, Henry et al. 2020 and Dehghani et al. 2023.
 
 Legend: B batch, T tokens, S tokens seen so far, D d_model, H query heads, G key-value heads, E head size.
 """
@@ -14,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import Mixer, State
+from growlab.blocks.base import NORM_EPS, Mixer, State
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -25,6 +28,7 @@ ROPE_BASE = 10_000.0
 class AttentionOptions:
     n_heads: int = option(4, search=(2, 4, 8), help="query heads; d_model / n_heads must be even")
     heads_per_kv: int = option(1, search=(1, 2), help="query heads that share one key-value head; divides n_heads")
+    qk_norm: bool = option(False, search=(False, True), help="normalise each head's queries and keys")
 
     def check(self, d_model: int) -> None:
         if self.n_heads < 1 or d_model % (2 * self.n_heads):
@@ -39,13 +43,14 @@ class AttentionOptions:
 def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cost:
     """Scores and values at the full T², as the causal mask saves nothing in the MATH backend."""
     kv = 2 * d_model // options.heads_per_kv
-    n_params = d_model * (d_model + kv) + d_model * d_model
+    matrices = d_model * (d_model + kv) + d_model * d_model
+    normed = d_model + kv // 2 if options.qk_norm else 0  # q and k once more
     return Cost(
-        n_params=n_params,
-        matmul_flops=2 * seq_len * n_params + 4 * seq_len * seq_len * d_model,
+        n_params=matrices + (2 * d_model // options.n_heads if options.qk_norm else 0),
+        matmul_flops=2 * seq_len * matrices + 4 * seq_len * seq_len * d_model,
         other_flops=0,
         # the projection (v is a part of it), q and k after rotation, the heads' output, and side by side
-        activations=seq_len * ((d_model + kv) + (d_model + kv // 2) + 2 * d_model),
+        activations=seq_len * ((d_model + kv) + normed + (d_model + kv // 2) + 2 * d_model),
         state_size=seq_len * kv,
     )
 
@@ -53,7 +58,7 @@ def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cos
 @register_block(
     "attn",
     role="sequence",
-    summary="causal attention, rotary positions, grouped heads",
+    summary="causal attention, rotary positions, grouped heads, QK-norm",
     options=AttentionOptions,
     cost=attention_cost,
 )
@@ -64,6 +69,8 @@ class Attention(Mixer):
         self.n_kv_heads = options.n_heads // options.heads_per_kv
         self.head_dim = d_model // options.n_heads
         self.qkv = nn.Linear(d_model, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim, bias=False)
+        self.q_norm = HeadNorm(self.head_dim) if options.qk_norm else nn.Identity()
+        self.k_norm = HeadNorm(self.head_dim) if options.qk_norm else nn.Identity()
         self.out_proj = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
@@ -91,20 +98,39 @@ class Attention(Mixer):
         B, T, _ = x_BTD.shape
         heads_BHTE = self.qkv(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
         q_BHTE, k_BGTE, v_BGTE = heads_BHTE.split((self.n_heads, self.n_kv_heads, self.n_kv_heads), dim=1)
-        return rotate(q_BHTE, start), rotate(k_BGTE, start), v_BGTE
+        return rotate(self.q_norm(q_BHTE), start), rotate(self.k_norm(k_BGTE), start), v_BGTE
 
     def _attend(
         self, q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, *, causal: bool = False, mask_TS: Tensor | None = None
     ) -> Tensor:
         grouped = self.n_kv_heads != self.n_heads
         return F.scaled_dot_product_attention(
-            q_BHTE, k_BGSE, v_BGSE, attn_mask=mask_TS, is_causal=causal, enable_gqa=grouped
+            q_BHTE,
+            k_BGSE,
+            v_BGSE,
+            attn_mask=mask_TS,
+            dropout_p=self.p_dropout if self.training else 0.0,
+            is_causal=causal,
+            enable_gqa=grouped,
         )
 
     def _join(self, mixed_BHTE: Tensor) -> Tensor:
         B, _, T, _ = mixed_BHTE.shape
         joined: Tensor = self.out_proj(mixed_BHTE.transpose(1, 2).reshape(B, T, -1))
         return joined
+
+
+class HeadNorm(nn.Module):
+    """RMSNorm of each head with a learnt gain; computed in fp32 at least, returned in the input's dtype."""
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(head_dim))
+
+    def forward(self, x_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H T E"]:
+        wide = torch.promote_types(x_BHTE.dtype, torch.float32)
+        normed = F.rms_norm(x_BHTE.to(wide), self.weight.shape, self.weight.to(wide), NORM_EPS)
+        return normed.to(x_BHTE.dtype)
 
 
 def rotate(x_BHTE: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:

@@ -27,6 +27,7 @@ class Mixer(nn.Module, ABC):
     """
 
     out_proj: nn.Linear
+    p_dropout = 0.0  # of what a mixer drops inside itself, when it is trained; the block drops of its output
 
     def __init__(self, d_model: int, options: object) -> None:
         super().__init__()
@@ -76,6 +77,7 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=1 / math.sqrt(3 * module.in_features))
     mixer.out_proj.weight.data.div_(math.sqrt(max_depth))
+    mixer.p_dropout = dropout
     return Block(spec, mixer, d_model, dropout)
 
 

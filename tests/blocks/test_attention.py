@@ -25,12 +25,26 @@ def turned(vector: list[float], position: int) -> list[complex]:
     ]
 
 
-def attention_by_loops(x_TD: torch.Tensor, qkv_weight: torch.Tensor, n_heads: int, n_kv_heads: int) -> torch.Tensor:
-    """The heads' outputs side by side, before the out-projection."""
+def normed(vector: list[float], gain: list[float]) -> list[float]:
+    rms = math.sqrt(sum(each * each for each in vector) / len(vector) + 1e-6)
+    return [each * factor / rms for each, factor in zip(vector, gain, strict=True)]
+
+
+def attention_by_loops(
+    x_TD: torch.Tensor,
+    qkv_weight: torch.Tensor,
+    n_heads: int,
+    n_kv_heads: int,
+    gains: tuple[list[float], list[float]] | None = None,
+) -> torch.Tensor:
+    """The heads' outputs side by side, before the out-projection; `gains` are those of QK-norm."""
     T, D = x_TD.shape
     E = D // n_heads
     rows = [[float(row @ x) for row in qkv_weight] for x in x_TD]
     heads = [[row[at * E : (at + 1) * E] for at in range(n_heads + 2 * n_kv_heads)] for row in rows]
+    for head in heads if gains else []:
+        head[:n_heads] = [normed(query, gains[0]) for query in head[:n_heads]]
+        head[n_heads:-n_kv_heads] = [normed(key, gains[1]) for key in head[n_heads:-n_kv_heads]]
     mixed = torch.zeros(T, D, dtype=torch.float64)
     for h in range(n_heads):
         key_head = n_heads + h // (n_heads // n_kv_heads)
@@ -58,6 +72,33 @@ def test_attention_is_what_loops_over_tokens_give(block_of, tokens, n_heads, hea
     for y_TD, x_TD in zip(y_BTD, x_BTD, strict=True):
         mixed_TD = attention_by_loops(x_TD, mixer.qkv.weight.detach(), n_heads, n_heads // heads_per_kv)
         torch.testing.assert_close(y_TD, mixed_TD @ mixer.out_proj.weight.T, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("heads_per_kv", [1, 2])
+def test_qk_norm_is_what_loops_over_normalised_queries_and_keys_give(block_of, tokens, heads_per_kv):
+    spec = BlockSpec("attn", (("heads_per_kv", heads_per_kv), ("n_heads", 4), ("qk_norm", True)))
+    mixer, x_BTD = block_of(spec).mixer, 2 * tokens(1, 9)
+    generator = torch.Generator().manual_seed(1)
+    gains = [torch.rand(8, generator=generator, dtype=torch.float64) for _ in range(2)]
+    mixer.q_norm.weight.data, mixer.k_norm.weight.data = gains
+
+    (y_TD,) = mixer(x_BTD)
+
+    gains = (gains[0].tolist(), gains[1].tolist())
+    mixed_TD = attention_by_loops(x_BTD[0], mixer.qkv.weight.detach(), 4, 4 // heads_per_kv, gains)
+    torch.testing.assert_close(y_TD, mixed_TD @ mixer.out_proj.weight.T, rtol=1e-12, atol=1e-12)
+
+
+def test_dropout_of_attention_weights_acts_in_training_and_changes_no_mean(block_of, tokens):
+    mixer, plain = block_of(BlockSpec("attn"), dropout=0.25).mixer, block_of(BlockSpec("attn")).mixer
+    x_BTD, n_draws = tokens(1, 6), 8192
+
+    y_BTD = mixer(x_BTD.expand(n_draws, -1, -1))
+
+    exact_TD = plain(x_BTD)[0]
+    assert not torch.equal(y_BTD[0], y_BTD[1])
+    assert (y_BTD.mean(0) - exact_TD).norm() < 0.03 * exact_TD.norm()
+    assert torch.equal(mixer.eval()(x_BTD)[0], exact_TD)
 
 
 def test_rotary_positions_matter_by_their_distance_alone():
@@ -134,5 +175,7 @@ def test_options_that_do_not_fit_are_refused(text, width, message):
 def test_an_option_that_no_one_knows_is_refused():
     (spec,) = parse_blocks("attn[heads=4]")
 
-    with pytest.raises(UnknownName, match="unknown option of block kind 'attn' 'heads'; known: heads_per_kv, n_heads"):
+    with pytest.raises(
+        UnknownName, match="unknown option of block kind 'attn' 'heads'; known: heads_per_kv, n_heads, qk_norm"
+    ):
         KINDS["attn"].read_options(spec, 32)

@@ -1,4 +1,4 @@
-"""SwiGLU against loops that are slow and plain."""
+"""SwiGLU and GELU against loops that are slow and plain."""
 
 import math
 
@@ -28,6 +28,33 @@ def test_swiglu_is_what_loops_over_hidden_units_give(block_of, tokens, expand):
             gate = float(in_weight[hidden + unit] @ x_D)
             expected_D = expected_D + value * gate / (1 + math.exp(-gate)) * out_weight[:, unit]
         torch.testing.assert_close(y_D, expected_D, rtol=1e-12, atol=1e-12)
+
+
+def test_gelu_is_what_loops_over_hidden_units_give(block_of, tokens):
+    mixer, x_BTD = block_of(BlockSpec("mlp", (("activation", "gelu"), ("expand", 2.0)))).mixer, 3 * tokens(1, 2)
+    in_weight, out_weight = mixer.in_proj.weight.detach(), mixer.out_proj.weight.detach()
+
+    y_BTD = mixer(x_BTD)
+
+    for y_D, x_D in zip(y_BTD[0], x_BTD[0], strict=True):
+        values = [float(weight @ x_D) for weight in in_weight]
+        normal = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in values]
+        expected_D = sum(each * out_weight[:, unit] for unit, each in enumerate(normal))
+        torch.testing.assert_close(y_D, expected_D, rtol=1e-12, atol=1e-12)
+
+
+def test_gelu_at_4_costs_what_swiglu_costs_at_8_thirds():
+    gelu, swiglu = (
+        KINDS["mlp"].cost(384, MlpOptions(activation=name, expand=expand), 256)
+        for name, expand in (("gelu", 4.0), ("swiglu", 8 / 3))
+    )
+
+    assert (gelu.n_params, gelu.flops) == (swiglu.n_params, swiglu.flops)
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(LayoutError, match=r"mlp\[activation=relu\] must be swiglu or gelu"):
+        KINDS["mlp"].read_options(BlockSpec("mlp", (("activation", "relu"),)), 32)
 
 
 @given(width=st.integers(1, 2000), expand=st.floats(0.01, 64))
