@@ -113,14 +113,18 @@ def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
     return asdict(spec)
 
 
-# Keys of `data` that are younger than the first rows, and what a row without them meant. Never to be changed.
-_YOUNGER = {"column": "text", "vocab_size": 0, "tokenizer_path": "", "tokenizer_sha256": "", "n_items": 0}
+# Keys that are younger than the first rows, and what a row without them meant. Never to be changed.
+_YOUNGER: Mapping[str, Mapping[str, Any]] = {
+    "data": {"column": "text", "vocab_size": 0, "tokenizer_path": "", "tokenizer_sha256": "", "n_items": 0},
+    "train": {"decay_shape": "linear"},
+}
 
 
 def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     """Raises SpecError for a row that another growlab, or a person, wrote differently."""
-    if isinstance(raw.get("data"), Mapping):
-        raw = {**raw, "data": {**_YOUNGER, **raw["data"]}}
+    for section, younger in _YOUNGER.items():
+        if isinstance(raw.get(section), Mapping):
+            raw = {**raw, section: {**younger, **raw[section]}}
     return _validate("trial", raw, TrialSpec)
 
 

@@ -59,7 +59,8 @@ class TrainSpec:
     lr: float  # peak learning rate of AdamW
     min_lr_ratio: float  # the schedule ends at lr * min_lr_ratio
     warmup_fraction: float  # of the budget: lr rises from 0
-    decay_fraction: float  # of the budget, at its end: lr falls linearly
+    decay_fraction: float  # of the budget, at its end: lr falls to its end
+    decay_shape: str  # of that fall: linear | cosine
     weight_decay: float  # on matrices; norms and biases are not decayed
     beta1: float
     beta2: float
@@ -78,6 +79,7 @@ class TrainSpec:
         for name in ("min_lr_ratio", "warmup_fraction", "decay_fraction"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name}", "between 0 and 1", getattr(self, name))
         _require(self.weight_decay >= 0, "train.weight_decay", "at least 0", self.weight_decay)
+        _require(self.decay_shape in ("linear", "cosine"), "train.decay_shape", "linear or cosine", self.decay_shape)
         _require(self.precision in ("auto", "fp32", "bf16"), "train.precision", "auto, fp32 or bf16", self.precision)
         _require(
             self.warmup_fraction + self.decay_fraction <= 1,

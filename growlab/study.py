@@ -24,6 +24,7 @@ TRAIN_DEFAULTS: Mapping[str, Domain] = {
     "min_lr_ratio": Fixed(value=0.1),
     "warmup_fraction": Fixed(value=0.05),
     "decay_fraction": Fixed(value=0.4),
+    "decay_shape": Fixed(value="linear"),
     "weight_decay": Fixed(value=0.1),
     "beta1": Fixed(value=0.9),
     "beta2": Fixed(value=0.99),

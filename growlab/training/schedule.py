@@ -1,8 +1,12 @@
 """Warm-up, stable, decay: the learning rate as a pure function of progress.
 
+A cosine that begins where the warm-up ends is the schedule of nanoGPT: decay_fraction = 1 - warmup_fraction.
+
 Progress is what was spent over the budget, in the budget's own unit, so the number of steps need not be
 known, and growth does not move the end of the schedule.
 """
+
+import math
 
 from growlab.specs import TrainSpec
 
@@ -11,12 +15,14 @@ def lr_at(progress: float, spec: TrainSpec) -> float:
     """lr for the step that begins at `progress` in [0, 1).
 
     Rises linearly from 0 (a warm-up's first step gets a small share instead: it must not be lost), stays,
-    and falls linearly to lr * min_lr_ratio at progress 1.
+    and falls, in a straight line or in half a cosine, to lr * min_lr_ratio at progress 1.
     """
     if progress < spec.warmup_fraction:
         return spec.lr * max(progress / spec.warmup_fraction, 0.01)
     if progress > 1 - spec.decay_fraction:
         remaining = max(0.0, 1 - progress) / spec.decay_fraction
+        if spec.decay_shape == "cosine":
+            remaining = (1 - math.cos(math.pi * remaining)) / 2
         return spec.lr * (spec.min_lr_ratio + (1 - spec.min_lr_ratio) * remaining)
     return spec.lr
 

@@ -32,6 +32,13 @@ def test_a_spec_survives_its_json_column(lr, seed, preserve):
     assert trial_spec_from_mapping(json.loads(json.dumps(trial_spec_to_mapping(spec)))) == spec
 
 
+def test_a_row_from_before_there_were_shapes_of_decay_means_a_straight_line():
+    row = trial_spec_to_mapping(replace(SPEC, train=replace(SPEC.train, decay_shape="linear")))
+    del row["train"]["decay_shape"]
+
+    assert trial_spec_from_mapping(row).train.decay_shape == "linear"
+
+
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
@@ -41,6 +48,7 @@ def test_a_spec_survives_its_json_column(lr, seed, preserve):
         ("train", {"min_lr_ratio": 1.5}, "train.min_lr_ratio must be between 0 and 1, got 1.5"),
         ("train", {"weight_decay": -0.1}, "train.weight_decay must be at least 0, got -0.1"),
         ("train", {"precision": "fp8"}, "train.precision must be auto, fp32 or bf16, got 'fp8'"),
+        ("train", {"decay_shape": "step"}, "train.decay_shape must be linear or cosine, got 'step'"),
         ("train", {"warmup_fraction": 0.7}, "train.warmup_fraction + train.decay_fraction must be at most 1"),
         ("growth", {"beta0": -1.0}, "growth.beta0 must be at least 0, got -1.0"),
         ("growth", {"freeze_steps": -1}, "growth.freeze_steps must be at least 0, got -1"),

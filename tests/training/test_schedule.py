@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -33,6 +34,16 @@ def train(make_spec: MakeSpec) -> TrainSpec:
 )
 def test_lr_rises_stays_and_falls(train: TrainSpec, progress: float, lr: float) -> None:
     assert lr_at(progress, train) == pytest.approx(lr, rel=1e-12)
+
+
+def test_a_cosine_after_the_warm_up_is_the_schedule_of_nanogpt(make_spec: MakeSpec) -> None:
+    shape = {"warmup_fraction": 0.02, "decay_fraction": 0.98, "decay_shape": "cosine", "min_lr_ratio": 0.1}
+    train = make_spec(lr=1e-3, **shape).train
+
+    for step in (100, 101, 1750, 2550, 4999):
+        share = (step - 100) / (5000 - 100)
+        expected = 1e-4 + 0.5 * (1 + math.cos(math.pi * share)) * (1e-3 - 1e-4)
+        assert lr_at(step / 5000, train) == pytest.approx(expected, rel=1e-9)
 
 
 def test_lr_has_no_jumps_after_its_first_steps(train: TrainSpec) -> None:
