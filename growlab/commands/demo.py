@@ -53,7 +53,8 @@ def _make_room(folder: Path, again: bool) -> None:
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:
     """Run the study, print its leaderboard, and give the number of a trial that grew by the stagnation trigger."""
-    from growlab.commands.study import created_store, find_or_create, work
+    from growlab.commands.study import created_store, find_or_create
+    from growlab.commands.working import work
     from growlab.report.formats import render
     from growlab.report.leaderboard import leaderboard
     from growlab.report.title import title_of
@@ -62,7 +63,7 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
     _tell(f"growlab study run {_STUDY} --workers {workers}", storage)
     with created_store(storage) as store:
         row = find_or_create(store, _STUDY, [], "")
-        work(store, row, storage=storage, artifacts=artifacts, workers=workers, device="cpu", lease=30.0)
+        work(store, row, storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options=["--lease", "30"])
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(f"growlab report {_STUDY}", storage)

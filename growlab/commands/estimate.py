@@ -111,7 +111,7 @@ def _seconds_per_step(proposal: Proposal, vocab_size: int) -> float:
         began = time.perf_counter()
         model.loss(ids_BT, ids_BT).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
         seconds.append(time.perf_counter() - began)
     return min(seconds[1:])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Storage, artifact_root, say
 from growlab.errors import UsageError
 
 
@@ -45,7 +45,7 @@ def generate(
     top_k: Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Let an exported model go on from a prompt."""
     from growlab.export.load import generate_text, load_bundle

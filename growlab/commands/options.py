@@ -27,6 +27,10 @@ Artifacts = Annotated[
         "Default: growlab-artifacts beside the SQLite file, else in this folder.",
     ),
 ]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
+Devices = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, mps, auto, or all: a worker for each GPU of this machine.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the study file, such as train.lr=1e-3.")

@@ -2,10 +2,6 @@
 
 import json
 import math
-import os
-import signal
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +11,7 @@ import typer
 from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
+    Devices,
     Json,
     Set,
     Storage,
@@ -25,7 +22,6 @@ from growlab.commands.options import (
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from growlab.fleet.local import LocalFleet
     from growlab.search import Proposal
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
@@ -114,28 +110,27 @@ def run(
     study: Annotated[str, typer.Argument(metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.")],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; with --device all: per GPU.")] = 1,
+    device: Devices = "auto",
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
     name: NewName = "",
     set_: Set = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
+    from growlab.commands.working import devices_for, go_on_with, work
     from growlab.storage import Store
 
+    devices = devices_for(device, workers)
     new = is_new(study)
     if new:
         read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
     with Store.open(storage, create=new) as store:
         row = find_or_create(store, study, set_ or [], name)
-        root = artifact_root(storage, artifacts)
-        work(store, row, storage=storage, artifacts=root, workers=workers, device=device, lease=lease)
+        root, options = artifact_root(storage, artifacts), ["--lease", str(lease)]
+        work(store, row, storage=storage, artifacts=root, devices=devices, options=options)
         unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
     if unfinished:
-        raise GrowlabError(
-            f"{unfinished} trial(s) are not finished; "
-            f"go on with: growlab study run {row.study.name}{with_shell_hint(storage)}"
-        )
+        raise GrowlabError(f"{unfinished} trial(s) are not finished; {go_on_with(row, storage)}")
 
 
 @app.command()
@@ -246,74 +241,6 @@ def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_
             f"choose another with --name, or delete it: growlab study delete {study.name}"
         )
     return store.study(study.name)
-
-
-def work(
-    store: "Store",
-    row: "StudyRow",
-    *,
-    storage: str,
-    artifacts: Path,
-    workers: int,
-    device: str,
-    lease: float,
-    threads: int = 0,
-) -> None:
-    """Start workers and watch them to their end; `threads` of torch each, 0 divides the cores between them.
-
-    Raises GrowlabError when all of them failed.
-    """
-    from growlab.fleet.local import launch
-
-    logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
-    threads = threads or max(1, (os.cpu_count() or 1) // workers)
-    extra = ["--device", device, "--lease", str(lease), "--threads", str(threads)]
-    signal.signal(signal.SIGTERM, _interrupt)  # docker stop, systemd, Slurm: as Ctrl-C
-    with launch(row.study.name, workers, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
-        say(f"{workers} worker(s) on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
-        try:
-            watch(store, row, fleet)
-        except KeyboardInterrupt:
-            say("stopping: each worker saves its trial …")
-            fleet.stop()
-            say(f"stopped; go on with: growlab study run {row.study.name}{with_shell_hint(storage)}")
-            raise
-    failures = fleet.failures()
-    for failure in failures:
-        say(f"warning: {failure}")
-    if len(failures) == workers:
-        raise GrowlabError("every worker ended with an error; see above")
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def watch(store: "Store", row: "StudyRow", fleet: "LocalFleet") -> None:
-    """Redraw the leaderboard on a terminal; elsewhere say a line when a trial ends. Returns when all workers left."""
-    from rich.console import Console
-    from rich.live import Live
-
-    from growlab.report.live import live_table
-
-    if sys.stderr.isatty():
-        with Live(console=Console(stderr=True), refresh_per_second=2, transient=True) as live:
-            while fleet.running():
-                trials, counts, objective = store.trials(row.id), store.counts(row.id), row.study.objective.metric
-                live.update(live_table(row.study.name, trials, counts, row.study.n_trials, sort_by=objective))
-                time.sleep(1)
-        return
-    said: set[int] = set()
-    while True:
-        still = fleet.running()
-        for trial in store.trials(row.id):
-            if trial.state.is_final and trial.number not in said:
-                said.add(trial.number)
-                loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
-                say(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
-        if not still:
-            return
-        time.sleep(1)
 
 
 def _vocab_size(study: "Study") -> int:

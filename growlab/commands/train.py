@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Storage, artifact_root, say
 from growlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def train(
     budget: Annotated[str, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.", show_default=False)] = "",
     name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: all cores.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
 ) -> None:
@@ -33,7 +33,8 @@ def train(
 
     On a CPU with as many threads the result is the same to the last bit.
     """
-    from growlab.commands.study import created_store, work
+    from growlab.commands.study import created_store
+    from growlab.commands.working import work
     from growlab.export.bundle import export_trial
     from growlab.export.folder import refuse_taken
 
@@ -44,7 +45,7 @@ def train(
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
         row, root = store.study(study.name), artifact_root(storage, artifacts)
-        work(store, row, storage=storage, artifacts=root, workers=1, device=device, lease=30.0, threads=threads)
+        work(store, row, storage=storage, artifacts=root, devices=[device], options=["--lease", "30"], threads=threads)
         trial = store.trial(row.id, 0)
         if output is not None:
             export_trial(store, row, 0, root, output)

@@ -1,18 +1,21 @@
 """growlab worker"""
 
+import contextlib
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Devices, Storage, artifact_root, say
+from growlab.errors import UsageError
 
 
 def worker(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    device: Devices = "auto",
     max_trials: Annotated[int | None, typer.Option(min=1, help="Leave after so many trials.")] = None,
     max_time: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="Then save what is running and leave.")
@@ -29,12 +32,20 @@ def worker(
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
 
-    Ctrl-C or SIGTERM saves the trial and puts it back into the queue.
+    Ctrl-C or SIGTERM saves the trial and puts it back into the queue. The limits hold for each worker.
     """
+    if device == "all":
+        if name:
+            raise UsageError("--name is for one worker; those of --device all are called by host and process")
+        limits = {"--max-trials": max_trials, "--max-time": max_time}
+        chosen = {"--lease": lease, "--checkpoint-every": checkpoint_every, **limits}
+        options = [word for key, value in chosen.items() if value is not None for word in (key, str(value))]
+        _one_per_gpu(study, storage, artifact_root(storage, artifacts), options, threads)
+        return
     from growlab.worker.display import display_for
     from growlab.worker.supervisor import WorkerOptions, serve
 
-    options = WorkerOptions(
+    setup = WorkerOptions(
         storage_url=storage,
         artifacts=artifact_root(storage, artifacts),
         device=device,
@@ -46,5 +57,23 @@ def worker(
         name=name,
     )
     with display_for(sys.stderr, study) as display:
-        served = serve(study, options, display)
+        served = serve(study, setup, display)
     say(f"{served.n_trials} trial(s) finished by this worker" + ("; stopped when asked to" if served.stopped else ""))
+
+
+def _one_per_gpu(study: str, storage: str, artifacts: Path, options: list[str], threads: int) -> None:
+    """A worker on each GPU, watched to their end. Being asked to stop is no failure."""
+    from growlab.commands.working import devices_for, work
+    from growlab.storage import Store
+
+    devices = devices_for("all", 1)
+    with Store.open(storage) as store, contextlib.suppress(KeyboardInterrupt):
+        work(
+            store,
+            store.study(study),
+            storage=storage,
+            artifacts=artifacts,
+            devices=devices,
+            options=options,
+            threads=threads,
+        )

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,9 +57,9 @@ class LocalFleet:
 
 
 def launch(
-    study: str, n_workers: int, *, storage_url: str, artifacts: Path, logs: Path, extra: list[str]
+    study: str, devices: Sequence[str], *, storage_url: str, artifacts: Path, logs: Path, extra: list[str]
 ) -> LocalFleet:
-    """Start the workers. The storage URL travels in the environment: a command line can be read by everybody.
+    """Start a worker on each of `devices`. The storage URL travels in the environment: anybody can read command lines.
 
     Each is in a process group of its own, so that Ctrl-C reaches only us and we stop them in order. Raises
     ArtifactsError where no logs can be written.
@@ -67,10 +69,10 @@ def launch(
     except OSError as error:
         raise ArtifactsError(f"cannot make the folder {logs}: {error.strerror}") from None
     environment = {**os.environ, "GROWLAB_STORAGE": storage_url, "GROWLAB_ARTIFACTS": str(artifacts)}
-    command = [sys.executable, "-m", "growlab", "worker", *extra, "--", study]
-    paths = tuple(logs / f"worker-{at}.log" for at in range(n_workers))
+    paths = tuple(logs / f"worker-{socket.gethostname()}-{at}.log" for at in range(len(devices)))  # a fleet shares logs
     processes = []
-    for path in paths:
+    for device, path in zip(devices, paths, strict=True):
+        command = [sys.executable, "-m", "growlab", "worker", "--device", device, *extra, "--", study]
         with path.open("ab") as log:
             processes.append(
                 subprocess.Popen(

@@ -22,11 +22,16 @@ def gram(increments: Sequence[Tensor]) -> Gram:
 
 def extend_gram(gram_nn: Gram, increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, "m m"]:
     """The Gram matrix of `increments` followed by `newest`, m = n + 1; costs (n + 1)·2D operations."""
-    flat_D = newest.flatten().double()
-    row = torch.stack([torch.dot(each.flatten().double(), flat_D) for each in (*increments, newest)]).cpu()
+    flat_D = in_float64(newest.flatten())
+    row = torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)]).cpu()
     n = len(increments)
     extended = torch.empty(n + 1, n + 1, dtype=torch.float64)
     extended[:n, :n] = gram_nn
     extended[n, :] = row
     extended[:, n] = row
     return extended
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """On its own device, or on the CPU where that has no float64 (MPS)."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

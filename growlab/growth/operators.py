@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from growlab.geometry.gram import Gram
+from growlab.geometry.gram import Gram, in_float64
 from growlab.geometry.subspace import Coefficients, Directions, principal_directions, project, unit
 from growlab.geometry.trajectory import kappa, tau
 from growlab.registry import Registry
@@ -34,10 +34,10 @@ class TensorPath:
 
     def combine(self, coefficients_n: Coefficients) -> Tensor:
         """W_last + Σ c_i V_i, accumulated in float64, in the snapshot's dtype."""
-        total = self.last.double()
+        total = in_float64(self.last)
         for coefficient, increment in zip(coefficients_n.tolist(), self.increments, strict=True):
-            total = total + coefficient * increment.double()
-        return total.to(self.last.dtype)
+            total = total + coefficient * in_float64(increment)
+        return total.to(self.last)
 
 
 @dataclass(frozen=True, kw_only=True)

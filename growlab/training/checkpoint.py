@@ -4,7 +4,7 @@
         model/<parameter>                   weights
         adam/<parameter>/<moment>           optimizer state, by name
         window/<tensor>/last, …/gram        the newest snapshot and the Gram matrix of the increments
-        rng/cpu, rng/cuda, loss_sum
+        rng/cpu, rng/cuda | rng/mps, loss_sum
     increments/<sha>.safetensors            one increment of the watched unit, written once
 
 Never pickle. Names carry the content's hash, so that a worker that lost its lease cannot overwrite what
@@ -36,6 +36,7 @@ from growlab.layout import format_blocks, format_layout
 from growlab.model.language_model import LanguageModel
 from growlab.records import Artifact
 from growlab.specs import TrialSpec
+from growlab.training.device import rng_states, set_rng_states
 from growlab.training.run import Counters, TrialRun, assemble_run
 
 _FORMAT = 1
@@ -185,9 +186,7 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, track in run.growth.window.tracks.items():
         tensors[f"window/{name}/last"] = track.last
         tensors[f"window/{name}/gram"] = track.gram
-    tensors["rng/cpu"] = torch.get_rng_state()
-    if run.device.type == "cuda":
-        tensors["rng/cuda"] = torch.cuda.get_rng_state(run.device)
+    tensors |= {f"rng/{kind}": each for kind, each in rng_states(run.device).items()}
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,
@@ -224,9 +223,7 @@ def _unpack(
     run.recount_flops()
     run.loss_sum = tensors["loss_sum"].to(run.device)
     run.loss_count = numbers["loss_count"]
-    torch.set_rng_state(tensors["rng/cpu"])
-    if "rng/cuda" in tensors and run.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["rng/cuda"], run.device)
+    set_rng_states(_below("rng/", tensors), run.device)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,30 +3,91 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 from growlab.errors import UsageError
 
+_KNOWN = "cpu, cuda, cuda:1, mps or auto"
+
 
 def resolve_device(name: str) -> torch.device:
-    """cpu | cuda | cuda:1 | auto (a GPU if there is one). Raises UsageError for what is not there."""
+    """cpu | cuda | cuda:1 | mps | auto (a GPU if there is one). Raises UsageError for what is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(next(iter(_gpus()), "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"unknown device {name!r}; use cpu, cuda, cuda:1 or auto") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not supported; use cpu, cuda, cuda:1 or auto")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r}: this machine has no usable GPU; use --device cpu")
+        raise UsageError(f"unknown device {name!r}; use {_KNOWN}") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"device {name!r} is not supported; use {_KNOWN}")
+    if device.type not in ("cpu", *(each.partition(":")[0] for each in _gpus())):
+        raise _no_gpu(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0")
     return device
 
 
+def every_gpu() -> list[str]:
+    """The names of all GPUs of this machine. Raises UsageError when it has none."""
+    if gpus := _gpus():
+        return gpus
+    raise _no_gpu("all")
+
+
+def use_device(name: str) -> torch.device:
+    """A device as resolve_device finds it, and this process set up to train on it.
+
+    Whoever asks for fp32 gets fp32: cuDNN would compute convolutions in TF32, with ten bits. And what a library
+    does without naming a device, it does on this one: a worker of cuda:1 must not fill the memory of cuda:0.
+    """
+    device = resolve_device(name)
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """bf16 autocast where asked for; `auto` asks for it on a GPU that has bf16. Weights stay fp32."""
+    """bf16 autocast where asked for; `auto` asks for it on a CUDA device that has bf16. Weights stay fp32."""
     wanted = precision == "bf16" or (
         precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )
     return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+
+
+def rng_states(device: torch.device) -> dict[str, Tensor]:
+    """What dropout draws from next: the generator of the CPU and, under its type's name, that of the device."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_rng_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """The inverse of rng_states. Of a device of another type than the states come from, the generator is left alone."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+def free_memory(device: torch.device) -> None:
+    """Give what torch keeps for later tensors back to the device, where other processes need it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def _gpus() -> list[str]:
+    if torch.cuda.is_available():
+        return [f"cuda:{at}" for at in range(torch.cuda.device_count())]
+    return ["mps"] if torch.backends.mps.is_available() else []
+
+
+def _no_gpu(name: str) -> UsageError:
+    return UsageError(f"device {name!r}: this machine has no usable GPU of that kind; use --device cpu")

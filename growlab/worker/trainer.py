@@ -86,12 +86,12 @@ class _Trainer:
     def __init__(self, setup: TrainerSetup, pipe: Connection, orders: _Orders) -> None:
         import torch
 
-        from growlab.training.device import resolve_device
+        from growlab.training.device import use_device
 
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
-        self.device = resolve_device(setup.device)
+        self.device = use_device(setup.device)
         self.store = Store.open(setup.storage_url)
         require_writable(setup.artifacts)
         pipe.send(
@@ -106,11 +106,10 @@ class _Trainer:
 
     def tidy(self) -> None:
         """Give back what a trial held, so that the next one finds the device as the first did."""
-        import torch
+        from growlab.training.device import free_memory
 
         gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory(self.device)
 
     def _propose(self, order: Propose) -> Proposed:
         from growlab.data import load_corpus
@@ -165,10 +164,12 @@ def require_writable(root: Path) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """On a GPU it has a type of its own; on a CPU torch raises a RuntimeError of its allocator."""
+    """With CUDA it has a type of its own; elsewhere torch raises a RuntimeError of its allocator."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "MPS backend out of memory")
+    )
 
 
 def out_of_memory(layout: str, depth: int, words: str) -> TrialResult:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
@@ -251,3 +252,56 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+
+
+# ---- every GPU of a machine ------------------------------------------------------------------------------------
+
+
+def test_device_all_starts_a_worker_on_each_device_with_the_limits_given(
+    growlab: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CPU stands for two GPUs; the workers are real."""
+    monkeypatch.setattr("growlab.training.device.every_gpu", lambda: ["cpu", "cpu"])
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=3")
+
+    outcome = growlab("worker", "tiny", "--device", "all", "--max-trials", "1")
+
+    assert outcome.code == 0, outcome.err
+    assert "2 worker(s) on study 'tiny'" in outcome.err
+    with Store.open(STORAGE) as store:
+        study = store.study("tiny")
+        assert store.counts(study.id)[TrialState.COMPLETED] == 2
+        workers = {attempt.worker for trial in store.trials(study.id) for attempt in store.attempts(trial.id)}
+        assert len(workers) == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("words", [("worker", "tiny"), ("study", "run", "tiny.yaml")])
+def test_device_all_needs_a_gpu(growlab: Callable, words: tuple[str, ...]) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    outcome = growlab(*words, "--device", "all")
+
+    assert outcome.code == 2
+    assert "device 'all': this machine has no usable GPU of that kind; use --device cpu" in outcome.err
+
+
+def test_the_workers_of_device_all_cannot_have_one_name(growlab: Callable) -> None:
+    outcome = growlab("worker", "tiny", "--device", "all", "--name", "box")
+
+    assert outcome.code == 2
+    assert "--name is for one worker" in outcome.err
+
+
+@pytest.mark.gpu
+def test_device_all_trains_on_every_gpu(growlab: Callable) -> None:
+    n_gpus = torch.cuda.device_count()
+    growlab("study", "create", "tiny.yaml", "--set", f"n_trials={n_gpus}")
+
+    outcome = growlab("worker", "tiny", "--device", "all", "--max-trials", "1")
+
+    assert outcome.code == 0, outcome.err
+    with Store.open(STORAGE) as store:
+        study = store.study("tiny")
+        devices = [attempt.device for trial in store.trials(study.id) for attempt in store.attempts(trial.id)]
+    assert sorted(each.split()[0] for each in devices) == [f"cuda:{at}" for at in range(n_gpus)]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from growlab.errors import UsageError
-from growlab.training.device import autocast, resolve_device
+from growlab.training.device import autocast, every_gpu, resolve_device, rng_states, set_rng_states, use_device
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -17,10 +17,44 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
 
 
 @without_gpu
-@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
 def test_a_gpu_that_is_not_there_is_said_so(name: str) -> None:
-    with pytest.raises(UsageError, match=f"device '{name}': this machine has no usable GPU; use --device cpu"):
+    with pytest.raises(UsageError, match=f"device '{name}': this machine has no usable GPU of that kind; use --device"):
         resolve_device(name)
+
+
+@without_gpu
+def test_every_gpu_of_a_machine_without_one_is_an_error() -> None:
+    with pytest.raises(UsageError, match="device 'all': this machine has no usable GPU"):
+        every_gpu()
+
+
+def test_a_process_that_trains_computes_fp32_in_fp32() -> None:
+    assert use_device("cpu") == torch.device("cpu")
+
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # tf32 when torch starts
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+
+
+def test_what_dropout_draws_next_can_be_restored() -> None:
+    cpu = torch.device("cpu")
+    before = rng_states(cpu)
+    drawn = torch.rand(3)
+
+    set_rng_states(before | {"cuda": torch.zeros(16, dtype=torch.uint8)}, cpu)  # a state of another device is no harm
+
+    assert torch.equal(torch.rand(3), drawn)
+
+
+@pytest.mark.gpu
+def test_what_dropout_draws_next_on_a_gpu_can_be_restored() -> None:
+    gpu = use_device(every_gpu()[-1])
+    before = rng_states(gpu)
+    drawn = torch.rand(3, device=gpu)
+
+    set_rng_states(before, gpu)
+
+    assert torch.equal(torch.rand(3, device=gpu), drawn)
 
 
 @pytest.mark.parametrize(

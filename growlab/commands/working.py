@@ -1,0 +1,106 @@
+"""Workers on this machine, started and watched to their end."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from growlab.commands.options import say, with_shell_hint
+from growlab.errors import GrowlabError
+
+if TYPE_CHECKING:
+    from growlab.fleet.local import LocalFleet
+    from growlab.storage import Store, StudyRow
+
+
+def devices_for(device: str, workers: int) -> list[str]:
+    """The device of each worker: `workers` on the one that is named, or on every GPU for 'all'.
+
+    Raises UsageError for 'all' on a machine without a GPU.
+    """
+    if device != "all":
+        return [device] * workers
+    from growlab.training.device import every_gpu
+
+    return [gpu for gpu in every_gpu() for _ in range(workers)]
+
+
+def work(
+    store: "Store",
+    row: "StudyRow",
+    *,
+    storage: str,
+    artifacts: Path,
+    devices: Sequence[str],
+    options: Sequence[str],
+    threads: int = 0,
+) -> None:
+    """Start a worker on each device, with these options, and watch them until all have left.
+
+    `threads` of torch for each; 0 divides the cores between them. Raises GrowlabError when all of them failed, and
+    KeyboardInterrupt when it was asked to stop and they have saved their trials.
+    """
+    from growlab.fleet.local import launch
+
+    logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
+    threads = threads or max(1, (os.cpu_count() or 1) // len(devices))
+    extra = [*options, "--threads", str(threads)]
+    signal.signal(signal.SIGTERM, _interrupt)  # docker stop, systemd, Slurm: as Ctrl-C
+    with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
+        say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
+        try:
+            _watch(store, row, fleet)
+        except KeyboardInterrupt:
+            say("stopping: each worker saves its trial …")
+            fleet.stop()
+            say(f"stopped; {go_on_with(row, storage)}")
+            raise
+    failures = fleet.failures()
+    for failure in failures:
+        say(f"warning: {failure}")
+    if len(failures) == len(devices):
+        raise GrowlabError("every worker ended with an error; see above")
+
+
+def go_on_with(row: "StudyRow", storage: str) -> str:
+    return f"go on with: growlab study run {row.study.name}{with_shell_hint(storage)}"
+
+
+def _crew(devices: Sequence[str]) -> str:
+    """'2 worker(s)', and where, unless all are on one device."""
+    named = f" ({', '.join(devices)})" if len(set(devices)) > 1 else ""
+    return f"{len(devices)} worker(s){named}"
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _watch(store: "Store", row: "StudyRow", fleet: "LocalFleet") -> None:
+    """Redraw the leaderboard on a terminal; elsewhere say a line when a trial ends. Returns when all workers left."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from growlab.report.live import live_table
+
+    if sys.stderr.isatty():
+        with Live(console=Console(stderr=True), refresh_per_second=2, transient=True) as live:
+            while fleet.running():
+                trials, counts, objective = store.trials(row.id), store.counts(row.id), row.study.objective.metric
+                live.update(live_table(row.study.name, trials, counts, row.study.n_trials, sort_by=objective))
+                time.sleep(1)
+        return
+    said: set[int] = set()
+    while True:
+        still = fleet.running()
+        for trial in store.trials(row.id):
+            if trial.state.is_final and trial.number not in said:
+                said.add(trial.number)
+                loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
+                say(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
+        if not still:
+            return
+        time.sleep(1)
