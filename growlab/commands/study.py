@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +17,11 @@ from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
     Json,
+    Plugin,
     Set,
     Storage,
     artifact_root,
+    plugin_words,
     say,
     with_shell_hint,
 )
@@ -38,13 +41,16 @@ NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the
 
 
 @app.command()
-def create(file: File, storage: Storage = STORAGE_DEFAULT, name: NewName = "", set_: Set = None) -> None:
+def create(
+    file: File, storage: Storage = STORAGE_DEFAULT, name: NewName = "", set_: Set = None, plugin: Plugin = None
+) -> None:
     """Check a study file and put the study into the database, which is made if there is none."""
-    study = prepared(read(file, set_ or [], name))
+    plugins = plugin or []
+    study = prepared(read(file, set_ or [], name), plugins)
     with created_store(storage) as store:
         store.create_study(study)
     say(f"created study {study.name!r} in {store.url}: {study.n_trials} trials")
-    say(f"start workers with: growlab worker {study.name}{with_shell_hint(storage)}")
+    say(f"start workers with: growlab worker {study.name}{with_shell_hint(storage, plugins)}")
 
 
 @app.command("list")
@@ -119,22 +125,23 @@ def run(
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
     name: NewName = "",
     set_: Set = None,
+    plugin: Plugin = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
     from growlab.storage import Store
 
-    new = is_new(study)
+    new, plugins = is_new(study), plugin or []
     if new:
         read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
     with Store.open(storage, create=new) as store:
-        row = find_or_create(store, study, set_ or [], name)
+        row = find_or_create(store, study, set_ or [], name, plugins)
         root = artifact_root(storage, artifacts)
-        work(store, row, storage=storage, artifacts=root, workers=workers, device=device, lease=lease)
+        work(store, row, storage=storage, artifacts=root, workers=workers, device=device, lease=lease, plugins=plugins)
         unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
     if unfinished:
         raise GrowlabError(
             f"{unfinished} trial(s) are not finished; "
-            f"go on with: growlab study run {row.study.name}{with_shell_hint(storage)}"
+            f"go on with: growlab study run {row.study.name}{with_shell_hint(storage, plugins)}"
         )
 
 
@@ -144,6 +151,7 @@ def preview(
     set_: Set = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
     as_json: Json = False,
+    plugin: Plugin = None,
 ) -> None:
     """Sample layouts as the study would, with parameters, FLOPs, memory and time, before anything is spent."""
     from growlab.commands.estimate import estimate
@@ -151,7 +159,7 @@ def preview(
     from growlab.model.cost import count_params
     from growlab.search import preview as sample
 
-    study = prepared(read(file, set_ or []))
+    study = prepared(read(file, set_ or []), plugin or [])
     vocab_size = _vocab_size(study)
     proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
     rows = estimate(proposals, vocab_size)
@@ -180,17 +188,18 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
     return replace(study, name=name) if name else study
 
 
-def prepared(study: "Study") -> "Study":
+def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "Study":
     """Checked against kinds, operators and corpus, the corpus's hash written in. Raises GrowlabError."""
-    import growlab.blocks  # noqa: F401  (fills the table of kinds)
     from growlab.data import load_corpus, require_windows
     from growlab.domains import corners
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
+    from growlab.plugins import load_plugins
     from growlab.search import check_space, warnings_for
     from growlab.search import preview as preview_study
 
+    load_plugins(plugins)
     check_space(study, KINDS, list(OPERATORS))
     for warning in warnings_for(study):
         say(f"warning: {warning}")
@@ -216,7 +225,9 @@ def created_store(storage: str) -> "Store":
     return Store.open(storage, create=True)
 
 
-def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_name: str) -> "StudyRow":
+def find_or_create(
+    store: "Store", name_or_file: str, overrides: list[str], new_name: str, plugins: Sequence[Path] = ()
+) -> "StudyRow":
     """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
     from growlab.doors import study_to_mapping
     from growlab.resources import shipped_studies
@@ -231,7 +242,7 @@ def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_
             f"studies: {', '.join(sorted(known)) or 'none'}; shipped: {', '.join(shipped_studies())}."
             f"{did_you_mean(name_or_file, {*known, *shipped_studies()})}"
         )
-    study = prepared(read(name_or_file, overrides, new_name))
+    study = prepared(read(name_or_file, overrides, new_name), plugins)
     try:
         if study.name not in known:
             store.create_study(study)
@@ -258,6 +269,7 @@ def work(
     device: str,
     lease: float,
     threads: int = 0,
+    plugins: Sequence[Path] = (),
 ) -> None:
     """Start workers and watch them to their end; `threads` of torch each, 0 divides the cores between them.
 
@@ -267,7 +279,7 @@ def work(
 
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
     threads = threads or max(1, (os.cpu_count() or 1) // workers)
-    extra = ["--device", device, "--lease", str(lease), "--threads", str(threads)]
+    extra = ["--device", device, "--lease", str(lease), "--threads", str(threads), *plugin_words(plugins)]
     signal.signal(signal.SIGTERM, _interrupt)  # docker stop, systemd, Slurm: as Ctrl-C
     with launch(row.study.name, workers, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{workers} worker(s) on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
@@ -276,7 +288,7 @@ def work(
         except KeyboardInterrupt:
             say("stopping: each worker saves its trial …")
             fleet.stop()
-            say(f"stopped; go on with: growlab study run {row.study.name}{with_shell_hint(storage)}")
+            say(f"stopped; go on with: growlab study run {row.study.name}{with_shell_hint(storage, plugins)}")
             raise
     failures = fleet.failures()
     for failure in failures:

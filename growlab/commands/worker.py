@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Plugin, Storage, artifact_root, say
 
 
 def worker(
@@ -26,6 +26,7 @@ def worker(
         typer.Option(min=0, metavar="SECONDS", help="At least so long between checkpoints; 2% of the time at most."),
     ] = 5.0,
     name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
+    plugin: Plugin = None,
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
 
@@ -44,6 +45,7 @@ def worker(
         lease_s=lease,
         checkpoint_every_s=checkpoint_every,
         name=name,
+        plugins=tuple(plugin or ()),
     )
     with display_for(sys.stderr, study) as display:
         served = serve(study, options, display)
