@@ -2,7 +2,9 @@
 
     GrowlabError              exit code 1: the world is not as it should be
     ├── UsageError            exit code 2: the user's words or the user's file are off
-    │   ├── UnknownName         a kind, source, metric, … that nobody registered
+    │   ├── UnknownName         a format, an option, a metric, … that there is not
+    │   │   └── NotRegistered     a kind, source or operator that neither growlab nor a given plugin registers
+    │   ├── PluginError         a plugin that is missing, fails or registers nothing
     │   ├── LayoutError         a layout text, or an option that does not fit its width
     │   └── SpecError           a study file or a stored spec, with the path of the key
     ├── DataError             a corpus that is missing, empty, damaged or not the recorded one
@@ -33,9 +35,21 @@ class UsageError(GrowlabError):
 class UnknownName(UsageError):
     """`what` is the sort of thing, as in "unknown block kind 'atention'; known: attn, …"."""
 
+    hint = ""
+
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"unknown {what} {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")
+        super().__init__(f"unknown {what} {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}{self.hint}")
+
+
+class NotRegistered(UnknownName):
+    """A name that a plugin may have added elsewhere: says how to give it here too."""
+
+    hint = " Or give the file that registers it: --plugin FILE"
+
+
+class PluginError(UsageError):
+    pass
 
 
 class LayoutError(UsageError):

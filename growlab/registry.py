@@ -3,9 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from growlab.errors import UnknownName
+from growlab.errors import NotRegistered
 
 T = TypeVar("T")
+
+
+class NameTaken(ValueError):
+    """Two things of one name are a slip."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"{what} {name!r} is registered twice")
+        self.what, self.name = what, name
 
 
 class Registry(Mapping[str, T]):
@@ -16,7 +24,7 @@ class Registry(Mapping[str, T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator. Raises ValueError when the name is taken: two things of one name is a slip."""
+        """Decorator. Raises NameTaken."""
 
         def add(entry: T) -> T:
             self.add(name, entry)
@@ -26,12 +34,16 @@ class Registry(Mapping[str, T]):
 
     def add(self, name: str, entry: T) -> None:
         if name in self._entries:
-            raise ValueError(f"{self.what} {name!r} is registered twice")
+            raise NameTaken(self.what, name)
         self._entries[name] = entry
+
+    def reset(self, entries: Mapping[str, T]) -> None:
+        """Hold these entries and no others: those of `dict(registry)` at an earlier time."""
+        self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
-            raise UnknownName(self.what, name, self._entries)
+            raise NotRegistered(self.what, name, self._entries)
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from growlab.commands.options import Json
+from growlab.commands.options import Json, Plugin
 
 _WIDTH, _LENGTH = 256, 256  # at which costs are quoted
 
@@ -14,11 +14,13 @@ _WIDTH, _LENGTH = 256, 256  # at which costs are quoted
 def blocks(
     kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One kind in full.")] = None,
     as_json: Json = False,
+    plugin: Plugin = None,
 ) -> None:
     """List the block kinds: role, options, and cost at d_model 256 for 256 tokens."""
-    import growlab.blocks  # noqa: F401  (fills the table of kinds)
     from growlab.kinds import KINDS
+    from growlab.plugins import load_plugins
 
+    load_plugins(plugin or [])
     names = [KINDS[kind].name] if kind else list(KINDS)
     rows = [_block_row(name) for name in names]
     if as_json:
@@ -65,10 +67,12 @@ def _block_row(name: str) -> dict[str, Any]:
     }
 
 
-def data(as_json: Json = False) -> None:
+def data(as_json: Json = False, plugin: Plugin = None) -> None:
     """List the data sources and tokenisers that a study may name."""
     from growlab.data import list_sources, list_tokenizers
+    from growlab.plugins import load_plugins
 
+    load_plugins(plugin or [])
     sources = [{"source": name, "summary": summary} for name, summary in list_sources()]
     tokenizers = [{"tokenizer": name, "summary": summary} for name, summary in list_tokenizers()]
     if as_json:

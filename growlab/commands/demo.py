@@ -63,7 +63,7 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
     _tell(f"growlab study run {_STUDY} --workers {workers}", storage)
     with created_store(storage) as store:
         row = find_or_create(store, _STUDY, [], "")
-        work(store, row, storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options=["--lease", "30"])
+        work(store, row, storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": 30})
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(f"growlab report {_STUDY}", storage)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Plugin, Storage, artifact_root, say
 from growlab.errors import UsageError
 
 
@@ -46,12 +46,15 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")] = 0,
     device: Device = "auto",
+    plugin: Plugin = None,
 ) -> None:
     """Let an exported model go on from a prompt."""
     from growlab.export.load import generate_text, load_bundle
     from growlab.model.decoding import Sampling
+    from growlab.plugins import load_plugins
     from growlab.training.device import resolve_device
 
+    load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
     bundle = load_bundle(folder, resolve_device(device))
     pieces = generate_text(bundle, prompt, length, sampling, seed)  # refuses a prompt before it is echoed

@@ -1,7 +1,9 @@
 """Options that several commands share, and what is made of them."""
 
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +34,29 @@ Devices = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1, mps, auto, or all: a worker for each GPU of this machine.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _plugin_files(given: list[Path] | None) -> list[Path]:
+    """Those given, else those of GROWLAB_PLUGINS; absolute, so that other processes find them.
+
+    Read here, as typer takes the empty name in GROWLAB_PLUGINS=$UNSET:FILE for this folder.
+    """
+    from growlab.plugins import plugin_file
+
+    named = os.environ.get("GROWLAB_PLUGINS", "").split(os.pathsep)
+    return [plugin_file(path) for path in given or [Path(name) for name in named if name]]
+
+
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="A Python file that registers block kinds, data sources or growth operators; may be repeated. "
+        f"Default: those of GROWLAB_PLUGINS, with {os.pathsep!r} between two.",
+        callback=_plugin_files,
+    ),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the study file, such as train.lr=1e-3.")
 ]
@@ -51,7 +76,13 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def with_shell_hint(storage: str) -> str:
-    """' --storage …' for a command that we suggest, unless the default or the environment says it already."""
+def with_shell_hint(storage: str, plugins: Sequence[Path] = ()) -> str:
+    """' --storage … --plugin …' for a command that we suggest; no storage that is known without being said."""
     known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
-    return "" if storage == known or "@" in storage else f" --storage {storage}"
+    words = [] if storage == known or "@" in storage else ["--storage", storage]
+    return "".join(f" {shlex.quote(word)}" for word in [*words, *plugin_words(plugins)])
+
+
+def plugin_words(files: Sequence[Path]) -> list[str]:
+    """The options that give these files to another command."""
+    return [word for file in files for word in ("--plugin", str(file))]

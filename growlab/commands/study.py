@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from growlab.commands.options import (
     Artifacts,
     Devices,
     Json,
+    Plugin,
     Set,
     Storage,
     artifact_root,
@@ -34,13 +36,16 @@ NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the
 
 
 @app.command()
-def create(file: File, storage: Storage = STORAGE_DEFAULT, name: NewName = "", set_: Set = None) -> None:
+def create(
+    file: File, storage: Storage = STORAGE_DEFAULT, name: NewName = "", set_: Set = None, plugin: Plugin = None
+) -> None:
     """Check a study file and put the study into the database, which is made if there is none."""
-    study = prepared(read(file, set_ or [], name))
+    plugins = plugin or []
+    study = prepared(read(file, set_ or [], name), plugins)
     with created_store(storage) as store:
         store.create_study(study)
     say(f"created study {study.name!r} in {store.url}: {study.n_trials} trials")
-    say(f"start workers with: growlab worker {study.name}{with_shell_hint(storage)}")
+    say(f"start workers with: growlab worker {study.name}{with_shell_hint(storage, plugins)}")
 
 
 @app.command("list")
@@ -115,22 +120,23 @@ def run(
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
     name: NewName = "",
     set_: Set = None,
+    plugin: Plugin = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
     from growlab.commands.working import devices_for, go_on_with, work
     from growlab.storage import Store
 
-    devices = devices_for(device, workers)
+    devices, plugins = devices_for(device, workers), plugin or []
     new = is_new(study)
     if new:
         read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
     with Store.open(storage, create=new) as store:
-        row = find_or_create(store, study, set_ or [], name)
-        root, options = artifact_root(storage, artifacts), ["--lease", str(lease)]
-        work(store, row, storage=storage, artifacts=root, devices=devices, options=options)
+        row = find_or_create(store, study, set_ or [], name, plugins)
+        root, options = artifact_root(storage, artifacts), {"--lease": lease}
+        work(store, row, storage=storage, artifacts=root, devices=devices, options=options, plugins=plugins)
         unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
     if unfinished:
-        raise GrowlabError(f"{unfinished} trial(s) are not finished; {go_on_with(row, storage)}")
+        raise GrowlabError(f"{unfinished} trial(s) are not finished; {go_on_with(row, storage, plugins)}")
 
 
 @app.command()
@@ -139,6 +145,7 @@ def preview(
     set_: Set = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
     as_json: Json = False,
+    plugin: Plugin = None,
 ) -> None:
     """Sample layouts as the study would, with parameters, FLOPs, memory and time, before anything is spent."""
     from growlab.commands.estimate import estimate
@@ -146,7 +153,7 @@ def preview(
     from growlab.model.cost import count_params
     from growlab.search import preview as sample
 
-    study = prepared(read(file, set_ or []))
+    study = prepared(read(file, set_ or []), plugin or [])
     vocab_size = _vocab_size(study)
     proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
     rows = estimate(proposals, vocab_size)
@@ -175,17 +182,18 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
     return replace(study, name=name) if name else study
 
 
-def prepared(study: "Study") -> "Study":
+def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "Study":
     """Checked against kinds, operators and corpus, the corpus's hash written in. Raises GrowlabError."""
-    import growlab.blocks  # noqa: F401  (fills the table of kinds)
     from growlab.data import load_corpus, require_windows
     from growlab.domains import corners
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
+    from growlab.plugins import load_plugins
     from growlab.search import check_space, warnings_for
     from growlab.search import preview as preview_study
 
+    load_plugins(plugins)
     check_space(study, KINDS, list(OPERATORS))
     for warning in warnings_for(study):
         say(f"warning: {warning}")
@@ -211,7 +219,9 @@ def created_store(storage: str) -> "Store":
     return Store.open(storage, create=True)
 
 
-def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_name: str) -> "StudyRow":
+def find_or_create(
+    store: "Store", name_or_file: str, overrides: list[str], new_name: str, plugins: Sequence[Path] = ()
+) -> "StudyRow":
     """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
     from growlab.doors import study_to_mapping
     from growlab.resources import shipped_studies
@@ -226,7 +236,7 @@ def find_or_create(store: "Store", name_or_file: str, overrides: list[str], new_
             f"studies: {', '.join(sorted(known)) or 'none'}; shipped: {', '.join(shipped_studies())}."
             f"{did_you_mean(name_or_file, {*known, *shipped_studies()})}"
         )
-    study = prepared(read(name_or_file, overrides, new_name))
+    study = prepared(read(name_or_file, overrides, new_name), plugins)
     try:
         if study.name not in known:
             store.create_study(study)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Plugin, Storage, artifact_root, say
 from growlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def train(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: all cores.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
+    plugin: Plugin = None,
 ) -> None:
     """Train an exported configuration again: the same trial, with its seed, as a study of one.
 
@@ -37,15 +38,27 @@ def train(
     from growlab.commands.working import work
     from growlab.export.bundle import export_trial
     from growlab.export.folder import refuse_taken
+    from growlab.plugins import load_plugins
 
+    plugins = plugin or []
     if output is not None:
         refuse_taken(output)
+    load_plugins(plugins)
     spec, origin = read_spec(config, set_ or [], budget)
     study = study_of_one(spec, name or f"{origin}-again")
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
         row, root = store.study(study.name), artifact_root(storage, artifacts)
-        work(store, row, storage=storage, artifacts=root, devices=[device], options=["--lease", "30"], threads=threads)
+        work(
+            store,
+            row,
+            storage=storage,
+            artifacts=root,
+            devices=[device],
+            options={"--lease": 30},
+            threads=threads,
+            plugins=plugins,
+        )
         trial = store.trial(row.id, 0)
         if output is not None:
             export_trial(store, row, 0, root, output)
@@ -54,8 +67,7 @@ def train(
 
 
 def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSpec, str]":
-    """The spec to train, and the name of where it came from. Raises SpecError, UsageError."""
-    import growlab.blocks  # noqa: F401  (fills the table of kinds)
+    """The spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
     from growlab.doors import apply_override, read_yaml, trial_spec_from_mapping
     from growlab.errors import SpecError
     from growlab.kinds import complete

@@ -2,12 +2,13 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Devices, Storage, artifact_root, say
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Devices, Plugin, Storage, artifact_root, say
 from growlab.errors import UsageError
 
 
@@ -29,6 +30,7 @@ def worker(
         typer.Option(min=0, metavar="SECONDS", help="At least so long between checkpoints; 2% of the time at most."),
     ] = 5.0,
     name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
+    plugin: Plugin = None,
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
 
@@ -37,10 +39,13 @@ def worker(
     if device == "all":
         if name:
             raise UsageError("--name is for one worker; those of --device all are called by host and process")
-        limits = {"--max-trials": max_trials, "--max-time": max_time}
-        chosen = {"--lease": lease, "--checkpoint-every": checkpoint_every, **limits}
-        options = [word for key, value in chosen.items() if value is not None for word in (key, str(value))]
-        _one_per_gpu(study, storage, artifact_root(storage, artifacts), options, threads)
+        options = {
+            "--lease": lease,
+            "--checkpoint-every": checkpoint_every,
+            "--max-trials": max_trials,
+            "--max-time": max_time,
+        }
+        _one_per_gpu(study, storage, artifact_root(storage, artifacts), options, threads, plugin or [])
         return
     from growlab.worker.display import display_for
     from growlab.worker.supervisor import WorkerOptions, serve
@@ -55,13 +60,21 @@ def worker(
         lease_s=lease,
         checkpoint_every_s=checkpoint_every,
         name=name,
+        plugins=tuple(plugin or ()),
     )
     with display_for(sys.stderr, study) as display:
         served = serve(study, setup, display)
     say(f"{served.n_trials} trial(s) finished by this worker" + ("; stopped when asked to" if served.stopped else ""))
 
 
-def _one_per_gpu(study: str, storage: str, artifacts: Path, options: list[str], threads: int) -> None:
+def _one_per_gpu(
+    study: str,
+    storage: str,
+    artifacts: Path,
+    options: Mapping[str, float | None],
+    threads: int,
+    plugins: Sequence[Path],
+) -> None:
     """A worker on each GPU, watched to their end. Being asked to stop is no failure."""
     from growlab.commands.working import devices_for, work
     from growlab.storage import Store
@@ -76,4 +89,5 @@ def _one_per_gpu(study: str, storage: str, artifacts: Path, options: list[str], 
             devices=devices,
             options=options,
             threads=threads,
+            plugins=plugins,
         )

@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.commands.options import say, with_shell_hint
+from growlab.commands.options import plugin_words, say, with_shell_hint
 from growlab.errors import GrowlabError
 
 if TYPE_CHECKING:
@@ -35,19 +35,23 @@ def work(
     storage: str,
     artifacts: Path,
     devices: Sequence[str],
-    options: Sequence[str],
+    options: Mapping[str, float | None],
     threads: int = 0,
+    plugins: Sequence[Path] = (),
 ) -> None:
-    """Start a worker on each device, with these options, and watch them until all have left.
+    """Start a worker on each device, with these options of growlab worker, and watch them until all have left.
 
-    `threads` of torch for each; 0 divides the cores between them. Raises GrowlabError when all of them failed, and
-    KeyboardInterrupt when it was asked to stop and they have saved their trials.
+    An option that is None is not given. `threads` of torch for each; 0 divides the cores between them. Raises
+    GrowlabError when all of them failed, and KeyboardInterrupt when it was asked to stop and they have saved
+    their trials.
     """
     from growlab.fleet.local import launch
 
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
     threads = threads or max(1, (os.cpu_count() or 1) // len(devices))
-    extra = [*options, "--threads", str(threads)]
+    given = {**options, "--threads": threads}
+    extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    extra += plugin_words(plugins)
     signal.signal(signal.SIGTERM, _interrupt)  # docker stop, systemd, Slurm: as Ctrl-C
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
@@ -56,7 +60,7 @@ def work(
         except KeyboardInterrupt:
             say("stopping: each worker saves its trial …")
             fleet.stop()
-            say(f"stopped; {go_on_with(row, storage)}")
+            say(f"stopped; {go_on_with(row, storage, plugins)}")
             raise
     failures = fleet.failures()
     for failure in failures:
@@ -65,8 +69,8 @@ def work(
         raise GrowlabError("every worker ended with an error; see above")
 
 
-def go_on_with(row: "StudyRow", storage: str) -> str:
-    return f"go on with: growlab study run {row.study.name}{with_shell_hint(storage)}"
+def go_on_with(row: "StudyRow", storage: str, plugins: Sequence[Path] = ()) -> str:
+    return f"go on with: growlab study run {row.study.name}{with_shell_hint(storage, plugins)}"
 
 
 def _crew(devices: Sequence[str]) -> str:

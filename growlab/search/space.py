@@ -5,7 +5,7 @@ from itertools import cycle, islice
 from random import Random
 
 from growlab.domains import Domain, Fixed, Value, corners
-from growlab.errors import LayoutError, UnknownName, UsageError
+from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import Kind, complete, complete_block
 from growlab.layout import BlockSpec, Layout, parse, parse_blocks
 from growlab.search.menu import Menu
@@ -73,7 +73,7 @@ def _check_fits(menu: Menu, kind: str, d_model: int) -> None:
 
 def _known_kind(name: str, kinds: Mapping[str, Kind]) -> None:
     if name not in kinds:
-        raise UnknownName("block kind", name, kinds)
+        raise NotRegistered("block kind", name, kinds)
 
 
 def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
@@ -102,7 +102,7 @@ def _check_growth(
 ) -> None:
     for operator in corners(study.growth["operator"]):
         if operator not in operators:
-            raise UnknownName("growth operator", str(operator), operators)
+            raise NotRegistered("growth operator", str(operator), operators)
     widths = {*study.layouts.d_model, *(layout.d_model for layout in starts)}
     for unit in corners(study.growth["unit"]):
         _check_unit(str(unit), sorted(widths), kinds)

@@ -21,6 +21,7 @@ class TrainerSetup:
     device: str
     n_threads: int  # of torch on the CPU; 0: torch decides
     checkpoint_every_s: float
+    plugins: tuple[Path, ...]  # files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,7 @@ class Unfit:
     """This worker cannot run the study: its corpus, disk or installation is at fault, not the trial."""
 
     words: str
+    is_usage: bool  # whoever started this worker said something wrong
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from growlab import __version__
-from growlab.errors import GrowlabError, LeaseLost
+from growlab.errors import GrowlabError, LeaseLost, UsageError
 from growlab.records import EndReason
 from growlab.storage import Claim, Store, StudyRow
 from growlab.worker.display import Display
@@ -56,6 +56,7 @@ class WorkerOptions:
     lease_s: float = 60.0
     checkpoint_every_s: float = 5.0
     name: str = ""
+    plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
     """Work on a study until it is done, a limit is reached or a signal asks to stop.
 
     Raises GrowlabError when this worker is unfit: no such study, another schema, another corpus, no such
-    device. What it had claimed is back in the queue then.
+    device, a plugin that fails. What it had claimed is back in the queue then.
     """
     with Store.open(options.storage_url) as store:
         worker = _Worker(store, store.study(study_name), options, display)
@@ -124,7 +125,7 @@ class _Worker:
         past = self.store.past_trials(self.study.id, self.study.study.objective.metric)
         answer = self._ask(Propose(study=self.study.study, past=past, number=len(past)))
         if not isinstance(answer, Proposed):
-            raise GrowlabError(f"no trial could be proposed: {_words_of(answer)}")
+            raise _error(answer, "no trial could be proposed: ")
         made = answer.proposal
         self.store.enqueue(  # does nothing if another worker was faster
             self.study.id,
@@ -165,7 +166,7 @@ class _Worker:
                 self.display.ended(claim, answer.words)
             case Unfit():
                 self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words)
-                raise GrowlabError(answer.words)
+                raise _error(answer)
             case Crashed():
                 self._release(claim, EndReason.CRASHED, f"crashed: {answer.words.splitlines()[0]}", answer.words)
             case _:
@@ -219,6 +220,7 @@ class _Worker:
             device=options.device,
             n_threads=options.n_threads,
             checkpoint_every_s=options.checkpoint_every_s,
+            plugins=options.plugins,
         )
         self.trainer = trainer = _TrainerProcess(setup)
         answer = trainer.wait_until_ready()
@@ -254,7 +256,7 @@ class _TrainerProcess:
         if isinstance(answer, Ready):
             return answer
         self.end()
-        raise GrowlabError(_words_of(answer))
+        raise _error(answer)
 
     def send(self, order: ToTrainer) -> None:
         with contextlib.suppress(OSError):  # it died; receive says so
@@ -279,9 +281,10 @@ class _TrainerProcess:
             self._process.join()
 
 
-def _words_of(answer: FromTrainer) -> str:
+def _error(answer: FromTrainer, before: str = "") -> GrowlabError:
     assert isinstance(answer, Unfit | Crashed), f"unexpected {answer!r}"
-    return answer.words.strip()
+    is_usage = isinstance(answer, Unfit) and answer.is_usage
+    return (UsageError if is_usage else GrowlabError)(before + answer.words.strip())
 
 
 def _exit_words(code: int | None) -> str:

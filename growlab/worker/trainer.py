@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from growlab.errors import ArtifactsError, GrowlabError, LeaseLost
+from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
 from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
 from growlab.search import propose
@@ -51,7 +51,7 @@ def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
             pipe.send(trainer.answer(order))
             trainer.tidy()
     except GrowlabError as error:
-        pipe.send(Unfit(str(error)))
+        pipe.send(unfit(error))
     except Exception as error:
         pipe.send(Crashed(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         os._exit(CRASHED)
@@ -86,18 +86,20 @@ class _Trainer:
     def __init__(self, setup: TrainerSetup, pipe: Connection, orders: _Orders) -> None:
         import torch
 
+        from growlab.plugins import load_plugins
         from growlab.training.device import use_device
 
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
         self.device = use_device(setup.device)
+        plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         self.store = Store.open(setup.storage_url)
         require_writable(setup.artifacts)
         pipe.send(
             Ready(
                 device=_device_name(self.device),
-                versions={"torch": torch.__version__, "threads": str(torch.get_num_threads())},
+                versions={"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins},
             )
         )
 
@@ -142,7 +144,7 @@ class _Trainer:
         except LeaseLost as error:
             return Lost(str(error))
         except GrowlabError as error:
-            return Unfit(str(error))
+            return unfit(error)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -151,6 +153,12 @@ class _Trainer:
         if result is None:
             return Stopped()
         return Ended(state=result.state, words=summary(result))
+
+
+def unfit(error: GrowlabError) -> Unfit:
+    if os.environ.get("GROWLAB_DEBUG"):  # the supervisor's own traceback ends at the pipe
+        traceback.print_exception(error)
+    return Unfit(str(error), is_usage=isinstance(error, UsageError))
 
 
 def require_writable(root: Path) -> None:

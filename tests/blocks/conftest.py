@@ -1,6 +1,6 @@
 """Every test with an argument `spec` runs for every registered kind: its defaults and each value a search draws.
 
-So a new kind inherits the contract by being registered.
+So a new kind inherits the contract by being registered; those of docs/ are registered here too.
 """
 
 from collections.abc import Callable
@@ -36,6 +36,11 @@ def fits(spec: BlockSpec) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "spec" in metafunc.fixturenames:
         metafunc.parametrize("spec", every_spec(), ids=str)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _all_kinds(documented_kinds: None) -> None:
+    """What is tested here holds for them too."""
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from growlab import errors
-from growlab.errors import GrowlabError, UnknownName, UsageError, did_you_mean
+from growlab.errors import GrowlabError, NotRegistered, UnknownName, UsageError, did_you_mean
 from growlab.registry import Registry
 
 
@@ -35,6 +35,12 @@ def test_an_unknown_name_lists_the_known_ones_and_suggests_the_closest():
     error = UnknownName("block kind", "atention", ["mlp", "attn", "attention"])
 
     assert str(error) == "unknown block kind 'atention'; known: attention, attn, mlp. Did you mean 'attention'?"
+
+
+def test_what_a_plugin_may_register_is_asked_for():
+    error = NotRegistered("block kind", "ema", ["mlp", "attn"])
+
+    assert str(error) == "unknown block kind 'ema'; known: attn, mlp. Or give the file that registers it: --plugin FILE"
 
 
 def test_nothing_is_suggested_where_nothing_is_close():
@@ -68,10 +74,21 @@ def test_the_decorator_gives_back_what_it_registers(colours):
 
 
 def test_a_missing_name_is_a_clear_error(colours):
-    with pytest.raises(UnknownName, match=r"unknown colour 'rde'; known: red\. Did you mean 'red'\?"):
+    with pytest.raises(NotRegistered, match=r"unknown colour 'rde'; known: red\. Did you mean 'red'\?"):
         colours["rde"]
 
 
 def test_a_name_cannot_be_taken_twice(colours):
     with pytest.raises(ValueError, match="colour 'red' is registered twice"):
         colours.add("red", 2)
+
+
+def test_a_registry_can_be_as_it_was(colours):
+    before = dict(colours)
+    colours.add("blue", 2)
+
+    colours.reset(before)
+    colours.add("green", 3)
+
+    assert dict(colours) == {"green": 3, "red": 1}
+    assert before == {"red": 1}

@@ -77,6 +77,8 @@ def test_a_unit_is_a_sequence_mixer_with_the_channel_mixers_behind_it(kinds):
 
 
 def test_registering_a_mixer_puts_its_kind_into_the_table():
+    before = dict(KINDS)
+
     @register_block("test_only", role="channel", summary="does nothing", options=Options, cost=no_cost)
     class Nothing:
         pass
@@ -86,4 +88,4 @@ def test_registering_a_mixer_puts_its_kind_into_the_table():
         assert (kind.role, kind.summary, kind.mixer) == ("channel", "does nothing", Nothing)
         assert kind.cost(8, Options(), 1).flops == 5
     finally:
-        del KINDS._entries["test_only"]
+        KINDS.reset(before)

@@ -39,3 +39,13 @@ def test_report_list_and_show_load_neither_torch_nor_optuna(tmp_path: Path, grow
         ("db", "check"),
     ):
         assert _loaded(growlab_home, *words) == (0, "loaded: []"), words
+
+
+def test_a_plugin_is_not_imported_where_it_is_not_needed(
+    tmp_path: Path, growlab_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heavy.py").write_text("import torch\n")
+    monkeypatch.setenv("GROWLAB_PLUGINS", str(tmp_path / "heavy.py"))
+
+    assert _loaded(growlab_home, "report", "tiny") == (0, "loaded: []")
+    assert _loaded(growlab_home, "worker", "nosuch") == (1, "loaded: []")  # the supervisor; its trainer imports it

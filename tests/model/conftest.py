@@ -1,4 +1,4 @@
-"""Random layouts of all registered kinds, and the models they mean."""
+"""Random layouts of all registered kinds, those of docs/ included, and the models they mean."""
 
 from collections.abc import Callable
 
@@ -39,10 +39,17 @@ def fits(spec: BlockSpec) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
         metafunc.parametrize("kind", list(KINDS))
+    if "mixer" in metafunc.fixturenames:
+        metafunc.parametrize("mixer", [name for name, kind in KINDS.items() if kind.role == "sequence"])
 
 
-@pytest.fixture(scope="session")
-def layouts() -> st.SearchStrategy[Layout]:
+@pytest.fixture(scope="module", autouse=True)
+def _all_kinds(documented_kinds: None) -> None:
+    """What is tested here holds for them too."""
+
+
+@pytest.fixture(scope="module")
+def layouts(documented_kinds: None) -> st.SearchStrategy[Layout]:
     blocks = st.lists(st.sampled_from(every_spec()), min_size=1, max_size=4).map(tuple)
     return st.builds(Layout, st.just(D_MODEL), blocks)
 

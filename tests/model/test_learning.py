@@ -1,9 +1,7 @@
 """A model of every kind of sequence mixer learns by heart."""
 
-import pytest
 import torch
 
-from growlab.kinds import KINDS
 from growlab.layout import BlockSpec, Layout
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import build_model
@@ -12,7 +10,6 @@ from growlab.model.language_model import build_model
 CYCLE = [0, 0, 1, 0, 2, 0, 3, 1, 1, 2, 1, 3, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("mixer", [name for name, kind in KINDS.items() if kind.role == "sequence"])
 def test_a_cycle_of_16_tokens_is_learnt_in_200_steps(mixer):
     layout = Layout(32, (BlockSpec(mixer), BlockSpec("mlp")) * 2)
     model = build_model(layout, vocab_size=4, max_depth=4, dropout=0.0, seed=0)
