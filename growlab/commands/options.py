@@ -1,6 +1,7 @@
 """Options that several commands share, and what is made of them."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +49,12 @@ def say(words: str) -> None:
 
 
 def with_shell_hint(storage: str) -> str:
-    """' --storage …' for a command that we suggest, unless the default or the environment says it already."""
+    """' --storage …' for a command that we suggest, unless the default or the environment says it already.
+
+    Never with a password.
+    """
+    from growlab.storage.address import read_address
+
     known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
-    return "" if storage == known or "@" in storage else f" --storage {storage}"
+    holds_password = read_address(storage).shown != storage
+    return "" if storage == known or holds_password else f" --storage {shlex.quote(storage)}"
