@@ -77,9 +77,15 @@ def say(words: str) -> None:
 
 
 def with_shell_hint(storage: str, plugins: Sequence[Path] = ()) -> str:
-    """' --storage … --plugin …' for a command that we suggest; no storage that is known without being said."""
+    """' --storage … --plugin …' for a command that we suggest; no storage that is known without being said.
+
+    Never with a password.
+    """
+    from growlab.storage.address import read_address
+
     known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
-    words = [] if storage == known or "@" in storage else ["--storage", storage]
+    holds_password = read_address(storage).shown != storage
+    words = [] if storage == known or holds_password else ["--storage", storage]
     return "".join(f" {shlex.quote(word)}" for word in [*words, *plugin_words(plugins)])
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -185,7 +185,6 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
 def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "Study":
     """Checked against kinds, operators and corpus, the corpus's hash written in. Raises GrowlabError."""
     from growlab.data import load_corpus, require_windows
-    from growlab.domains import corners
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
@@ -198,7 +197,7 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "Study":
     for warning in warnings_for(study):
         say(f"warning: {warning}")
     corpus = load_corpus(study.data.spec())  # refuses a text other than the one that data.sha256 names
-    require_windows(corpus, max(int(value) for value in corners(study.train["seq_len"])))
+    require_windows(corpus, longest_window(study))
     if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
     study = replace(study, data=replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256))
@@ -213,6 +212,25 @@ def is_new(name_or_file: str) -> bool:
     return Path(name_or_file).is_file() or name_or_file in shipped_studies()
 
 
+def neither(name_or_file: str, known: Iterable[str]) -> UsageError:
+    """What to say of a word that is no file, none of the `known` studies of a database and none that growlab ships."""
+    from growlab.resources import shipped_studies
+
+    known, shipped = sorted(known), shipped_studies()
+    return UsageError(
+        f"{name_or_file!r} is neither a file nor a study; "
+        f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
+        f"{did_you_mean(name_or_file, [*known, *shipped])}"
+    )
+
+
+def longest_window(study: "Study") -> int:
+    """The largest train.seq_len that a trial of the study may have."""
+    from growlab.domains import corners
+
+    return max(int(value) for value in corners(study.train["seq_len"]))
+
+
 def created_store(storage: str) -> "Store":
     from growlab.storage import Store
 
@@ -224,18 +242,13 @@ def find_or_create(
 ) -> "StudyRow":
     """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
     from growlab.doors import study_to_mapping
-    from growlab.resources import shipped_studies
 
     known = {each.name for each in store.studies()}
     is_file = Path(name_or_file).is_file()
     if name_or_file in known and not (is_file or overrides or new_name):
         return store.study(name_or_file)
     if not is_new(name_or_file):
-        raise UsageError(
-            f"{name_or_file!r} is neither a file nor a study; "
-            f"studies: {', '.join(sorted(known)) or 'none'}; shipped: {', '.join(shipped_studies())}."
-            f"{did_you_mean(name_or_file, {*known, *shipped_studies()})}"
-        )
+        raise neither(name_or_file, known)
     study = prepared(read(name_or_file, overrides, new_name), plugins)
     try:
         if study.name not in known:

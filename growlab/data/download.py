@@ -30,14 +30,23 @@ class Download:
 
     def file(self) -> Path:
         """The cached copy; fetched first where it is missing or damaged. Raises DataError."""
-        try:
-            content = self.path.read_bytes()
-        except OSError:  # not there, or cannot be read: another copy is as good
-            content = b""
-        if not self._is_right(content):
-            content = self._fetched()
-            self._keep(content)
+        if not self.is_kept():
+            self._keep(self._fetched())
         return self.path
+
+    def is_kept(self) -> bool:
+        """Whether the right file is in the cache. Nothing is fetched."""
+        try:
+            return self._is_right(self.path.read_bytes())
+        except OSError:  # not there, or cannot be read: another copy is as good
+            return False
+
+    def remedy(self) -> str:
+        """What to do where it cannot be fetched."""
+        return (
+            f"put the file ({self.n_bytes:,} bytes, sha256 {self.sha256[:12]}…) at {self.path}, "
+            f"or set {self.variable} to a mirror"
+        )
 
     def _fetched(self) -> bytes:
         url = os.environ.get(self.variable) or self.url
@@ -45,12 +54,11 @@ class Download:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
                 content: bytes = answer.read(self.n_bytes + 1)
         except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no address at all
-            raise DataError(f"{self.name}: cannot be fetched from {url} ({error}); {self._remedy()}") from None
+            raise DataError(f"{self.name}: cannot be fetched from {url} ({error}); {self.remedy()}") from None
         if not self._is_right(content):
             size = f"more than {self.n_bytes:,}" if len(content) > self.n_bytes else f"{len(content):,}"
             raise DataError(
-                f"{self.name}: {url} sent another file ({size} bytes, sha256 {_sha256(content)[:12]}…); "
-                f"{self._remedy()}"
+                f"{self.name}: {url} sent another file ({size} bytes, sha256 {_sha256(content)[:12]}…); {self.remedy()}"
             )
         return content
 
@@ -65,12 +73,6 @@ class Download:
 
     def _is_right(self, content: bytes) -> bool:
         return _sha256(content) == self.sha256
-
-    def _remedy(self) -> str:
-        return (
-            f"put the file ({self.n_bytes:,} bytes, sha256 {self.sha256[:12]}…) at {self.path}, "
-            f"or set {self.variable} to a mirror"
-        )
 
 
 TINY_SHAKESPEARE = Download(

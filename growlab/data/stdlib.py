@@ -34,8 +34,8 @@ def read_stdlib() -> str:
 
     The cache is keyed by Python's version and by name and size of every file that is read.
     """
-    root = Path(sysconfig.get_path("stdlib"))
-    name = f"stdlib-{platform.python_version()}-{_listing(root)[:12]}-v{_RECIPE}.txt"
+    root = _root()
+    name = _entry_name(root)
     if entry := kept(name):
         return entry.path.read_text(encoding="ascii")
     text = prose_below(root)
@@ -45,14 +45,36 @@ def read_stdlib() -> str:
     return text
 
 
+def stdlib_is_kept() -> bool:
+    """Whether the text is in the cache. Nothing is built."""
+    return kept(_entry_name(_root())) is not None
+
+
+def stdlib_has_prose() -> bool:
+    """Whether there is a text to build: some systems install Python without its sources."""
+    return any(True for _ in _prose(_root()))
+
+
 def prose_below(root: Path) -> str:
     """Each paragraph of prose in the docstrings of the modules below `root`, once, a blank line between two.
 
     Printable ASCII and newlines only. Modules in the order of their relative paths, docstrings in
     the order of their lines.
     """
+    return "\n\n".join(dict.fromkeys(_prose(root)))
+
+
+def _root() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def _entry_name(root: Path) -> str:
+    return f"stdlib-{platform.python_version()}-{_listing(root)[:12]}-v{_RECIPE}.txt"
+
+
+def _prose(root: Path) -> Iterator[str]:
     paragraphs = (each for file in _modules(root) for doc in _docstrings(file) for each in _paragraphs(doc))
-    return "\n\n".join(dict.fromkeys(each for each in paragraphs if _is_prose(each)))
+    return filter(_is_prose, paragraphs)
 
 
 def _modules(root: Path) -> list[Path]:

@@ -24,7 +24,9 @@ def _loaded(folder: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("worker", "--help"), ("study", "--help")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("worker", "--help"), ("study", "--help"), ("doctor", "--help")]
+)
 def test_help_loads_neither_torch_nor_optuna(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert _loaded(tmp_path, *words) == (0, "loaded: []")
 

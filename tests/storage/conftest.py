@@ -1,22 +1,14 @@
-"""Real databases for every test: a SQLite file, and a database of its own on a PostgreSQL server.
+"""Real databases for every test: a SQLite file, and a database of its own on a PostgreSQL server."""
 
-The server is GROWLAB_TEST_POSTGRES, else the usual one of CI, else one that is started from the
-system's binaries for this run. Where none of that is possible the PostgreSQL half is skipped.
-"""
-
-import os
 import shutil
-import socket
-import subprocess
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
@@ -24,35 +16,7 @@ from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study, StudyData
 
-USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
-
 # ---- databases -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server on which databases may be made."""
-    if named := os.environ.get("GROWLAB_TEST_POSTGRES"):
-        yield named
-    elif _answers(USUAL_SERVER):
-        yield USUAL_SERVER
-    else:
-        yield from _own_server(tmp_path_factory.mktemp("postgres"))
-
-
-@pytest.fixture(scope="session")
-def new_postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
-    """Makes an empty database and gives its URL; all are dropped at the end."""
-    with closing(psycopg.connect(postgres_server, autocommit=True)) as server, ExitStack() as drops:
-
-        def make() -> str:
-            name = f"growlab_test_{uuid.uuid4().hex}"
-            server.execute(f"CREATE DATABASE {name}")
-            server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-            drops.callback(server.execute, f"DROP DATABASE {name} WITH (FORCE)")
-            return make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
-
-        yield make
 
 
 @pytest.fixture(scope="session")
@@ -110,40 +74,6 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.db'}"
     url: str = request.getfixturevalue("empty_postgres_url")
     return url
-
-
-def _answers(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=3).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def _own_server(folder: Path) -> Iterator[str]:
-    """PostgreSQL from the system's binaries, on a free port, for as long as the tests run."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    search = os.pathsep.join([os.environ["PATH"], *map(str, binaries)])
-    initdb, pg_ctl = shutil.which("initdb", path=search), shutil.which("pg_ctl", path=search)
-    if not (initdb and pg_ctl):
-        pytest.skip("no PostgreSQL: none on 127.0.0.1:5432, and neither initdb nor pg_ctl to start one")
-    if os.geteuid() == 0:
-        pytest.skip("no PostgreSQL: none on 127.0.0.1:5432, and initdb refuses to run as root")
-    data, port = folder / "data", _free_port()
-    subprocess.run([initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], check=True, capture_output=True)
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    start = [pg_ctl, "-D", data, "-w", "-l", folder / "log", "-o", options, "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL)
-    try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # ---- things to store -------------------------------------------------------------------------------------------

@@ -1,0 +1,89 @@
+"""Corpora: those that have a name, and the one of a study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from growlab.commands.checkup.findings import Finding, guarded
+
+if TYPE_CHECKING:
+    from growlab.data import Corpus
+    from growlab.study import Study
+
+
+def check_stdlib() -> Iterator[Finding]:
+    from growlab.data.stdlib import stdlib_has_prose, stdlib_is_kept
+
+    if stdlib_is_kept():
+        yield Finding("data", "stdlib", "ok", "in the cache")
+    elif stdlib_has_prose():
+        yield Finding("data", "stdlib", "ok", "built in some seconds at first use")
+    else:
+        found = "this Python was installed without the sources of its library"
+        yield Finding("data", "stdlib", "warning", found, "use data.source: text with a file of yours")
+
+
+def check_tiny_shakespeare() -> Iterator[Finding]:
+    from growlab.data.download import TINY_SHAKESPEARE as PLAY
+
+    if PLAY.is_kept():
+        yield Finding("data", PLAY.name, "ok", "in the cache")
+    elif PLAY.path.exists():
+        found = f"{PLAY.path} is damaged; it will be fetched again"
+        yield Finding("data", PLAY.name, "warning", found, f"offline: {PLAY.remedy()}")
+    else:
+        found = "not in the cache; it is fetched at first use"
+        yield Finding("data", PLAY.name, "warning", found, f"offline: {PLAY.remedy()}")
+
+
+def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
+    """Loads its corpus as a worker would, the cache included."""
+    from growlab.data import load_corpus
+
+    study = _study(name_or_file, storage)
+    data = study.data
+    corpus = load_corpus(data.spec())
+    sha256 = f"sha256 {corpus.sha256[:12]}…"
+    recorded = f"the recorded one, {sha256}" if data.sha256 else f"{sha256}, recorded when the study is created"
+    yield Finding("study", "corpus", "ok", f"{study.name}: {f'{data.source} {data.path}'.strip()}, {recorded}")
+    yield Finding("study", "tokens", "ok", f"{_sizes(corpus)}; vocabulary of {corpus.tokenizer.vocab_size:,}")
+    yield from guarded("study", "windows", _windows(study, corpus))
+
+
+def _windows(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
+    from growlab.commands.study import longest_window
+    from growlab.data import require_windows
+
+    seq_len = longest_window(study)
+    require_windows(corpus, seq_len)
+    yield Finding("study", "windows", "ok", f"train.seq_len {seq_len} fits into each split")
+
+
+def _study(name_or_file: str, storage: str) -> "Study":
+    """A file, a study of the database, or one that growlab ships: in this order, as `growlab study run` takes it."""
+    from growlab.commands.study import is_new, neither, read
+    from growlab.errors import StorageError
+    from growlab.storage import Store
+
+    if Path(name_or_file).is_file():
+        return read(name_or_file, [], "")
+    try:
+        with Store.open(storage) as store:
+            known = {each.name for each in store.studies()}
+            if name_or_file in known:
+                return store.study(name_or_file).study
+    except StorageError:
+        if not is_new(name_or_file):
+            raise
+        known = set()
+    if is_new(name_or_file):
+        return read(name_or_file, [], "")
+    raise neither(name_or_file, known)
+
+
+def _sizes(corpus: "Corpus") -> str:
+    from growlab.data.tasks import TaskSplit
+
+    splits = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
+    sizes = [f"{name} {split.size:,}" for name, split in splits.items() if not isinstance(split, TaskSplit)]
+    return ", ".join(sizes) or "made from a seed, without end"
