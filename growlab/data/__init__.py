@@ -20,8 +20,8 @@ text ── encode ──► ids │ train ................ │ val │ test │
 """
 
 from growlab.data.byte_level import ByteLevelTokenizer
-from growlab.data.corpus import Corpus, Fingerprint, Split, fingerprint, list_sources, load_corpus, require_windows
-from growlab.data.sources import SOURCES, Source, register_source, sha256_of
+from growlab.data.corpus import Corpus, Split, list_sources, load_corpus, require_windows
+from growlab.data.sources import SOURCES, Source, register_source
 from growlab.data.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
@@ -38,18 +38,15 @@ __all__ = [
     "ByteTokenizer",
     "CharTokenizer",
     "Corpus",
-    "Fingerprint",
     "IdTokenizer",
     "Source",
     "Split",
     "Tokenizer",
-    "fingerprint",
     "list_sources",
     "list_tokenizers",
     "load_corpus",
     "load_tokenizer",
     "register_source",
     "require_windows",
-    "sha256_of",
     "tokenizer_from_mapping",
 ]

@@ -13,7 +13,6 @@ How a text gets into the cache is in texts.py.
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,6 @@ from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
 from growlab.errors import DataError
 from growlab.specs import DataSpec
-from growlab.study import StudyData
 
 _IDS = 1 << 20  # that are counted at once
 
@@ -51,12 +49,6 @@ class Corpus:
     test_bytes_per_token: float
     sha256: str  # what a study records of it
     tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
-
-
-class Fingerprint(NamedTuple):
-    sha256: str  # of the text in UTF-8
-    n_chars: int
-    n_bytes: int  # of UTF-8
 
 
 def load_corpus(spec: DataSpec) -> Corpus:
@@ -91,16 +83,6 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
                 f"the {name} split has {split.size} tokens, train.seq_len {seq_len} needs at least {seq_len + 1}; "
                 f"lower train.seq_len, {remedy}, or give a longer text"
             )
-
-
-def fingerprint(source: str, path: str) -> Fingerprint:
-    """The hash and the size of a text, all else as a silent study has it. Raises DataError, and UnknownName."""
-    spec = StudyData(source=source, path=path).spec()
-    found = SOURCES[source]
-    if not isinstance(found, TextSource):
-        raise DataError(f"source {source!r} is no text, load_corpus knows its hash")
-    digest = read_digest(found, spec)
-    return Fingerprint(digest.sha256, digest.n_chars, digest.n_bytes)
 
 
 def list_sources() -> list[tuple[str, str]]:

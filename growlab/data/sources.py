@@ -1,6 +1,5 @@
 """Where a corpus comes from. A source is one function under a name; register_source adds another."""
 
-import hashlib
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -67,11 +66,6 @@ def register_source(name: str, summary: str) -> Callable[[Read], Read]:
         return read
 
     return add
-
-
-def sha256_of(text: str) -> str:
-    """Hexadecimal sha256 of the text in UTF-8: what a DataSpec records of its corpus."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _without_path(spec: DataSpec) -> None:

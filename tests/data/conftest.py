@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def spec_of(tmp_path: Path) -> Callable[..., DataSpec]:
         return StudyData(**(asked | changes)).spec()
 
     return make
+
+
+@pytest.fixture
+def sha256_of() -> Callable[[str], str]:
+    """Of a text in UTF-8: what a study records of its corpus."""
+    return lambda text: hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from growlab.data import SOURCES, fingerprint, list_sources, load_corpus, register_source, sha256_of
+from growlab.data import SOURCES, list_sources, load_corpus, register_source
 from growlab.errors import DataError, UnknownName
 from growlab.specs import DataSpec
 from growlab.study import StudyData
 
 Read = Callable[..., str]
 SpecOf = Callable[..., DataSpec]
+Sha256Of = Callable[[str], str]
 
 
 def test_a_text_file_is_read_as_it_is_but_for_windows_newlines(tmp_path: Path, read: Read) -> None:
@@ -109,22 +110,12 @@ def test_what_this_user_may_not_read_is_named_and_never_passed_over(
     (tmp_path / closed).chmod(0o700)
 
 
-def test_a_fingerprint_counts_characters_and_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\xe2\x82\xac!\r\n")
-
-    assert fingerprint("text", str(tmp_path / "a.txt")) == (sha256_of("€!\n"), 3, 5)
-
-
-def test_the_sha256_of_a_text_is_that_of_its_utf8() -> None:
-    assert sha256_of("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
 def test_an_unknown_source_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(UnknownName, match=r"unknown data source 'txt'; known: .*, text, .*\. Did you mean 'text'"):
-        fingerprint("txt", "")
+        load_corpus(StudyData(source="txt").spec())
 
 
-def test_a_registered_function_is_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registered_function_is_a_source(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
 
     @register_source("count", "the numbers up to `path`")
@@ -132,10 +123,10 @@ def test_a_registered_function_is_a_source(monkeypatch: pytest.MonkeyPatch) -> N
         return " ".join(map(str, range(int(spec.path))))
 
     assert ("count", "the numbers up to `path`") in list_sources()
-    assert fingerprint("count", "3").sha256 == sha256_of("0 1 2")
+    assert read("count", "3") == "0 1 2"
 
 
-def test_a_source_may_give_its_text_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_may_give_its_text_in_pieces(sha256_of: Sha256Of, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
 
     @register_source("words", "twenty times `path`")
