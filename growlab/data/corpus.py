@@ -58,13 +58,15 @@ def load_corpus(spec: DataSpec) -> Corpus:
     cheaper and wrong: copies and restored backups keep theirs. That costs about five seconds per
     gigabyte of text, twenty of JSON lines.
     """
-    match SOURCES[spec.source]:
-        case TextSource() as source:
-            return _text_corpus(source, spec)
-        case TokenSource() as source:
-            return _token_corpus(source, spec)
-        case TaskSource() as source:
-            return _task_corpus(source, spec)
+    found = SOURCES[spec.source]
+    with os_errors_named(found.place(spec.path)):
+        match found:
+            case TextSource() as source:
+                return _text_corpus(source, spec)
+            case TokenSource() as source:
+                return _token_corpus(source, spec)
+            case TaskSource() as source:
+                return _task_corpus(source, spec)
     raise AssertionError(spec.source)
 
 
@@ -112,16 +114,15 @@ def _text_corpus(source: TextSource, spec: DataSpec) -> Corpus:
 def _token_corpus(source: TokenSource, spec: DataSpec) -> Corpus:
     """One file is mapped where it lies; several are joined in the cache."""
     tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
-    with os_errors_named():
-        files = source.files(spec.path)
-        sha256 = checked(files, tokenizer.vocab_size)
-        _require_recorded(source, spec, sha256)
-        if len(files) == 1:
-            path = files[0]
-        else:
-            entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
-            path = entry.path
-        ids = np.memmap(path, dtype=DTYPE, mode="r")
+    files = source.files(spec.path)
+    sha256 = checked(files, tokenizer.vocab_size)
+    _require_recorded(source, spec, sha256)
+    if len(files) == 1:
+        path = files[0]
+    else:
+        entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
+        path = entry.path
+    ids = np.memmap(path, dtype=DTYPE, mode="r")
     return _corpus(_by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
 
 

@@ -18,14 +18,15 @@ def files_at(path: str, suffix: str, source: str) -> list[Path]:
 
 
 @contextmanager
-def os_errors_named() -> Iterator[None]:
-    """An OSError inside is a DataError that names the file."""
+def os_errors_named(place: str) -> Iterator[None]:
+    """An OSError inside is a DataError that names the file, or `place` where the error does not know it."""
     try:
         yield
     except PermissionError as error:
-        raise DataError(f"{error.filename}: may not be read by this user; change its permissions") from None
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}; check data.path") from None
+        raise DataError(f"{error.filename or place}: may not be read by this user; change its permissions") from None
+    except OSError as error:  # a disk that fails while it is read names no file
+        why = error.strerror or error
+        raise DataError(f"{error.filename or place}: cannot be read: {why}; check data.path") from None
 
 
 def _files_below(folder: Path, suffix: str) -> list[Path]:

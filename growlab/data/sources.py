@@ -36,7 +36,7 @@ class TextSource(Source):
 
     def pieces(self, spec: DataSpec) -> Iterator[str]:
         """The text of a spec, some hundred thousand characters at a time. Raises DataError."""
-        with os_errors_named():
+        with os_errors_named(self.place(spec.path)):
             text = self.read(spec)
             yield from gathered([text] if isinstance(text, str) else text)
 

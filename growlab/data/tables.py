@@ -3,6 +3,7 @@
 A document is one row's text as it is, white space included; a row without one is an error, never passed over.
 """
 
+import codecs
 import json
 import logging
 import re
@@ -14,6 +15,7 @@ from typing import Any
 from growlab.data.extras import optional
 from growlab.data.folders import files_at
 from growlab.data.pieces import joined_by_newlines
+from growlab.data.text_files import not_utf8
 from growlab.errors import DataError
 
 _ROWS = 1024  # at once
@@ -34,6 +36,8 @@ def read_jsonl(path: str, column: str) -> Iterator[str]:
 def _lines(file: Path, column: str) -> Iterator[str]:
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 yield _document(line, column, f"{file}: line {number}")
 
@@ -42,9 +46,7 @@ def _document(line: bytes, column: str, where: str) -> str:
     try:
         row = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: is not UTF-8 at byte {error.start}; convert it, such as: iconv -f latin1 -t utf-8 IN > OUT"
-        ) from None
+        raise not_utf8(where, error) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: is not JSON ({error}); each line must be one object") from None
     if not isinstance(row, dict):
@@ -79,7 +81,7 @@ def _rows(file: Path, column: str) -> Iterator[str]:
                 for value in batch.column(0).to_pylist():
                     number += 1
                     yield _text(value, column, f"{file}: row {number}")
-        except arrow.ArrowException as error:
+        except (arrow.ArrowException, OSError) as error:  # OSError: a damaged page, and it names no file
             raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)}); take another copy") from None
         except UnicodeDecodeError:
             raise DataError(f"{file}: column {column!r} is not UTF-8 after row {number}; write it again") from None

@@ -217,7 +217,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         return tokenizer_from_mapping(json.loads(path.read_bytes()))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; give the tokenizer.json of a model") from None
-    except ValueError as error:  # not JSON, not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8; ten thousand brackets
         raise DataError(f"{path}: is not JSON ({error}); it is damaged, take another copy") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

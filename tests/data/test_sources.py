@@ -36,6 +36,22 @@ def test_where_a_file_is_cut_into_pieces_means_nothing(
     assert read("text", file) == "a€\n\r\n😀é\r"
 
 
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_the_byte_order_mark_of_a_windows_file_is_no_text(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("growlab.data.text_files.SIZE", size)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes("\ufeffé\r\n\ufeff".encode())
+
+    assert read("text", tmp_path) == "é\n\ufeff\né\n\ufeff"
+
+
+def test_a_file_of_a_byte_order_mark_is_empty(spec_of: SpecOf) -> None:
+    with pytest.raises(DataError, match=r"/corpus\.txt: is empty"):
+        load_corpus(spec_of("\ufeff"))
+
+
 def test_a_folder_is_its_txt_files_by_relative_path_joined_by_a_newline(tmp_path: Path, read: Read) -> None:
     (tmp_path / "b").mkdir()
     for name, text in {"b/a.txt": "3", "b.txt": "2", "a.txt": "1", "b/z.txt": "4", "notes.md": "no"}.items():
@@ -69,6 +85,14 @@ def test_a_file_that_is_not_utf8_is_named_with_the_byte_and_a_remedy(
     (tmp_path / "latin.txt").write_bytes("€caf\xe9".encode() + b"\xe2\x82!")
 
     with pytest.raises(DataError, match=r"/latin\.txt: is not UTF-8 at byte 8; convert it, such as: iconv"):
+        read("text", tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_for_utf16_the_remedy_is_another(tmp_path: Path, read: Read, encoding: str) -> None:
+    (tmp_path / "wide.txt").write_bytes("\ufeffab".encode(encoding))
+
+    with pytest.raises(DataError, match=r"/wide\.txt: is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16 -t"):
         read("text", tmp_path)
 
 

@@ -107,7 +107,7 @@ def test_a_corpus_is_the_same_from_any_of_them(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b'{"text": "a"}\n{"text": ', r"line 2: is not JSON \(Expecting value.*\); each line must be one object"),
-        (b"\xff\xfe{\x00", r"line 1: is not UTF-8 at byte 0; convert it, such as: iconv"),
+        (b"\xff\xfe{\x00", r"line 1: is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16"),
         (b'["a"]', r"line 1: is not an object, got \['a'\]; write lines such as {\"text\": \"…\"}"),
         (b'\n{"text": "ab\\ud83d"}', r"line 2: has half a surrogate pair at character 2; repair or drop the row"),
         (b"[" * 10_000, r"line 1: is not JSON \(.*recursion"),
@@ -122,7 +122,7 @@ def test_a_line_that_is_no_document_is_named(tmp_path: Path, read: Read, content
 
 
 def test_blank_lines_and_windows_newlines_between_objects_mean_nothing(tmp_path: Path, read: Read) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b'\n{"text": "a"}\r\n  \n{"text": "b"}')
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf\n{"text": "a"}\r\n  \n{"text": "b"}\r\n\n')
 
     assert read("jsonl", tmp_path / "a.jsonl") == "a\nb"
 
@@ -139,6 +139,26 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path, read: Read, content
         read("parquet", tmp_path)
 
 
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path, read: Read) -> None:
+    file = write_parquet(tmp_path / "a.parquet", "text", DOCUMENTS)
+    file.write_bytes(file.read_bytes()[:-20])
+
+    with pytest.raises(DataError, match=r"/a\.parquet: cannot be read as Parquet \(.*\); take another copy"):
+        read("parquet", file)
+
+
+def test_a_damaged_page_is_named(tmp_path: Path, read: Read) -> None:
+    """The footer is whole, so that reading begins; pyarrow's error is an OSError without a file name."""
+    file = write_parquet(tmp_path / "a.parquet", "text", [str(number) * 50 for number in range(2_000)])
+    content = bytearray(file.read_bytes())
+    begin = pytest.importorskip("pyarrow.parquet").ParquetFile(file).metadata.row_group(0).column(1).data_page_offset
+    content[begin : begin + 40] = b"\xff" * 40
+    file.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"/a\.parquet: cannot be read as Parquet \(.*\); take another copy"):
+        read("parquet", file)
+
+
 def test_many_rows_in_many_groups_come_in_order(tmp_path: Path, read: Read) -> None:
     documents = [str(number) for number in range(3_000)]
     file = write_parquet(tmp_path / "a.parquet", "text", documents, row_group_size=700)
@@ -146,11 +166,26 @@ def test_many_rows_in_many_groups_come_in_order(tmp_path: Path, read: Read) -> N
     assert read("parquet", file).split("\n") == documents
 
 
-def test_words_that_are_stored_once_are_text_too(tmp_path: Path, read: Read) -> None:
+@pytest.mark.parametrize("stored", ["large", "view", "dictionary"])
+def test_text_is_text_however_it_is_stored(tmp_path: Path, read: Read, stored: str) -> None:
     arrow = pytest.importorskip("pyarrow")
-    file = write_parquet(tmp_path / "a.parquet", "text", arrow.array(["a", "b", "a"]).dictionary_encode())
+    values = {
+        "large": lambda: arrow.array(["a", "b", "a"], arrow.large_string()),
+        "view": lambda: arrow.array(["a", "b", "a"], arrow.string_view()),
+        "dictionary": lambda: arrow.array(["a", "b", "a"]).dictionary_encode(),
+    }[stored]()
 
-    assert read("parquet", file) == "a\nb\na"
+    assert read("parquet", write_parquet(tmp_path / "a.parquet", "text", values)) == "a\nb\na"
+
+
+@pytest.mark.parametrize("value", [["a"], {"text": "a"}, b"a"])
+def test_what_is_nested_or_binary_is_no_text(tmp_path: Path, read: Read, value: object) -> None:
+    file = write_parquet(tmp_path / "a.parquet", "text", [value])
+
+    with pytest.raises(
+        DataError, match=r"/a\.parquet: row 1: column 'text' is not text, got .*; repair or drop the row"
+    ):
+        read("parquet", file)
 
 
 def test_bytes_that_are_not_utf8_are_named(tmp_path: Path, read: Read) -> None:
