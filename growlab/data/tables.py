@@ -84,7 +84,7 @@ def _rows(file: Path, column: str) -> Iterator[str]:
         except (arrow.ArrowException, OSError) as error:  # OSError: a damaged page, and it names no file
             raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)}); take another copy") from None
         except UnicodeDecodeError:
-            raise DataError(f"{file}: column {column!r} is not UTF-8 after row {number}; write it again") from None
+            raise DataError(_not_utf8_column(str(file), column, number)) from None
 
 
 # ---- the hub -------------------------------------------------------------------------------------------------
@@ -111,7 +111,8 @@ def read_hub(path: str, column: str) -> Iterator[str]:
             "go online once, set HF_HOME to a cache that has it, or bring the files and use data.source: parquet"
         ) from None
     except Exception as error:  # the package's own, pyarrow's and those of two network libraries
-        raise DataError(f"hf:{path}: cannot be loaded ({_first_line(error)}); check data.path") from None
+        why = _first_line(error.__cause__ or error)  # 'An error occurred while …' says less than what occurred
+        raise DataError(f"hf:{path}: cannot be loaded ({why}); check data.path") from None
     if column not in table.column_names:
         raise DataError(_no_column(f"hf:{path}", column, table.column_names))
     return joined_by_newlines(_hub_rows(table.select_columns([column]), column, f"hf:{path}"))
@@ -119,20 +120,26 @@ def read_hub(path: str, column: str) -> Iterator[str]:
 
 def _hub_rows(table: Any, column: str, where: str) -> Iterator[str]:
     rows = (value for batch in table.iter(_ROWS) for value in batch[column])
-    for number, value in enumerate(rows, 1):
-        yield _text(value, column, f"{where}: row {number}")
+    number = 0
+    try:
+        for number, value in enumerate(rows, 1):
+            yield _text(value, column, f"{where}: row {number}")
+    except UnicodeDecodeError:
+        raise DataError(_not_utf8_column(where, column, number)) from None
 
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Without the hub's dozen lines about each new try."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Without the hub's dozen lines about each new try, and what `datasets` says of an error that it raises too."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 # ---- what all of them say ------------------------------------------------------------------------------------
@@ -154,9 +161,13 @@ def _no_column(where: str, column: str, known: Iterable[str]) -> str:
     return f"{where}: has no column {column!r}; it has: {', '.join(map(str, known)) or 'none'}; set data.column"
 
 
+def _not_utf8_column(where: str, column: str, n_before: int) -> str:
+    return f"{where}: column {column!r} is not UTF-8 after row {n_before}; write it again"
+
+
 def _shortened(value: object) -> str:
     return text if len(text := repr(value)) <= 60 else f"{text[:60]}…"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

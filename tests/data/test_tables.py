@@ -17,13 +17,14 @@ AS_ONE = "İlk belge.\n\n\n  third é\r\n 😀"
 
 
 @pytest.fixture(scope="module")
-def offline_hub(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The package `datasets` reads its settings once, when it is imported: no test comes before this."""
+def offline_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its cache. The package `datasets` reads its settings once, when it is imported: no test comes before this."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
+        patch.setenv("HF_HOME", str(home := tmp_path_factory.mktemp("hub")))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         pytest.importorskip("datasets")
+        return home
 
 
 def write_jsonl(file: Path, column: str, values: list[object]) -> Path:
@@ -216,7 +217,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_command(
 
 
 @pytest.fixture
-def local_hub(offline_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def local_hub(offline_hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`datasets` reads a folder of this name where there is one."""
     monkeypatch.chdir(tmp_path)
     write_jsonl(tmp_path / "owner" / "name" / "train.jsonl", "text", DOCUMENTS)
@@ -234,8 +235,48 @@ def test_a_data_set_without_the_column_is_named(local_hub: Path, read: Read) -> 
         read("hf", "owner/name", column="body")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b'{"id": 1, "text": "a"}\n{"id": 1, "text": null}\n',
+            r"row 2: column 'text' is not text, got None; repair or drop the row",
+        ),
+        (b'{"id": 1, "text": "\xe9"}\n', r"column 'text' is not UTF-8 after row 0; write it again"),
+        (b'{"id": 1, "text": "a"}\n{"te', r"cannot be loaded \(JSON parse error: .*\); check data\.path"),
+        (b"", r"cannot be loaded \(.*\); check data\.path"),
+    ],
+)
+def test_a_data_set_that_is_damaged_is_one_line(
+    local_hub: Path, read: Read, capfd: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    (local_hub / "train.jsonl").write_bytes(content)
+
+    with pytest.raises(DataError, match=f"^hf:owner/name: {message}$"):
+        read("hf", "owner/name")
+
+    assert capfd.readouterr().err == ""
+
+
+def test_a_data_set_without_a_train_split_is_named(local_hub: Path, read: Read) -> None:
+    (local_hub / "train.jsonl").unlink()
+
+    with pytest.raises(DataError, match=r"^hf:owner/name: cannot be loaded \(Unknown split \"train\"\..*\); check"):
+        read("hf", "owner/name")
+
+
+def test_a_damaged_cache_of_the_hub_is_one_line(offline_hub: Path, local_hub: Path, read: Read) -> None:
+    before = set(offline_hub.rglob("*.arrow"))
+    read("hf", "owner/name")
+    for table in set(offline_hub.rglob("*.arrow")) - before:
+        table.write_bytes(table.read_bytes()[:100])
+
+    with pytest.raises(DataError, match=r"^hf:owner/name: cannot be loaded \(.*\); check data\.path$"):
+        read("hf", "owner/name")
+
+
 def test_offline_a_data_set_that_is_not_cached_is_one_line(
-    offline_hub: None, read: Read, capfd: pytest.CaptureFixture[str]
+    offline_hub: Path, read: Read, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(
         DataError, match=r"^hf:owner/gone: cannot be reached \(.*\) and is not in the cache; go online once.*$"
