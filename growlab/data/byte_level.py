@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from growlab.data.extras import optional
 from growlab.data.pieces import segments
 from growlab.data.tokens import Ids, Tokenizer, utf8
-from growlab.errors import DataError
+from growlab.errors import CannotEncode, DataError
 
 _MIN_COUNT = 2  # of a pair that is merged
 _BATCH = 16  # segments that are encoded at once, on all cores
@@ -92,7 +92,7 @@ class ByteLevelTokenizer(Tokenizer):
         ids = [np.array(each.ids, dtype=self.dtype) for each in encodings]
         for each, text in zip(ids, expected, strict=True):
             if (got := self.to_bytes(each)) != text:
-                raise DataError(_about_loss(text, got))
+                raise CannotEncode(_about_loss(text, got))
         return ids
 
     @cached_property

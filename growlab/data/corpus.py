@@ -24,7 +24,7 @@ from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokeniz
 from growlab.data.token_files import DTYPE, checked, token_pieces
 from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.specs import DataSpec
 
 _IDS = 1 << 20  # that are counted at once
@@ -49,10 +49,12 @@ class Corpus:
     test_bytes_per_token: float
     sha256: str  # what a study records of it
     tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
+    place: str  # what a message calls it
 
 
 def load_corpus(spec: DataSpec) -> Corpus:
-    """The splits of the recorded corpus. Raises DataError when it is missing or is another one.
+    """The splits of the recorded corpus. Raises DataError when it is missing or is another one, SpecError and
+    UnknownName for a data section that makes no sense.
 
     It is read and hashed at every load, cached ids or not. A modification time would be
     cheaper and wrong: copies and restored backups keep theirs. That costs about five seconds per
@@ -71,7 +73,10 @@ def load_corpus(spec: DataSpec) -> Corpus:
 
 
 def require_windows(corpus: Corpus, seq_len: int) -> None:
-    """Raise DataError unless each split holds a window of seq_len + 1 tokens. An empty test split is allowed."""
+    """Raise DataError unless each split holds a window of seq_len + 1 tokens, for a synthetic task SpecError.
+
+    An empty test split is allowed.
+    """
     splits = [
         ("train", corpus.train, "lower data.val_fraction or data.test_fraction"),
         ("val", corpus.val, "raise data.val_fraction"),
@@ -82,7 +87,8 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
             _require_room(split, seq_len)
         elif split.size <= seq_len and (split.size or name != "test"):
             raise DataError(
-                f"the {name} split has {split.size} tokens, train.seq_len {seq_len} needs at least {seq_len + 1}; "
+                f"{corpus.place}: the {name} split has {split.size} tokens, "
+                f"train.seq_len {seq_len} needs at least {seq_len + 1}; "
                 f"lower train.seq_len, {remedy}, or give a longer text"
             )
 
@@ -105,7 +111,7 @@ def _text_corpus(source: TextSource, spec: DataSpec) -> Corpus:
         splits = kept_splits(text, tokenizer, tokenizer_sha256)
     else:
         splits = _by_position(spec, kept_ids(text, tokenizer))
-    return _corpus(splits, tokenizer, digest.sha256, tokenizer_sha256)
+    return _corpus(text.place, splits, tokenizer, digest.sha256, tokenizer_sha256)
 
 
 # ---- token ids -----------------------------------------------------------------------------------------------
@@ -123,7 +129,7 @@ def _token_corpus(source: TokenSource, spec: DataSpec) -> Corpus:
         entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
         path = entry.path
     ids = np.memmap(path, dtype=DTYPE, mode="r")
-    return _corpus(_by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
+    return _corpus(source.place(spec.path), _by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
 
 
 def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
@@ -131,7 +137,7 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
         return IdTokenizer(spec.vocab_size), ""
     if spec.tokenizer == "file":
         return recorded_tokenizer(spec)
-    raise DataError(
+    raise SpecError(
         f"source {spec.source!r} holds token ids, data.tokenizer {spec.tokenizer!r} did not make them; "
         "use data.tokenizer: file with data.tokenizer_path, or data.tokenizer: ids with data.vocab_size"
     )
@@ -143,7 +149,7 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
 def _task_corpus(source: TaskSource, spec: DataSpec) -> Corpus:
     """data.val_fraction and data.test_fraction say nothing here."""
     if spec.tokenizer != "ids" or spec.path:
-        raise DataError(
+        raise SpecError(
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
             f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
         )
@@ -151,12 +157,12 @@ def _task_corpus(source: TaskSource, spec: DataSpec) -> Corpus:
     sha256 = sha256_of_task(source.name, task)
     _require_recorded(source, spec, sha256)
     train, val, test = (TaskSplit(task, stream) for stream in Stream)
-    return _corpus((train, val, test), IdTokenizer(spec.vocab_size), sha256, "")
+    return _corpus(source.place(spec.path), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "")
 
 
 def _require_room(split: TaskSplit, seq_len: int) -> None:
     if seq_len + 1 < split.task.shortest:
-        raise DataError(
+        raise SpecError(
             f"data.n_items {split.task.n_items} of this task needs train.seq_len of at least "
             f"{split.task.shortest - 1}, got {seq_len}; raise it, or lower data.n_items"
         )
@@ -165,7 +171,9 @@ def _require_room(split: TaskSplit, seq_len: int) -> None:
 # ---- all of them ---------------------------------------------------------------------------------------------
 
 
-def _corpus(splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: str, tokenizer_sha256: str) -> Corpus:
+def _corpus(
+    place: str, splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: str, tokenizer_sha256: str
+) -> Corpus:
     train, val, test = splits
     return Corpus(
         train=train,
@@ -176,6 +184,7 @@ def _corpus(splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: st
         test_bytes_per_token=_bytes_per_token(tokenizer, test),
         sha256=sha256,
         tokenizer_sha256=tokenizer_sha256,
+        place=place,
     )
 
 

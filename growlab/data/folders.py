@@ -6,13 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 
 
 def files_at(path: str, suffix: str, source: str) -> list[Path]:
-    """At least one. Linked folders are not entered. Raises DataError for an empty path or folder, and OSError."""
+    """At least one. Links to files are read, links to folders not entered.
+
+    Raises SpecError without a path, DataError for a folder without such files, and OSError.
+    """
     if not path:
-        raise DataError(f"source {source!r} needs a path, got ''; set data.path to a {suffix} file or a folder of them")
+        raise SpecError(f"source {source!r} needs a path, got ''; set data.path to a {suffix} file or a folder of them")
     root = Path(path)
     return _files_below(root, suffix) if root.is_dir() else [root]
 

@@ -13,7 +13,7 @@ from growlab.data.tables import read_hub, read_jsonl, read_parquet
 from growlab.data.tasks import Copying, Needle, Recall, Task
 from growlab.data.text_files import read_text
 from growlab.data.token_files import token_files
-from growlab.errors import DataError
+from growlab.errors import SpecError
 from growlab.registry import Registry
 from growlab.specs import DataSpec
 
@@ -52,7 +52,7 @@ class TokenSource(Source):
 class TaskSource(Source):
     """Sequences made from a seed, without end."""
 
-    task: Callable[[int, int], Task]  # vocab_size and n_items; raises DataError
+    task: Callable[[int, int], Task]  # vocab_size and n_items; raises SpecError
 
 
 SOURCES: Registry[Source] = Registry("data source")
@@ -70,7 +70,7 @@ def register_source(name: str, summary: str) -> Callable[[Read], Read]:
 
 def _without_path(spec: DataSpec) -> None:
     if spec.path:
-        raise DataError(
+        raise SpecError(
             f"source {spec.source!r} takes no path, got {spec.path!r}; leave data.path empty, or use data.source: text"
         )
 

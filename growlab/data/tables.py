@@ -16,7 +16,7 @@ from growlab.data.extras import optional
 from growlab.data.folders import files_at
 from growlab.data.pieces import joined_by_newlines
 from growlab.data.text_files import not_utf8
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 
 _ROWS = 1024  # at once
 
@@ -93,11 +93,12 @@ def _rows(file: Path, column: str) -> Iterator[str]:
 def read_hub(path: str, column: str) -> Iterator[str]:
     """The `column` of the train split of owner/name[:configuration][@revision], joined by newlines.
 
-    The package `datasets` downloads it once and keeps it, memory-mapped, in its own cache. Raises DataError.
+    The package `datasets` downloads it once and keeps it, memory-mapped, in its own cache. Raises DataError,
+    and SpecError for a path that is no such name.
     """
     asked = re.fullmatch(r"(?:hf:)?(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?", path)
     if not asked:
-        raise DataError(
+        raise SpecError(
             f"source 'hf' needs the name of a data set, got {path!r}; "
             "write data.source: hf:owner/name, hf:owner/name:configuration or hf:owner/name@revision"
         )

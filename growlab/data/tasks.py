@@ -18,7 +18,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from growlab.errors import DataError
+from growlab.errors import SpecError
 
 N_HELD_OUT = 256  # sequences of val, and of test
 
@@ -57,9 +57,9 @@ class Task(ABC):
 
     def __post_init__(self) -> None:
         if self.n_items < 1:
-            raise DataError(f"a synthetic task needs data.n_items of at least 1, got {self.n_items}")
+            raise SpecError(f"a synthetic task needs data.n_items of at least 1, got {self.n_items}")
         if self.vocab_size < self.smallest_vocab:
-            raise DataError(
+            raise SpecError(
                 f"data.n_items {self.n_items} of this task needs data.vocab_size of at least {self.smallest_vocab}, "
                 f"got {self.vocab_size}"
             )

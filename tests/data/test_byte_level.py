@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from growlab.data import (
     ByteLevelTokenizer,
+    CharTokenizer,
     Corpus,
     load_corpus,
     load_tokenizer,
@@ -268,7 +269,7 @@ def test_a_special_token_is_never_made_from_a_text_and_stands_for_no_bytes(pretr
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"normalizer": {"type": "Lowercase"}}, r"the tokenizer changes the text at '0\. Bir var"),
+        ({"normalizer": {"type": "Lowercase"}}, r"^/.*/corpus\.txt: the tokenizer changes the text at '0\. Bir var"),
         (
             {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}},
             r"the tokenizer changes the text at",
@@ -290,6 +291,17 @@ def test_a_tokenizer_that_is_not_exact_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         load_file(spec_of, pretrained(**changes))
+
+
+def test_a_text_that_a_tokenizer_cannot_encode_is_named(spec_of: SpecOf, tmp_path: Path, cache: Path) -> None:
+    CharTokenizer("ab").save(tmp_path / "alphabet.json")
+
+    with pytest.raises(
+        DataError, match=r"^/.*/corpus\.txt: cannot encode 'B', 'i', 'r': not among the 2 characters that"
+    ):
+        load_file(spec_of, tmp_path / "alphabet.json", text="Bir" * 9)
+
+    assert list((cache / "data").iterdir()) == []
 
 
 def test_a_missing_tokenizer_file_is_named(spec_of: SpecOf, tmp_path: Path) -> None:

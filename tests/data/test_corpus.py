@@ -121,7 +121,11 @@ def test_for_an_embedded_text_the_refusal_names_the_python(
 @pytest.mark.parametrize(
     ("changes", "seq_len", "message"),
     [
-        ({}, 4, r"the val split has 4 tokens, train\.seq_len 4 needs at least 5; .* raise data\.val_fraction"),
+        (
+            {},
+            4,
+            r"^/.*/corpus\.txt: the val split has 4 tokens, train\.seq_len 4 needs at least 5; .* raise data\.val_f",
+        ),
         ({"val_fraction": 0.9}, 1, r"the train split has 1 tokens, .* at least 2; .* lower data\.val_fraction"),
         ({"test_fraction": 0.05}, 3, r"the test split has 1 tokens, .* raise data\.test_fraction or set it to 0"),
     ],

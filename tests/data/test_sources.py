@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from growlab.data import SOURCES, list_sources, load_corpus, register_source
-from growlab.errors import DataError, UnknownName
+from growlab.errors import DataError, SpecError, UnknownName
 from growlab.specs import DataSpec
 from growlab.study import StudyData
 
@@ -53,16 +53,33 @@ def test_a_file_of_a_byte_order_mark_is_empty(spec_of: SpecOf) -> None:
 
 
 def test_a_folder_is_its_txt_files_by_relative_path_joined_by_a_newline(tmp_path: Path, read: Read) -> None:
-    (tmp_path / "b").mkdir()
-    for name, text in {"b/a.txt": "3", "b.txt": "2", "a.txt": "1", "b/z.txt": "4", "notes.md": "no"}.items():
+    (tmp_path / "b" / "deep.txt").mkdir(parents=True)  # a folder, whatever its name
+    texts = {"b/a.txt": "3", "b.txt": "2", "a.txt": "1", "b/deep.txt/b.txt": "4", "b/z.txt": "5", "notes.md": "no"}
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
 
-    assert read("text", tmp_path) == "1\n2\n3\n4"
+    assert read("text", tmp_path) == "1\n2\n3\n4\n5"
+
+
+def test_in_a_folder_linked_files_are_read_and_linked_folders_not_entered(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "corpus" / "link.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "corpus" / "circle").symlink_to(tmp_path)
+
+    assert read("text", tmp_path / "corpus") == "text"
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "a.txt").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(DataError, match=r"/a\.txt: cannot be read: No such file or directory"):
+        read("text", tmp_path)
 
 
 @pytest.mark.parametrize("source", ["text", "jsonl", "parquet"])
 def test_a_file_needs_a_path(read: Read, source: str) -> None:
-    with pytest.raises(DataError, match=rf"source '{source}' needs a path, got ''; set data\.path to a "):
+    with pytest.raises(SpecError, match=rf"source '{source}' needs a path, got ''; set data\.path to a "):
         read(source)
 
 
@@ -113,7 +130,7 @@ def test_a_folder_without_such_files_is_named(tmp_path: Path, read: Read, source
 
 @pytest.mark.parametrize("source", ["stdlib", "tiny-shakespeare"])
 def test_a_corpus_without_a_place_takes_no_path(read: Read, source: str) -> None:
-    with pytest.raises(DataError, match=rf"'{source}' takes no path, got 'x\.txt'; leave data\.path empty"):
+    with pytest.raises(SpecError, match=rf"'{source}' takes no path, got 'x\.txt'; leave data\.path empty"):
         read(source, "x.txt")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from growlab.data import load_corpus
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.study import StudyData
 
 Read = Callable[..., str]
@@ -213,6 +213,13 @@ def test_a_package_that_is_not_installed_is_named_with_its_command(
         read(source, tmp_path)
 
 
+def test_the_hub_needs_a_name(read: Read) -> None:
+    with pytest.raises(
+        SpecError, match=r"source 'hf' needs the name of a data set, got ''; write data\.source: hf:own"
+    ):
+        read("hf", "")
+
+
 # ---- the hub -------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +297,6 @@ def test_offline_a_data_set_that_is_not_cached_is_one_line(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("", r"source 'hf' needs the name of a data set, got ''; write data\.source: hf:owner/name"),
         ("owner/name:other", r"hf:owner/name:other: cannot be loaded \(.*'other' not found.*\); check data\.path"),
         ("a/b/c", r"hf:a/b/c: cannot be loaded \(.*\); check data\.path"),
     ],

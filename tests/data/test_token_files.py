@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from growlab.data import ByteTokenizer, CharTokenizer, Corpus, load_corpus, require_windows
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.study import StudyData
 
 TEXT = "Bir varmış, bir yokmuş.\n" * 10
@@ -103,14 +103,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_ids_are_not_made_from_a_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"source 'bin' holds token ids, data\.tokenizer 'char' did not make them; use"):
+    with pytest.raises(SpecError, match=r"source 'bin' holds token ids, data\.tokenizer 'char' did not make them; use"):
         load(write_bin(tmp_path / "a.bin", [1, 2]))
 
 
 def test_a_text_is_not_ids(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT)
 
-    with pytest.raises(DataError, match=r"source 'text' gives text and data\.tokenizer 'ids' is for sources of ids"):
+    with pytest.raises(SpecError, match=r"source 'text' gives text and data\.tokenizer 'ids' is for sources of ids"):
         load_corpus(StudyData(path=str(tmp_path / "a.txt"), tokenizer="ids", vocab_size=4).spec())
 
 

@@ -89,7 +89,9 @@ def test_half_a_character_is_decoded_as_the_replacement_character() -> None:
 def test_unknown_characters_are_named_with_a_remedy() -> None:
     tokenizer = CharTokenizer.for_text("bcd")
 
-    with pytest.raises(DataError, match=r"cannot encode 'a', 'é': not among the 3 characters .* data\.tokenizer: byte"):
+    with pytest.raises(
+        DataError, match=r"cannot encode 'a', 'é': not among the 3 characters that .* data\.tokenizer: byte"
+    ):
         tokenizer.encode("abééa")
 
 
