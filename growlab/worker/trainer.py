@@ -86,6 +86,7 @@ class _Trainer:
     def __init__(self, setup: TrainerSetup, pipe: Connection, orders: _Orders) -> None:
         import torch
 
+        from growlab.data import RecentCorpus
         from growlab.training.device import resolve_device
 
         if setup.n_threads:
@@ -93,6 +94,7 @@ class _Trainer:
         self.setup, self.pipe, self.orders = setup, pipe, orders
         self.device = resolve_device(setup.device)
         self.store = Store.open(setup.storage_url)
+        self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
         pipe.send(
             Ready(
@@ -113,11 +115,10 @@ class _Trainer:
             torch.cuda.empty_cache()
 
     def _propose(self, order: Propose) -> Proposed:
-        from growlab.data import load_corpus
         from growlab.kinds import KINDS
         from growlab.model.cost import count_params
 
-        vocab_size = load_corpus(order.study.data.spec()).tokenizer.vocab_size
+        vocab_size = self.corpus.load(order.study.data.spec()).tokenizer.vocab_size
         return Proposed(
             propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
         )
@@ -125,7 +126,6 @@ class _Trainer:
     def _train(self, order: Train) -> FromTrainer:
         import torch
 
-        from growlab.data import load_corpus
         from growlab.training.checkpoint import CheckpointFolder
         from growlab.training.trial import run_trial
 
@@ -133,7 +133,7 @@ class _Trainer:
         try:
             result = run_trial(
                 order.claim.spec,
-                load_corpus(order.claim.spec.data),
+                self.corpus.load(order.claim.spec.data),
                 recorder,
                 device=self.device,
                 folder=CheckpointFolder(self.setup.artifacts, order.folder),
