@@ -72,11 +72,11 @@ def train(text: str, way: str, folder: Path) -> Path:
     """From the text to an exported model, by the command line alone; seconds."""
     (folder / "corpus.txt").write_bytes(text.encode())
     data = {"path": "corpus.txt", "tokenizer": way, "val_fraction": 0.05, "test_fraction": 0.1, **WAYS[way]}
-    (folder / "study.yaml").write_text(json.dumps({"name": way, "data": data, **STUDY}))
-    for words in (("study", "run", "study.yaml", "--device", "cpu"), ("export", way, "-o", "best")):
+    (study := folder / "study.yaml").write_text(json.dumps({"name": way, "data": data, **STUDY}))
+    places = {"GROWLAB_STORAGE": f"sqlite:///{folder}/growlab.db", "GROWLAB_CACHE": str(folder / "cache")}
+    for words in (["study", "run", study, "--device", "cpu"], ["export", way, "-o", folder / "best"]):
         command = [sys.executable, "-m", "growlab", *words]
-        environment = os.environ | {"GROWLAB_CACHE": str(folder / "cache")}
-        ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        ran = subprocess.run(command, env=os.environ | places, capture_output=True, text=True)
         if ran.returncode:
             raise SystemExit(ran.stderr)
     return folder / "best"
