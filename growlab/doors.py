@@ -278,8 +278,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
     if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
-    if parents == ["data"] and _is_path(section.get("source"), last):
-        section[last] = _absolute(Path.cwd(), text) if text else ""  # said here, so meant from the folder we are in
+    if parents == ["data"] and last in ("path", "tokenizer_path"):  # text, and said here: from the folder we are in
+        section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
 
 
 class _Loader(yaml.SafeLoader):
