@@ -1,5 +1,7 @@
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,27 @@ def read() -> Callable[..., str]:
         return "".join(SOURCES[source].pieces(spec))
 
     return whole
+
+
+@pytest.fixture
+def as_nobody() -> Callable[[], AbstractContextManager[None]]:
+    """Without the privileges of root, who may read and write everything."""
+
+    @contextmanager
+    def enter() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        try:
+            os.seteuid(65534)
+        except OSError:
+            pytest.skip("this container does not let root become another user")
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return enter
 
 
 @pytest.fixture(scope="session")

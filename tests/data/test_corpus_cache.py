@@ -3,6 +3,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from growlab.specs import DataSpec
 
 SpecOf = Callable[..., DataSpec]
 Sha256Of = Callable[[str], str]
+AsNobody = Callable[[], AbstractContextManager[None]]
 TEXT = "".join(map(chr, range(0x100, 0x300))) * 4  # 512 characters, so two bytes per id
 
 
@@ -143,6 +146,35 @@ def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
         DataError, match=r"/file/data/.*-char-v1\.tokenizer: cannot be written to the cache: .* set GROWLAB_CACHE"
     ):
         load_corpus(spec_of(TEXT))
+
+
+def test_a_cache_that_may_only_be_read_is_enough_when_all_is_in_it(
+    spec_of: SpecOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_nobody: AsNobody
+) -> None:
+    monkeypatch.chdir(tmp_path)  # another user may not come here by the absolute path
+    monkeypatch.setenv("GROWLAB_CACHE", "cache")
+    spec = replace(spec_of(TEXT), path="corpus.txt")
+    load_corpus(spec)
+    for folder in (tmp_path, tmp_path / "cache", tmp_path / "cache" / "data"):
+        folder.chmod(0o555)
+
+    with as_nobody():
+        assert load_corpus(spec).tokenizer == CharTokenizer.for_text(TEXT)
+        with pytest.raises(DataError, match=r"-byte-v1\.ids: cannot be written to the cache: Permission denied; make"):
+            load_corpus(replace(spec, tokenizer="byte"))
+
+    for folder in (tmp_path, tmp_path / "cache", tmp_path / "cache" / "data"):
+        folder.chmod(0o700)
+
+
+def test_pieces_are_written_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "file"
+
+    sha256 = write_atomically(file, (piece for piece in (b"ab", memoryview(b"c"), b"")))
+
+    assert file.read_bytes() == b"abc"
+    assert sha256 == write_atomically(file, b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from growlab.study import StudyData
 Read = Callable[..., str]
 SpecOf = Callable[..., DataSpec]
 Sha256Of = Callable[[str], str]
+AsNobody = Callable[[], AbstractContextManager[None]]
 
 
 def test_a_text_file_is_read_as_it_is_but_for_windows_newlines(tmp_path: Path, read: Read) -> None:
@@ -136,7 +136,7 @@ def test_a_corpus_without_a_place_takes_no_path(read: Read, source: str) -> None
 
 @pytest.mark.parametrize("closed", ["folder/locked.txt", "folder"])
 def test_what_this_user_may_not_read_is_named_and_never_passed_over(
-    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, closed: str
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, as_nobody: AsNobody, closed: str
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "open.txt").write_text("open")
@@ -145,7 +145,7 @@ def test_what_this_user_may_not_read_is_named_and_never_passed_over(
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)  # another user may not come here by the absolute path
 
-    with without_privileges(), pytest.raises(DataError, match=f"{closed}: may not be read by this user"):
+    with as_nobody(), pytest.raises(DataError, match=f"{closed}: may not be read by this user"):
         read("text", ".")
 
     (tmp_path / closed).chmod(0o700)
@@ -200,19 +200,3 @@ def test_the_door_of_the_room_does_not_load_torch() -> None:
     code = "import growlab.data, sys; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-@contextmanager
-def without_privileges() -> Iterator[None]:
-    """Root may read everything: as root, go on as the user nobody."""
-    if os.geteuid() != 0:
-        yield
-        return
-    try:
-        os.seteuid(65534)
-    except OSError:
-        pytest.skip("this container does not let root become another user")
-    try:
-        yield
-    finally:
-        os.seteuid(0)

@@ -74,6 +74,20 @@ class Trap:
         return open, ("sprung",)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\1\0", b"\1\0" * 10])
+def test_of_a_folder_the_joined_ids_are_joined_again_when_they_are_damaged(
+    tmp_path: Path, cache: Path, damage: bytes
+) -> None:
+    for name, ids in {"a.bin": range(7), "b.bin": [7, 8, 9]}.items():
+        write_bin(tmp_path / name, ids)
+    before = load(tmp_path, tokenizer="ids", vocab_size=10).train.tolist()
+    [joined] = cache.glob("data/*-bin.ids")
+    joined.write_bytes(damage)
+
+    assert load(tmp_path, tokenizer="ids", vocab_size=10).train.tolist() == before
+    assert joined.stat().st_size == 20
+
+
 def test_without_a_tokenizer_bits_per_byte_are_unknown(tmp_path: Path) -> None:
     corpus = load(write_bin(tmp_path / "a.bin", [3, 1, 2] * 50), tokenizer="ids", vocab_size=4)
 

@@ -110,6 +110,7 @@ def test_half_a_surrogate_pair_is_not_text() -> None:
     [
         ('{"type": "char", "alph', r"is not JSON \(Unterminated string"),
         ("\xff", r"is not JSON \('utf-8' codec"),
+        ("", r"is not JSON \(Expecting value"),
         ("[" * 100_000, r"is not JSON \(maximum recursion depth"),
         ('{"type": "bpe"}', r"is no tokenizer of this growlab: {'type': 'bpe'}"),
         ('{"type": "char", "alphabet": []}', "is no tokenizer of this growlab"),
