@@ -102,6 +102,20 @@ def test_every_sequence_has_the_same_number_of_answers_and_fits(name: str, n_ite
     assert not answers_BL[:, 0].any()
 
 
+@pytest.mark.parametrize("source", TASKS)
+def test_what_comes_before_an_answer_does_not_tell_it_to_one_who_cannot_recall(source: str) -> None:
+    """Over many sequences the value after the same question is any value, as often as another."""
+    ids_BL, answers_BL = TASKS[source](32, 2).sequences(Draws(Stream.TRAIN, 0, 0), 3_000, 16)
+    first = answers_BL.argmax(axis=1)[:, None]
+    answers, before = (np.take_along_axis(ids_BL, first + at, axis=1)[:, 0] for at in (0, -1))
+
+    counts = np.bincount(answers[before == np.bincount(before).argmax()])
+
+    seen = counts[counts > 0]
+    assert seen.size == (30 if source == "copying" else 16 if source == "recall" else 15)
+    assert np.abs(seen - seen.mean()).max() < 5 * math.sqrt(seen.mean())
+
+
 def smallest(name: str, n_items: int) -> int:
     return TASKS[name](1_000, n_items).smallest_vocab
 
