@@ -21,8 +21,8 @@ from growlab.domains import Fixed
 from growlab.growth.telemetry import observe
 from growlab.kinds import complete
 from growlab.layout import parse
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS
+from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.run import TrialRun, fresh_run
 
 STEPS, SNAPSHOT_EVERY = 20, 20
@@ -32,7 +32,7 @@ LAYOUT = "d=128 (attn mlp)x2"
 def make_run() -> TrialRun:
     train = {key: domain.value for key, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)}
     growth = {key: domain.value for key, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
-    data = DataSpec(source="stdlib", path="", tokenizer="char", val_fraction=0.02, test_fraction=0.1, sha256="")
+    data = StudyData(source="stdlib", val_fraction=0.02).spec()
     spec = TrialSpec(
         layout=str(complete(parse(LAYOUT))),
         data=data,

@@ -44,16 +44,15 @@ def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
     """
     try:
         raw = read_yaml(path)
-        for override in overrides:
-            apply_override(raw, override)
+        apply_overrides(raw, overrides)
         study = study_from_mapping(raw)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     data, folder = study.data, path.parent
     if data.path and _is_path(data.source, "path"):
-        data = replace(data, path=str((folder / data.path).resolve()))
+        data = replace(data, path=_absolute(folder, data.path))
     if data.tokenizer_path:
-        data = replace(data, tokenizer_path=str((folder / data.tokenizer_path).resolve()))
+        data = replace(data, tokenizer_path=_absolute(folder, data.tokenizer_path))
     return replace(study, data=data)
 
 
@@ -215,6 +214,12 @@ def _is_path(source: object, key: str) -> bool:
     return key == "tokenizer_path" or (key == "path" and source != _HUB)
 
 
+def _absolute(folder: Path, path: str) -> str:
+    """Meant from `folder`, or from the user's home where it begins with ~/."""
+    meant = Path.home() / path[2:] if path.startswith("~/") else folder / path
+    return str(meant.resolve())
+
+
 def _budget(raw: Any) -> BudgetSpec:
     _refuse_unknown("budget.", raw, _BUDGET_UNITS)
     if len(raw) != 1:
@@ -252,8 +257,14 @@ def _options_with_lists(options: Any) -> Any:
     return {name: value if isinstance(value, list) else [value] for name, value in options.items()}
 
 
-def apply_override(raw: dict[str, Any], override: str) -> None:
-    """Set one key as `--set key.path=value` asks, in place. Raises SpecError."""
+def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Set keys as `--set key.path=value` asks, in place. Raises SpecError."""
+    # data.source first: whether data.path names a file depends on it
+    for override in sorted(overrides, key=lambda each: not each.startswith("data.source=")):
+        _apply(raw, override)
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not (path and equals):
         raise SpecError(f"--set {override!r}: write it like train.lr=1e-3")
@@ -271,8 +282,8 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
     if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
-    if parents == ["data"] and _is_path(section.get("source"), last):
-        section[last] = str(Path(text).resolve()) if text else ""  # said here, so meant from the folder we are in
+    if parents == ["data"] and last in ("path", "tokenizer_path"):  # text, and said here: from the folder we are in
+        section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
 
 
 class _Loader(yaml.SafeLoader):

@@ -8,6 +8,7 @@
     │   ├── LayoutError         a layout text, or an option that does not fit its width
     │   └── SpecError           a study file or a stored spec, with the path of the key
     ├── DataError             a corpus that is missing, empty, damaged or not the recorded one
+    │   └── CannotEncode        a text for which a tokenizer has no ids
     ├── StorageError          the database
     │   ├── SchemaError         its schema is missing, older or newer than this growlab
     │   ├── NotFound            no such study or trial
@@ -61,6 +62,10 @@ class SpecError(UsageError):
 
 
 class DataError(GrowlabError):
+    pass
+
+
+class CannotEncode(DataError):
     pass
 
 

@@ -3,38 +3,40 @@
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-_CHUNK = 1 << 20
+Content = bytes | memoryview
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> str:
-    """Write `content` to `path` and return its sha256. A reader sees the old content or the new, never a part.
+def write_atomically(path: Path, content: Content | Iterable[Content]) -> str:
+    """Write `content`, whole or in pieces, to `path` and return its sha256. A reader sees the old content or the new.
 
     Parent folders are made. Any number of processes may write one path: one of them, wholly, is the last.
-    Raises OSError (disk full, no permission) with nothing left behind.
+    Raises OSError (disk full, no permission), and whatever making the pieces raises, with nothing left behind.
     """
+    pieces = [content] if isinstance(content, bytes | memoryview) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    digest = hashlib.sha256()
     try:
         with beside.open("xb") as file:
-            file.write(content)
+            for piece in pieces:
+                file.write(piece)
+                digest.update(piece)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     _sync_folder(path.parent)
-    return hashlib.sha256(content).hexdigest()
+    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:
     """Of a file's bytes, read in pieces. Raises OSError."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -68,7 +68,7 @@ def train(
 
 def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSpec, str]":
     """The spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
-    from growlab.doors import apply_override, read_yaml, trial_spec_from_mapping
+    from growlab.doors import apply_overrides, read_yaml, trial_spec_from_mapping
     from growlab.errors import SpecError
     from growlab.kinds import complete
     from growlab.layout import parse
@@ -79,8 +79,7 @@ def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSp
         raw: dict[str, Any] = whole.get("trial_spec") or {}
         if not raw:
             raise SpecError("has no trial_spec; growlab train reads what growlab export wrote")
-        for override in overrides:
-            apply_override(raw, override)
+        apply_overrides(raw, overrides)
         spec = trial_spec_from_mapping(raw)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None

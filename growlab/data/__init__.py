@@ -13,6 +13,7 @@ tokenizers.py   characters, bytes, bare ids; reading any of them back
 byte_level.py   byte pairs, learnt or pretrained; extras.py: packages that may be missing
 texts.py        a text larger than memory becomes ids in the cache
 corpus.py       a DataSpec becomes three splits; the recorded corpus or an error
+recent.py       the last one loaded, for a process that serves many trials
 cache.py        what can be rebuilt: kept whole, checked when read
 batches.py      windows of a split as torch tensors; needs torch, so import it by its name
 
@@ -20,8 +21,9 @@ text ── encode ──► ids │ train ................ │ val │ test │
 """
 
 from growlab.data.byte_level import ByteLevelTokenizer
-from growlab.data.corpus import Corpus, Fingerprint, Split, fingerprint, list_sources, load_corpus, require_windows
-from growlab.data.sources import SOURCES, Source, register_source, sha256_of
+from growlab.data.corpus import Corpus, Split, list_sources, load_corpus, require_windows
+from growlab.data.recent import RecentCorpus
+from growlab.data.sources import SOURCES, Source, register_source
 from growlab.data.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
@@ -38,18 +40,16 @@ __all__ = [
     "ByteTokenizer",
     "CharTokenizer",
     "Corpus",
-    "Fingerprint",
     "IdTokenizer",
+    "RecentCorpus",
     "Source",
     "Split",
     "Tokenizer",
-    "fingerprint",
     "list_sources",
     "list_tokenizers",
     "load_corpus",
     "load_tokenizer",
     "register_source",
     "require_windows",
-    "sha256_of",
     "tokenizer_from_mapping",
 ]

@@ -6,6 +6,7 @@ per byte would be wrong for a tokenizer that lower-cases, normalises or drops an
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from growlab.data.extras import optional
 from growlab.data.pieces import segments
 from growlab.data.tokens import Ids, Tokenizer, utf8
-from growlab.errors import DataError
+from growlab.errors import CannotEncode, DataError
 
 _MIN_COUNT = 2  # of a pair that is merged
+_LONG_WORD = re.compile(r"\S{4096}")  # learning takes time that grows with the square of a word's length
 _BATCH = 16  # segments that are encoded at once, on all cores
 
 
@@ -34,7 +36,8 @@ class ByteLevelTokenizer(Tokenizer):
     def learn(cls, pieces: Iterable[str], vocab_size: int) -> Self:
         """Byte-pair merges of a text, GPT-2's rule for words, no special token. Fewer tokens when it has no more pairs.
 
-        A pure function of the text, however it is cut into pieces.
+        A pure function of the text, however it is cut into pieces. Words of thousands of characters, such as
+        genes, are learnt from in parts.
         """
         library = _library()
         model = library.Tokenizer(library.models.BPE())
@@ -47,7 +50,8 @@ class ByteLevelTokenizer(Tokenizer):
             special_tokens=[],
             show_progress=False,
         )
-        model.train_from_iterator(segments(pieces), trainer)
+        parts = (part for segment in segments(pieces) for part in _without_long_words(segment))
+        model.train_from_iterator(parts, trainer)
         return cls(_canonical(json.loads(model.to_str())))
 
     @classmethod
@@ -92,7 +96,7 @@ class ByteLevelTokenizer(Tokenizer):
         ids = [np.array(each.ids, dtype=self.dtype) for each in encodings]
         for each, text in zip(ids, expected, strict=True):
             if (got := self.to_bytes(each)) != text:
-                raise DataError(_about_loss(text, got))
+                raise CannotEncode(_about_loss(text, got))
         return ids
 
     @cached_property
@@ -127,6 +131,14 @@ class ByteLevelTokenizer(Tokenizer):
 
 def _library() -> Any:
     return optional("tokenizers", needed_by="a byte-level tokenizer (data.tokenizer bpe or file)")
+
+
+def _without_long_words(segment: str) -> Iterator[str]:
+    begin = 0
+    for word in _LONG_WORD.finditer(segment):
+        yield segment[begin : word.end()]
+        begin = word.end()
+    yield segment[begin:]
 
 
 def _canonical(raw: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ How a text gets into the cache is in texts.py.
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,9 +24,8 @@ from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokeniz
 from growlab.data.token_files import DTYPE, checked, token_pieces
 from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.specs import DataSpec
-from growlab.study import StudyData
 
 _IDS = 1 << 20  # that are counted at once
 
@@ -51,33 +49,34 @@ class Corpus:
     test_bytes_per_token: float
     sha256: str  # what a study records of it
     tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
-
-
-class Fingerprint(NamedTuple):
-    sha256: str  # of the text in UTF-8
-    n_chars: int
-    n_bytes: int  # of UTF-8
+    place: str  # what a message calls it
 
 
 def load_corpus(spec: DataSpec) -> Corpus:
-    """The splits of the recorded corpus. Raises DataError when it is missing or is another one.
+    """The splits of the recorded corpus. Raises DataError when it is missing or is another one, SpecError and
+    UnknownName for a data section that makes no sense.
 
     It is read and hashed at every load, cached ids or not. A modification time would be
     cheaper and wrong: copies and restored backups keep theirs. That costs about five seconds per
     gigabyte of text, twenty of JSON lines.
     """
-    match SOURCES[spec.source]:
-        case TextSource() as source:
-            return _text_corpus(source, spec)
-        case TokenSource() as source:
-            return _token_corpus(source, spec)
-        case TaskSource() as source:
-            return _task_corpus(source, spec)
+    found = SOURCES[spec.source]
+    with os_errors_named(found.place(spec.path)):
+        match found:
+            case TextSource() as source:
+                return _text_corpus(source, spec)
+            case TokenSource() as source:
+                return _token_corpus(source, spec)
+            case TaskSource() as source:
+                return _task_corpus(source, spec)
     raise AssertionError(spec.source)
 
 
 def require_windows(corpus: Corpus, seq_len: int) -> None:
-    """Raise DataError unless each split holds a window of seq_len + 1 tokens. An empty test split is allowed."""
+    """Raise DataError unless each split holds a window of seq_len + 1 tokens, for a synthetic task SpecError.
+
+    An empty test split is allowed.
+    """
     splits = [
         ("train", corpus.train, "lower data.val_fraction or data.test_fraction"),
         ("val", corpus.val, "raise data.val_fraction"),
@@ -88,19 +87,10 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
             _require_room(split, seq_len)
         elif split.size <= seq_len and (split.size or name != "test"):
             raise DataError(
-                f"the {name} split has {split.size} tokens, train.seq_len {seq_len} needs at least {seq_len + 1}; "
+                f"{corpus.place}: the {name} split has {split.size} tokens, "
+                f"train.seq_len {seq_len} needs at least {seq_len + 1}; "
                 f"lower train.seq_len, {remedy}, or give a longer text"
             )
-
-
-def fingerprint(source: str, path: str) -> Fingerprint:
-    """The hash and the size of a text, all else as a silent study has it. Raises DataError, and UnknownName."""
-    spec = StudyData(source=source, path=path).spec()
-    found = SOURCES[source]
-    if not isinstance(found, TextSource):
-        raise DataError(f"source {source!r} is no text, load_corpus knows its hash")
-    digest = read_digest(found, spec)
-    return Fingerprint(digest.sha256, digest.n_chars, digest.n_bytes)
 
 
 def list_sources() -> list[tuple[str, str]]:
@@ -121,7 +111,7 @@ def _text_corpus(source: TextSource, spec: DataSpec) -> Corpus:
         splits = kept_splits(text, tokenizer, tokenizer_sha256)
     else:
         splits = _by_position(spec, kept_ids(text, tokenizer))
-    return _corpus(splits, tokenizer, digest.sha256, tokenizer_sha256)
+    return _corpus(text.place, splits, tokenizer, digest.sha256, tokenizer_sha256)
 
 
 # ---- token ids -----------------------------------------------------------------------------------------------
@@ -130,17 +120,16 @@ def _text_corpus(source: TextSource, spec: DataSpec) -> Corpus:
 def _token_corpus(source: TokenSource, spec: DataSpec) -> Corpus:
     """One file is mapped where it lies; several are joined in the cache."""
     tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
-    with os_errors_named():
-        files = source.files(spec.path)
-        sha256 = checked(files, tokenizer.vocab_size)
-        _require_recorded(source, spec, sha256)
-        if len(files) == 1:
-            path = files[0]
-        else:
-            entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
-            path = entry.path
-        ids = np.memmap(path, dtype=DTYPE, mode="r")
-    return _corpus(_by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
+    files = source.files(spec.path)
+    sha256 = checked(files, tokenizer.vocab_size)
+    _require_recorded(source, spec, sha256)
+    if len(files) == 1:
+        path = files[0]
+    else:
+        entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
+        path = entry.path
+    ids = np.memmap(path, dtype=DTYPE, mode="r")
+    return _corpus(source.place(spec.path), _by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
 
 
 def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
@@ -148,7 +137,7 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
         return IdTokenizer(spec.vocab_size), ""
     if spec.tokenizer == "file":
         return recorded_tokenizer(spec)
-    raise DataError(
+    raise SpecError(
         f"source {spec.source!r} holds token ids, data.tokenizer {spec.tokenizer!r} did not make them; "
         "use data.tokenizer: file with data.tokenizer_path, or data.tokenizer: ids with data.vocab_size"
     )
@@ -160,7 +149,7 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
 def _task_corpus(source: TaskSource, spec: DataSpec) -> Corpus:
     """data.val_fraction and data.test_fraction say nothing here."""
     if spec.tokenizer != "ids" or spec.path:
-        raise DataError(
+        raise SpecError(
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
             f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
         )
@@ -168,12 +157,12 @@ def _task_corpus(source: TaskSource, spec: DataSpec) -> Corpus:
     sha256 = sha256_of_task(source.name, task)
     _require_recorded(source, spec, sha256)
     train, val, test = (TaskSplit(task, stream) for stream in Stream)
-    return _corpus((train, val, test), IdTokenizer(spec.vocab_size), sha256, "")
+    return _corpus(source.place(spec.path), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "")
 
 
 def _require_room(split: TaskSplit, seq_len: int) -> None:
     if seq_len + 1 < split.task.shortest:
-        raise DataError(
+        raise SpecError(
             f"data.n_items {split.task.n_items} of this task needs train.seq_len of at least "
             f"{split.task.shortest - 1}, got {seq_len}; raise it, or lower data.n_items"
         )
@@ -182,7 +171,9 @@ def _require_room(split: TaskSplit, seq_len: int) -> None:
 # ---- all of them ---------------------------------------------------------------------------------------------
 
 
-def _corpus(splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: str, tokenizer_sha256: str) -> Corpus:
+def _corpus(
+    place: str, splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: str, tokenizer_sha256: str
+) -> Corpus:
     train, val, test = splits
     return Corpus(
         train=train,
@@ -193,6 +184,7 @@ def _corpus(splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: st
         test_bytes_per_token=_bytes_per_token(tokenizer, test),
         sha256=sha256,
         tokenizer_sha256=tokenizer_sha256,
+        place=place,
     )
 
 

@@ -7,9 +7,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from growlab.data.cache import place, put
 from growlab.errors import DataError
-from growlab.files import write_atomically
-from growlab.resources import cache_dir
+from growlab.files import sha256_of
 
 _TIMEOUT_S = 30  # without a byte
 
@@ -26,18 +26,18 @@ class Download:
 
     @property
     def path(self) -> Path:
-        return cache_dir() / "data" / f"{self.name}.txt"
+        return place(self._file_name)
 
     def file(self) -> Path:
         """The cached copy; fetched first where it is missing or damaged. Raises DataError."""
         if not self.is_kept():
-            self._keep(self._fetched())
+            put(self._file_name, self._fetched())
         return self.path
 
     def is_kept(self) -> bool:
         """Whether the right file is in the cache. Nothing is fetched."""
         try:
-            return self._is_right(self.path.read_bytes())
+            return sha256_of(self.path) == self.sha256
         except OSError:  # not there, or cannot be read: another copy is as good
             return False
 
@@ -55,24 +55,16 @@ class Download:
                 content: bytes = answer.read(self.n_bytes + 1)
         except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no address at all
             raise DataError(f"{self.name}: cannot be fetched from {url} ({error}); {self.remedy()}") from None
-        if not self._is_right(content):
+        if (sha256 := hashlib.sha256(content).hexdigest()) != self.sha256:
             size = f"more than {self.n_bytes:,}" if len(content) > self.n_bytes else f"{len(content):,}"
             raise DataError(
-                f"{self.name}: {url} sent another file ({size} bytes, sha256 {_sha256(content)[:12]}…); {self.remedy()}"
+                f"{self.name}: {url} sent another file ({size} bytes, sha256 {sha256[:12]}…); {self.remedy()}"
             )
         return content
 
-    def _keep(self, content: bytes) -> None:
-        try:
-            write_atomically(self.path, content)
-        except OSError as error:
-            raise DataError(
-                f"{self.path}: cannot be written to the cache: {error.strerror}; "
-                "make room there, or set GROWLAB_CACHE to a folder that takes it"
-            ) from None
-
-    def _is_right(self, content: bytes) -> bool:
-        return _sha256(content) == self.sha256
+    @property
+    def _file_name(self) -> str:
+        return f"{self.name}.txt"
 
 
 TINY_SHAKESPEARE = Download(
@@ -82,7 +74,3 @@ TINY_SHAKESPEARE = Download(
     n_bytes=1_115_394,
     variable="GROWLAB_TINY_SHAKESPEARE_URL",
 )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

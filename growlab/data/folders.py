@@ -6,26 +6,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 
 
 def files_at(path: str, suffix: str, source: str) -> list[Path]:
-    """At least one. Linked folders are not entered. Raises DataError for an empty path or folder, and OSError."""
+    """At least one. Links to files are read, links to folders not entered.
+
+    Raises SpecError without a path, DataError for a folder without such files, and OSError.
+    """
     if not path:
-        raise DataError(f"source {source!r} needs a path, got ''; set data.path to a {suffix} file or a folder of them")
+        raise SpecError(f"source {source!r} needs a path, got ''; set data.path to a {suffix} file or a folder of them")
     root = Path(path)
     return _files_below(root, suffix) if root.is_dir() else [root]
 
 
 @contextmanager
-def os_errors_named() -> Iterator[None]:
-    """An OSError inside is a DataError that names the file."""
+def os_errors_named(place: str) -> Iterator[None]:
+    """An OSError inside is a DataError that names the file, or `place` where the error does not know it."""
     try:
         yield
     except PermissionError as error:
-        raise DataError(f"{error.filename}: may not be read by this user; change its permissions") from None
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}; check data.path") from None
+        raise DataError(f"{error.filename or place}: may not be read by this user; change its permissions") from None
+    except OSError as error:  # a disk that fails while it is read names no file
+        why = error.strerror or error
+        raise DataError(f"{error.filename or place}: cannot be read: {why}; check data.path") from None
 
 
 def _files_below(folder: Path, suffix: str) -> list[Path]:

@@ -81,18 +81,16 @@ def _end_of_segment(text: str, begin: int) -> int:
 
 
 class Digest:
-    """The sha256, the characters and the bytes of a text that passes by."""
+    """The sha256, of UTF-8, and the characters of a text that passes by."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
-        self.n_chars = self.n_bytes = 0
+        self.n_chars = 0
 
     def watch(self, pieces: Iterable[str]) -> Iterator[str]:
         for piece in pieces:
-            content = piece.encode()
-            self._sha256.update(content)
+            self._sha256.update(piece.encode())
             self.n_chars += len(piece)
-            self.n_bytes += len(content)
             yield piece
 
     @property

@@ -1,6 +1,5 @@
 """Where a corpus comes from. A source is one function under a name; register_source adds another."""
 
-import hashlib
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from growlab.data.tables import read_hub, read_jsonl, read_parquet
 from growlab.data.tasks import Copying, Needle, Recall, Task
 from growlab.data.text_files import read_text
 from growlab.data.token_files import token_files
-from growlab.errors import DataError
+from growlab.errors import SpecError
 from growlab.registry import Registry
 from growlab.specs import DataSpec
 
@@ -37,7 +36,7 @@ class TextSource(Source):
 
     def pieces(self, spec: DataSpec) -> Iterator[str]:
         """The text of a spec, some hundred thousand characters at a time. Raises DataError."""
-        with os_errors_named():
+        with os_errors_named(self.place(spec.path)):
             text = self.read(spec)
             yield from gathered([text] if isinstance(text, str) else text)
 
@@ -53,7 +52,7 @@ class TokenSource(Source):
 class TaskSource(Source):
     """Sequences made from a seed, without end."""
 
-    task: Callable[[int, int], Task]  # vocab_size and n_items; raises DataError
+    task: Callable[[int, int], Task]  # vocab_size and n_items; raises SpecError
 
 
 SOURCES: Registry[Source] = Registry("data source")
@@ -69,14 +68,9 @@ def register_source(name: str, summary: str) -> Callable[[Read], Read]:
     return add
 
 
-def sha256_of(text: str) -> str:
-    """Hexadecimal sha256 of the text in UTF-8: what a DataSpec records of its corpus."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _without_path(spec: DataSpec) -> None:
     if spec.path:
-        raise DataError(
+        raise SpecError(
             f"source {spec.source!r} takes no path, got {spec.path!r}; leave data.path empty, or use data.source: text"
         )
 

@@ -3,6 +3,7 @@
 A document is one row's text as it is, white space included; a row without one is an error, never passed over.
 """
 
+import codecs
 import json
 import logging
 import re
@@ -14,7 +15,8 @@ from typing import Any
 from growlab.data.extras import optional
 from growlab.data.folders import files_at
 from growlab.data.pieces import joined_by_newlines
-from growlab.errors import DataError
+from growlab.data.text_files import not_utf8
+from growlab.errors import DataError, SpecError
 
 _ROWS = 1024  # at once
 
@@ -34,6 +36,8 @@ def read_jsonl(path: str, column: str) -> Iterator[str]:
 def _lines(file: Path, column: str) -> Iterator[str]:
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 yield _document(line, column, f"{file}: line {number}")
 
@@ -42,9 +46,7 @@ def _document(line: bytes, column: str, where: str) -> str:
     try:
         row = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: is not UTF-8 at byte {error.start}; convert it, such as: iconv -f latin1 -t utf-8 IN > OUT"
-        ) from None
+        raise not_utf8(where, error) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: is not JSON ({error}); each line must be one object") from None
     if not isinstance(row, dict):
@@ -79,10 +81,10 @@ def _rows(file: Path, column: str) -> Iterator[str]:
                 for value in batch.column(0).to_pylist():
                     number += 1
                     yield _text(value, column, f"{file}: row {number}")
-        except arrow.ArrowException as error:
+        except (arrow.ArrowException, OSError) as error:  # OSError: a damaged page, and it names no file
             raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)}); take another copy") from None
         except UnicodeDecodeError:
-            raise DataError(f"{file}: column {column!r} is not UTF-8 after row {number}; write it again") from None
+            raise DataError(_not_utf8_column(str(file), column, number)) from None
 
 
 # ---- the hub -------------------------------------------------------------------------------------------------
@@ -91,11 +93,12 @@ def _rows(file: Path, column: str) -> Iterator[str]:
 def read_hub(path: str, column: str) -> Iterator[str]:
     """The `column` of the train split of owner/name[:configuration][@revision], joined by newlines.
 
-    The package `datasets` downloads it once and keeps it, memory-mapped, in its own cache. Raises DataError.
+    The package `datasets` downloads it once and keeps it, memory-mapped, in its own cache. Raises DataError,
+    and SpecError for a path that is no such name.
     """
     asked = re.fullmatch(r"(?:hf:)?(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?", path)
     if not asked:
-        raise DataError(
+        raise SpecError(
             f"source 'hf' needs the name of a data set, got {path!r}; "
             "write data.source: hf:owner/name, hf:owner/name:configuration or hf:owner/name@revision"
         )
@@ -109,7 +112,8 @@ def read_hub(path: str, column: str) -> Iterator[str]:
             "go online once, set HF_HOME to a cache that has it, or bring the files and use data.source: parquet"
         ) from None
     except Exception as error:  # the package's own, pyarrow's and those of two network libraries
-        raise DataError(f"hf:{path}: cannot be loaded ({_first_line(error)}); check data.path") from None
+        why = _first_line(error.__cause__ or error)  # 'An error occurred while …' says less than what occurred
+        raise DataError(f"hf:{path}: cannot be loaded ({why}); check data.path") from None
     if column not in table.column_names:
         raise DataError(_no_column(f"hf:{path}", column, table.column_names))
     return joined_by_newlines(_hub_rows(table.select_columns([column]), column, f"hf:{path}"))
@@ -117,20 +121,26 @@ def read_hub(path: str, column: str) -> Iterator[str]:
 
 def _hub_rows(table: Any, column: str, where: str) -> Iterator[str]:
     rows = (value for batch in table.iter(_ROWS) for value in batch[column])
-    for number, value in enumerate(rows, 1):
-        yield _text(value, column, f"{where}: row {number}")
+    number = 0
+    try:
+        for number, value in enumerate(rows, 1):
+            yield _text(value, column, f"{where}: row {number}")
+    except UnicodeDecodeError:
+        raise DataError(_not_utf8_column(where, column, number)) from None
 
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Without the hub's dozen lines about each new try."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Without the hub's dozen lines about each new try, and what `datasets` says of an error that it raises too."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 # ---- what all of them say ------------------------------------------------------------------------------------
@@ -152,9 +162,13 @@ def _no_column(where: str, column: str, known: Iterable[str]) -> str:
     return f"{where}: has no column {column!r}; it has: {', '.join(map(str, known)) or 'none'}; set data.column"
 
 
+def _not_utf8_column(where: str, column: str, n_before: int) -> str:
+    return f"{where}: column {column!r} is not UTF-8 after row {n_before}; write it again"
+
+
 def _shortened(value: object) -> str:
     return text if len(text := repr(value)) <= 60 else f"{text[:60]}…"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -4,8 +4,9 @@
     copying   . . a . . . b . c . . . | a b c                        the symbols after the bar
     needle    x y x ! k v y y x z ! q w x y ? k v                    the last one
 
-Training sequences are a function of (seed, step), so that none comes twice; those of val and test are the
-same for all trials. Legend: B sequences, L tokens, N items.
+Training sequences are a function of (seed, step); those of val and test are the same for all trials. The three
+draw from streams that never meet, so one is in two of them only where a task has so few sequences that chance
+repeats them. Legend: B sequences, L tokens, N items.
 
 Sources: Arora et al. 2023, "Zoology" (recall); Gu and Dao 2023, "Mamba" (selective copying).
 """
@@ -18,7 +19,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from growlab.errors import DataError
+from growlab.errors import SpecError
 
 N_HELD_OUT = 256  # sequences of val, and of test
 
@@ -57,9 +58,9 @@ class Task(ABC):
 
     def __post_init__(self) -> None:
         if self.n_items < 1:
-            raise DataError(f"a synthetic task needs data.n_items of at least 1, got {self.n_items}")
+            raise SpecError(f"a synthetic task needs data.n_items of at least 1, got {self.n_items}")
         if self.vocab_size < self.smallest_vocab:
-            raise DataError(
+            raise SpecError(
                 f"data.n_items {self.n_items} of this task needs data.vocab_size of at least {self.smallest_vocab}, "
                 f"got {self.vocab_size}"
             )
@@ -81,7 +82,10 @@ class Task(ABC):
 class Recall(Task):
     """N pairs of a key and its value, then each key once more at a random place, followed by its value.
 
-    Ids: 0 blank, then the keys, then as many values or one more. A guess costs ln(values).
+    Ids: 0 blank, then the keys, then as many values or one more. A guess among all values costs ln(values), one
+    among those of the pairs about ln(N). Other than in Zoology values may be equal, a question is anywhere with
+    the same chance (there a power law of the distance), nothing random fills the gaps, and the value is written
+    after its question, as in a text.
     """
 
     @property
@@ -108,7 +112,10 @@ class Recall(Task):
 
 
 class Copying(Task):
-    """N symbols at random places among blanks, a bar, the symbols again. Ids: 0 blank, 1 bar, then the symbols."""
+    """N symbols at random places among blanks, a bar, the symbols again. Ids: 0 blank, 1 bar, then the symbols.
+
+    As in a text, each symbol is seen when the next is asked for.
+    """
 
     @property
     def smallest_vocab(self) -> int:

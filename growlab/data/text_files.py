@@ -12,13 +12,24 @@ from growlab.errors import DataError
 def read_text(path: str) -> Iterator[str]:
     """A file, or all .txt files below a folder joined by one newline each.
 
-    `\\r\\n` becomes `\\n`, all else stays as it is. Raises DataError, with the path, for what is not
-    UTF-8, and OSError.
+    `\\r\\n` becomes `\\n`, and a byte order mark at the beginning of a file, which Windows writes, is dropped: both
+    are of the file, not of its text. All else stays as it is. Raises DataError, with the path, for what is
+    not UTF-8, and OSError.
     """
     for at, file in enumerate(files_at(path, ".txt", "text")):
         if at:
             yield "\n"
-        yield from _with_unix_newlines(_decoded(file))
+        yield from _with_unix_newlines(_without_mark(_decoded(file)))
+
+
+def not_utf8(where: str, error: UnicodeDecodeError, n_before: int = 0) -> DataError:
+    """What to say of bytes, `n_before` of which came before those that were decoded."""
+    rest = error.object[error.start :]
+    encoding = "utf-16" if rest.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin1"
+    return DataError(
+        f"{where}: is not UTF-8 at byte {n_before + error.start}; "
+        f"convert it, such as: iconv -f {encoding} -t utf-8 IN > OUT"
+    )
 
 
 def _decoded(file: Path) -> Iterator[str]:
@@ -31,13 +42,18 @@ def _decoded(file: Path) -> Iterator[str]:
             try:
                 yield decoder.decode(content, final=not content)
             except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{file}: is not UTF-8 at byte {n_read - n_waiting + error.start}; "
-                    "convert it, such as: iconv -f latin1 -t utf-8 IN > OUT"
-                ) from None
+                raise not_utf8(str(file), error, n_read - n_waiting) from None
             if not content:
                 return
             n_read += len(content)
+
+
+def _without_mark(pieces: Iterator[str]) -> Iterator[str]:
+    for piece in pieces:
+        if piece:  # the first may be empty, as its bytes are half a character
+            yield piece.removeprefix("\ufeff")
+            break
+    yield from pieces
 
 
 def _with_unix_newlines(pieces: Iterator[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from growlab.data.tokenizers import (
     tokenizer_from_mapping,
 )
 from growlab.data.tokens import Ids, Tokenizer
-from growlab.errors import DataError
+from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.specs import DataSpec
 
 _FORMAT = 1  # of the kept ids and tokenizers; raise it when a tokenizer changes what it writes
@@ -39,13 +39,16 @@ class Text:
     digest: Digest
     cuts: tuple[int, int]  # the characters before which train and val end
 
+    @property
+    def place(self) -> str:
+        return self.source.place(self.spec.path)
+
     def pieces(self) -> Iterator[str]:
         """To be read to the end: only then is it sure that they are the text. Raises DataError."""
         again = Digest()
         yield from again.watch(self.source.pieces(self.spec))
         if again.sha256 != self.digest.sha256:
-            place = self.source.place(self.spec.path)
-            raise DataError(f"{place}: was changed while it was read; wait until it is complete, then try again")
+            raise DataError(f"{self.place}: was changed while it was read; wait until it is complete, then try again")
 
     def training_pieces(self) -> Iterator[str]:
         return (piece for section, piece in sections(self.pieces(), self.cuts) if section == 0)
@@ -78,7 +81,7 @@ def tokenizer_for(text: Text) -> tuple[Tokenizer, str]:
             return tokenizer, require_recorded_tokenizer(spec, tokenizer)
         case "file":
             return recorded_tokenizer(spec)
-    raise DataError(
+    raise SpecError(
         f"source {spec.source!r} gives text and data.tokenizer 'ids' is for sources of ids; "
         "set it to char, byte, bpe or file"
     )
@@ -107,10 +110,13 @@ def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) 
     counts = [0] * (len(cuts) + 1)
 
     def content() -> Iterator[memoryview]:
-        for section, numbered in groupby(sections(text.pieces(), cuts), key=lambda each: each[0]):
-            for ids in tokenizer.encode_pieces(piece for _, piece in numbered):
-                counts[section] += ids.size
-                yield ids.data
+        try:
+            for section, numbered in groupby(sections(text.pieces(), cuts), key=lambda each: each[0]):
+                for ids in tokenizer.encode_pieces(piece for _, piece in numbered):
+                    counts[section] += ids.size
+                    yield ids.data
+        except CannotEncode as error:
+            raise DataError(f"{text.place}: {error}") from None
         about["n_tokens"] = sum(counts)
         about.update(zip(_SPLITS, counts, strict=True) if cuts else ())
 

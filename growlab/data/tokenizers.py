@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from growlab.data.byte_level import ByteLevelTokenizer
 from growlab.data.tokens import Ids, Tokenizer, utf8
-from growlab.errors import DataError
+from growlab.errors import CannotEncode, DataError
 from growlab.specs import DataSpec
 
 __all__ = [
@@ -64,11 +64,11 @@ class CharTokenizer(Tokenizer):
         return len(self.alphabet)
 
     def encode(self, text: str) -> Ids:
-        """Raises DataError that names the first characters outside the alphabet."""
+        """Raises CannotEncode that names the first characters outside the alphabet."""
         ids = self._id_of_code.take(_code_points(text), mode="clip")
         unknown = np.flatnonzero(ids == _UNKNOWN)
         if unknown.size:
-            raise DataError(self._about_unknown(list(dict.fromkeys(text[at] for at in unknown))))
+            raise CannotEncode(self._about_unknown(list(dict.fromkeys(text[at] for at in unknown))))
         return ids.astype(self.dtype)
 
     def decode(self, ids: ArrayLike) -> str:
@@ -102,7 +102,7 @@ class CharTokenizer(Tokenizer):
         named = ", ".join(map(repr, chars[:_MAX_NAMED]))
         more = f" and {len(chars) - _MAX_NAMED} more" if len(chars) > _MAX_NAMED else ""
         return (
-            f"cannot encode {named}{more}: not among the {self.vocab_size} characters of the corpus; "
+            f"cannot encode {named}{more}: not among the {self.vocab_size} characters that this tokenizer knows; "
             "replace them, or train with data.tokenizer: byte"
         )
 
@@ -142,10 +142,10 @@ class IdTokenizer(Tokenizer):
         return self.n_ids
 
     def encode(self, text: str) -> Ids:
-        """Of numbers between white space. Raises DataError for anything else."""
+        """Of numbers between white space. Raises CannotEncode for anything else."""
         words = text.split()
         if strange := [word for word in words if not (word.isdecimal() and int(word) < self.n_ids)]:
-            raise DataError(
+            raise CannotEncode(
                 f"cannot encode {strange[0]!r}: this tokenizer knows nothing but ids; "
                 f"give numbers from 0 to {self.n_ids - 1}, such as: 3 1 2"
             )
@@ -217,7 +217,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         return tokenizer_from_mapping(json.loads(path.read_bytes()))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; give the tokenizer.json of a model") from None
-    except ValueError as error:  # not JSON, not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8; ten thousand brackets
         raise DataError(f"{path}: is not JSON ({error}); it is damaged, take another copy") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

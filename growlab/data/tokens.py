@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from growlab.errors import DataError
+from growlab.errors import CannotEncode
 from growlab.files import write_atomically
 
 Ids = NDArray[np.unsignedinteger[Any]]
@@ -26,7 +26,7 @@ class Tokenizer(Protocol):
         return np.min_scalar_type(self.vocab_size - 1)
 
     def encode(self, text: str) -> Ids:
-        """The ids: 1-D, of self.dtype. Raises DataError for what has none."""
+        """The ids: 1-D, of self.dtype. Raises CannotEncode for what has none."""
         ...
 
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[Ids]:
@@ -56,10 +56,10 @@ class Tokenizer(Protocol):
 
 
 def utf8(text: str) -> bytes:
-    """Raises DataError for half a surrogate pair, which a terminal hands over for a byte that is not UTF-8."""
+    """Raises CannotEncode for half a surrogate pair, which a terminal hands over for a byte that is not UTF-8."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(
+        raise CannotEncode(
             f"cannot encode {text[error.start]!r} at character {error.start}: it is not text; give valid UTF-8"
         ) from None

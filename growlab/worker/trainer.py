@@ -86,6 +86,7 @@ class _Trainer:
     def __init__(self, setup: TrainerSetup, pipe: Connection, orders: _Orders) -> None:
         import torch
 
+        from growlab.data import RecentCorpus
         from growlab.plugins import load_plugins
         from growlab.training.device import use_device
 
@@ -95,6 +96,7 @@ class _Trainer:
         self.device = use_device(setup.device)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         self.store = Store.open(setup.storage_url)
+        self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
         pipe.send(
             Ready(
@@ -114,11 +116,10 @@ class _Trainer:
         free_memory(self.device)
 
     def _propose(self, order: Propose) -> Proposed:
-        from growlab.data import load_corpus
         from growlab.kinds import KINDS
         from growlab.model.cost import count_params
 
-        vocab_size = load_corpus(order.study.data.spec()).tokenizer.vocab_size
+        vocab_size = self.corpus.load(order.study.data.spec()).tokenizer.vocab_size
         return Proposed(
             propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
         )
@@ -126,7 +127,6 @@ class _Trainer:
     def _train(self, order: Train) -> FromTrainer:
         import torch
 
-        from growlab.data import load_corpus
         from growlab.training.checkpoint import CheckpointFolder
         from growlab.training.trial import run_trial
 
@@ -134,7 +134,7 @@ class _Trainer:
         try:
             result = run_trial(
                 order.claim.spec,
-                load_corpus(order.claim.spec.data),
+                self.corpus.load(order.claim.spec.data),
                 recorder,
                 device=self.device,
                 folder=CheckpointFolder(self.setup.artifacts, order.folder),

@@ -1,4 +1,7 @@
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,12 @@ def spec_of(tmp_path: Path) -> Callable[..., DataSpec]:
 
 
 @pytest.fixture
+def sha256_of() -> Callable[[str], str]:
+    """Of a text in UTF-8: what a study records of its corpus."""
+    return lambda text: hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.fixture
 def read() -> Callable[..., str]:
     """The whole text that a source finds at a path; other keys of a data section by their names."""
 
@@ -46,6 +55,27 @@ def read() -> Callable[..., str]:
         return "".join(SOURCES[source].pieces(spec))
 
     return whole
+
+
+@pytest.fixture
+def as_nobody() -> Callable[[], AbstractContextManager[None]]:
+    """Without the privileges of root, who may read and write everything."""
+
+    @contextmanager
+    def enter() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        try:
+            os.seteuid(65534)
+        except OSError:
+            pytest.skip("this container does not let root become another user")
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return enter
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from growlab.data import (
     ByteLevelTokenizer,
+    CharTokenizer,
     Corpus,
     load_corpus,
     load_tokenizer,
@@ -106,6 +109,40 @@ def test_a_text_in_pieces_has_the_ids_of_the_whole(learnt: ByteLevelTokenizer, p
 def test_a_text_without_more_pairs_has_fewer_tokens() -> None:
     assert ByteLevelTokenizer.learn(["ab"], 1000).vocab_size == 256
     assert ByteLevelTokenizer.learn([], 300).vocab_size == 256
+
+
+def test_a_word_of_a_hundred_thousand_letters_is_learnt_from_in_no_time() -> None:
+    genes = "".join("ACGT"[byte % 4] for byte in np.random.Philox(key=0).random_raw(100_000).tolist())
+    began = time.process_time()
+
+    tokenizer = ByteLevelTokenizer.learn([genes[:7], genes[7:]], 300)
+
+    assert (
+        time.process_time() - began < 1
+    )  # whole it takes two seconds and a half, and four times that for twice as many
+    assert tokenizer == ByteLevelTokenizer.learn([genes], 300)
+    assert tokenizer.vocab_size == 300
+    assert tokenizer.decode(tokenizer.encode(genes)) == genes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one\r\ntwo\r\n",
+        "a\0b\0",
+        "👩\u200d👩\u200d👧 e\u0301\u0302 😀 ",
+        "no newline at all ",
+        "A" * 3_000,
+        "\r",
+        "\ufeffa",
+    ],
+)
+def test_strange_texts_are_exact_too(spec_of: SpecOf, text: str) -> None:
+    corpus = load_bpe(spec_of, "x" + text * 30)
+
+    tokenizer, splits = corpus.tokenizer, (corpus.train, corpus.val, corpus.test)
+    assert "".join(map(tokenizer.decode, splits)) == "x" + (text * 30).replace("\r\n", "\n")
+    assert sum(map(tokenizer.n_bytes, splits)) == len(("x" + (text * 30).replace("\r\n", "\n")).encode())
 
 
 def test_half_a_surrogate_pair_is_not_text(learnt: ByteLevelTokenizer) -> None:
@@ -253,6 +290,24 @@ def test_a_pretrained_tokenizer_is_exact_too(spec_of: SpecOf, pretrained: Callab
     assert corpus.val_bytes_per_token == corpus.tokenizer.n_bytes(corpus.val[1:]) / (corpus.val.size - 1)
 
 
+def test_more_than_65536_tokens_need_four_bytes_each(spec_of: SpecOf, tmp_path: Path) -> None:
+    alphabet = sorted(package.pre_tokenizers.ByteLevel.alphabet(), key=lambda char: (char == "Ã", char))  # é is Ã©
+    pairs = list(product(alphabet, alphabet))  # one merge for each: 256 + 65,536 tokens
+    vocabulary = {token: at for at, token in enumerate([*alphabet, *map("".join, pairs)])}
+    model = package.Tokenizer(package.models.BPE(vocab=vocabulary, merges=pairs))
+    model.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = package.decoders.ByteLevel()
+    model.save(str(tmp_path / "large.json"))
+
+    corpora = [load_file(spec_of, tmp_path / "large.json", "é\nzz\n" * 50) for _ in range(2)]
+
+    assert corpora[0].tokenizer.vocab_size == 65_792
+    assert corpora[0].train.dtype == np.uint32
+    assert corpora[0].train.max() > 65_535
+    assert corpora[0].tokenizer.decode(corpora[0].val) == ("é\nzz\n" * 50)[150:200]
+    assert corpora[1].train.tolist() == corpora[0].train.tolist()
+
+
 def test_a_special_token_is_never_made_from_a_text_and_stands_for_no_bytes(pretrained: Callable[..., Path]) -> None:
     tokenizer = load_tokenizer(pretrained())
 
@@ -268,7 +323,7 @@ def test_a_special_token_is_never_made_from_a_text_and_stands_for_no_bytes(pretr
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"normalizer": {"type": "Lowercase"}}, r"the tokenizer changes the text at '0\. Bir var"),
+        ({"normalizer": {"type": "Lowercase"}}, r"^/.*/corpus\.txt: the tokenizer changes the text at '0\. Bir var"),
         (
             {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}},
             r"the tokenizer changes the text at",
@@ -290,6 +345,17 @@ def test_a_tokenizer_that_is_not_exact_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         load_file(spec_of, pretrained(**changes))
+
+
+def test_a_text_that_a_tokenizer_cannot_encode_is_named(spec_of: SpecOf, tmp_path: Path, cache: Path) -> None:
+    CharTokenizer("ab").save(tmp_path / "alphabet.json")
+
+    with pytest.raises(
+        DataError, match=r"^/.*/corpus\.txt: cannot encode 'B', 'i', 'r': not among the 2 characters that"
+    ):
+        load_file(spec_of, tmp_path / "alphabet.json", text="Bir" * 9)
+
+    assert list((cache / "data").iterdir()) == []
 
 
 def test_a_missing_tokenizer_file_is_named(spec_of: SpecOf, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growlab.data import load_corpus, require_windows, sha256_of
+from growlab.data import load_corpus, require_windows
 from growlab.data.corpus import _without_last
 from growlab.errors import DataError
 from growlab.specs import DataSpec
 
 SpecOf = Callable[..., DataSpec]
+Sha256Of = Callable[[str], str]
 # 12 characters for train, 4 for val, 4 for test
 MULTIBYTE = "abababababab" + "aé€😀" + "€abé"
 
@@ -89,11 +90,11 @@ def test_a_guess_among_all_characters_costs_its_bits_over_its_bytes(spec_of: Spe
     assert bits_per_byte == pytest.approx(3 * math.log2(5) / 9)
 
 
-def test_the_recorded_text_is_accepted(spec_of: SpecOf) -> None:
+def test_the_recorded_text_is_accepted(sha256_of: Sha256Of, spec_of: SpecOf) -> None:
     load_corpus(spec_of(MULTIBYTE, sha256=sha256_of(MULTIBYTE)))
 
 
-def test_another_text_than_the_recorded_is_refused(spec_of: SpecOf) -> None:
+def test_another_text_than_the_recorded_is_refused(sha256_of: Sha256Of, spec_of: SpecOf) -> None:
     spec = spec_of(MULTIBYTE, sha256=sha256_of("another"))
 
     with pytest.raises(
@@ -105,7 +106,7 @@ def test_another_text_than_the_recorded_is_refused(spec_of: SpecOf) -> None:
 
 
 def test_for_an_embedded_text_the_refusal_names_the_python(
-    spec_of: SpecOf, built_stdlib: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    sha256_of: Sha256Of, spec_of: SpecOf, built_stdlib: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, cache = built_stdlib
     monkeypatch.setenv("GROWLAB_CACHE", str(cache))
@@ -120,7 +121,11 @@ def test_for_an_embedded_text_the_refusal_names_the_python(
 @pytest.mark.parametrize(
     ("changes", "seq_len", "message"),
     [
-        ({}, 4, r"the val split has 4 tokens, train\.seq_len 4 needs at least 5; .* raise data\.val_fraction"),
+        (
+            {},
+            4,
+            r"^/.*/corpus\.txt: the val split has 4 tokens, train\.seq_len 4 needs at least 5; .* raise data\.val_f",
+        ),
         ({"val_fraction": 0.9}, 1, r"the train split has 1 tokens, .* at least 2; .* lower data\.val_fraction"),
         ({"test_fraction": 0.05}, 3, r"the test split has 1 tokens, .* raise data\.test_fraction or set it to 0"),
     ],

@@ -3,18 +3,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from growlab.data import CharTokenizer, load_corpus, sha256_of
+from growlab.data import CharTokenizer, load_corpus
 from growlab.data.cache import keep
 from growlab.errors import DataError
 from growlab.files import write_atomically
 from growlab.specs import DataSpec
 
 SpecOf = Callable[..., DataSpec]
+Sha256Of = Callable[[str], str]
+AsNobody = Callable[[], AbstractContextManager[None]]
 TEXT = "".join(map(chr, range(0x100, 0x300))) * 4  # 512 characters, so two bytes per id
 
 
@@ -41,7 +45,7 @@ def only_entry(cache: Path) -> tuple[Path, Path]:
     return ids, ids.with_name(f"{ids.name}.json")
 
 
-def test_ids_lie_beside_a_json_that_describes_them(spec_of: SpecOf, cache: Path) -> None:
+def test_ids_lie_beside_a_json_that_describes_them(sha256_of: Sha256Of, spec_of: SpecOf, cache: Path) -> None:
     corpus = load_corpus(spec_of(TEXT))
 
     ids, about = only_entry(cache)
@@ -95,7 +99,7 @@ def test_each_tokenizer_and_each_text_has_its_own_entry(spec_of: SpecOf, cache: 
     assert len(list(cache.glob("data/*.ids"))) == 3
 
 
-def test_processes_that_build_at_once_all_get_the_ids(tmp_path: Path, cache: Path) -> None:
+def test_processes_that_build_at_once_all_get_the_ids(sha256_of: Sha256Of, tmp_path: Path, cache: Path) -> None:
     texts = [chr(0x300 + number) + TEXT * 50 for number in range(20)]
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.txt").write_bytes(text.encode())
@@ -117,16 +121,18 @@ def test_processes_that_build_at_once_all_get_the_ids(tmp_path: Path, cache: Pat
 
 
 LOAD_ALL = """
+import hashlib
 import sys
 import numpy as np
-from growlab.data import load_corpus, sha256_of
+from growlab.data import load_corpus
 from growlab.study import StudyData
 
 print("ready", flush=True)
 sys.stdin.readline()  # else the first would be done before the last has imported numpy
 for number in range(20):
     corpus = load_corpus(StudyData(path=f"{sys.argv[1]}/{number}.txt").spec())
-    print(sha256_of(corpus.tokenizer.decode(np.concatenate([corpus.train, corpus.val, corpus.test]))))
+    text = corpus.tokenizer.decode(np.concatenate([corpus.train, corpus.val, corpus.test]))
+    print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
@@ -140,6 +146,35 @@ def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
         DataError, match=r"/file/data/.*-char-v1\.tokenizer: cannot be written to the cache: .* set GROWLAB_CACHE"
     ):
         load_corpus(spec_of(TEXT))
+
+
+def test_a_cache_that_may_only_be_read_is_enough_when_all_is_in_it(
+    spec_of: SpecOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_nobody: AsNobody
+) -> None:
+    monkeypatch.chdir(tmp_path)  # another user may not come here by the absolute path
+    monkeypatch.setenv("GROWLAB_CACHE", "cache")
+    spec = replace(spec_of(TEXT), path="corpus.txt")
+    load_corpus(spec)
+    for folder in (tmp_path, tmp_path / "cache", tmp_path / "cache" / "data"):
+        folder.chmod(0o555)
+
+    with as_nobody():
+        assert load_corpus(spec).tokenizer == CharTokenizer.for_text(TEXT)
+        with pytest.raises(DataError, match=r"-byte-v1\.ids: cannot be written to the cache: Permission denied; make"):
+            load_corpus(replace(spec, tokenizer="byte"))
+
+    for folder in (tmp_path, tmp_path / "cache", tmp_path / "cache" / "data"):
+        folder.chmod(0o700)
+
+
+def test_pieces_are_written_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "file"
+
+    sha256 = write_atomically(file, (piece for piece in (b"ab", memoryview(b"c"), b"")))
+
+    assert file.read_bytes() == b"abc"
+    assert sha256 == write_atomically(file, b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -175,7 +210,7 @@ def test_nothing_is_kept_of_a_text_that_breaks_off(cache: Path) -> None:
     assert list((cache / "data").iterdir()) == []
 
 
-def test_a_half_written_entry_is_not_there(cache: Path, spec_of: SpecOf) -> None:
+def test_a_half_written_entry_is_not_there(sha256_of: Sha256Of, cache: Path, spec_of: SpecOf) -> None:
     """Killed after the ids and before their JSON."""
     name = f"{sha256_of(TEXT)}-char-v1.ids"
     keep(name, [b"half of th"], {})

@@ -96,6 +96,16 @@ def test_paths_that_are_said_on_the_command_line_are_meant_from_there(
     assert data.tokenizer_path == str(tmp_path / "here" / "b.json")
 
 
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    file = written(tmp_path, {"path": "~/a.txt", "tokenizer": "file", "tokenizer_path": "~/b.json"})
+
+    for overrides in ([], ["data.path=~/a.txt", "data.tokenizer_path=~/b.json"]):
+        data = read_study_file(file, overrides).data
+        assert data.path == str(tmp_path / "home" / "a.txt")
+        assert data.tokenizer_path == str(tmp_path / "home" / "b.json")
+
+
 @pytest.mark.parametrize(
     "data", [{"source": "hf:owner/name:config@main"}, {"source": "hf", "path": "owner/name:config@main"}]
 )
@@ -108,7 +118,8 @@ def test_a_name_at_the_hub_is_no_path(tmp_path: Path, data: dict[str, str]) -> N
 def test_a_name_at_the_hub_may_be_said_on_the_command_line(tmp_path: Path) -> None:
     file = written(tmp_path, {"source": "text"})
 
-    for overrides in (["data.source=hf:owner/name"], ["data.source=hf", "data.path=owner/name"]):
+    said = ["data.source=hf", "data.path=owner/name"]
+    for overrides in (["data.source=hf:owner/name"], said, said[::-1]):
         found = read_study_file(file, overrides).data
         assert (found.source, found.path) == ("hf", "owner/name")
 

@@ -1,19 +1,20 @@
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from growlab.data import SOURCES, fingerprint, list_sources, load_corpus, register_source, sha256_of
-from growlab.errors import DataError, UnknownName
+from growlab.data import SOURCES, list_sources, load_corpus, register_source
+from growlab.errors import DataError, SpecError, UnknownName
 from growlab.specs import DataSpec
 from growlab.study import StudyData
 
 Read = Callable[..., str]
 SpecOf = Callable[..., DataSpec]
+Sha256Of = Callable[[str], str]
+AsNobody = Callable[[], AbstractContextManager[None]]
 
 
 def test_a_text_file_is_read_as_it_is_but_for_windows_newlines(tmp_path: Path, read: Read) -> None:
@@ -35,17 +36,50 @@ def test_where_a_file_is_cut_into_pieces_means_nothing(
     assert read("text", file) == "a€\n\r\n😀é\r"
 
 
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_the_byte_order_mark_of_a_windows_file_is_no_text(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("growlab.data.text_files.SIZE", size)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes("\ufeffé\r\n\ufeff".encode())
+
+    assert read("text", tmp_path) == "é\n\ufeff\né\n\ufeff"
+
+
+def test_a_file_of_a_byte_order_mark_is_empty(spec_of: SpecOf) -> None:
+    with pytest.raises(DataError, match=r"/corpus\.txt: is empty"):
+        load_corpus(spec_of("\ufeff"))
+
+
 def test_a_folder_is_its_txt_files_by_relative_path_joined_by_a_newline(tmp_path: Path, read: Read) -> None:
-    (tmp_path / "b").mkdir()
-    for name, text in {"b/a.txt": "3", "b.txt": "2", "a.txt": "1", "b/z.txt": "4", "notes.md": "no"}.items():
+    (tmp_path / "b" / "deep.txt").mkdir(parents=True)  # a folder, whatever its name
+    texts = {"b/a.txt": "3", "b.txt": "2", "a.txt": "1", "b/deep.txt/b.txt": "4", "b/z.txt": "5", "notes.md": "no"}
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
 
-    assert read("text", tmp_path) == "1\n2\n3\n4"
+    assert read("text", tmp_path) == "1\n2\n3\n4\n5"
+
+
+def test_in_a_folder_linked_files_are_read_and_linked_folders_not_entered(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "corpus" / "link.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "corpus" / "circle").symlink_to(tmp_path)
+
+    assert read("text", tmp_path / "corpus") == "text"
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "a.txt").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(DataError, match=r"/a\.txt: cannot be read: No such file or directory"):
+        read("text", tmp_path)
 
 
 @pytest.mark.parametrize("source", ["text", "jsonl", "parquet"])
 def test_a_file_needs_a_path(read: Read, source: str) -> None:
-    with pytest.raises(DataError, match=rf"source '{source}' needs a path, got ''; set data\.path to a "):
+    with pytest.raises(SpecError, match=rf"source '{source}' needs a path, got ''; set data\.path to a "):
         read(source)
 
 
@@ -71,6 +105,14 @@ def test_a_file_that_is_not_utf8_is_named_with_the_byte_and_a_remedy(
         read("text", tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_for_utf16_the_remedy_is_another(tmp_path: Path, read: Read, encoding: str) -> None:
+    (tmp_path / "wide.txt").write_bytes("\ufeffab".encode(encoding))
+
+    with pytest.raises(DataError, match=r"/wide\.txt: is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16 -t"):
+        read("text", tmp_path)
+
+
 def test_a_file_that_ends_inside_a_character_is_not_utf8(tmp_path: Path, read: Read) -> None:
     (tmp_path / "cut.txt").write_bytes("ab€".encode()[:-1])
 
@@ -88,13 +130,13 @@ def test_a_folder_without_such_files_is_named(tmp_path: Path, read: Read, source
 
 @pytest.mark.parametrize("source", ["stdlib", "tiny-shakespeare"])
 def test_a_corpus_without_a_place_takes_no_path(read: Read, source: str) -> None:
-    with pytest.raises(DataError, match=rf"'{source}' takes no path, got 'x\.txt'; leave data\.path empty"):
+    with pytest.raises(SpecError, match=rf"'{source}' takes no path, got 'x\.txt'; leave data\.path empty"):
         read(source, "x.txt")
 
 
 @pytest.mark.parametrize("closed", ["folder/locked.txt", "folder"])
 def test_what_this_user_may_not_read_is_named_and_never_passed_over(
-    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, closed: str
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, as_nobody: AsNobody, closed: str
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "open.txt").write_text("open")
@@ -103,28 +145,18 @@ def test_what_this_user_may_not_read_is_named_and_never_passed_over(
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)  # another user may not come here by the absolute path
 
-    with without_privileges(), pytest.raises(DataError, match=f"{closed}: may not be read by this user"):
+    with as_nobody(), pytest.raises(DataError, match=f"{closed}: may not be read by this user"):
         read("text", ".")
 
     (tmp_path / closed).chmod(0o700)
 
 
-def test_a_fingerprint_counts_characters_and_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\xe2\x82\xac!\r\n")
-
-    assert fingerprint("text", str(tmp_path / "a.txt")) == (sha256_of("€!\n"), 3, 5)
-
-
-def test_the_sha256_of_a_text_is_that_of_its_utf8() -> None:
-    assert sha256_of("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
 def test_an_unknown_source_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(UnknownName, match=r"unknown data source 'txt'; known: .*, text, .*\. Did you mean 'text'"):
-        fingerprint("txt", "")
+        load_corpus(StudyData(source="txt").spec())
 
 
-def test_a_registered_function_is_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registered_function_is_a_source(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
 
     @register_source("count", "the numbers up to `path`")
@@ -132,10 +164,10 @@ def test_a_registered_function_is_a_source(monkeypatch: pytest.MonkeyPatch) -> N
         return " ".join(map(str, range(int(spec.path))))
 
     assert ("count", "the numbers up to `path`") in list_sources()
-    assert fingerprint("count", "3").sha256 == sha256_of("0 1 2")
+    assert read("count", "3") == "0 1 2"
 
 
-def test_a_source_may_give_its_text_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_may_give_its_text_in_pieces(sha256_of: Sha256Of, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
 
     @register_source("words", "twenty times `path`")
@@ -168,19 +200,3 @@ def test_the_door_of_the_room_does_not_load_torch() -> None:
     code = "import growlab.data, sys; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-@contextmanager
-def without_privileges() -> Iterator[None]:
-    """Root may read everything: as root, go on as the user nobody."""
-    if os.geteuid() != 0:
-        yield
-        return
-    try:
-        os.seteuid(65534)
-    except OSError:
-        pytest.skip("this container does not let root become another user")
-    try:
-        yield
-    finally:
-        os.seteuid(0)

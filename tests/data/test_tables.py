@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from growlab.data import load_corpus
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.study import StudyData
 
 Read = Callable[..., str]
@@ -17,13 +17,14 @@ AS_ONE = "İlk belge.\n\n\n  third é\r\n 😀"
 
 
 @pytest.fixture(scope="module")
-def offline_hub(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The package `datasets` reads its settings once, when it is imported: no test comes before this."""
+def offline_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its cache. The package `datasets` reads its settings once, when it is imported: no test comes before this."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
+        patch.setenv("HF_HOME", str(home := tmp_path_factory.mktemp("hub")))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         pytest.importorskip("datasets")
+        return home
 
 
 def write_jsonl(file: Path, column: str, values: list[object]) -> Path:
@@ -107,7 +108,7 @@ def test_a_corpus_is_the_same_from_any_of_them(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b'{"text": "a"}\n{"text": ', r"line 2: is not JSON \(Expecting value.*\); each line must be one object"),
-        (b"\xff\xfe{\x00", r"line 1: is not UTF-8 at byte 0; convert it, such as: iconv"),
+        (b"\xff\xfe{\x00", r"line 1: is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16"),
         (b'["a"]', r"line 1: is not an object, got \['a'\]; write lines such as {\"text\": \"…\"}"),
         (b'\n{"text": "ab\\ud83d"}', r"line 2: has half a surrogate pair at character 2; repair or drop the row"),
         (b"[" * 10_000, r"line 1: is not JSON \(.*recursion"),
@@ -122,7 +123,7 @@ def test_a_line_that_is_no_document_is_named(tmp_path: Path, read: Read, content
 
 
 def test_blank_lines_and_windows_newlines_between_objects_mean_nothing(tmp_path: Path, read: Read) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b'\n{"text": "a"}\r\n  \n{"text": "b"}')
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf\n{"text": "a"}\r\n  \n{"text": "b"}\r\n\n')
 
     assert read("jsonl", tmp_path / "a.jsonl") == "a\nb"
 
@@ -139,6 +140,26 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path, read: Read, content
         read("parquet", tmp_path)
 
 
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path, read: Read) -> None:
+    file = write_parquet(tmp_path / "a.parquet", "text", DOCUMENTS)
+    file.write_bytes(file.read_bytes()[:-20])
+
+    with pytest.raises(DataError, match=r"/a\.parquet: cannot be read as Parquet \(.*\); take another copy"):
+        read("parquet", file)
+
+
+def test_a_damaged_page_is_named(tmp_path: Path, read: Read) -> None:
+    """The footer is whole, so that reading begins; pyarrow's error is an OSError without a file name."""
+    file = write_parquet(tmp_path / "a.parquet", "text", [str(number) * 50 for number in range(2_000)])
+    content = bytearray(file.read_bytes())
+    begin = pytest.importorskip("pyarrow.parquet").ParquetFile(file).metadata.row_group(0).column(1).data_page_offset
+    content[begin : begin + 40] = b"\xff" * 40
+    file.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"/a\.parquet: cannot be read as Parquet \(.*\); take another copy"):
+        read("parquet", file)
+
+
 def test_many_rows_in_many_groups_come_in_order(tmp_path: Path, read: Read) -> None:
     documents = [str(number) for number in range(3_000)]
     file = write_parquet(tmp_path / "a.parquet", "text", documents, row_group_size=700)
@@ -146,11 +167,26 @@ def test_many_rows_in_many_groups_come_in_order(tmp_path: Path, read: Read) -> N
     assert read("parquet", file).split("\n") == documents
 
 
-def test_words_that_are_stored_once_are_text_too(tmp_path: Path, read: Read) -> None:
+@pytest.mark.parametrize("stored", ["large", "view", "dictionary"])
+def test_text_is_text_however_it_is_stored(tmp_path: Path, read: Read, stored: str) -> None:
     arrow = pytest.importorskip("pyarrow")
-    file = write_parquet(tmp_path / "a.parquet", "text", arrow.array(["a", "b", "a"]).dictionary_encode())
+    values = {
+        "large": lambda: arrow.array(["a", "b", "a"], arrow.large_string()),
+        "view": lambda: arrow.array(["a", "b", "a"], arrow.string_view()),
+        "dictionary": lambda: arrow.array(["a", "b", "a"]).dictionary_encode(),
+    }[stored]()
 
-    assert read("parquet", file) == "a\nb\na"
+    assert read("parquet", write_parquet(tmp_path / "a.parquet", "text", values)) == "a\nb\na"
+
+
+@pytest.mark.parametrize("value", [["a"], {"text": "a"}, b"a"])
+def test_what_is_nested_or_binary_is_no_text(tmp_path: Path, read: Read, value: object) -> None:
+    file = write_parquet(tmp_path / "a.parquet", "text", [value])
+
+    with pytest.raises(
+        DataError, match=r"/a\.parquet: row 1: column 'text' is not text, got .*; repair or drop the row"
+    ):
+        read("parquet", file)
 
 
 def test_bytes_that_are_not_utf8_are_named(tmp_path: Path, read: Read) -> None:
@@ -177,11 +213,18 @@ def test_a_package_that_is_not_installed_is_named_with_its_command(
         read(source, tmp_path)
 
 
+def test_the_hub_needs_a_name(read: Read) -> None:
+    with pytest.raises(
+        SpecError, match=r"source 'hf' needs the name of a data set, got ''; write data\.source: hf:own"
+    ):
+        read("hf", "")
+
+
 # ---- the hub -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def local_hub(offline_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def local_hub(offline_hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`datasets` reads a folder of this name where there is one."""
     monkeypatch.chdir(tmp_path)
     write_jsonl(tmp_path / "owner" / "name" / "train.jsonl", "text", DOCUMENTS)
@@ -199,8 +242,48 @@ def test_a_data_set_without_the_column_is_named(local_hub: Path, read: Read) -> 
         read("hf", "owner/name", column="body")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b'{"id": 1, "text": "a"}\n{"id": 1, "text": null}\n',
+            r"row 2: column 'text' is not text, got None; repair or drop the row",
+        ),
+        (b'{"id": 1, "text": "\xe9"}\n', r"column 'text' is not UTF-8 after row 0; write it again"),
+        (b'{"id": 1, "text": "a"}\n{"te', r"cannot be loaded \(JSON parse error: .*\); check data\.path"),
+        (b"", r"cannot be loaded \(.*\); check data\.path"),
+    ],
+)
+def test_a_data_set_that_is_damaged_is_one_line(
+    local_hub: Path, read: Read, capfd: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    (local_hub / "train.jsonl").write_bytes(content)
+
+    with pytest.raises(DataError, match=f"^hf:owner/name: {message}$"):
+        read("hf", "owner/name")
+
+    assert capfd.readouterr().err == ""
+
+
+def test_a_data_set_without_a_train_split_is_named(local_hub: Path, read: Read) -> None:
+    (local_hub / "train.jsonl").unlink()
+
+    with pytest.raises(DataError, match=r"^hf:owner/name: cannot be loaded \(Unknown split \"train\"\..*\); check"):
+        read("hf", "owner/name")
+
+
+def test_a_damaged_cache_of_the_hub_is_one_line(offline_hub: Path, local_hub: Path, read: Read) -> None:
+    before = set(offline_hub.rglob("*.arrow"))
+    read("hf", "owner/name")
+    for table in set(offline_hub.rglob("*.arrow")) - before:
+        table.write_bytes(table.read_bytes()[:100])
+
+    with pytest.raises(DataError, match=r"^hf:owner/name: cannot be loaded \(.*\); check data\.path$"):
+        read("hf", "owner/name")
+
+
 def test_offline_a_data_set_that_is_not_cached_is_one_line(
-    offline_hub: None, read: Read, capfd: pytest.CaptureFixture[str]
+    offline_hub: Path, read: Read, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(
         DataError, match=r"^hf:owner/gone: cannot be reached \(.*\) and is not in the cache; go online once.*$"
@@ -214,7 +297,6 @@ def test_offline_a_data_set_that_is_not_cached_is_one_line(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("", r"source 'hf' needs the name of a data set, got ''; write data\.source: hf:owner/name"),
         ("owner/name:other", r"hf:owner/name:other: cannot be loaded \(.*'other' not found.*\); check data\.path"),
         ("a/b/c", r"hf:a/b/c: cannot be loaded \(.*\); check data\.path"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from growlab.data import Corpus, load_corpus, require_windows
 from growlab.data.batches import IGNORED, n_predicted, training_batch, validation_batches
 from growlab.data.tasks import N_HELD_OUT, Copying, Draws, Needle, Recall, Stream, Task, TaskSplit
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.study import StudyData
 
 TASKS: dict[str, Callable[[int, int], Task]] = {"recall": Recall, "copying": Copying, "needle": Needle}
@@ -102,6 +102,20 @@ def test_every_sequence_has_the_same_number_of_answers_and_fits(name: str, n_ite
     assert not answers_BL[:, 0].any()
 
 
+@pytest.mark.parametrize("source", TASKS)
+def test_what_comes_before_an_answer_does_not_tell_it_to_one_who_cannot_recall(source: str) -> None:
+    """Over many sequences the value after the same question is any value, as often as another."""
+    ids_BL, answers_BL = TASKS[source](32, 2).sequences(Draws(Stream.TRAIN, 0, 0), 3_000, 16)
+    first = answers_BL.argmax(axis=1)[:, None]
+    answers, before = (np.take_along_axis(ids_BL, first + at, axis=1)[:, 0] for at in (0, -1))
+
+    counts = np.bincount(answers[before == np.bincount(before).argmax()])
+
+    seen = counts[counts > 0]
+    assert seen.size == (30 if source == "copying" else 16 if source == "recall" else 15)
+    assert np.abs(seen - seen.mean()).max() < 5 * math.sqrt(seen.mean())
+
+
 def smallest(name: str, n_items: int) -> int:
     return TASKS[name](1_000, n_items).smallest_vocab
 
@@ -182,21 +196,21 @@ def test_the_tokens_of_a_task_are_numbers() -> None:
         ("needle", {"n_items": 16}, r"needs data\.vocab_size of at least 34, got 32"),
         ("needle", {"path": "x"}, r"source 'needle' makes token ids from a seed; set .* no data\.path \(got .* 'x'\)"),
         ("recall", {"tokenizer": "char", "vocab_size": 0}, r"set data\.tokenizer: ids, data\.vocab_size and data\.n_i"),
-        (
-            "recall",
-            {"sha256": "0" * 64},
-            r"source 'recall' under Python .*: is not the corpus that this trial recorded",
-        ),
     ],
 )
 def test_a_task_that_makes_no_sense_is_refused(source: str, changes: dict[str, object], message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(SpecError, match=message):
         load(source, **changes)
+
+
+def test_another_recipe_than_the_recorded_is_refused() -> None:
+    with pytest.raises(DataError, match=r"source 'recall' under Python .*: is not the corpus that this trial recorded"):
+        load("recall", sha256="0" * 64)
 
 
 def test_a_sequence_too_short_for_its_items_is_named() -> None:
     corpus = load("recall", n_items=8)
 
     require_windows(corpus, 31)
-    with pytest.raises(DataError, match=r"data\.n_items 8 of this task needs train\.seq_len of at least 31, got 30"):
+    with pytest.raises(SpecError, match=r"data\.n_items 8 of this task needs train\.seq_len of at least 31, got 30"):
         require_windows(corpus, 30)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from growlab.data import ByteTokenizer, CharTokenizer, Corpus, load_corpus, require_windows
-from growlab.errors import DataError
+from growlab.errors import DataError, SpecError
 from growlab.study import StudyData
 
 TEXT = "Bir varmış, bir yokmuş.\n" * 10
@@ -74,6 +74,20 @@ class Trap:
         return open, ("sprung",)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\1\0", b"\1\0" * 10])
+def test_of_a_folder_the_joined_ids_are_joined_again_when_they_are_damaged(
+    tmp_path: Path, cache: Path, damage: bytes
+) -> None:
+    for name, ids in {"a.bin": range(7), "b.bin": [7, 8, 9]}.items():
+        write_bin(tmp_path / name, ids)
+    before = load(tmp_path, tokenizer="ids", vocab_size=10).train.tolist()
+    [joined] = cache.glob("data/*-bin.ids")
+    joined.write_bytes(damage)
+
+    assert load(tmp_path, tokenizer="ids", vocab_size=10).train.tolist() == before
+    assert joined.stat().st_size == 20
+
+
 def test_without_a_tokenizer_bits_per_byte_are_unknown(tmp_path: Path) -> None:
     corpus = load(write_bin(tmp_path / "a.bin", [3, 1, 2] * 50), tokenizer="ids", vocab_size=4)
 
@@ -103,14 +117,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_ids_are_not_made_from_a_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"source 'bin' holds token ids, data\.tokenizer 'char' did not make them; use"):
+    with pytest.raises(SpecError, match=r"source 'bin' holds token ids, data\.tokenizer 'char' did not make them; use"):
         load(write_bin(tmp_path / "a.bin", [1, 2]))
 
 
 def test_a_text_is_not_ids(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT)
 
-    with pytest.raises(DataError, match=r"source 'text' gives text and data\.tokenizer 'ids' is for sources of ids"):
+    with pytest.raises(SpecError, match=r"source 'text' gives text and data\.tokenizer 'ids' is for sources of ids"):
         load_corpus(StudyData(path=str(tmp_path / "a.txt"), tokenizer="ids", vocab_size=4).spec())
 
 

@@ -89,7 +89,9 @@ def test_half_a_character_is_decoded_as_the_replacement_character() -> None:
 def test_unknown_characters_are_named_with_a_remedy() -> None:
     tokenizer = CharTokenizer.for_text("bcd")
 
-    with pytest.raises(DataError, match=r"cannot encode 'a', 'é': not among the 3 characters .* data\.tokenizer: byte"):
+    with pytest.raises(
+        DataError, match=r"cannot encode 'a', 'é': not among the 3 characters that .* data\.tokenizer: byte"
+    ):
         tokenizer.encode("abééa")
 
 
@@ -108,6 +110,8 @@ def test_half_a_surrogate_pair_is_not_text() -> None:
     [
         ('{"type": "char", "alph', r"is not JSON \(Unterminated string"),
         ("\xff", r"is not JSON \('utf-8' codec"),
+        ("", r"is not JSON \(Expecting value"),
+        ("[" * 100_000, r"is not JSON \(maximum recursion depth"),
         ('{"type": "bpe"}', r"is no tokenizer of this growlab: {'type': 'bpe'}"),
         ('{"type": "char", "alphabet": []}', "is no tokenizer of this growlab"),
         ('{"type": "char", "alphabet": ["b", "a"]}', "is no tokenizer of this growlab"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SIDE = 64
 _LITTLE_MEMORY = 2**30  # bytes free on a GPU
-_REINSTALL = "pip install --force-reinstall --index-url https://pypi.org/simple torch"
+_REINSTALL = "pip install --force-reinstall torch"
 
 
 def check_devices() -> Iterator[Finding]:
@@ -27,7 +27,7 @@ def check_devices() -> Iterator[Finding]:
     yield _working(torch.device("cpu"), "CPU", f"{_n_cores()} cores, {gib(_memory())} of memory")
     yield from _gpus()
     if torch.backends.mps.is_available():
-        yield _working(torch.device("mps"), "MPS", "there; growlab trains on cpu and cuda")
+        yield _working(torch.device("mps"), "MPS", "Apple GPU")
 
 
 def _gpus() -> Iterator[Finding]:

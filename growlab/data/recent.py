@@ -1,0 +1,24 @@
+"""The corpus that was loaded last, for a process that serves many trials of one study."""
+
+from growlab.data.corpus import Corpus, load_corpus
+from growlab.data.sources import SOURCES, TokenSource
+from growlab.specs import DataSpec
+
+
+class RecentCorpus:
+    """load_corpus, but a text or a task is read and hashed once, as long as the same one is asked for.
+
+    What becomes of the text meanwhile changes nothing: its ids lie in the cache under its hash, which replaces
+    files and never writes into one, and a file that is deleted stays as long as it is mapped. A .bin is mapped
+    where it lies, and whoever owns it may write into it: it is read and hashed each time.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[DataSpec, Corpus] | None = None
+
+    def load(self, spec: DataSpec) -> Corpus:
+        """Raises what load_corpus raises."""
+        if self._last is None or self._last[0] != spec or isinstance(SOURCES[spec.source], TokenSource):
+            self._last = None  # two are never held at once
+            self._last = spec, load_corpus(spec)
+        return self._last[1]
