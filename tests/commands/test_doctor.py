@@ -486,7 +486,8 @@ def test_a_split_that_holds_no_window_is_broken(doctor: Callable, home: Path) ->
 
     assert checkup.code == 1
     assert checkup["tokens"].status == "ok"
-    assert re.match(r"the \w+ split has \d+ tokens, train\.seq_len 16 needs at least 17", checkup["windows"].found)
+    found = r"corpus.txt: the \w+ split has \d+ tokens, train\.seq_len 16 needs at least 17"
+    assert re.search(found, checkup["windows"].found)
 
 
 def test_a_shipped_study_needs_no_database(doctor: Callable) -> None:

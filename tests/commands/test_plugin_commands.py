@@ -18,8 +18,8 @@ from growlab.records import EndReason, TrialState
 from growlab.search import propose
 from growlab.storage import Store
 
-WITH_EMA = ("--set", "layouts.blocks={ema: {half_life: 2.0}, mlp: {}}")
-HINT = "unknown block kind 'ema'; known: attn, conv, mamba, mlp. Or give the file that registers it: --plugin FILE"
+WITH_SHIFT = ("--set", "layouts.blocks={shift: {present: 0.3}, mlp: {}}")
+HINT = "unknown block kind 'shift'; known: attn, conv, mamba, mlp. Or give the file that registers it: --plugin FILE"
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_a_study_of_a_plugins_kind_is_run_reported_exported_and_writes(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]], block: Path
 ) -> None:
     short = ("--set", "n_trials=1", "--set", "budget.steps=20")
-    run = spawn("study", "run", "tiny.yaml", *WITH_EMA, *short, "--plugin", "my_block.py")
+    run = spawn("study", "run", "tiny.yaml", *WITH_SHIFT, *short, "--plugin", "my_block.py")
     said = run.communicate(timeout=60)
     (row,) = json.loads(growlab("report", "tiny", "--json").out)
     exported = growlab("export", "tiny", "-o", "best")
@@ -52,7 +52,7 @@ def test_a_study_of_a_plugins_kind_is_run_reported_exported_and_writes(
 
     assert run.returncode == 0, said
     assert row["state"] == "completed"
-    assert "ema[half_life=2.0]" in row["layout"]
+    assert "shift[present=0.3]" in row["layout"]
     assert exported.code == 0, exported.err
     assert (without.code, without.out) == (2, "")
     assert without.err == f"error: best/config.yaml: {HINT}\n"
@@ -62,7 +62,7 @@ def test_a_study_of_a_plugins_kind_is_run_reported_exported_and_writes(
 
 
 def test_a_worker_without_the_plugin_refuses_and_the_trial_is_still_queued(growlab: Callable, block: Path) -> None:
-    created = growlab("study", "create", "tiny.yaml", *WITH_EMA, "--plugin", "my_block.py")
+    created = growlab("study", "create", "tiny.yaml", *WITH_SHIFT, "--plugin", "my_block.py")
     store = Store.open("sqlite:///growlab.db")
     row = store.study("tiny")
     made = propose(row.study, [], 0, KINDS, lambda layout: count_params(layout, 50))
@@ -112,13 +112,15 @@ def test_catalogues_and_a_preview_show_what_plugins_add(growlab: Callable, home:
         '@register_source("abc", "for a test")\ndef abc(spec):\n    return "abc " * 1000\n'
     )
 
-    blocks = growlab("blocks", "ema", "--plugin", "my_block.py")
+    blocks = growlab("blocks", "shift", "--plugin", "my_block.py")
     sources = growlab("data", "--plugin", "source.py")
-    previewed = growlab("study", "preview", "tiny.yaml", *WITH_EMA, "--set", "data={source: abc}", "-n", "1", "--json")
+    previewed = growlab(
+        "study", "preview", "tiny.yaml", *WITH_SHIFT, "--set", "data={source: abc}", "-n", "1", "--json"
+    )
 
-    assert "[half_life=8.0]" in blocks.out
+    assert "[present=0.7]" in blocks.out
     assert "for a test" in sources.out
-    assert "ema[half_life=2.0]" in json.loads(previewed.out)[0]["layout"]
+    assert "shift[present=0.3]" in json.loads(previewed.out)[0]["layout"]
 
 
 def test_plugins_of_the_environment_are_given_to_every_command(
@@ -128,7 +130,7 @@ def test_plugins_of_the_environment_are_given_to_every_command(
 
     outcome = growlab("blocks", "--json")
 
-    assert "ema" in {row["kind"] for row in json.loads(outcome.out)}
+    assert "shift" in {row["kind"] for row in json.loads(outcome.out)}
 
 
 def _versions_of_workers() -> list[dict[str, str]]:

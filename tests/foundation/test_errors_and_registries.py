@@ -38,9 +38,11 @@ def test_an_unknown_name_lists_the_known_ones_and_suggests_the_closest():
 
 
 def test_what_a_plugin_may_register_is_asked_for():
-    error = NotRegistered("block kind", "ema", ["mlp", "attn"])
+    error = NotRegistered("block kind", "shift", ["mlp", "attn"])
 
-    assert str(error) == "unknown block kind 'ema'; known: attn, mlp. Or give the file that registers it: --plugin FILE"
+    assert (
+        str(error) == "unknown block kind 'shift'; known: attn, mlp. Or give the file that registers it: --plugin FILE"
+    )
 
 
 def test_nothing_is_suggested_where_nothing_is_close():

@@ -93,7 +93,7 @@ def test_a_file_adds_kinds_sources_and_operators(write, repository):
 
     load_plugins([block, source, operator])
 
-    assert KINDS["ema"].role == "sequence"
+    assert KINDS["shift"].role == "sequence"
     assert SOURCES["my_source"].read(None) == "a text"
     assert OPERATORS["halved"].summary == "half of the newest snapshot"
 
