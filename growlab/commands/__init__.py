@@ -3,6 +3,7 @@
 Modules here are light: torch, optuna and pandas are imported inside the commands that need them.
 """
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -52,6 +53,9 @@ def growlab(
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # τ and ✓ on a terminal without them are '?', not an error
+            stream.reconfigure(errors="replace")
     try:
         app()
     except BrokenPipeError:  # … | head

@@ -42,8 +42,11 @@ def make_engine(address: Address) -> Engine:
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **_KEEPALIVE, **address.url.query},
             **common,
         )
-    except ModuleNotFoundError:
-        raise StorageError("PostgreSQL needs the driver psycopg; run: pip install 'growlab[postgres]'") from None
+    except ImportError as error:  # psycopg, or the libpq that it needs
+        words = str(error).partition("\n")[0]
+        raise StorageError(
+            f"PostgreSQL needs the driver psycopg ({words}); run: pip install 'growlab[postgres]'"
+        ) from None
     event.listen(engine, "connect", _set_up_postgresql)
     return engine
 

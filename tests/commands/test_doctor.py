@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 import sys
 import time
 import uuid
@@ -502,3 +503,13 @@ def test_an_unknown_study_names_the_known_ones(doctor: Callable, database: Path)
     assert checkup.code == 1
     assert checkup["corpus"].found == "'recal' is neither a file nor a study"
     assert checkup["corpus"].advice.endswith("Did you mean 'recall'?")
+
+
+def test_a_terminal_without_check_marks_gets_question_marks(home: Path) -> None:
+    command = [sys.executable, "-m", "growlab", "doctor"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert "? Python" in done.stdout

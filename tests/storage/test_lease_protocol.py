@@ -198,8 +198,8 @@ class LeaseProtocol(RuleBasedStateMachine):
         return [[tuple(row) for row in connection.execute(text(f"{query} {which}"))] for query in queries]
 
 
-def test_only_the_holder_of_the_newest_claim_ever_writes(new_lab, sqlite_url):
-    lab = new_lab(sqlite_url)
+def test_only_the_holder_of_the_newest_claim_ever_writes(new_lab, storage_url):
+    lab = new_lab(storage_url)
 
     run_state_machine_as_test(
         lambda: LeaseProtocol(lab),

@@ -157,7 +157,7 @@ def test_without_psycopg_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(
-        StorageError, match=r"PostgreSQL needs the driver psycopg; run: pip install 'growlab\[postgres\]'"
+        StorageError, match=r"PostgreSQL needs the driver psycopg \(.*\); run: pip install 'growlab\[postgres\]'"
     ):
         Store.open("postgresql://host/growlab")
 

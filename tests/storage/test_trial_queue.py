@@ -1,6 +1,7 @@
 """Proposals and claims: each number is made once, each trial is handed out once, in order."""
 
 import pickle
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -114,11 +115,17 @@ def test_a_claim_stays_within_its_study(lab):
     assert lab.store.claim_next(other, lab.worker(), lease_s=60) is None
 
 
-def test_a_claim_walks_only_open_trials(new_lab, sqlite_url):
+def test_a_claim_walks_only_open_trials(new_lab, storage_url):
     """However long a study's past is: the plan uses the index that holds nothing else."""
-    lab = new_lab(sqlite_url)
+    lab = new_lab(storage_url)
     free = "state IN ('queued', 'running') AND (lease_expires_at IS NULL OR lease_expires_at < 9)"
+    claim = f"SELECT id FROM gl_trials WHERE study_id = 1 AND {free} ORDER BY number LIMIT 1"
 
-    plan = lab.sql(f"EXPLAIN QUERY PLAN SELECT id FROM gl_trials WHERE study_id = 1 AND {free} ORDER BY number LIMIT 1")
+    def plan(connection):
+        if connection.dialect.name == "sqlite":
+            return connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {claim}").all()
+        for way in ("seqscan", "bitmapscan"):  # which are quicker for a table of a few rows
+            connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+        return connection.exec_driver_sql(f"EXPLAIN {claim}").all()
 
-    assert ["USING INDEX ix_gl_trials_open" in row.detail for row in plan] == [True]
+    assert re.search(r"(?i)using (index )?ix_gl_trials_open\b", str(lab.database.read(plan)))
