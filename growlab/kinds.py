@@ -25,6 +25,7 @@ class Cost:
     other_flops: int  # scans, norms and gates, which no counter sees
     activations: int  # numbers kept for the backward pass
     state_size: int  # numbers carried from token to token when decoding at position T
+    dropped_activations: int = 0  # numbers kept besides where dropout acts inside the mixer
 
     @property
     def flops(self) -> int:

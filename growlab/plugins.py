@@ -5,7 +5,6 @@ A plugin is a Python file that somebody gives, or an installed package with an e
 """
 
 import hashlib
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -87,7 +86,7 @@ def _load_file(file: Path) -> None:
 
 def _run(file: Path, source: bytes) -> None:
     """Execute a module from the bytes that are on record, past any cache of compiled files."""
-    module = ModuleType(re.sub(r"\W", "_", f"growlab_plugin{file}"))
+    module = ModuleType(f"growlab_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where dataclasses and pickle look a class up
     try:

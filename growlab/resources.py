@@ -1,4 +1,4 @@
-"""Where things lie: the migrations and studies that growlab carries, and the caches it keeps."""
+"""What this process has: the migrations and studies that growlab carries, the cache it keeps, its cores."""
 
 import os
 from pathlib import Path
@@ -22,3 +22,10 @@ def cache_dir() -> Path:
     if named := os.environ.get("GROWLAB_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "growlab"
+
+
+def n_cores() -> int:
+    """That this process may use: containers and batch systems give it a part of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,7 +2,9 @@
 # One trial on the CPU and on the GPU, in fp32: its loss at each of the first 20 steps, and what it becomes in 300.
 #   bash benchmarks/gpu/cpu_and_gpu.sh CORPUS OUT
 set -eu
-corpus=$(realpath "$1"); out=$(realpath "$2"); here=$(cd "$(dirname "$0")" && pwd)
+corpus=$(realpath -e "${1:?CORPUS}") || exit 2
+out=$(realpath -e "${2:?OUT}") || exit 2
+here=$(cd "$(dirname "$0")" && pwd)
 export GROWLAB_STORAGE=sqlite:///$out/cpu_and_gpu.db GROWLAB_CACHE=$out/cache GROWLAB_ARTIFACTS=$out/artifacts
 growlab() { python3 -m growlab "$@"; }
 run_on() {
@@ -19,4 +21,4 @@ run_on cuda
 wait $cpu
 python3 "$here/side_by_side.py" first-20-cpu first-20-cuda --within 1e-4
 python3 "$here/side_by_side.py" all-300-cpu all-300-cuda
-rm -rf "$out/artifacts" "$out/cache"
+rm -rf "${out:?}/artifacts" "${out:?}/cache"

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import NORM_EPS, Mixer, State
+from growlab.blocks.base import NORM_EPS, Mixer, State, wide
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -52,6 +52,8 @@ def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cos
         # the projection (v is a part of it), q and k after rotation, the heads' output, and side by side
         activations=seq_len * ((d_model + kv) + normed + (d_model + kv // 2) + 2 * d_model),
         state_size=seq_len * kv,
+        # weights, what dropout left of them and its mask of a byte each; q and k, scaled: a fused kernel keeps less
+        dropped_activations=9 * options.n_heads * seq_len**2 // 4 + seq_len * (d_model + kv // 2),
     )
 
 
@@ -128,20 +130,20 @@ class HeadNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(head_dim))
 
     def forward(self, x_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H T E"]:
-        wide = torch.promote_types(x_BHTE.dtype, torch.float32)
-        normed = F.rms_norm(x_BHTE.to(wide), self.weight.shape, self.weight.to(wide), NORM_EPS)
+        to = wide(x_BHTE.dtype)
+        normed = F.rms_norm(x_BHTE.to(to), self.weight.shape, self.weight.to(to), NORM_EPS)
         return normed.to(x_BHTE.dtype)
 
 
 def rotate(x_BHTE: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
     """Rotary positions start … start + T - 1; computed in fp32 at least, returned in the input's dtype."""
     T, E = x_BHTE.shape[2:]
-    wide = torch.promote_types(x_BHTE.dtype, torch.float32)
-    cos_TE, sin_TE = _rope_table(_round_up(start + T), E, wide, x_BHTE.device)
-    left, right = x_BHTE.to(wide).chunk(2, dim=-1)
+    to = wide(x_BHTE.dtype)
+    cos_TE, sin_TE = _rope_table(_round_up(start + T), E, to, x_BHTE.device)
+    left, right = x_BHTE.to(to).chunk(2, dim=-1)
     turned = torch.cat((-right, left), dim=-1)
     here = slice(start, start + T)
-    return (x_BHTE.to(wide) * cos_TE[here] + turned * sin_TE[here]).to(x_BHTE.dtype)
+    return (x_BHTE.to(to) * cos_TE[here] + turned * sin_TE[here]).to(x_BHTE.dtype)
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -90,3 +91,8 @@ def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
         n_params=mixer.n_params + d_model,
         activations=mixer.activations + 2 * seq_len * d_model,  # the norm's input and output
     )
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """fp32 at least: what norms, rotations, rates and states are computed in."""
+    return torch.promote_types(dtype, torch.float32)

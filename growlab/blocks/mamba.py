@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import Mixer, State
+from growlab.blocks.base import Mixer, State, wide
 from growlab.blocks.selective_scan import CHUNK, scan_flops, selective_scan
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -107,11 +107,6 @@ class Mamba(Mixer):
             a_NE = -self.A_log.to(to).t().exp()
             y_BTE, h_BNE = selective_scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
             return torch.addcmul(y_BTE, u_BTE, self.D.to(to)), h_BNE
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """fp32 at least: what rates and states are kept in."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def log_uniform(n: int, low: float, high: float) -> Tensor:

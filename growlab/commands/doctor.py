@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from growlab.commands.checkup.data import check_stdlib, check_study, check_tiny_shakespeare
-from growlab.commands.checkup.devices import check_devices
 from growlab.commands.checkup.findings import Finding, Status, guarded
-from growlab.commands.checkup.folders import check_artifacts, check_cache
-from growlab.commands.checkup.storage import check_storage
-from growlab.commands.checkup.versions import check_versions
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Storage
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Plugin, Storage
 from growlab.report.terminal import as_it_is, console_for
 
 if TYPE_CHECKING:
@@ -38,12 +33,13 @@ def doctor(
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     as_json: Json = False,
+    plugin: Plugin = None,
 ) -> None:
     """Check versions, devices, database, folders and data, and say what to do about what is wrong.
 
     Nothing is changed; only a corpus that is loaded enters the cache. Exit code 1 when something is broken.
     """
-    findings = _findings(storage, artifacts, study)
+    findings = _findings(storage, artifacts, study, plugin or [])
     if as_json:
         kept = list(findings)
         print(json.dumps([asdict(each) for each in kept], indent=2))
@@ -54,8 +50,15 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _findings(storage: str, artifacts: Path | None, study: str) -> Iterator[Finding]:
+def _findings(storage: str, artifacts: Path | None, study: str, plugins: Sequence[Path]) -> Iterator[Finding]:
+    from growlab.commands.checkup.data import check_stdlib, check_study, check_tiny_shakespeare
+    from growlab.commands.checkup.devices import check_devices
+    from growlab.commands.checkup.folders import check_artifacts, check_cache
+    from growlab.commands.checkup.storage import check_storage
+    from growlab.commands.checkup.versions import check_plugins, check_versions
+
     yield from guarded("versions", "packages", check_versions())
+    yield from guarded("versions", "plugins", check_plugins(plugins))
     yield from guarded("devices", "devices", check_devices())
     yield from guarded("storage", "database", check_storage(storage))
     yield from guarded("folders", "artifacts", check_artifacts(storage, artifacts))

@@ -15,7 +15,7 @@ from growlab.layout import parse
 from growlab.model.cost import TrainedUnit, count_params, training_flops, training_memory
 from growlab.model.language_model import build_model
 from growlab.search import Proposal
-from growlab.training.device import resolve_device
+from growlab.training.device import autocast, resolve_device, use_device
 from growlab.training.optimizer import GrowingAdamW
 from growlab.worker.display import duration_words
 
@@ -54,7 +54,12 @@ def estimate(proposals: Sequence[Proposal], vocab_size: int) -> list[Estimate]:
                 step_flops=step_flops,
                 total_flops=total,
                 memory_bytes=training_memory(
-                    layout, vocab_size, spec.train.seq_len, spec.train.batch_size, spec.growth.history_window_size
+                    layout,
+                    vocab_size,
+                    spec.train.seq_len,
+                    spec.train.batch_size,
+                    spec.growth.history_window_size,
+                    dropout=spec.train.dropout,
                 ),
                 time_s=total / flops_per_s,
                 measured=number == smallest,
@@ -99,9 +104,9 @@ def _steps(proposal: Proposal, step_flops: int) -> int:
 
 def _seconds_per_step(proposal: Proposal, vocab_size: int) -> float:
     """The fastest of a few real training steps on random tokens; torch's generator is left as it was."""
-    train, device = proposal.spec.train, resolve_device("auto")
+    train, device = proposal.spec.train, use_device("auto")
     layout = parse(proposal.spec.layout)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # the model is built on the CPU
         model = build_model(layout, vocab_size=vocab_size, max_depth=layout.depth, dropout=train.dropout, seed=0)
         ids_BT = torch.randint(vocab_size, (train.batch_size, train.seq_len)).to(device)
     model.to(device)
@@ -109,7 +114,9 @@ def _seconds_per_step(proposal: Proposal, vocab_size: int) -> float:
     seconds = []
     for _ in range(1 + _TIMED_STEPS):  # the first is a warm-up
         began = time.perf_counter()
-        model.loss(ids_BT, ids_BT).backward()  # type: ignore[no-untyped-call]
+        with autocast(train.precision, device):
+            loss = model.loss(ids_BT, ids_BT)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if device.type != "cpu":
             torch.accelerator.synchronize(device)

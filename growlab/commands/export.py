@@ -52,11 +52,11 @@ def generate(
     from growlab.export.load import generate_text, load_bundle
     from growlab.model.decoding import Sampling
     from growlab.plugins import load_plugins
-    from growlab.training.device import resolve_device
+    from growlab.training.device import use_device
 
     load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
-    bundle = load_bundle(folder, resolve_device(device))
+    bundle = load_bundle(folder, use_device(device))
     pieces = generate_text(bundle, prompt, length, sampling, seed)  # refuses a prompt before it is echoed
     sys.stdout.write(prompt)
     for piece in pieces:

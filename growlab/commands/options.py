@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from growlab.errors import PluginError
+
 STORAGE_DEFAULT = "sqlite:///growlab.db"
 
 Storage = Annotated[
@@ -43,8 +45,13 @@ def _plugin_files(given: list[Path] | None) -> list[Path]:
     """
     from growlab.plugins import plugin_file
 
+    if given:
+        return [plugin_file(path) for path in given]
     named = os.environ.get("GROWLAB_PLUGINS", "").split(os.pathsep)
-    return [plugin_file(path) for path in given or [Path(name) for name in named if name]]
+    try:
+        return [plugin_file(Path(name)) for name in named if name]
+    except PluginError as error:
+        raise PluginError(f"GROWLAB_PLUGINS: {error}") from None
 
 
 Plugin = Annotated[
@@ -84,8 +91,8 @@ def with_shell_hint(storage: str, plugins: Sequence[Path] = ()) -> str:
     from growlab.storage.address import read_address
 
     known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
-    holds_password = read_address(storage).shown != storage
-    words = [] if storage == known or holds_password else ["--storage", storage]
+    address = read_address(storage)
+    words = [] if storage == known or address.holds_password else ["--storage", address.shown]
     return "".join(f" {shlex.quote(word)}" for word in [*words, *plugin_words(plugins)])
 
 

@@ -24,6 +24,7 @@ from growlab.commands.options import (
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from growlab.data import Corpus
     from growlab.search import Proposal
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
@@ -41,7 +42,7 @@ def create(
 ) -> None:
     """Check a study file and put the study into the database, which is made if there is none."""
     plugins = plugin or []
-    study = prepared(read(file, set_ or [], name), plugins)
+    study, _ = prepared(read(file, set_ or [], name), plugins)
     with created_store(storage) as store:
         store.create_study(study)
     say(f"created study {study.name!r} in {store.url}: {study.n_trials} trials")
@@ -153,8 +154,8 @@ def preview(
     from growlab.model.cost import count_params
     from growlab.search import preview as sample
 
-    study = prepared(read(file, set_ or []), plugin or [])
-    vocab_size = _vocab_size(study)
+    study, corpus = prepared(read(file, set_ or []), plugin or [])
+    vocab_size = corpus.tokenizer.vocab_size
     proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
     rows = estimate(proposals, vocab_size)
     if as_json:
@@ -182,8 +183,8 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
     return replace(study, name=name) if name else study
 
 
-def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "Study":
-    """Checked against kinds, operators and corpus, the corpus's hash written in. Raises GrowlabError."""
+def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corpus]":
+    """Checked against kinds, operators and corpus, the corpus's hash written in; the corpus. Raises GrowlabError."""
     from growlab.data import load_corpus, require_windows
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
@@ -202,7 +203,7 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "Study":
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
     study = replace(study, data=replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256))
     preview_study(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=1)  # has it any?
-    return study
+    return study, corpus
 
 
 def is_new(name_or_file: str) -> bool:
@@ -212,12 +213,19 @@ def is_new(name_or_file: str) -> bool:
     return Path(name_or_file).is_file() or name_or_file in shipped_studies()
 
 
-def neither(name_or_file: str, known: Iterable[str]) -> UsageError:
-    """What to say of a word that is no file, none of the `known` studies of a database and none that growlab ships."""
+def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
+    """Whether a word means one of the `known` studies of a database: a file comes first, a shipped study last.
+
+    Raises UsageError when it means none of them.
+    """
     from growlab.resources import shipped_studies
 
     known, shipped = sorted(known), shipped_studies()
-    return UsageError(
+    if Path(name_or_file).is_file():
+        return False
+    if name_or_file in known or name_or_file in shipped:
+        return name_or_file in known
+    raise UsageError(
         f"{name_or_file!r} is neither a file nor a study; "
         f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
         f"{did_you_mean(name_or_file, [*known, *shipped])}"
@@ -244,12 +252,9 @@ def find_or_create(
     from growlab.doors import study_to_mapping
 
     known = {each.name for each in store.studies()}
-    is_file = Path(name_or_file).is_file()
-    if name_or_file in known and not (is_file or overrides or new_name):
+    if is_stored(name_or_file, known) and not (overrides or new_name):
         return store.study(name_or_file)
-    if not is_new(name_or_file):
-        raise neither(name_or_file, known)
-    study = prepared(read(name_or_file, overrides, new_name), plugins)
+    study, _ = prepared(read(name_or_file, overrides, new_name), plugins)
     try:
         if study.name not in known:
             store.create_study(study)
@@ -264,9 +269,3 @@ def find_or_create(
             f"choose another with --name, or delete it: growlab study delete {study.name}"
         )
     return store.study(study.name)
-
-
-def _vocab_size(study: "Study") -> int:
-    from growlab.data import load_corpus
-
-    return load_corpus(study.data.spec()).tokenizer.vocab_size

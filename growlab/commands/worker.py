@@ -21,7 +21,12 @@ def worker(
     max_time: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="Then save what is running and leave.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: torch decides.")] = 0,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=0, help="CPU threads of torch; 0: torch decides, with --device all an equal share of the cores."
+        ),
+    ] = 0,
     lease: Annotated[
         float, typer.Option(min=2, metavar="SECONDS", help="A worker silent for so long loses its trial to another.")
     ] = 60.0,
@@ -80,14 +85,17 @@ def _one_per_gpu(
     from growlab.storage import Store
 
     devices = devices_for("all", 1)
-    with Store.open(storage) as store, contextlib.suppress(KeyboardInterrupt):
-        work(
-            store,
-            store.study(study),
-            storage=storage,
-            artifacts=artifacts,
-            devices=devices,
-            options=options,
-            threads=threads,
-            plugins=plugins,
-        )
+    with Store.open(storage) as store:
+        row = store.study(study)
+        with contextlib.suppress(KeyboardInterrupt):
+            work(
+                store,
+                row,
+                storage=storage,
+                artifacts=artifacts,
+                devices=devices,
+                options=options,
+                threads=threads,
+                plugins=plugins,
+                again="worker --device all",
+            )

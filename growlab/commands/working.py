@@ -1,6 +1,5 @@
 """Workers on this machine, started and watched to their end."""
 
-import os
 import signal
 import sys
 import time
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab.commands.options import plugin_words, say, with_shell_hint
-from growlab.errors import GrowlabError
+from growlab.errors import GrowlabError, UsageError
+from growlab.resources import n_cores
 
 if TYPE_CHECKING:
     from growlab.fleet.local import LocalFleet
@@ -38,17 +38,18 @@ def work(
     options: Mapping[str, float | None],
     threads: int = 0,
     plugins: Sequence[Path] = (),
+    again: str = "study run",
 ) -> None:
     """Start a worker on each device, with these options of growlab worker, and watch them until all have left.
 
-    An option that is None is not given. `threads` of torch for each; 0 divides the cores between them. Raises
-    GrowlabError when all of them failed, and KeyboardInterrupt when it was asked to stop and they have saved
-    their trials.
+    An option that is None is not given; `again` is the command that goes on after a stop. `threads` of torch for
+    each; 0 divides the cores between them. Raises GrowlabError when all of them failed, and KeyboardInterrupt when
+    it was asked to stop and they have saved their trials.
     """
     from growlab.fleet.local import launch
 
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
-    threads = threads or max(1, (os.cpu_count() or 1) // len(devices))
+    threads = threads or max(1, n_cores() // len(devices))
     given = {**options, "--threads": threads}
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     extra += plugin_words(plugins)
@@ -60,17 +61,18 @@ def work(
         except KeyboardInterrupt:
             say("stopping: each worker saves its trial …")
             fleet.stop()
-            say(f"stopped; {go_on_with(row, storage, plugins)}")
+            say(f"stopped; {go_on_with(row, storage, plugins, again)}")
             raise
     failures = fleet.failures()
     for failure in failures:
         say(f"warning: {failure}")
     if len(failures) == len(devices):
-        raise GrowlabError("every worker ended with an error; see above")
+        usage = all(process.returncode == UsageError.exit_code for process in fleet.processes)
+        raise (UsageError if usage else GrowlabError)("every worker ended with an error; see above")
 
 
-def go_on_with(row: "StudyRow", storage: str, plugins: Sequence[Path] = ()) -> str:
-    return f"go on with: growlab study run {row.study.name}{with_shell_hint(storage, plugins)}"
+def go_on_with(row: "StudyRow", storage: str, plugins: Sequence[Path] = (), again: str = "study run") -> str:
+    return f"go on with: growlab {again} {row.study.name}{with_shell_hint(storage, plugins)}"
 
 
 def _crew(devices: Sequence[str]) -> str:

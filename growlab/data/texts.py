@@ -26,7 +26,7 @@ from growlab.data.tokens import Ids, Tokenizer
 from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.specs import DataSpec
 
-_FORMAT = 1  # of the kept ids and tokenizers; raise it when a tokenizer changes what it writes
+_FORMAT = 2  # of the kept ids and tokenizers; raise it when a tokenizer changes what it writes
 _SPLITS = ("n_train", "n_val", "n_test")
 
 

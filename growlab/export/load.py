@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from growlab.data.tokenizers import Tokenizer, load_tokenizer
-from growlab.errors import CheckpointError, DataError, SpecError, UsageError
+from growlab.errors import CannotEncode, CheckpointError, SpecError, UsageError
 from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
 from growlab.files import sha256_of
 from growlab.layout import parse
@@ -81,12 +81,14 @@ def _build(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor
 
 
 def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    if prompt:
-        return [int(each) for each in tokenizer.encode(prompt)]
+    """At least one: what has no ids, such as no prompt for a corpus of one line or of bare ids, begins with id 0."""
     try:
-        return [int(tokenizer.encode("\n")[0])]
-    except DataError:  # a corpus of one line
-        return [0]
+        ids = [int(each) for each in tokenizer.encode(prompt or "\n")]
+    except CannotEncode:
+        if prompt:
+            raise
+        ids = []
+    return ids or [0]
 
 
 def _pieces(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

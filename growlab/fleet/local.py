@@ -69,7 +69,8 @@ def launch(
     except OSError as error:
         raise ArtifactsError(f"cannot make the folder {logs}: {error.strerror}") from None
     environment = {**os.environ, "GROWLAB_STORAGE": storage_url, "GROWLAB_ARTIFACTS": str(artifacts)}
-    paths = tuple(logs / f"worker-{socket.gethostname()}-{at}.log" for at in range(len(devices)))  # a fleet shares logs
+    crew = f"{socket.gethostname()}-{os.getpid()}"  # others write their logs into this folder too
+    paths = tuple(logs / f"worker-{crew}-{at}.log" for at in range(len(devices)))
     processes = []
     for device, path in zip(devices, paths, strict=True):
         command = [sys.executable, "-m", "growlab", "worker", "--device", device, *extra, "--", study]

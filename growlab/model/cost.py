@@ -48,14 +48,17 @@ def training_flops(
     return total * batch_size
 
 
-def training_memory(layout: Layout, vocab_size: int, seq_len: int, batch_size: int, window: int) -> int:
+def training_memory(
+    layout: Layout, vocab_size: int, seq_len: int, batch_size: int, window: int, *, dropout: float
+) -> int:
     """An estimate in bytes: weights, gradients, two moments; activations; the watched unit's increments.
 
     The window is charged as if the whole model were one unit per two blocks; logits count twice
     (values and gradient), and so does the last norm (input and output).
     """
     n_params = count_params(layout, vocab_size)
-    activations = sum(block_cost(spec, layout.d_model, seq_len).activations for spec in layout.blocks)
+    costs = [block_cost(spec, layout.d_model, seq_len) for spec in layout.blocks]
+    activations = sum(cost.activations + (cost.dropped_activations if dropout else 0) for cost in costs)
     head = 2 * seq_len * (vocab_size + layout.d_model)
     watched = n_params * min(1.0, 2 / layout.depth) * window
     return int(BYTES_PER_NUMBER * (4 * n_params + batch_size * (activations + head) + watched))

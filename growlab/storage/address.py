@@ -21,6 +21,7 @@ class Address:
     shown: str
     label: str  # the file of SQLite as it was written, the shown URL of a server
     path: Path | None  # SQLite's file
+    holds_password: bool
 
 
 def read_address(text: str) -> Address:
@@ -47,7 +48,7 @@ def _sqlite(url: URL) -> Address:
     path = Path(url.database).absolute()
     # rw and not rwc: opening never makes a file, so a mistyped name cannot leave an empty database behind
     opened = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"})
-    return Address(url=opened, shown=f"sqlite:///{url.database}", label=url.database, path=path)
+    return Address(url=opened, shown=f"sqlite:///{url.database}", label=url.database, path=path, holds_password=False)
 
 
 def _postgresql(url: URL) -> Address:
@@ -62,4 +63,5 @@ def _postgresql(url: URL) -> Address:
         drivername="postgresql",
         query={key: "***" if "password" in key else value for key, value in url.query.items()},
     ).render_as_string(hide_password=True)
-    return Address(url=url, shown=shown, label=shown, path=None)
+    holds_password = url.password is not None or any("password" in key for key in url.query)
+    return Address(url=url, shown=shown, label=shown, path=None, holds_password=holds_password)

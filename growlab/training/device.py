@@ -21,7 +21,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {name!r} is not supported; use {_KNOWN}")
     if device.type not in ("cpu", *(each.partition(":")[0] for each in _gpus())):
-        raise _no_gpu(name)
+        raise UsageError(f"device {name!r}: this machine has no usable GPU of that kind; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0")
     return device
@@ -31,7 +31,7 @@ def every_gpu() -> list[str]:
     """The names of all GPUs of this machine. Raises UsageError when it has none."""
     if gpus := _gpus():
         return gpus
-    raise _no_gpu("all")
+    raise UsageError("device 'all': this machine has no usable GPU; use --device cpu")
 
 
 def use_device(name: str) -> torch.device:
@@ -41,8 +41,8 @@ def use_device(name: str) -> torch.device:
     does without naming a device, it does on this one: a worker of cuda:1 must not fill the memory of cuda:0.
     """
     device = resolve_device(name)
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device
@@ -87,7 +87,3 @@ def _gpus() -> list[str]:
     if torch.cuda.is_available():
         return [f"cuda:{at}" for at in range(torch.cuda.device_count())]
     return ["mps"] if torch.backends.mps.is_available() else []
-
-
-def _no_gpu(name: str) -> UsageError:
-    return UsageError(f"device {name!r}: this machine has no usable GPU of that kind; use --device cpu")

@@ -16,7 +16,7 @@ def evaluate(
 
     Of a synthetic task: over its answers.
 
-    Dropout is off; the model's mode is restored. Sums in float64, on the CPU, as MPS has none; one
+    Dropout is off; the model's mode is restored. Sums in float64, on the host, as MPS has none; one
     synchronisation, at the end.
     """
     was_training = model.training
@@ -27,5 +27,5 @@ def evaluate(
             counts.append(n_predicted(y_BT))
             means.append(model.loss(x_BT.to(device), y_BT.to(device)))
     model.train(was_training)
-    n_tokens = torch.tensor(counts, dtype=torch.float64)
-    return float(torch.stack(means).cpu().double() @ n_tokens / n_tokens.sum())
+    losses: list[float] = torch.stack(means).tolist()
+    return sum(loss * n for loss, n in zip(losses, counts, strict=True)) / sum(counts)

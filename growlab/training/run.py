@@ -67,7 +67,8 @@ class TrialRun:
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         train = self.spec.train
         x_BT, y_BT = training_batch(self.corpus.train, train.seq_len, train.batch_size, self.spec.seed, step)
-        return x_BT.to(self.device, non_blocking=True), y_BT.to(self.device, non_blocking=True)
+        no_wait = self.device.type == "cuda"  # MPS may read the batch after it was freed (pytorch#189690)
+        return x_BT.to(self.device, non_blocking=no_wait), y_BT.to(self.device, non_blocking=no_wait)
 
     # ---- where it stands ------------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ class _Worker:
         self.n_trials = 0
         self.trainer: _TrainerProcess | None = None
         self.worker_id = 0
+        self.versions: dict[str, str] = {}  # of what the trainer runs
 
     def ask_to_stop(self) -> None:
         self.stop_asked = True
@@ -98,8 +99,9 @@ class _Worker:
 
     def serve(self) -> Served:
         try:
-            self._start_trainer()
             while not self.should_stop and not self._enough():
+                if self.trainer is None:  # before a trial is claimed: one that cannot start has nothing to give back
+                    self._start_trainer()
                 claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=self.options.lease_s)
                 if claim is not None:
                     self._run(claim)
@@ -182,7 +184,8 @@ class _Worker:
 
     def _ask(self, order: ToTrainer, claim: Claim | None = None) -> FromTrainer:
         """Send an order and wait for its answer, beating for `claim` meanwhile. A dead trainer is a Crashed."""
-        trainer = self.trainer or self._start_trainer()
+        trainer = self.trainer
+        assert trainer is not None, "serve starts it"
         trainer.send(order)
         beat_at = time.monotonic()
         kill_at: float | None = None
@@ -212,7 +215,7 @@ class _Worker:
 
     # ---- the trainer process --------------------------------------------------------------------------------
 
-    def _start_trainer(self) -> "_TrainerProcess":
+    def _start_trainer(self) -> None:
         options = self.options
         setup = TrainerSetup(
             storage_url=options.storage_url,
@@ -222,15 +225,21 @@ class _Worker:
             checkpoint_every_s=options.checkpoint_every_s,
             plugins=options.plugins,
         )
-        self.trainer = trainer = _TrainerProcess(setup)
-        answer = trainer.wait_until_ready()
-        if not self.worker_id:
-            self.worker_id = self.store.register_worker(
-                name=options.name or f"{socket.gethostname()}-{os.getpid()}",
-                device=answer.device,
-                versions={"growlab": __version__, **answer.versions},
-            )
-        return trainer
+        self.trainer = _TrainerProcess(setup)
+        self._register(self.trainer.wait_until_ready())
+
+    def _register(self, ready: Ready) -> None:
+        """A row for each state of the code: a plugin may have been edited before a trainer is started again."""
+        if ready.versions == self.versions:
+            return
+        if self.worker_id:
+            self.store.end_worker(self.worker_id)
+        self.versions = ready.versions
+        self.worker_id = self.store.register_worker(
+            name=self.options.name or f"{socket.gethostname()}-{os.getpid()}",
+            device=ready.device,
+            versions={"growlab": __version__, **ready.versions},
+        )
 
     def _end_trainer(self) -> None:
         if self.trainer:

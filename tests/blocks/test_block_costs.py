@@ -102,11 +102,13 @@ def test_the_state_after_t_tokens_has_the_size_that_is_told(spec, block_of, toke
     assert sum(each.numel() for each in state) == B * block_cost(spec, 32, T).state_size
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize("T", [8, 33])
-def test_the_activations_are_near_what_autograd_keeps(spec, block_of, tokens, T):
-    block, B = block_of(spec, dtype=torch.float32), 8
+def test_the_activations_are_near_what_autograd_keeps(spec, block_of, tokens, T, dropout):
+    block, B = block_of(spec, dtype=torch.float32, dropout=dropout), 8
 
     kept = numbers_kept_for_backward(block, tokens(B, T, dtype=torch.float32).requires_grad_())
 
-    told = B * block_cost(spec, 32, T).activations
+    cost = block_cost(spec, 32, T)
+    told = B * (cost.activations + (cost.dropped_activations if dropout else 0))
     assert kept / 1.6 <= told <= 1.6 * kept

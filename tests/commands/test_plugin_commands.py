@@ -97,6 +97,30 @@ def test_a_worker_whose_plugin_fails_says_where(growlab: Callable, home: Path) -
     assert worker.err == f"error: plugin {home / 'broken.py'}, line 2: ZeroDivisionError: division by zero\n"
 
 
+def test_each_state_of_a_plugin_that_ran_is_on_record(growlab: Callable, spawn: Callable, block: Path) -> None:
+    """A block that edits its own file and crashes: the trainer that is started then runs other code."""
+    block.write_text(
+        block.read_text().replace(
+            "    def initial_state",
+            "    def train(self, mode=True):\n"
+            "        with open(__file__, 'a') as file:\n"
+            "            file.write('TokenShift.train = nn.Module.train\\n')\n"
+            "        import os\n"
+            "        os._exit(1)\n\n"
+            "    def initial_state",
+        )
+    )
+    growlab("study", "create", "tiny.yaml", *WITH_SHIFT, "--set", "n_trials=1", "--plugin", "my_block.py")
+
+    worker = spawn("worker", "tiny", "--plugin", "my_block.py")
+    said = worker.communicate(timeout=60)
+
+    assert worker.returncode == 0, said
+    digests = [versions[f"plugin {block}"] for versions in _versions_of_workers()]
+    assert len(set(digests)) == 2
+    assert digests[-1] == hashlib.sha256(block.read_bytes()).hexdigest()[:12]
+
+
 @pytest.mark.parametrize("command", ["study create tiny.yaml", "study preview tiny.yaml", "blocks", "data"])
 def test_a_plugin_that_is_not_there_is_one_clear_message(growlab: Callable, home: Path, command: str) -> None:
     outcome = growlab(*command.split(), "--plugin", "nowhere.py")

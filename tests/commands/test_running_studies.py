@@ -275,7 +275,7 @@ def test_device_all_starts_a_worker_on_each_device_with_the_limits_given(
         assert len(workers) == 2
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("words", [("worker", "tiny"), ("study", "run", "tiny.yaml")])
 def test_device_all_needs_a_gpu(growlab: Callable, words: tuple[str, ...]) -> None:
     growlab("study", "create", "tiny.yaml")
@@ -283,7 +283,18 @@ def test_device_all_needs_a_gpu(growlab: Callable, words: tuple[str, ...]) -> No
     outcome = growlab(*words, "--device", "all")
 
     assert outcome.code == 2
-    assert "device 'all': this machine has no usable GPU of that kind; use --device cpu" in outcome.err
+    assert "device 'all': this machine has no usable GPU; use --device cpu" in outcome.err
+
+
+def test_a_device_that_is_not_there_is_a_mistake_of_the_command_line_whoever_starts_the_worker(
+    growlab: Callable,
+) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    outcomes = [growlab(*words, "tiny", "--device", "cuda:99") for words in (["worker"], ["study", "run"])]
+
+    assert [outcome.code for outcome in outcomes] == [2, 2]
+    assert all("device 'cuda:99': this machine has" in outcome.err for outcome in outcomes)
 
 
 def test_the_workers_of_device_all_cannot_have_one_name(growlab: Callable) -> None:

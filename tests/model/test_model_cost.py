@@ -147,7 +147,7 @@ def test_the_memory_of_training_is_near_what_a_step_holds(data, batch, layouts, 
     for parameter in model.parameters():
         moments = [each for each in optimizer.state[parameter].values() if each.dim() == parameter.dim()]
         held += sum(4 * each.numel() for each in (parameter, parameter.grad, *moments))
-    told = training_memory(layout, VOCAB, T, batch, window=0)
+    told = training_memory(layout, VOCAB, T, batch, window=0, dropout=0.0)
     assert held / 1.6 <= told <= 1.6 * held
 
 
@@ -156,23 +156,25 @@ def test_the_memory_of_training_is_near_what_a_step_holds(data, batch, layouts, 
 def test_without_sequences_memory_holds_weights_gradients_and_two_moments(data, layouts):
     layout = data.draw(layouts)
 
-    assert training_memory(layout, VOCAB, T, batch_size=0, window=0) == 4 * 4 * count_params(layout, VOCAB)
+    assert training_memory(layout, VOCAB, T, batch_size=0, window=0, dropout=0.0) == 4 * 4 * count_params(layout, VOCAB)
 
 
 @some_examples
 @given(data=anything)
 def test_more_sequences_tokens_or_snapshots_need_more_memory(data, layouts):
     layout = data.draw(layouts)
-    plain = training_memory(layout, VOCAB, T, B, window=5)
+    plain = training_memory(layout, VOCAB, T, B, window=5, dropout=0.0)
 
-    assert training_memory(layout, VOCAB, T, B + 1, window=5) > plain
-    assert training_memory(layout, VOCAB, T + 1, B, window=5) > plain
-    assert training_memory(layout, VOCAB, T, B, window=6) > plain
+    assert training_memory(layout, VOCAB, T, B + 1, window=5, dropout=0.0) > plain
+    assert training_memory(layout, VOCAB, T + 1, B, window=5, dropout=0.0) > plain
+    assert training_memory(layout, VOCAB, T, B, window=6, dropout=0.0) > plain
 
 
 def test_the_watched_unit_costs_its_increments():
     layout, window = parse("d=16 (attn mlp)x2"), 15
 
-    extra = training_memory(layout, VOCAB, T, B, window) - training_memory(layout, VOCAB, T, B, window=0)
+    extra = training_memory(layout, VOCAB, T, B, window, dropout=0.0) - training_memory(
+        layout, VOCAB, T, B, window=0, dropout=0.0
+    )
 
     assert extra == 4 * window * count_params(layout, VOCAB) / 2

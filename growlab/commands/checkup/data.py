@@ -1,7 +1,6 @@
 """Corpora: those that have a name, and the one of a study."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab.commands.checkup.findings import Finding, guarded
@@ -37,7 +36,7 @@ def check_tiny_shakespeare() -> Iterator[Finding]:
 
 
 def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
-    """Loads its corpus as a worker would, the cache included."""
+    """Loads its corpus as a worker would, the cache included. Plugins are loaded before."""
     from growlab.data import load_corpus
 
     study = _study(name_or_file, storage)
@@ -60,25 +59,19 @@ def _windows(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
 
 
 def _study(name_or_file: str, storage: str) -> "Study":
-    """A file, a study of the database, or one that growlab ships: in this order, as `growlab study run` takes it."""
-    from growlab.commands.study import is_new, neither, read
+    """The one that `growlab study run` would take. Without a database it is a file or one that growlab ships."""
+    from growlab.commands.study import is_new, is_stored, read
     from growlab.errors import StorageError
     from growlab.storage import Store
 
-    if Path(name_or_file).is_file():
-        return read(name_or_file, [], "")
     try:
         with Store.open(storage) as store:
-            known = {each.name for each in store.studies()}
-            if name_or_file in known:
+            if is_stored(name_or_file, [each.name for each in store.studies()]):
                 return store.study(name_or_file).study
     except StorageError:
         if not is_new(name_or_file):
             raise
-        known = set()
-    if is_new(name_or_file):
-        return read(name_or_file, [], "")
-    raise neither(name_or_file, known)
+    return read(name_or_file, [], "")
 
 
 def _sizes(corpus: "Corpus") -> str:

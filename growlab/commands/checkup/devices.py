@@ -1,7 +1,6 @@
 """Where a trial could run: what is there, and whether a small matrix product comes out right."""
 
 import os
-import platform
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab.commands.checkup.findings import Finding, gib
+from growlab.resources import n_cores
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ def check_devices() -> Iterator[Finding]:
     except (ImportError, OSError) as error:  # OSError: a library of its own cannot be loaded
         yield Finding("devices", "torch", "broken", f"cannot be imported: {error}", _REINSTALL)
         return
-    yield _working(torch.device("cpu"), "CPU", f"{_n_cores()} cores, {gib(_memory())} of memory")
+    yield _working(torch.device("cpu"), "CPU", f"{n_cores()} cores, {_memory()} of memory")
     yield from _gpus()
     if torch.backends.mps.is_available():
         yield _working(torch.device("mps"), "MPS", "Apple GPU")
@@ -93,19 +93,14 @@ def _has_nvidia_card() -> bool:
     return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
 
 
-def _n_cores() -> int:
-    """That this process may use: containers and batch systems give it a part of them."""
-    if platform.system() == "Linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _memory() -> int:
-    """Bytes of the machine, or of the container where it may use fewer."""
+def _memory() -> str:
+    """Of the machine, or of the container where it may use less."""
+    if not hasattr(os, "sysconf"):
+        return "an unknown amount"
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")  # 'max' where there is none
     words = limit.read_text().strip() if limit.is_file() else ""
-    return min(machine, int(words)) if words.isdecimal() else machine
+    return gib(min(machine, int(words)) if words.isdecimal() else machine)
 
 
 def _first_line(error: Exception) -> str:

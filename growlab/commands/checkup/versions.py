@@ -1,9 +1,10 @@
-"""Python and the packages, compared with what growlab's own metadata asks for. Nothing is imported for it."""
+"""Python, the packages, compared with what growlab's own metadata asks for without importing them, and plugins."""
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab import __version__
@@ -32,6 +33,14 @@ def check_versions() -> Iterator[Finding]:
         yield _needed(name, requirements.get(name))
     for name in _OPTIONAL:
         yield _optional(name, requirements.get(name))
+
+
+def check_plugins(files: Sequence[Path]) -> Iterator[Finding]:
+    """Loads them, and the installed packages that have an entry point: all or none are of use to a worker."""
+    from growlab.plugins import load_plugins
+
+    for name, loaded in load_plugins(files).items():
+        yield Finding("versions", "plugin", "ok", f"{name}, {loaded}")
 
 
 def _growlab() -> Finding:
