@@ -220,7 +220,7 @@ def _unpack(
     }
     run.optimizer.load(_below("adam/", tensors))
     run.growth.apply_freezing()
-    run.recount_flops()
+    run.refit_step()
     run.loss_sum = tensors["loss_sum"].to(run.device)
     run.loss_count = numbers["loss_count"]
     set_rng_states(_below("rng/", tensors), run.device)

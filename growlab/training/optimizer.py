@@ -41,7 +41,10 @@ class GrowingAdamW:
             for birth in generations
             for group in self._take([pair for pair in named if born.get(pair[0], 0) == birth], born=birth)
         ]
-        self._adamw = torch.optim.AdamW(groups, betas=(spec.beta1, spec.beta2), fused=True)
+        # capturable: a step may be part of a recorded CUDA graph
+        self._adamw = torch.optim.AdamW(
+            groups, betas=(spec.beta1, spec.beta2), fused=True, capturable=device.type == "cuda"
+        )
 
     def adopt(self, named: Iterable[tuple[str, nn.Parameter]], *, born: int) -> None:
         """Take over parameters that entered the model at step `born`."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus
 from growlab.growth.protocol import GrowthProtocol
 from growlab.layout import parse, parse_blocks
@@ -16,7 +15,9 @@ from growlab.model.cost import TrainedUnit, training_flops
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
 from growlab.training.device import autocast
+from growlab.training.engine import engine_for
 from growlab.training.evaluation import evaluate
+from growlab.training.feed import feed_for
 from growlab.training.optimizer import GrowingAdamW
 from growlab.training.schedule import lr_at
 
@@ -46,6 +47,10 @@ class TrialRun:
     loss_count: int = 0
     flops_per_step: int = 0
 
+    def __post_init__(self) -> None:
+        self.feed = feed_for(self.corpus.train, self.spec.train, self.spec.seed, self.device)
+        self.engine = engine_for(self._learn, self.device)
+
     # ---- one step -------------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
@@ -53,22 +58,20 @@ class TrialRun:
         train, counters = self.spec.train, self.counters
         lr = lr_at(self.progress, train)
         self.optimizer.set_lr(lr, step=counters.step, rewarm_steps=self.spec.growth.rewarm_steps)
-        x_BT, y_BT = self._batch(counters.step)
-        with autocast(train.precision, self.device):
-            loss = self.model.loss(x_BT, y_BT)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.loss_sum += loss.detach()
+        self.engine.step(self.feed.inputs(counters.step))
         self.loss_count += 1
         counters.step += 1
         counters.tokens += train.batch_size * train.seq_len
         counters.flops += self.flops_per_step
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        train = self.spec.train
-        x_BT, y_BT = training_batch(self.corpus.train, train.seq_len, train.batch_size, self.spec.seed, step)
-        no_wait = self.device.type == "cuda"  # MPS may read the batch after it was freed (pytorch#189690)
-        return x_BT.to(self.device, non_blocking=no_wait), y_BT.to(self.device, non_blocking=no_wait)
+    def _learn(self, *inputs: Tensor) -> None:
+        """What the device does in a step; an engine may record it."""
+        x_BT, y_BT = self.feed.batch(*inputs)
+        with autocast(self.spec.train.precision, self.device):
+            loss = self.model.loss(x_BT, y_BT)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
 
     # ---- where it stands ------------------------------------------------------------------------------------
 
@@ -120,10 +123,11 @@ class TrialRun:
         prefix = f"units.{position}."
         newborn = [(name, each) for name, each in self.model.named_parameters() if name.startswith(prefix)]
         self.optimizer.adopt(newborn, born=self.counters.step)
-        self.recount_flops()
+        self.refit_step()
 
-    def recount_flops(self) -> None:
-        """What a step costs changes when a unit enters and when parameters are frozen or freed."""
+    def refit_step(self) -> None:
+        """What a step computes and costs changes when a unit enters and when parameters are frozen or freed."""
+        self.engine.forget()
         units = [
             TrainedUnit(
                 blocks=self.model.blocks_of(unit),
@@ -180,7 +184,7 @@ def assemble_run(
         growth=GrowthProtocol(spec.growth, model, seed=spec.seed),
         loss_sum=torch.zeros((), device=device),
     )
-    run.recount_flops()
+    run.refit_step()
     return run
 
 

@@ -63,7 +63,7 @@ def run_trial(
             return story.finish(TrialState.DIVERGED)
 
         if run.growth.advance_to(step):  # the warm-up is over: everything trains again
-            run.recount_flops()
+            run.refit_step()
 
         if run.growth.snapshot_due(step):
             story.observe()

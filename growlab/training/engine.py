@@ -1,0 +1,115 @@
+"""How a training step is executed: operation by operation, or as one recorded CUDA graph.
+
+    eager   Python launches every operation
+    graph   a few steps are eager, the next is recorded, and from then on the whole step is one launch: forward,
+            backward, clipping, update. A small model's step is hundreds of kernels that each take less time
+            than their launch.
+
+A recorded step reads and writes the tensors that it was recorded with. Whatever changes which they are, or what
+is computed (growth, freezing, thawing), must call `forget`; the step is then recorded anew. Dropout is right under
+replay: the generator's offset moves on with each.
+
+Source: Nguyen et al. 2021, "Accelerating PyTorch with CUDA Graphs".
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Compute = Callable[..., None]  # one step of training, from its inputs
+
+WARM_UP = 3  # eager steps before recording: they load kernels and make the optimizer's state
+
+
+class Engine(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def step(self, inputs: tuple[Tensor, ...]) -> None: ...
+
+    def forget(self) -> None:
+        """What a step computes, or on which tensors, is about to change."""
+        ...
+
+
+class EagerEngine:
+    name = "eager"
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+
+    def step(self, inputs: tuple[Tensor, ...]) -> None:
+        self._compute(*inputs)
+
+    def forget(self) -> None:
+        pass
+
+
+class GraphEngine:
+    """A step that waits for the device cannot be recorded; where the last warm-up does, steps stay eager."""
+
+    def __init__(self, compute: Compute, device: torch.device) -> None:
+        self._compute, self._device = compute, device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # on which steps are recorded
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._warmed = 0
+        self._can_record = True
+
+    @property
+    def name(self) -> str:
+        return "graph" if self._can_record else "eager"
+
+    def step(self, inputs: tuple[Tensor, ...]) -> None:
+        if self._graph is None and (self._warmed < WARM_UP or not self._can_record):
+            self._warm_up(inputs)
+            return
+        if self._graph is None:
+            self._record(inputs)
+        assert self._graph is not None
+        for mine, given in zip(self._inputs, inputs, strict=True):
+            mine.copy_(given, non_blocking=True)
+        self._graph.replay()
+
+    def forget(self) -> None:
+        if self._graph is not None:
+            torch.cuda.synchronize(self._device)  # a replay may still be under way in the memory that goes
+            self._graph.reset()
+        self._graph, self._inputs, self._warmed, self._can_record = None, (), 0, True
+
+    def _warm_up(self, inputs: tuple[Tensor, ...]) -> None:
+        self._warmed += 1
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            if self._warmed == WARM_UP:
+                self._can_record = not waits(lambda: self._compute(*inputs))
+            else:
+                self._compute(*inputs)
+        current.wait_stream(self._stream)
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        self._inputs = tuple(each.clone() for each in inputs)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            self._compute(*self._inputs)
+        self._graph = graph
+
+
+def waits(run: Callable[[], None]) -> bool:
+    """Run it, and tell whether the host waited for the GPU meanwhile."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            run()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return any("called a synchronizing" in str(each.message) for each in said)
+
+
+def engine_for(compute: Compute, device: torch.device) -> Engine:
+    return GraphEngine(compute, device) if device.type == "cuda" else EagerEngine(compute)

@@ -1,0 +1,76 @@
+"""Where the batch of a step comes from: made by the CPU and copied, or gathered on the device from the whole split.
+
+Both give the same windows for the same seed and step. `inputs` is what has to cross to the device before a step,
+`batch` what the step makes of it there: the second can be part of a recorded step, the first cannot.
+
+Legend: B windows, T tokens, N tokens of the split.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from growlab.data.batches import training_batch, window_offsets
+from growlab.data.corpus import Split
+from growlab.data.tasks import TaskSplit
+from growlab.data.tokens import Ids
+from growlab.specs import TrainSpec
+
+_SHARE = 0.1  # of a device's free memory that a split may take
+_BYTES = 4  # of an id there: few operations know narrower unsigned numbers
+
+
+class Feed(Protocol):
+    def inputs(self, step: int) -> tuple[Tensor, ...]:
+        """On the device, of the same shapes for every step. Does not wait for the device, where that can be had."""
+        ...
+
+    def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """x and y, (B, T) int64, of these inputs. Never waits for the device."""
+        ...
+
+
+class HostFeed:
+    """For a CPU, for tasks, and for splits that are too large for the device."""
+
+    def __init__(self, split: Split, train: TrainSpec, seed: int, device: torch.device) -> None:
+        self._split, self._train, self._seed, self._device = split, train, seed, device
+
+    def inputs(self, step: int) -> tuple[Tensor, ...]:
+        train, no_wait = self._train, self._device.type == "cuda"  # MPS may read what was freed (pytorch#189690)
+        batch = training_batch(self._split, train.seq_len, train.batch_size, self._seed, step)
+        return tuple(each.to(self._device, non_blocking=no_wait) for each in batch)
+
+    def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        x_BT, y_BT = inputs
+        return x_BT, y_BT
+
+
+class DeviceFeed:
+    """The split lies on the device; only the offsets of the windows cross, a few hundred bytes."""
+
+    def __init__(self, ids: Ids, train: TrainSpec, seed: int, device: torch.device) -> None:
+        self._train, self._seed, self._device = train, seed, device
+        self._ids_N = torch.from_numpy(np.asarray(ids, dtype=np.int32)).to(device)
+        self._places_T = torch.arange(train.seq_len, device=device)
+
+    def inputs(self, step: int) -> tuple[Tensor, ...]:
+        train, n_tokens = self._train, len(self._ids_N)
+        offsets_B = window_offsets(n_tokens, train.seq_len, train.batch_size, self._seed, step)
+        return (torch.from_numpy(offsets_B).to(self._device, non_blocking=True),)
+
+    def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        (offsets_B,) = inputs
+        at_BT = offsets_B[:, None] + self._places_T
+        return self._ids_N[at_BT].long(), self._ids_N[at_BT + 1].long()
+
+
+def feed_for(split: Split, train: TrainSpec, seed: int, device: torch.device) -> Feed:
+    """From the device itself where that is a CUDA device on which the split takes little of the free memory."""
+    if device.type == "cuda" and not isinstance(split, TaskSplit):
+        free, _ = torch.cuda.mem_get_info(device)
+        if split.size * _BYTES <= _SHARE * free:
+            return DeviceFeed(split, train, seed, device)
+    return HostFeed(split, train, seed, device)

@@ -1,0 +1,121 @@
+"""A recorded step is the eager step: the same batches, losses and growths; what cannot be recorded stays eager."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from growlab.blocks.conv import GatedConv
+from growlab.data.batches import training_batch
+from growlab.data.corpus import Corpus
+from growlab.specs import TrialSpec
+from growlab.training.engine import WARM_UP, EagerEngine, GraphEngine
+from growlab.training.feed import DeviceFeed, HostFeed
+from growlab.training.run import TrialRun, fresh_run
+
+MakeSpec = Callable[..., TrialSpec]
+CPU = torch.device("cpu")
+
+
+def test_a_batch_gathered_on_the_device_is_that_of_the_host(make_spec: MakeSpec, corpus: Corpus) -> None:
+    train = make_spec(seq_len=16, batch_size=4).train
+    device, host = DeviceFeed(corpus.train, train, 7, CPU), HostFeed(corpus.train, train, 7, CPU)
+
+    for step in (0, 1, 1000):
+        x_BT, y_BT = device.batch(*device.inputs(step))
+        for gathered, copied, made in zip(
+            (x_BT, y_BT), host.batch(*host.inputs(step)), training_batch(corpus.train, 16, 4, 7, step), strict=True
+        ):
+            assert torch.equal(gathered, copied)
+            assert torch.equal(gathered, made)
+            assert gathered.dtype == torch.int64
+
+
+def test_on_a_cpu_steps_are_eager(make_spec: MakeSpec, corpus: Corpus) -> None:
+    assert fresh_run(make_spec(), corpus, CPU).engine.name == "eager"
+
+
+# ---- on a GPU --------------------------------------------------------------------------------------------------
+
+
+def losses(run: TrialRun, n_steps: int) -> list[float]:
+    """Of each step; grows at a third of them and thaws at two."""
+    seen = []
+    for step in range(1, n_steps + 1):
+        run.loss_sum.zero_()
+        run.train_step()
+        seen.append(float(run.loss_sum))
+        if step == n_steps // 3:
+            run.adopt_unit(run.growth.grow(step).position)
+        if run.growth.advance_to(step):
+            run.refit_step()
+    return seen
+
+
+def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
+    layout = "d=32 attn[n_heads=2,qk_norm=true] mlp conv mlp[activation=gelu] mamba mlp"
+    spec = make_spec(layout=layout, trigger="stagnation", max_depth=12, freeze_steps=67, steps=10**6, **changes)
+    return fresh_run(spec, corpus, torch.device("cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_recorded_step_is_the_eager_one_also_when_the_model_grows(
+    make_spec: MakeSpec, corpus: Corpus, precision: str
+) -> None:
+    graph = gpu_run(make_spec, corpus, precision=precision)
+    recorded = losses(graph, 200)
+    eager = gpu_run(make_spec, corpus, precision=precision)
+    eager.engine = EagerEngine(eager._learn)
+
+    expected = losses(eager, 200)
+
+    assert isinstance(graph.engine, GraphEngine)
+    assert graph.engine.name == "graph"
+    assert recorded == pytest.approx(expected, rel={"fp32": 2e-3, "bf16": 5e-2}[precision])
+    assert recorded[-1] < 0.8 * recorded[0]
+
+
+@pytest.mark.gpu
+def test_each_replay_drops_something_else(make_spec: MakeSpec, corpus: Corpus) -> None:
+    run = gpu_run(make_spec, corpus, dropout=0.5, lr=1e-12)
+    seen = []
+    for _ in range(WARM_UP + 6):
+        run.loss_sum.zero_()
+        run.engine.step(run.feed.inputs(0))
+        seen.append(float(run.loss_sum))
+
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.gpu
+def test_a_step_that_waits_stays_eager_until_the_model_changes(
+    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = GatedConv.forward
+
+    def waiting(self: GatedConv, x_BTD: Tensor) -> Tensor:
+        return forward(self, x_BTD) * (1.0 if x_BTD.sum().item() < 1e9 else 2.0)
+
+    run = gpu_run(make_spec, corpus)
+    monkeypatch.setattr(GatedConv, "forward", waiting)
+    before = losses(run, 12)
+    assert run.engine.name == "eager"
+
+    monkeypatch.undo()
+    run.refit_step()
+    after = losses(run, 12)
+
+    assert run.engine.name == "graph"
+    assert after[-1] < before[0]
+
+
+@pytest.mark.gpu
+def test_a_task_is_recorded_from_batches_of_the_host(make_spec: MakeSpec, corpus: Corpus) -> None:
+    run = gpu_run(make_spec, corpus)
+    run.feed = HostFeed(corpus.train, run.spec.train, run.spec.seed, run.device)
+    twin = gpu_run(make_spec, corpus)
+
+    assert isinstance(twin.feed, DeviceFeed)
+    assert losses(run, 12) == pytest.approx(losses(twin, 12), rel=1e-3)
