@@ -1,4 +1,4 @@
-"""Milliseconds per training step on a GPU: eager with batches of the host, and as one CUDA graph with data on the device.
+"""Milliseconds per training step on a GPU: eager, batches made by the host; and one CUDA graph, batches gathered there.
 
     python benchmarks/gpu/step.py CORPUS OUT.jsonl
 
@@ -25,7 +25,7 @@ from growlab.training.engine import EagerEngine
 from growlab.training.feed import HostFeed
 from growlab.training.run import TrialRun, fresh_run
 
-ROUNDS, STEPS = 7, 100
+ROUNDS, STEPS = 5, 40
 LAYOUTS = {
     "attention, 3.5M": "d=192 (attn[n_heads=6,qk_norm=true] mlp)x8",
     "attention, 10.6M": "d=384 (attn[n_heads=6] mlp[activation=gelu,expand=4.0])x6",
