@@ -55,7 +55,9 @@ def losses(run: TrialRun, n_steps: int) -> list[float]:
 
 def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
     layout = "d=32 attn[n_heads=2,qk_norm=true] mlp conv mlp[activation=gelu] mamba mlp"
-    spec = make_spec(layout=layout, trigger="stagnation", max_depth=12, freeze_steps=67, steps=10**6, **changes)
+    spec = make_spec(
+        layout=layout, trigger="stagnation", max_depth=12, freeze_steps=67, steps=400, warmup_fraction=0.0, **changes
+    )
     return fresh_run(spec, corpus, torch.device("cuda"))
 
 
@@ -73,8 +75,8 @@ def test_a_recorded_step_is_the_eager_one_also_when_the_model_grows(
 
     assert isinstance(graph.engine, GraphEngine)
     assert graph.engine.name == "graph"
-    assert recorded == pytest.approx(expected, rel={"fp32": 2e-3, "bf16": 5e-2}[precision])
-    assert recorded[-1] < 0.8 * recorded[0]
+    assert recorded == pytest.approx(expected, rel=1e-4)  # to the bit where it was tried; kernels need not be so
+    assert recorded[-1] < 0.5 * recorded[0]
 
 
 @pytest.mark.gpu
