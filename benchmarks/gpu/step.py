@@ -83,7 +83,13 @@ def main() -> None:
     asked = parser.parse_args()
     known = {json.loads(line)["layout"] for line in asked.out.read_text().splitlines()} if asked.out.exists() else set()
     device = use_device("cuda")
-    about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "rounds": ROUNDS, "steps": STEPS}
+    about = {
+        "command": f"python benchmarks/gpu/step.py {asked.corpus.name} {asked.out.name}",
+        "device": torch.cuda.get_device_name(device),
+        "torch": torch.__version__,
+        "rounds": ROUNDS,
+        "steps": STEPS,
+    }
     for name, layout in LAYOUTS.items():
         if name in known:
             continue
