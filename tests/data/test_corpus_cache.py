@@ -50,7 +50,7 @@ def test_ids_lie_beside_a_json_that_describes_them(sha256_of: Sha256Of, spec_of:
 
     ids, about = only_entry(cache)
 
-    assert ids.name == f"{sha256_of(TEXT)}-char-v1.ids"
+    assert ids.name == f"{sha256_of(TEXT)}-char-v2.ids"
     assert ids.read_bytes() == corpus.tokenizer.encode(TEXT).tobytes()
     assert json.loads(about.read_text()) == {
         "dtype": "uint16",
@@ -143,7 +143,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
     monkeypatch.setenv("GROWLAB_CACHE", str(tmp_path / "file"))
 
     with pytest.raises(
-        DataError, match=r"/file/data/.*-char-v1\.tokenizer: cannot be written to the cache: .* set GROWLAB_CACHE"
+        DataError, match=r"/file/data/.*-char-v2\.tokenizer: cannot be written to the cache: .* set GROWLAB_CACHE"
     ):
         load_corpus(spec_of(TEXT))
 
@@ -160,7 +160,7 @@ def test_a_cache_that_may_only_be_read_is_enough_when_all_is_in_it(
 
     with as_nobody():
         assert load_corpus(spec).tokenizer == CharTokenizer.for_text(TEXT)
-        with pytest.raises(DataError, match=r"-byte-v1\.ids: cannot be written to the cache: Permission denied; make"):
+        with pytest.raises(DataError, match=r"-byte-v2\.ids: cannot be written to the cache: Permission denied; make"):
             load_corpus(replace(spec, tokenizer="byte"))
 
     for folder in (tmp_path, tmp_path / "cache", tmp_path / "cache" / "data"):
@@ -212,7 +212,7 @@ def test_nothing_is_kept_of_a_text_that_breaks_off(cache: Path) -> None:
 
 def test_a_half_written_entry_is_not_there(sha256_of: Sha256Of, cache: Path, spec_of: SpecOf) -> None:
     """Killed after the ids and before their JSON."""
-    name = f"{sha256_of(TEXT)}-char-v1.ids"
+    name = f"{sha256_of(TEXT)}-char-v2.ids"
     keep(name, [b"half of th"], {})
     (cache / "data" / f"{name}.json").unlink()
 
