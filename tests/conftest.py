@@ -25,7 +25,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROWLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        for name in ("GROWLAB_STORAGE", "GROWLAB_ARTIFACTS", "GROWLAB_DEBUG", "GROWLAB_PLUGINS"):
+        for name in ("GROWLAB_STORAGE", "GROWLAB_ARTIFACTS", "GROWLAB_DEBUG", "GROWLAB_ENGINE", "GROWLAB_PLUGINS"):
             patch.delenv(name, raising=False)
         yield
 

@@ -12,12 +12,15 @@ replay: the generator's offset moves on with each.
 Source: Nguyen et al. 2021, "Accelerating PyTorch with CUDA Graphs".
 """
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from growlab.errors import UsageError
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
@@ -112,4 +115,11 @@ def waits(run: Callable[[], None]) -> bool:
 
 
 def engine_for(compute: Compute, device: torch.device) -> Engine:
-    return GraphEngine(compute, device) if device.type == "cuda" else EagerEngine(compute)
+    """A graph on a CUDA device, unless GROWLAB_ENGINE=eager asks for steps that a debugger can follow.
+
+    Raises UsageError for another word.
+    """
+    asked = os.environ.get("GROWLAB_ENGINE") or "auto"
+    if asked not in ("auto", "eager"):
+        raise UsageError(f"GROWLAB_ENGINE must be auto or eager, got {asked!r}")
+    return GraphEngine(compute, device) if asked == "auto" and device.type == "cuda" else EagerEngine(compute)

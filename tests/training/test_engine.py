@@ -9,6 +9,7 @@ from torch import Tensor
 from growlab.blocks.conv import GatedConv
 from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus
+from growlab.errors import UsageError
 from growlab.specs import TrialSpec
 from growlab.training.engine import WARM_UP, EagerEngine, GraphEngine
 from growlab.training.feed import DeviceFeed, HostFeed
@@ -34,6 +35,15 @@ def test_a_batch_gathered_on_the_device_is_that_of_the_host(make_spec: MakeSpec,
 
 def test_on_a_cpu_steps_are_eager(make_spec: MakeSpec, corpus: Corpus) -> None:
     assert fresh_run(make_spec(), corpus, CPU).engine.name == "eager"
+
+
+def test_an_engine_that_there_is_not_is_refused(
+    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", "graphs")
+
+    with pytest.raises(UsageError, match="GROWLAB_ENGINE must be auto or eager, got 'graphs'"):
+        fresh_run(make_spec(), corpus, CPU)
 
 
 # ---- on a GPU --------------------------------------------------------------------------------------------------
