@@ -62,7 +62,7 @@ def train(
         trial = store.trial(row.id, 0)
         if output is not None:
             export_trial(store, row, 0, root, output)
-    loss = f"val_loss {trial.val_loss}" if trial.val_loss is not None else trial.error
+    loss = f"val_loss {trial.val_loss:.4f}" if trial.val_loss is not None else trial.error
     say(f"{trial.state}: {loss}; see growlab report {study.name} --trial 0")
 
 
