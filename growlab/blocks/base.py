@@ -5,12 +5,13 @@ Legend of shape suffixes: B batch, T tokens, D d_model.
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from growlab.errors import PluginError
 from growlab.kinds import KINDS, Cost
 from growlab.layout import BlockSpec
 
@@ -66,7 +67,7 @@ class Block(nn.Module):
 
 
 def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:
-    """A freshly initialised block. Raises UnknownName, LayoutError.
+    """A freshly initialised block. Raises UnknownName, LayoutError, and PluginError for a kind that breaks its word.
 
     Matrices are N(0, 1 / (3·fan_in)); out-projections are smaller by √max_depth, so that the residual
     stream's variance does not depend on when a block enters. `max_depth` is the depth that growth may
@@ -79,13 +80,29 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
             nn.init.normal_(module.weight, std=1 / math.sqrt(3 * module.in_features))
     mixer.out_proj.weight.data.div_(math.sqrt(max_depth))
     mixer.p_dropout = dropout
+    _require_kept_word(spec.kind, mixer, kind.cost(d_model, kind.read_options(spec, d_model), 1))
     return Block(spec, mixer, d_model, dropout)
+
+
+def _require_kept_word(kind: str, mixer: Mixer, cost: Cost) -> None:
+    """What checkpoints, exports and searches rely on, and a kind from outside may not keep."""
+    parameters = {name: each.numel() for name, each in mixer.named_parameters()}
+    if extra := sorted(mixer.state_dict().keys() - parameters.keys()):
+        raise PluginError(
+            f"block kind {kind!r} has the buffer {extra[0]!r}, which no checkpoint would hold; make it a parameter, "
+            "compute it when it is needed, or register it with persistent=False if it never changes"
+        )
+    if (n_params := sum(parameters.values())) != cost.n_params:
+        raise PluginError(f"block kind {kind!r} has {n_params} parameters, but its cost function says {cost.n_params}")
 
 
 def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     """The cost of a whole block: its mixer, its norm and its residual sum."""
     kind = KINDS[spec.kind]
     mixer = kind.cost(d_model, kind.read_options(spec, d_model), seq_len)
+    for name, value in asdict(mixer).items():  # a budget in FLOPs that are NaN would never be spent
+        if not isinstance(value, int) or value < 0:
+            raise PluginError(f"the cost of block kind {spec.kind!r}: {name} must be a whole number ≥ 0, got {value!r}")
     return replace(
         mixer,
         n_params=mixer.n_params + d_model,

@@ -1,5 +1,6 @@
 """Options that several commands share, and what is made of them."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -79,8 +80,9 @@ def artifact_root(storage: str, given: Path | None) -> Path:
 
 
 def say(words: str) -> None:
-    """A message for the person, not for a pipe."""
-    print(words, file=sys.stderr, flush=True)
+    """A message for the person, not for a pipe. Nobody need be able to read it: a log's disk may be full."""
+    with contextlib.suppress(OSError):
+        print(words, file=sys.stderr, flush=True)
 
 
 def with_shell_hint(storage: str, plugins: Sequence[Path] = ()) -> str:

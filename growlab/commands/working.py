@@ -53,7 +53,9 @@ def work(
     given = {**options, "--threads": threads}
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     extra += plugin_words(plugins)
-    signal.signal(signal.SIGTERM, _interrupt)  # docker stop, systemd, Slurm: as Ctrl-C
+    for each in (signal.SIGTERM, signal.SIGHUP):  # docker stop, systemd, Slurm; a terminal that was closed: as Ctrl-C
+        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup
+            signal.signal(each, _interrupt)
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
         try:

@@ -14,6 +14,7 @@ from typing import Self
 
 from growlab.errors import ArtifactsError
 
+_ROOT = Path(__file__).resolve().parents[2]  # of the package
 GRACE_S = 70.0  # a worker saves what it trains before it goes
 
 
@@ -68,12 +69,18 @@ def launch(
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArtifactsError(f"cannot make the folder {logs}: {error.strerror}") from None
-    environment = {**os.environ, "GROWLAB_STORAGE": storage_url, "GROWLAB_ARTIFACTS": str(artifacts)}
+    environment = {
+        **os.environ,
+        "GROWLAB_STORAGE": storage_url,
+        "GROWLAB_ARTIFACTS": str(artifacts),
+        # -P below keeps the user's folder, with a copy.py of theirs, off the path; this growlab must stay on it
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
     crew = f"{socket.gethostname()}-{os.getpid()}"  # others write their logs into this folder too
     paths = tuple(logs / f"worker-{crew}-{at}.log" for at in range(len(devices)))
     processes = []
     for device, path in zip(devices, paths, strict=True):
-        command = [sys.executable, "-m", "growlab", "worker", "--device", device, *extra, "--", study]
+        command = [sys.executable, "-P", "-m", "growlab", "worker", "--device", device, *extra, "--", study]
         with path.open("ab") as log:
             processes.append(
                 subprocess.Popen(

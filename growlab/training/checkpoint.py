@@ -27,7 +27,7 @@ from torch import Tensor
 
 from growlab.data.corpus import Corpus
 from growlab.data.tokenizers import Tokenizer
-from growlab.errors import ArtifactsError, CheckpointError
+from growlab.errors import ArtifactsError, CheckpointError, OtherCode
 from growlab.files import sha256_of, write_atomically
 from growlab.growth.protocol import GrowthState
 from growlab.growth.trigger import StagnationTrigger
@@ -131,8 +131,9 @@ class CheckpointFolder:
     def load(self, artifact: Artifact, spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
         """The run as it was when it was saved.
 
-        Raises CheckpointError for a missing or damaged file, and ArtifactsError where the whole folder is
-        missing: then the fault is this worker's, and the trial must not lose its progress.
+        Raises CheckpointError for a missing or damaged file; ArtifactsError where the whole folder is missing and
+        OtherCode where the model is built otherwise now: then the fault is this worker's, and the trial must not
+        lose its progress.
         """
         path = self.root / artifact.path
         if not self.folder.is_dir():
@@ -144,6 +145,7 @@ class CheckpointFolder:
         if numbers.get("format") != _FORMAT:
             raise CheckpointError(f"{path} has checkpoint format {numbers.get('format')}, this growlab reads {_FORMAT}")
         run = assemble_run(spec, corpus, device, grown=numbers["grown"], born=numbers["born"])
+        _require_same_code(path, run.model, tensors)
         increments = [read_tensors(self._increment_path(digest), digest)[0] for digest in numbers["increments"]]
         _unpack(run, tensors, numbers, increments)
         first = run.growth.window.n_taken - len(increments)
@@ -224,6 +226,17 @@ def _unpack(
     run.loss_sum = tensors["loss_sum"].to(run.device)
     run.loss_count = numbers["loss_count"]
     set_rng_states(_below("rng/", tensors), run.device)
+
+
+def _require_same_code(path: Path, model: LanguageModel, tensors: dict[str, Tensor]) -> None:
+    saved = {name: tuple(each.shape) for name, each in _below("model/", tensors).items()}
+    built = {name: tuple(each.shape) for name, each in model.named_parameters()}
+    for name in sorted(saved.keys() | built.keys()):
+        if saved.get(name) != built.get(name):
+            raise OtherCode(
+                f"{path} was written by other code: it has {name} of shape {saved.get(name, 'none')}, the model built "
+                f"now has {built.get(name, 'none')}; bring back the plugin, or the growlab, that wrote it"
+            )
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

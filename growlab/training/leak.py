@@ -18,10 +18,11 @@ TOLERANCE = 1e-3  # nats; fp32 rounding is a thousand times smaller
 
 @torch.no_grad()
 def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -> float:
-    """The largest change, in nats, of one token's loss when the input is cut right after the token before it.
+    """The largest change, in nats, of a token's loss when the input is cut somewhere after the token before it.
 
-    Looks at the first 64 validation windows and cuts at T/4, T/2 and 3T/4, in fp32 and without dropout; NaN if
-    a loss is NaN. Windows too short to be cut say nothing (0).
+    Looks at the first 64 validation windows and cuts at T/4, T/2 and 3T/4, in fp32 and without dropout; and at
+    T/2 + 1, as a block that works in chunks and leaks inside them may have its borders at all of the others. NaN
+    if a loss is NaN. Windows too short to be cut say nothing (0).
     """
     was_training = model.training
     model.eval()
@@ -29,9 +30,9 @@ def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -
     y_BT = y_BT.clamp(min=0)  # any target shows a leak, also where a task has none
     whole_BT = _losses(model, x_BT, y_BT)
     changes = [torch.zeros((), device=device)]
-    for cut in sorted({seq_len // 4, seq_len // 2, 3 * seq_len // 4} - {0}):
-        cut_B = _losses(model, x_BT[:, :cut], y_BT[:, :cut])[:, -1]
-        changes.append((cut_B - whole_BT[:, cut - 1]).abs().max())
+    for cut in sorted({seq_len // 4, seq_len // 2, seq_len // 2 + 1, 3 * seq_len // 4} & set(range(1, seq_len))):
+        cut_BT = _losses(model, x_BT[:, :cut], y_BT[:, :cut])
+        changes.append((cut_BT - whole_BT[:, :cut]).abs().max())
     model.train(was_training)
     return float(torch.stack(changes).max())
 

@@ -1,5 +1,6 @@
 """What a person sees of a worker: a live panel on a terminal, plain lines elsewhere. On stderr."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -72,7 +73,8 @@ class PlainDisplay:
             self._say(waiting_words(counts))
 
     def _say(self, words: str) -> None:
-        print(words, file=self._stream, flush=True)
+        with contextlib.suppress(OSError):  # the log's disk is full, or its reader has gone: training goes on
+            print(words, file=self._stream, flush=True)
 
 
 class LiveDisplay:

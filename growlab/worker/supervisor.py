@@ -42,6 +42,7 @@ from growlab.worker.trainer import run_trainer
 
 POLL_S = 0.1  # between looks at the pipe
 IDLE_S = 1.0  # between looks at the queue while others work
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a scheduler, a terminal that was closed
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
 
 
@@ -155,6 +156,15 @@ class _Worker:
     # ---- one trial ------------------------------------------------------------------------------------------
 
     def _run(self, claim: Claim) -> None:
+        """Have it trained. Whatever goes wrong with us meanwhile, the trial is free again at once."""
+        try:
+            self._train(claim)
+        except BaseException:
+            with contextlib.suppress(GrowlabError):  # it may be free already, or the database may be what is wrong
+                self.store.release(claim, EndReason.STOPPED, "the worker failed")
+            raise
+
+    def _train(self, claim: Claim) -> None:
         self.display.started(claim)
         folder = f"{self.study.study.name}-{self.study.id}/{claim.number:05d}"
         answer = self._ask(Train(claim=claim, folder=folder), claim)
@@ -304,13 +314,13 @@ def _exit_words(code: int | None) -> str:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """SIGINT and SIGTERM wait for us until the end, and for ever in processes that are started meanwhile.
+    """What asks us to stop waits for us until the end, and for ever in processes that are started meanwhile.
 
     Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker
     lets signals through when it starts, so it must have started before.
     """
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
@@ -318,7 +328,10 @@ def _signals_held() -> Iterator[None]:
 
 
 class _stop_on_signals:  # noqa: N801  (reads as a statement)
-    """Within: SIGTERM and the first Ctrl-C ask to stop; a second Ctrl-C interrupts. Elsewhere: no effect."""
+    """Within: a first Ctrl-C, and the others at any time, ask to stop; a second Ctrl-C interrupts.
+
+    One that is ignored stays so: under nohup a terminal that closes stops nothing. In other threads: no effect.
+    """
 
     def __init__(self, ask: Callable[[], None]) -> None:
         self._ask = ask
@@ -326,7 +339,8 @@ class _stop_on_signals:  # noqa: N801  (reads as a statement)
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._handle) for each in (signal.SIGTERM, signal.SIGINT)}
+            heard = [each for each in STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
+            self._before = {each: signal.signal(each, self._handle) for each in heard}
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():

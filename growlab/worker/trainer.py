@@ -5,6 +5,7 @@ trial trains.
 """
 
 import gc
+import math
 import os
 import queue
 import signal
@@ -38,12 +39,14 @@ from growlab.worker.messages import (
 )
 
 ORPHANED, CRASHED = 70, 71  # exit codes
+_ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
 
 
 def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
     """The process's main function: answer every order until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     orders = _Orders(pipe)
     try:
         trainer = _Trainer(setup, pipe, orders)
@@ -162,11 +165,13 @@ def unfit(error: GrowlabError) -> Unfit:
 
 
 def require_writable(root: Path) -> None:
-    """Before anything is claimed: raises ArtifactsError unless files can be made in the artifact folder."""
+    """Before anything is claimed: raises ArtifactsError unless the artifact folder takes files that hold something."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
+        with tempfile.TemporaryFile(dir=root) as file:
+            file.write(bytes(_ROOM))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise ArtifactsError(f"cannot write into the artifact folder {root}: {error.strerror}") from None
 
@@ -202,7 +207,9 @@ def out_of_memory(layout: str, depth: int, words: str) -> TrialResult:
 def summary(result: TrialResult) -> str:
     if result.val_loss is None or result.state is not TrialState.COMPLETED:
         return result.error
-    return f"val_loss {result.val_loss:.4f}, {result.bits_per_byte:.4f} bits per byte, {result.layout_end}"
+    bits = result.bits_per_byte
+    known = bits is not None and math.isfinite(bits)  # not of a synthetic task
+    return f"val_loss {result.val_loss:.4f}, {f'{bits:.4f} bits per byte, ' if known else ''}{result.layout_end}"
 
 
 def _device_name(device: object) -> str:

@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -252,6 +253,44 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+
+
+def test_a_log_on_a_full_disk_costs_no_trial(growlab: Callable, home: Path) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=10")
+
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "growlab", "worker", "tiny"]
+        done = subprocess.run(command, cwd=home, stderr=full, check=False, timeout=60)
+
+    assert done.returncode == 0
+    with Store.open(STORAGE) as store:
+        [trial] = store.trials(store.study("tiny").id)
+    assert trial.state is TrialState.COMPLETED
+
+
+def test_files_in_the_users_folder_are_not_taken_for_libraries(growlab: Callable, home: Path) -> None:
+    (home / "copy.py").write_text("raise RuntimeError('a file of the user')")
+
+    outcome = growlab("study", "run", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=10")
+
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_closed_terminal_saves_the_trial(home: Path, growlab: Callable, spawn: Callable) -> None:
+    growlab("study", "create", "tiny.yaml", *LONG)
+    worker = spawn("worker", "tiny")
+    with Store.open(STORAGE) as store:
+        study = store.study("tiny")
+        while not store.counts(study.id)[TrialState.RUNNING]:
+            time.sleep(0.1)
+        time.sleep(1)
+
+        worker.send_signal(signal.SIGHUP)
+        worker.communicate(timeout=60)
+
+        [trial] = store.trials(study.id)
+        assert (trial.state, store.attempts(trial.id)[0].end_reason) == (TrialState.QUEUED, EndReason.STOPPED)
+    assert worker.returncode == 0
 
 
 # ---- every GPU of a machine ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from growlab.data.corpus import Corpus
 from growlab.data.tokenizers import load_tokenizer
-from growlab.errors import CheckpointError
+from growlab.errors import CheckpointError, OtherCode
 from growlab.files import sha256_of
 from growlab.layout import parse
 from growlab.model.language_model import build_model
@@ -253,6 +253,20 @@ def test_a_checkpoint_of_another_format_is_refused(
 
 
 # ---- what cannot be written ------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_a_model_that_is_built_otherwise_now_costs_no_progress(
+    run: TrialRun, make_spec: MakeSpec, corpus: Corpus, tmp_path: Path
+) -> None:
+    """As when a plugin was edited between a stop and the next worker."""
+    saved = CheckpointFolder(tmp_path, "trial").save(run)
+    other = make_spec(layout="d=16 attn[n_heads=2] mlp[expand=4.0]")
+
+    message = r"was written by other code: it has units\.0\.1\.mixer\.in_proj\.weight of shape \(\d+, 16\), the model"
+    with pytest.raises(OtherCode, match=message):
+        CheckpointFolder(tmp_path, "trial").load(saved, other, corpus, torch.device("cpu"))
+
+    assert (tmp_path / saved.path).exists()
 
 
 def test_a_disk_that_refuses_is_said_with_the_place(run: TrialRun, tmp_path: Path) -> None:

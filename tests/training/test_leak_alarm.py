@@ -44,6 +44,25 @@ def test_a_leak_of_one_token_ends_the_trial(make_spec: Callable, new_trial: Call
     assert trial.recorder.artifacts == []
 
 
+@pytest.mark.parametrize("chunk", [2, 3, 4, 8, 16])
+def test_a_leak_inside_chunks_is_heard_wherever_their_borders_lie(
+    make_spec: Callable, corpus: Any, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """A mask that was forgotten inside chunks: with 64 tokens, borders at every quarter."""
+    honest = GatedConv.forward
+
+    def forward(self: GatedConv, x_BTD: Tensor) -> Tensor:
+        means = [part.mean(1, keepdim=True).expand_as(part) for part in x_BTD.split(chunk, dim=1)]
+        return honest(self, x_BTD) + torch.cat(means, dim=1)
+
+    run = fresh_run(make_spec(layout="d=16 conv mlp", seq_len=64), corpus, CPU)
+    assert leak(run.model, corpus.val, 64, CPU) < TOLERANCE / 100
+
+    monkeypatch.setattr(GatedConv, "forward", forward)
+
+    assert leak(run.model, corpus.val, 64, CPU) > TOLERANCE
+
+
 def test_a_window_of_one_token_cannot_be_cut_and_says_nothing(make_spec: Callable, corpus: Any) -> None:
     run = fresh_run(make_spec(seq_len=1), corpus, CPU)
 
