@@ -95,6 +95,11 @@ def test_a_bad_file_is_one_line_that_names_it(home: Path, growlab: Growlab, case
             "data.n_items 4 of this task needs data.vocab_s",
         ),
         (["data.source=copying", "data.path=", *IDS, "data.n_items=9"], "data.n_items 9 of this task needs train.seq_"),
+        (
+            ["data.tokenizer=bpe", f"data.vocab_size={10**21}"],
+            f"tiny.yaml: data.vocab_size must be at most 1048576, got {10**21}",
+        ),
+        (['data={path: "a\\0b"}'], "path 'a\\x00b' holds a NUL, which no path can; give one without"),
         (["data.source=txt"], "unknown data source 'txt'; known: bin, copying, hf"),
     ],
 )
@@ -114,6 +119,27 @@ def test_a_folder_without_files_is_named(home: Path, growlab: Growlab) -> None:
         1,
         f"error: {home}/folder: has no .txt file in it or below it; check data.path, or name your files *.txt",
     )
+
+
+@pytest.mark.parametrize("words", [["--set", "data.path=loop"], ["--plugin", "loop/x.py"]], ids=" ".join)
+def test_a_link_to_itself_is_named(home: Path, growlab: Growlab, words: list[str]) -> None:
+    (home / "loop").symlink_to("loop")
+
+    outcome = growlab("study", "create", "tiny.yaml", *words)
+
+    assert outcome.code in (1, 2)  # newer Pythons leave it to whoever opens it
+    assert "loop" in error_of(outcome)
+    assert "unexpected" not in error_of(outcome)
+
+
+def test_a_folder_of_artifacts_that_is_a_link_to_itself_is_named(home: Path, growlab: Growlab) -> None:
+    (home / "loop").symlink_to("loop")
+
+    outcome = growlab("study", "run", "tiny.yaml", "--artifacts", "loop")
+
+    assert outcome.code in (1, 2)
+    assert "loop" in outcome.err
+    assert "unexpected" not in outcome.err
 
 
 def test_a_cache_that_cannot_be_written_is_named(home: Path, growlab: Growlab, monkeypatch: pytest.MonkeyPatch) -> None:

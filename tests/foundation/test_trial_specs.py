@@ -39,10 +39,18 @@ def test_a_row_from_before_there_were_shapes_of_decay_means_a_straight_line():
     assert trial_spec_from_mapping(row).train.decay_shape == "linear"
 
 
+@pytest.mark.parametrize("row", [[1], "word", 7])
+def test_a_row_that_is_no_mapping_is_refused(row):
+    with pytest.raises(SpecError, match=f"^trial: must be a mapping, got {re.escape(repr(row))}$"):
+        trial_spec_from_mapping(row)
+
+
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
         ("train", {"lr": 0.0}, "train.lr must be greater than 0, got 0.0"),
+        ("train", {"lr": float("inf")}, "train.lr must be a finite number, got inf"),
+        ("growth", {"tau_crit": float("nan")}, "growth.tau_crit must be a finite number, got nan"),
         ("train", {"batch_size": 0}, "train.batch_size must be at least 1, got 0"),
         ("train", {"dropout": 1.0}, "train.dropout must be at least 0 and below 1, got 1.0"),
         ("train", {"min_lr_ratio": 1.5}, "train.min_lr_ratio must be between 0 and 1, got 1.5"),
