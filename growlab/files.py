@@ -48,7 +48,7 @@ def resolved(path: Path) -> Path:
     except RuntimeError:
         raise UsageError(f"{path}: a link in this path leads back to itself; mend the link, or give another") from None
     except ValueError:
-        raise UsageError(f"path {path.name!r} holds a NUL, which no path can; give one without") from None
+        raise UsageError(f"path {str(path)!r} holds a NUL, which no path can; give one without") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Bad data as a person meets it: one line that names the file and says what to do, and an exit code."""
 
+import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,16 @@ FILES: dict[str, tuple[bytes | None, str, list[str], int, str]] = {
     "text empty": (b"", "a.txt", [], 1, "is empty; give a file with text in it"),
     "text in Latin-1": (b"caf\xe9", "a.txt", [], 1, "is not UTF-8 at byte 3; convert it, such as: iconv -f latin1"),
     "text in UTF-16": (b"\xff\xfea\0", "a.txt", [], 1, "is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16"),
+    "text in UTF-16 without a mark": (
+        "a text".encode("utf-16le"),
+        "a.txt",
+        [],
+        1,
+        "has a NUL at byte 1, so it is binary or UTF-16 without its mark; give a text, or convert it, such as: iconv",
+    ),
+    "text with a NUL far on": (b"a" * 2**18 + b"\0", "a.txt", [], 1, "has a NUL at byte 262144, so it is binary"),
+    "text compressed": (gzip.compress(b"text"), "a.txt", [], 1, "is compressed; unpack it, such as: gunzip -c IN"),
+    "lines compressed": (gzip.compress(b"{}"), "a.jsonl", [], 1, "line 1: is compressed; unpack it, such as: gunzip"),
     "text of one letter": (b"a", "a.txt", [], 1, "the train split has 0 tokens, train.seq_len 16 needs at least 17"),
     "text of one letter, bpe": (b"a", "a.txt", BPE, 1, "the train split has 0 tokens, train.seq_len 16 needs"),
     "lines missing": (None, "a.jsonl", [], 1, "cannot be read: No such file or directory; check data.path"),
@@ -140,6 +152,18 @@ def test_a_folder_of_artifacts_that_is_a_link_to_itself_is_named(home: Path, gro
     assert outcome.code in (1, 2)
     assert "loop" in outcome.err
     assert "unexpected" not in outcome.err
+
+
+@pytest.mark.parametrize("path", ["pipe.txt", "."])
+def test_a_pipe_is_not_waited_for(home: Path, growlab: Growlab, path: str) -> None:
+    os.mkfifo(home / "pipe.txt")
+
+    outcome = create(growlab, f"data.path={path}")
+
+    assert (outcome.code, error_of(outcome)) == (
+        1,
+        f"error: {home}/pipe.txt: is no regular file, and a corpus is read more than once; write it into a file",
+    )
 
 
 def test_a_cache_that_cannot_be_written_is_named(home: Path, growlab: Growlab, monkeypatch: pytest.MonkeyPatch) -> None:
