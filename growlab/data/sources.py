@@ -28,7 +28,8 @@ class Source:
 
     def place(self, path: str) -> str:
         """What a message calls the corpus: its path, or for an embedded one what it depends on."""
-        return path or f"source {self.name!r} under Python {platform.python_version()}"
+        python = f" under Python {platform.python_version()}" if self.name == "stdlib" else ""
+        return path or f"source {self.name!r}{python}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,7 +215,7 @@ def test_a_text_that_changes_while_it_is_read_is_refused_and_not_kept(
     def fickle(spec: DataSpec) -> str:
         return next(readings)
 
-    with pytest.raises(DataError, match=r"source 'fickle' .*: was changed while it was read; wait until"):
+    with pytest.raises(DataError, match=r"^source 'fickle': was changed while it was read; wait until"):
         load_corpus(StudyData(source="fickle", tokenizer="byte").spec())
 
     assert list(cache.rglob("*")) == [cache / "data"]
