@@ -11,8 +11,9 @@ from typing import Any, Literal
 from growlab.errors import LayoutError, SpecError
 from growlab.layout import parse, parse_blocks
 
-MAX_VOCAB = 2**20  # learning byte pairs takes memory for all that are asked for, before the first is found
 BudgetUnit = Literal["flops", "tokens", "steps"]
+
+_MAX_VOCAB = 2**20  # learning byte pairs takes memory for as many as are asked for, before the first is found
 
 
 def _require(condition: bool, key: str, expected: str, got: object) -> None:
@@ -50,7 +51,7 @@ class DataSpec:
             _require(self.vocab_size >= least, "data.vocab_size", expected, self.vocab_size)
         else:
             _require(self.vocab_size == 0, "data.vocab_size", "0 unless data.tokenizer is bpe or ids", self.vocab_size)
-        _require(self.vocab_size <= MAX_VOCAB, "data.vocab_size", f"at most {MAX_VOCAB}", self.vocab_size)
+        _require(self.vocab_size <= _MAX_VOCAB, "data.vocab_size", f"at most {_MAX_VOCAB}", self.vocab_size)
         if self.tokenizer == "file":
             _require(self.tokenizer_path != "", "data.tokenizer_path", "the path of a tokenizer.json", "")
         else:

@@ -77,14 +77,14 @@ def main() -> None:
 
 
 def _run() -> None:
-    """typer's own answer to a pipe that nobody reads on is an exit with 1, and for a --help rich's is."""
+    """typer, and for a --help rich, would leave with 1 where nobody reads on."""
     try:
         app()
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):
             raise leaving.__context__ from None
         if not leaving.code:
-            sys.stdout.flush()  # what is still held would only fail while Python ends, with words and code of its own
+            sys.stdout.flush()  # what is still held would only fail as Python ends, with words and a code of its own
         raise
 
 

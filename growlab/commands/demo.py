@@ -51,7 +51,7 @@ def _make_room(folder: Path, again: bool) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GrowlabError(f"{folder} cannot be made: {error.strerror}; --folder names another") from None
+        raise GrowlabError(f"{folder} cannot be made or emptied: {error.strerror}; --folder names another") from None
 
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:

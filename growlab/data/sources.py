@@ -72,8 +72,8 @@ def _texts(name: str, given: object) -> Iterator[str]:
     """A text, or the pieces of one. Raises DataError for anything else that a plugin's source may give."""
     for piece in given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]:
         if not isinstance(piece, str):
-            got = "None" if piece is None else f"a {type(piece).__name__}"
-            raise DataError(f"source {name!r} gave {got}; let it return a str, or an iterable of them")
+            got = "None" if piece is None else type(piece).__name__
+            raise DataError(f"source {name!r} gave {got} instead of text; let it return a str, or an iterable of them")
         yield piece
 
 

@@ -183,9 +183,9 @@ def test_a_source_may_give_its_text_in_pieces(sha256_of: Sha256Of, monkeypatch: 
 @pytest.mark.parametrize(
     ("give", "said"),
     [
-        (lambda: None, "source 'odd' gave None; let it return a str, or an iterable of them"),
-        (lambda: b"bytes", "source 'odd' gave a bytes; let it return a str"),
-        (lambda: ["text", b"bytes"], "source 'odd' gave a bytes; let it return a str"),
+        (lambda: None, "source 'odd' gave None instead of text; let it return a str, or an iterable of them"),
+        (lambda: b"bytes", "source 'odd' gave bytes instead of text; let it return a str"),
+        (lambda: ["text", b"bytes"], "source 'odd' gave bytes instead of text; let it return a str"),
         (lambda: {}["no such row"], "source 'odd' failed: KeyError: 'no such row'; growlab --debug … shows where"),
         (sys.exit, "source 'odd' failed: SystemExit; growlab"),
         (lambda: (1 / 0 for _ in "1"), "source 'odd' failed: ZeroDivisionError: division by zero; growlab"),
