@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from growlab.domains import Domain, corners, read_domain, write_domain
 from growlab.errors import SpecError, did_you_mean
+from growlab.files import resolved
 from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
 from growlab.study import (
     GROWTH_DEFAULTS,
@@ -121,6 +122,7 @@ _YOUNGER: Mapping[str, Mapping[str, Any]] = {
 
 def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     """Raises SpecError for a row that another growlab, or a person, wrote differently."""
+    _require_mapping("trial", raw)
     for section, younger in _YOUNGER.items():
         if isinstance(raw.get(section), Mapping):
             raw = {**raw, section: {**younger, **raw[section]}}
@@ -173,11 +175,15 @@ def _in_words(key: str, error: ValidationError, kind: type[Any]) -> str:
     return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
 
 
+def _require_mapping(key: str, raw: object) -> Mapping[Any, Any]:
+    if not isinstance(raw, Mapping):
+        raise SpecError(f"{key}: must be a mapping, got {raw!r}")
+    return raw
+
+
 def _refuse_unknown(prefix: str, raw: object, known: Iterable[str]) -> None:
     known = list(known)
-    if not isinstance(raw, Mapping):
-        raise SpecError(f"{prefix.rstrip('.')}: must be a mapping, got {raw!r}")
-    for key in raw:
+    for key in _require_mapping(prefix.rstrip("."), raw):
         if key not in known:
             raise SpecError(f"{prefix}{key}: unknown key.{did_you_mean(str(key), known)}")
 
@@ -217,7 +223,7 @@ def _is_path(source: object, key: str) -> bool:
 def _absolute(folder: Path, path: str) -> str:
     """Meant from `folder`, or from the user's home where it begins with ~/."""
     meant = Path.home() / path[2:] if path.startswith("~/") else folder / path
-    return str(meant.resolve())
+    return str(resolved(meant))
 
 
 def _budget(raw: Any) -> BudgetSpec:
@@ -259,6 +265,7 @@ def _options_with_lists(options: Any) -> Any:
 
 def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> None:
     """Set keys as `--set key.path=value` asks, in place. Raises SpecError."""
+    _require_mapping("what --set changes", raw)  # a trial_spec may be anything
     # data.source first: whether data.path names a file depends on it
     for override in sorted(overrides, key=lambda each: not each.startswith("data.source=")):
         _apply(raw, override)

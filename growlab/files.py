@@ -1,10 +1,12 @@
-"""Files that are whole or absent: written beside, flushed to the disk, renamed into place."""
+"""Files that are whole or absent: written beside, flushed to the disk, renamed into place. And what a path is."""
 
 import hashlib
 import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+
+from growlab.errors import UsageError
 
 Content = bytes | memoryview
 
@@ -37,6 +39,16 @@ def sha256_of(path: Path) -> str:
     """Of a file's bytes, read in pieces. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolved(path: Path) -> Path:
+    """Absolute, links followed, whether or not it is there. Raises UsageError for what no file can have as its path."""
+    try:
+        return path.resolve()
+    except RuntimeError:
+        raise UsageError(f"{path}: a link in this path leads back to itself; mend the link, or give another") from None
+    except ValueError:
+        raise UsageError(f"path {str(path)!r} holds a NUL, which no path can; give one without") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ _TOKEN = re.compile(
     r"\s+|(?P<repeat>\)\s*x\s*\d{1,9})|(?P<open>\()|(?P<width>d=\d{1,9})|(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)"
 )
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
-_MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
+MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def _close_group(text: str, stack: list[list[BlockSpec]], *, times: int) -> None
     group = stack.pop()
     if not group or times < 1:
         raise LayoutError(f"layout {text!r}: a group needs blocks and a repetition of at least x1")
-    if len(stack[-1]) + len(group) * times > _MAX_BLOCKS:
-        raise LayoutError(f"layout {text!r} has more than {_MAX_BLOCKS} blocks")
+    if len(stack[-1]) + len(group) * times > MAX_BLOCKS:
+        raise LayoutError(f"layout {text!r} has more than {MAX_BLOCKS} blocks")
     stack[-1].extend(group * times)
 
 

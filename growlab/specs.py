@@ -4,6 +4,7 @@ Every value here is final; ranges and defaults live in a study (growlab.study). 
 itself and raises SpecError with the key and what it got.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,10 +13,17 @@ from growlab.layout import parse, parse_blocks
 
 BudgetUnit = Literal["flops", "tokens", "steps"]
 
+_MAX_VOCAB = 2**20  # learning byte pairs takes memory for as many as are asked for, before the first is found
+
 
 def _require(condition: bool, key: str, expected: str, got: object) -> None:
     if not condition:
         raise SpecError(f"{key} must be {expected}, got {got!r}")
+
+
+def _require_finite(section: str, spec: object) -> None:
+    for name, value in vars(spec).items():
+        _require(not isinstance(value, float) or math.isfinite(value), f"{section}.{name}", "a finite number", value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,7 @@ class DataSpec:
             _require(self.vocab_size >= least, "data.vocab_size", expected, self.vocab_size)
         else:
             _require(self.vocab_size == 0, "data.vocab_size", "0 unless data.tokenizer is bpe or ids", self.vocab_size)
+        _require(self.vocab_size <= _MAX_VOCAB, "data.vocab_size", f"at most {_MAX_VOCAB}", self.vocab_size)
         if self.tokenizer == "file":
             _require(self.tokenizer_path != "", "data.tokenizer_path", "the path of a tokenizer.json", "")
         else:
@@ -70,6 +79,7 @@ class TrainSpec:
     eval_every: int  # steps between full validation passes
 
     def __post_init__(self) -> None:
+        _require_finite("train", self)
         for name in ("batch_size", "seq_len", "eval_every"):
             _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
         for name in ("lr", "grad_clip"):
@@ -116,6 +126,7 @@ class GrowthSpec:
     max_depth: int  # blocks, at most
 
     def __post_init__(self) -> None:
+        _require_finite("growth", self)
         for name in ("beta0", "gamma0", "eta0", "threshold", "tau_crit", "kappa_crit"):
             _require(getattr(self, name) >= 0, f"growth.{name}", "at least 0", getattr(self, name))
         for name in ("warmup_steps", "freeze_steps", "rewarm_steps", "cooldown_steps"):

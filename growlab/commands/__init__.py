@@ -57,7 +57,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # τ and ✓ on a terminal without them are '?', not an error
             stream.reconfigure(errors="replace")
     try:
-        app()
+        _run()
     except BrokenPipeError:  # … | head
         sys.stderr.close()
         os._exit(0)
@@ -74,6 +74,18 @@ def main() -> None:
         _leave(
             f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where", 1
         )
+
+
+def _run() -> None:
+    """typer, and for a --help rich, would leave with 1 where nobody reads on."""
+    try:
+        app()
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        if not leaving.code:
+            sys.stdout.flush()  # what is still held would only fail as Python ends, with words and a code of its own
+        raise
 
 
 def _leave(words: str, code: int) -> None:

@@ -45,10 +45,13 @@ def _make_room(folder: Path, again: bool) -> None:
         raise UsageError(f"{folder} is not empty; growlab demo --again deletes an earlier demo, --folder names another")
     if foreign := sorted(found - _MADE_HERE):
         raise UsageError(f"{folder} holds {foreign[0]!r}, which no demo made; nothing was deleted")
-    for name in found:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in found:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GrowlabError(f"{folder} cannot be made or emptied: {error.strerror}; --folder names another") from None
 
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from growlab.errors import PluginError
+from growlab.errors import PluginError, UsageError
 
 STORAGE_DEFAULT = "sqlite:///growlab.db"
 
@@ -51,7 +51,7 @@ def _plugin_files(given: list[Path] | None) -> list[Path]:
     named = os.environ.get("GROWLAB_PLUGINS", "").split(os.pathsep)
     try:
         return [plugin_file(Path(name)) for name in named if name]
-    except PluginError as error:
+    except UsageError as error:
         raise PluginError(f"GROWLAB_PLUGINS: {error}") from None
 
 
@@ -71,10 +71,11 @@ Set = Annotated[
 
 
 def artifact_root(storage: str, given: Path | None) -> Path:
+    from growlab.files import resolved
     from growlab.storage.address import read_address
 
     if given is not None:
-        return given.resolve()
+        return resolved(given)
     database = read_address(storage).path
     return (database.parent if database else Path.cwd()) / "growlab-artifacts"
 

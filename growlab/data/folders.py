@@ -12,12 +12,16 @@ from growlab.errors import DataError, SpecError
 def files_at(path: str, suffix: str, source: str) -> list[Path]:
     """At least one. Links to files are read, links to folders not entered.
 
-    Raises SpecError without a path, DataError for a folder without such files, and OSError.
+    Raises SpecError without a path, DataError for a folder without such files and for what is no file, and OSError.
     """
     if not path:
         raise SpecError(f"source {source!r} needs a path, got ''; set data.path to a {suffix} file or a folder of them")
     root = Path(path)
-    return _files_below(root, suffix) if root.is_dir() else [root]
+    files = _files_below(root, suffix) if root.is_dir() else [root]
+    for file in files:
+        if file.exists() and not file.is_file():  # a pipe waits for ever, and is empty when it is read again
+            raise DataError(f"{file}: is no regular file, and a corpus is read more than once; write it into a file")
+    return files
 
 
 @contextmanager

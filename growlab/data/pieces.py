@@ -6,6 +6,8 @@ Joined, the pieces are the text; where it is cut means nothing.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
+from growlab.errors import CannotEncode
+
 SIZE = 1 << 18  # characters of a piece, about
 _SEGMENT = 1 << 16  # characters, from which on a segment ends at the next line that a word begins
 _LONGEST = 1 << 20  # characters, after which a text without such lines is cut anyway
@@ -88,8 +90,14 @@ class Digest:
         self.n_chars = 0
 
     def watch(self, pieces: Iterable[str]) -> Iterator[str]:
+        """Raises CannotEncode for half a surrogate pair, which no UTF-8 can hold."""
         for piece in pieces:
-            self._sha256.update(piece.encode())
+            try:
+                self._sha256.update(piece.encode())
+            except UnicodeEncodeError as error:
+                raise CannotEncode(
+                    f"has half a surrogate pair at character {self.n_chars + error.start}; repair or drop it"
+                ) from None
             self.n_chars += len(piece)
             yield piece
 

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from growlab.data.tables import read_hub, read_jsonl, read_parquet
 from growlab.data.tasks import Copying, Needle, Recall, Task
 from growlab.data.text_files import read_text
 from growlab.data.token_files import token_files
-from growlab.errors import SpecError
+from growlab.errors import DataError, GrowlabError, SpecError
 from growlab.registry import Registry
 from growlab.specs import DataSpec
 
@@ -27,7 +28,8 @@ class Source:
 
     def place(self, path: str) -> str:
         """What a message calls the corpus: its path, or for an embedded one what it depends on."""
-        return path or f"source {self.name!r} under Python {platform.python_version()}"
+        python = f" under Python {platform.python_version()}" if self.name == "stdlib" else ""
+        return path or f"source {self.name!r}{python}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,8 @@ class TextSource(Source):
 
     def pieces(self, spec: DataSpec) -> Iterator[str]:
         """The text of a spec, some hundred thousand characters at a time. Raises DataError."""
-        with os_errors_named(self.place(spec.path)):
-            text = self.read(spec)
-            yield from gathered([text] if isinstance(text, str) else text)
+        with _failures_named(self.name), os_errors_named(self.place(spec.path)):
+            yield from gathered(_texts(self.name, self.read(spec)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,27 @@ class TaskSource(Source):
     """Sequences made from a seed, without end."""
 
     task: Callable[[int, int], Task]  # vocab_size and n_items; raises SpecError
+
+
+@contextmanager
+def _failures_named(name: str) -> Iterator[None]:
+    """A source may be a plugin's: whatever it raises names it, also an exit, which would end us without a word."""
+    try:
+        yield
+    except GrowlabError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise DataError(f"source {name!r} failed: {why}; growlab --debug … shows where") from error
+
+
+def _texts(name: str, given: object) -> Iterator[str]:
+    """A text, or the pieces of one. Raises DataError for anything else that a plugin's source may give."""
+    for piece in given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]:
+        if not isinstance(piece, str):
+            got = "None" if piece is None else type(piece).__name__
+            raise DataError(f"source {name!r} gave {got} instead of text; let it return a str, or an iterable of them")
+        yield piece
 
 
 SOURCES: Registry[Source] = Registry("data source")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from growlab.errors import SpecError
 
 N_HELD_OUT = 256  # sequences of val, and of test
+_LARGEST = 2**17  # ids, and tokens of the shortest sequence: what is held out is drawn from tables of that width
 
 Sequences = tuple[NDArray[np.int64], NDArray[np.bool_]]  # ids (B, L); which of them are answers (B, L)
 
@@ -59,6 +60,13 @@ class Task(ABC):
     def __post_init__(self) -> None:
         if self.n_items < 1:
             raise SpecError(f"a synthetic task needs data.n_items of at least 1, got {self.n_items}")
+        if self.shortest > _LARGEST:
+            raise SpecError(
+                f"data.n_items {self.n_items} of this task needs sequences of {self.shortest} tokens, "
+                f"at most {_LARGEST} fit; lower data.n_items"
+            )
+        if self.vocab_size > _LARGEST:
+            raise SpecError(f"a synthetic task takes data.vocab_size of at most {_LARGEST}, got {self.vocab_size}")
         if self.vocab_size < self.smallest_vocab:
             raise SpecError(
                 f"data.n_items {self.n_items} of this task needs data.vocab_size of at least {self.smallest_vocab}, "

@@ -57,8 +57,11 @@ class Text:
 def read_digest(source: TextSource, spec: DataSpec) -> Digest:
     """Read the whole text once. Raises DataError, also for an empty one."""
     digest = Digest()
-    for _ in digest.watch(source.pieces(spec)):
-        pass
+    try:
+        for _ in digest.watch(source.pieces(spec)):
+            pass
+    except CannotEncode as error:
+        raise DataError(f"{source.place(spec.path)}: {error}") from None
     if not digest.n_chars:
         raise DataError(f"{source.place(spec.path)}: is empty; give a file with text in it")
     return digest

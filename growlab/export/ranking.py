@@ -22,6 +22,8 @@ def best_trials(store: Store, study_row: StudyRow) -> list[TrialRow]:
 
 
 def _none_completed(store: Store, study_row: StudyRow) -> str:
-    name = study_row.study.name
-    there = ", ".join(f"{n} {state}" for state, n in store.counts(study_row.id).items() if n) or "it has none at all"
+    name, counts = study_row.study.name, store.counts(study_row.id)
+    there = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "it has none at all"
+    if sum(n for state, n in counts.items() if state.is_final) >= study_row.study.n_trials:
+        return f"study {name!r} is done, and none of its trials completed ({there}); see why: growlab report {name}"
     return f"study {name!r} has no completed trial yet ({there}); run: growlab worker {name}"

@@ -135,13 +135,18 @@ def fill(unit: nn.Module, window: Window, spec: GrowthSpec) -> None:
     """Give every parameter of a fresh unit what the operator makes of its namesake's path.
 
     What a block marked `copied_at_growth` (time constants, skips) is copied, whatever the operator.
+    Raises ValueError for an operator that gives a tensor of another shape.
     """
     extrapolate = OPERATORS[spec.operator].extrapolate
     if extrapolate is None:
         return
     for name, parameter in unit.named_parameters():
         path = window.path(name)
-        parameter.copy_(path.last if getattr(parameter, "copied_at_growth", False) else extrapolate(path, spec))
+        new = path.last if getattr(parameter, "copied_at_growth", False) else extrapolate(path, spec)
+        if new.shape != parameter.shape:  # copy_ would broadcast it
+            got, expected = tuple(new.shape), tuple(parameter.shape)
+            raise ValueError(f"growth operator {spec.operator!r} gave {name} the shape {got}; it must be {expected}")
+        parameter.copy_(new)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from random import Random
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import Kind, complete, complete_block
-from growlab.layout import BlockSpec, Layout, parse, parse_blocks
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks
 from growlab.search.menu import Menu
 from growlab.search.window import centred_rank, fit_to_window
 from growlab.study import LayoutSpace, Study
@@ -47,7 +47,8 @@ def _check_sampler(study: Study) -> None:
 
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
-    _require(1 <= low <= high, "layouts.depth", "[fewest, most] with 1 <= fewest <= most", [low, high])
+    expected = f"[fewest, most] with 1 <= fewest <= most <= {MAX_BLOCKS}"
+    _require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, [low, high])
     _require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
     _require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
     _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)

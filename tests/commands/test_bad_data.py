@@ -1,6 +1,8 @@
 """Bad data as a person meets it: one line that names the file and says what to do, and an exit code."""
 
+import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,16 @@ FILES: dict[str, tuple[bytes | None, str, list[str], int, str]] = {
     "text empty": (b"", "a.txt", [], 1, "is empty; give a file with text in it"),
     "text in Latin-1": (b"caf\xe9", "a.txt", [], 1, "is not UTF-8 at byte 3; convert it, such as: iconv -f latin1"),
     "text in UTF-16": (b"\xff\xfea\0", "a.txt", [], 1, "is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16"),
+    "text in UTF-16 without a mark": (
+        "a text".encode("utf-16le"),
+        "a.txt",
+        [],
+        1,
+        "has a NUL at byte 1, so it is binary or UTF-16 without its mark; give a text, or convert it, such as: iconv",
+    ),
+    "text with a NUL far on": (b"a" * 2**18 + b"\0", "a.txt", [], 1, "has a NUL at byte 262144, so it is binary"),
+    "text compressed": (gzip.compress(b"text"), "a.txt", [], 1, "is compressed; unpack it, such as: gunzip -c IN"),
+    "lines compressed": (gzip.compress(b"{}"), "a.jsonl", [], 1, "line 1: is compressed; unpack it, such as: gunzip"),
     "text of one letter": (b"a", "a.txt", [], 1, "the train split has 0 tokens, train.seq_len 16 needs at least 17"),
     "text of one letter, bpe": (b"a", "a.txt", BPE, 1, "the train split has 0 tokens, train.seq_len 16 needs"),
     "lines missing": (None, "a.jsonl", [], 1, "cannot be read: No such file or directory; check data.path"),
@@ -95,6 +107,11 @@ def test_a_bad_file_is_one_line_that_names_it(home: Path, growlab: Growlab, case
             "data.n_items 4 of this task needs data.vocab_s",
         ),
         (["data.source=copying", "data.path=", *IDS, "data.n_items=9"], "data.n_items 9 of this task needs train.seq_"),
+        (
+            ["data.tokenizer=bpe", f"data.vocab_size={10**21}"],
+            f"tiny.yaml: data.vocab_size must be at most 1048576, got {10**21}",
+        ),
+        (['data={path: "a\\0b"}'], "path 'a\\x00b' holds a NUL, which no path can; give one without"),
         (["data.source=txt"], "unknown data source 'txt'; known: bin, copying, hf"),
     ],
 )
@@ -113,6 +130,39 @@ def test_a_folder_without_files_is_named(home: Path, growlab: Growlab) -> None:
     assert (outcome.code, error_of(outcome)) == (
         1,
         f"error: {home}/folder: has no .txt file in it or below it; check data.path, or name your files *.txt",
+    )
+
+
+@pytest.mark.parametrize("words", [["--set", "data.path=loop"], ["--plugin", "loop/x.py"]], ids=" ".join)
+def test_a_link_to_itself_is_named(home: Path, growlab: Growlab, words: list[str]) -> None:
+    (home / "loop").symlink_to("loop")
+
+    outcome = growlab("study", "create", "tiny.yaml", *words)
+
+    assert outcome.code in (1, 2)  # newer Pythons leave it to whoever opens it
+    assert "loop" in error_of(outcome)
+    assert "unexpected" not in error_of(outcome)
+
+
+def test_a_folder_of_artifacts_that_is_a_link_to_itself_is_named(home: Path, growlab: Growlab) -> None:
+    (home / "loop").symlink_to("loop")
+
+    outcome = growlab("study", "run", "tiny.yaml", "--artifacts", "loop")
+
+    assert outcome.code in (1, 2)
+    assert "loop" in outcome.err
+    assert "unexpected" not in outcome.err
+
+
+@pytest.mark.parametrize("path", ["pipe.txt", "."])
+def test_a_pipe_is_not_waited_for(home: Path, growlab: Growlab, path: str) -> None:
+    os.mkfifo(home / "pipe.txt")
+
+    outcome = create(growlab, f"data.path={path}")
+
+    assert (outcome.code, error_of(outcome)) == (
+        1,
+        f"error: {home}/pipe.txt: is no regular file, and a corpus is read more than once; write it into a file",
     )
 
 

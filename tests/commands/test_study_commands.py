@@ -60,6 +60,11 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
         (("demo", "--folder", "."), 2, "is not empty"),
         (("demo", "--folder", ".", "--again"), 2, "which no demo made; nothing was deleted"),
         (("demo", "--folder", "tiny.yaml"), 2, "is not a folder"),
+        (
+            ("demo", "--folder", "tiny.yaml/new"),
+            1,
+            "tiny.yaml/new cannot be made or emptied: Not a directory; --folder names",
+        ),
         (("study", "create", "tiny.yaml", "--set", "nonsense"), 2, "write it like train.lr=1e-3"),
         (("study", "create", "tiny.yaml", "--storage", "oracle://x/y"), 1, "no storage on 'oracle'"),
         (("worker", "tiny"), 1, "no database at sqlite:///growlab.db; create a study first"),

@@ -129,7 +129,7 @@ def test_a_word_of_a_hundred_thousand_letters_is_learnt_from_in_parts() -> None:
     "text",
     [
         "one\r\ntwo\r\n",
-        "a\0b\0",
+        "a\1b\1",
         "👩\u200d👩\u200d👧 e\u0301\u0302 😀 ",
         "no newline at all ",
         "A" * 3_000,

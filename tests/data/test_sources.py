@@ -180,6 +180,31 @@ def test_a_source_may_give_its_text_in_pieces(sha256_of: Sha256Of, monkeypatch: 
     assert corpus.tokenizer.decode(corpus.train) == ("né " * 20)[: corpus.train.size]
 
 
+@pytest.mark.parametrize(
+    ("give", "said"),
+    [
+        (lambda: None, "source 'odd' gave None instead of text; let it return a str, or an iterable of them"),
+        (lambda: b"bytes", "source 'odd' gave bytes instead of text; let it return a str"),
+        (lambda: ["text", b"bytes"], "source 'odd' gave bytes instead of text; let it return a str"),
+        (lambda: {}["no such row"], "source 'odd' failed: KeyError: 'no such row'; growlab --debug … shows where"),
+        (sys.exit, "source 'odd' failed: SystemExit; growlab"),
+        (lambda: (1 / 0 for _ in "1"), "source 'odd' failed: ZeroDivisionError: division by zero; growlab"),
+        (lambda: ["é" * 2**18, "ab\ud800"], "here: has half a surrogate pair at character 262146; repair or drop it"),
+        (lambda: Path("/nowhere").read_text(), "/nowhere: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_source_that_fails_or_gives_no_text_is_named(
+    monkeypatch: pytest.MonkeyPatch, give: Callable[[], object], said: str
+) -> None:
+    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
+    register_source("odd", "what nobody expects")(lambda spec: give())
+
+    with pytest.raises(DataError) as caught:
+        load_corpus(StudyData(source="odd", path="here").spec())
+
+    assert str(caught.value).startswith(said)
+
+
 def test_a_text_that_changes_while_it_is_read_is_refused_and_not_kept(
     monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
@@ -190,7 +215,7 @@ def test_a_text_that_changes_while_it_is_read_is_refused_and_not_kept(
     def fickle(spec: DataSpec) -> str:
         return next(readings)
 
-    with pytest.raises(DataError, match=r"source 'fickle' .*: was changed while it was read; wait until"):
+    with pytest.raises(DataError, match=r"^source 'fickle': was changed while it was read; wait until"):
         load_corpus(StudyData(source="fickle", tokenizer="byte").spec())
 
     assert list(cache.rglob("*")) == [cache / "data"]

@@ -13,7 +13,7 @@ from growlab.doors import study_from_mapping
 from growlab.export.bundle import export_trial
 from growlab.kinds import complete
 from growlab.layout import parse
-from growlab.records import Decision
+from growlab.records import Decision, TrialResult, TrialState
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import LeasedRecorder, Store, StudyRow
 from growlab.study import Study
@@ -71,6 +71,31 @@ def empty_study(trained: Lab) -> StudyRow:
     trained.store.create_study(replace(trained.study_row.study, name="empty"))
     study_row = trained.store.study("empty")
     _enqueue(replace(trained, study_row=study_row), 0)
+    return study_row
+
+
+@pytest.fixture(scope="session")
+def leaky_study(trained: Lab) -> StudyRow:
+    """A study that is done, and its only trial was a leak."""
+    trained.store.create_study(replace(trained.study_row.study, name="leaky", n_trials=1))
+    study_row = trained.store.study("leaky")
+    _enqueue(replace(trained, study_row=study_row), 0)
+    worker_id = trained.store.register_worker(name="gpu0", device="cpu", versions={})
+    claim = trained.store.claim_next(study_row.id, worker_id, lease_s=600)
+    result = TrialResult(
+        state=TrialState.LEAK,
+        layout_end=LAYOUT,
+        depth_end=2,
+        n_params=1,
+        val_loss=None,
+        best_val_loss=None,
+        bits_per_byte=None,
+        flops=1,
+        tokens=1,
+        steps=1,
+        elapsed_s=1.0,
+    )
+    trained.store.finish(claim, result, [], [])
     return study_row
 
 

@@ -146,6 +146,14 @@ def test_a_study_without_a_completed_trial_has_nothing_to_export(lab, empty_stud
         export_trial(lab.store, empty_study, None, lab.artifacts, tmp_path / "bundle")
 
 
+def test_a_study_that_is_done_without_a_completed_trial_sends_for_no_worker(lab, leaky_study, tmp_path):
+    with pytest.raises(
+        NotFound,
+        match=r"^study 'leaky' is done, and none of its trials completed \(1 leak\); see why: growlab report leaky$",
+    ):
+        export_trial(lab.store, leaky_study, None, lab.artifacts, tmp_path / "bundle")
+
+
 EXPORT = """
 import sys
 from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.doors import apply_overrides, trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import SpecError
 from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
@@ -39,10 +39,22 @@ def test_a_row_from_before_there_were_shapes_of_decay_means_a_straight_line():
     assert trial_spec_from_mapping(row).train.decay_shape == "linear"
 
 
+@pytest.mark.parametrize("row", [[1], "word", 7])
+def test_a_row_that_is_no_mapping_is_refused(row):
+    said = f"must be a mapping, got {re.escape(repr(row))}$"
+
+    with pytest.raises(SpecError, match=f"^trial: {said}"):
+        trial_spec_from_mapping(row)
+    with pytest.raises(SpecError, match=f"^what --set changes: {said}"):
+        apply_overrides(row, ["train.lr=1"])
+
+
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
         ("train", {"lr": 0.0}, "train.lr must be greater than 0, got 0.0"),
+        ("train", {"lr": float("inf")}, "train.lr must be a finite number, got inf"),
+        ("growth", {"tau_crit": float("nan")}, "growth.tau_crit must be a finite number, got nan"),
         ("train", {"batch_size": 0}, "train.batch_size must be at least 1, got 0"),
         ("train", {"dropout": 1.0}, "train.dropout must be at least 0 and below 1, got 1.0"),
         ("train", {"min_lr_ratio": 1.5}, "train.min_lr_ratio must be between 0 and 1, got 1.5"),

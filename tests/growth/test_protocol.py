@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from growlab.growth.growable import Growable
+from growlab.growth.operators import OPERATORS, register_operator
 from growlab.growth.protocol import Grown, GrowthProtocol, fill
 from growlab.kinds import complete
 from growlab.layout import parse, parse_blocks
@@ -376,6 +377,18 @@ def test_filling_by_identity_leaves_a_fresh_unit_as_it_is(
     fill(unit, training.protocol.window, make_growth(operator="identity"))
 
     assert all_equal(weights(unit), before)
+
+
+def test_an_operator_that_gives_another_shape_is_refused_and_not_broadcast(
+    toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OPERATORS, "_entries", dict(OPERATORS._entries))
+    register_operator("mean", "one number for all of a tensor")(lambda path, spec: path.last.mean())
+    training = Training(toy_net("thin"), make_growth(), toy_inputs)
+    training.run(3)
+
+    with pytest.raises(ValueError, match=r"^growth operator 'mean' gave inner\.0\.weight the shape \(\); .* \(4, 6\)$"):
+        fill(toy_net("thin").units[0], training.protocol.window, make_growth(operator="mean"))
 
 
 # ---- language models -------------------------------------------------------------------------------------------

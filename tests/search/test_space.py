@@ -45,6 +45,7 @@ def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds, ope
         ({"blocks": {"mlp": {}}}, UsageError, r"needs a sequence mixer .*, got mlp"),
         ({"blocks": {"attn": {"n_heads": (5,)}}}, LayoutError, r"no attn fits d_model 32; .*n_heads: 5"),
         ({"depth": (0, 3)}, UsageError, r"layouts\.depth must be .*, got \[0, 3\]"),
+        ({"depth": (2, 10**9)}, UsageError, r"layouts\.depth must be .* <= 4096, got \[2, 1000000000\]"),
         ({"depth": (4, 3)}, UsageError, r"layouts\.depth must be .*, got \[4, 3\]"),
         ({"d_model": ()}, UsageError, r"layouts\.d_model must be a width or a list of widths, got none"),
         ({"d_model": (64, 0)}, UsageError, r"layouts\.d_model must be at least 1, got 0"),
