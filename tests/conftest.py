@@ -13,6 +13,7 @@ import pytest
 import torch
 from sqlalchemy import make_url
 
+import growlab.blocks  # noqa: F401  (fills KINDS, before a test puts them back as they were)
 from growlab.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
