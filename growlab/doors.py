@@ -31,6 +31,12 @@ from growlab.study import (
 T = TypeVar("T")
 _SECTIONS = ("name", "seed", "n_trials", "data", "layouts", "train", "growth", "budget", "objective", "sampler")
 _BUDGET_UNITS = ("flops", "tokens", "steps")
+_TEXTS = (
+    "path",
+    "sha256",
+    "tokenizer_path",
+    "tokenizer_sha256",
+)  # keys of data that are words, whatever they look like
 _HUB = "hf"  # the source whose path is a name, not a file
 
 
@@ -282,7 +288,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
     if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
-    if parents == ["data"] and last in ("path", "tokenizer_path"):  # text, and said here: from the folder we are in
+    if parents == ["data"] and last in _TEXTS:  # 12e3 may begin a hash; a path is said here: from the folder we are in
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
 
 

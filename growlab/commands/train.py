@@ -34,18 +34,21 @@ def train(
 
     On a CPU with as many threads the result is the same to the last bit.
     """
-    from growlab.commands.study import created_store
+    from growlab.commands.study import created_store, prepared
     from growlab.commands.working import work
     from growlab.export.bundle import export_trial
     from growlab.export.folder import refuse_taken
     from growlab.plugins import load_plugins
+    from growlab.training.device import resolve_device
 
     plugins = plugin or []
     if output is not None:
         refuse_taken(output)
+    resolve_device(device)
     load_plugins(plugins)
     spec, origin = read_spec(config, set_ or [], budget)
-    study = study_of_one(spec, name or f"{origin}-again")
+    study, _ = prepared(study_of_one(spec, name or f"{origin}-again"))
+    spec = replace(spec, data=study.data.spec())  # with the hashes of the corpus that is here
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
         row, root = store.study(study.name), artifact_root(storage, artifacts)

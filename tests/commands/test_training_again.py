@@ -1,0 +1,79 @@
+"""growlab train: what it refuses, what it leaves behind, and what it says of a training that did not end well."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from growlab.commands.study import prepared, read
+from growlab.doors import trial_spec_to_mapping
+from growlab.kinds import KINDS
+from growlab.search import preview
+from growlab.storage import Store, StudyRow
+
+
+@pytest.fixture
+def config(home: Path) -> Path:
+    """What growlab export writes of a trial, as far as growlab train reads it."""
+    study, _ = prepared(read("tiny.yaml", ["growth.trigger=never"]))
+    (proposal,) = preview(study, KINDS, lambda layout: 0, n=1)
+    path = home / "config.yaml"
+    mapping = {"study": "tiny", "trial": 0, "trial_spec": trial_spec_to_mapping(proposal.spec)}
+    path.write_text(yaml.safe_dump(mapping))
+    return path
+
+
+@pytest.fixture
+def at_work(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What workers would have been started with; none are, and the trial stays in the queue."""
+    calls: list[dict[str, Any]] = []
+
+    def work(store: Store, row: StudyRow, **options: Any) -> None:
+        calls.append({"study": row.study, "spec": store.trial(row.id, 0).spec, **options})
+
+    monkeypatch.setattr("growlab.commands.working.work", work)
+    return calls
+
+
+# ---- before anything is written --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--device", "cuda:99"), 2, "device 'cuda:99': this machine has"),
+        (("--device", "gpu"), 2, "unknown device 'gpu'"),
+        (("--set", "growth.operator=foo"), 2, "unknown growth operator 'foo'"),
+        (("--set", "growth.unit=conv mpl"), 2, "Did you mean 'mlp'?"),
+        (("--set", "data.source=foo"), 2, "'foo'; known:"),
+        (("--set", "data.path=/nowhere"), 1, "/nowhere"),
+        (("--set", "train.seq_len=100000"), 1, "train.seq_len 100000 needs at least 100001"),
+        (("--set", "data.sha256=12e3"), 1, "with --set data.sha256="),
+    ],
+)
+def test_a_mistake_is_refused_and_leaves_nothing_behind(
+    growlab: Callable, home: Path, config: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    outcome = growlab("train", "config.yaml", *words)
+
+    assert outcome.code == code, outcome.err
+    assert message in outcome.err
+    assert not (home / "growlab.db").exists()
+
+
+def test_a_changed_corpus_is_trained_on_when_its_hash_is_taken_back(
+    growlab: Callable, home: Path, config: Path, at_work: list[dict[str, Any]]
+) -> None:
+    with (home / "corpus.txt").open("a") as file:
+        file.write("one line more\n")
+
+    refused = growlab("train", "config.yaml")
+    growlab("train", "config.yaml", "--set", "data.sha256=")
+
+    assert refused.code == 1
+    assert "or make a new study of this one with --set data.sha256=" in refused.err
+    (call,) = at_work
+    old = yaml.safe_load(config.read_text())["trial_spec"]["data"]["sha256"]
+    assert call["spec"].data.sha256 == call["study"].data.sha256 not in ("", old)
