@@ -31,12 +31,7 @@ from growlab.study import (
 T = TypeVar("T")
 _SECTIONS = ("name", "seed", "n_trials", "data", "layouts", "train", "growth", "budget", "objective", "sampler")
 _BUDGET_UNITS = ("flops", "tokens", "steps")
-_TEXTS = (
-    "path",
-    "sha256",
-    "tokenizer_path",
-    "tokenizer_sha256",
-)  # keys of data that are words, whatever they look like
+_DATA_TEXTS = ("path", "sha256", "tokenizer_path", "tokenizer_sha256")  # as typed, though 12e3 looks like a number
 _HUB = "hf"  # the source whose path is a name, not a file
 
 
@@ -288,7 +283,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
     if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
-    if parents == ["data"] and last in _TEXTS:  # 12e3 may begin a hash; a path is said here: from the folder we are in
+    if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
 
 

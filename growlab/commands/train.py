@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Plugin, Storage, artifact_root, say
-from growlab.errors import UsageError
+from growlab.commands.options import (
+    STORAGE_DEFAULT,
+    Artifacts,
+    Device,
+    Plugin,
+    Storage,
+    artifact_root,
+    say,
+    with_shell_hint,
+)
+from growlab.errors import GrowlabError, UsageError
 
 if TYPE_CHECKING:
     from growlab.specs import TrialSpec
+    from growlab.storage import Store, TrialRow
     from growlab.study import Study
 
 
@@ -63,10 +73,11 @@ def train(
             plugins=plugins,
         )
         trial = store.trial(row.id, 0)
+        see = f"see growlab report {study.name} --trial 0{with_shell_hint(storage)}"
+        _require_completed(trial, see)
         if output is not None:
             export_trial(store, row, 0, root, output)
-    loss = f"val_loss {trial.val_loss:.4f}" if trial.val_loss is not None else trial.error
-    say(f"{trial.state}: {loss}; see growlab report {study.name} --trial 0")
+    say(f"completed: val_loss {trial.val_loss:.4f}; {see}")
 
 
 def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSpec, str]":
@@ -128,22 +139,46 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
     )
 
 
-def _enqueue(store: Any, study: "Study", spec: "TrialSpec", resume: bool) -> None:
-    """Put the study and its trial into the database, or find them there."""
+def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:
+    """Raises UsageError when the stored study of that name is not this training."""
+    from growlab.doors import study_to_mapping
+
+    row = store.study(study.name)
+    same = study_to_mapping(row.study) == study_to_mapping(study)
+    # a study file may say the same: its trial then has another seed
+    if not same or any(trial.spec != spec for trial in store.trials(row.id)):
+        raise UsageError(
+            f"study {study.name!r} exists and is not this training; "
+            f"choose another with --name, or delete it: growlab study delete {study.name}"
+        )
+
+
+def _enqueue(store: "Store", study: "Study", spec: "TrialSpec", resume: bool) -> None:
+    """Put the study and its trial into the database, or find them there. Raises UsageError for a name that is taken."""
     from growlab.kinds import shorten
     from growlab.layout import parse
     from growlab.records import Decision
 
-    known = study.name in {each.name for each in store.studies()}
-    if known and not resume:
-        raise UsageError(f"study {study.name!r} exists; go on with --resume, or choose another --name")
-    if not known:
+    if study.name in {each.name for each in store.studies()}:
+        _require_same(store, study, spec)
+        if not resume:
+            raise UsageError(f"study {study.name!r} exists; go on with --resume, or choose another --name")
+    else:
+        if resume:
+            say(f"warning: no study {study.name!r} to go on with in {store.url}; training from step 0")
         store.create_study(study)
     row = store.study(study.name)
-    if known and (trials := store.trials(row.id)) and trials[0].spec != spec:
-        raise UsageError(f"study {study.name!r} holds another trial than {study.name} asks for; choose another --name")
     layout = parse(spec.layout)
     decision = Decision(number=0, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=())
     store.enqueue(  # does nothing when it is there
         row.id, number=0, spec=spec, layout=str(shorten(layout)), depth_start=layout.depth, params={}, decision=decision
     )
+
+
+def _require_completed(trial: "TrialRow", see: str) -> None:
+    """Raises GrowlabError for a trial that ended otherwise, or did not end."""
+    from growlab.records import TrialState
+
+    if trial.state is not TrialState.COMPLETED:
+        reason = trial.error.partition("\n")[0]
+        raise GrowlabError(f"the trial is not completed but {trial.state}{reason and ': '}{reason}; {see}")

@@ -77,3 +77,53 @@ def test_a_changed_corpus_is_trained_on_when_its_hash_is_taken_back(
     (call,) = at_work
     old = yaml.safe_load(config.read_text())["trial_spec"]["data"]["sha256"]
     assert call["spec"].data.sha256 == call["study"].data.sha256 not in ("", old)
+
+
+# ---- a name that is taken, and one that is not -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_study_that_is_not_this_training_is_refused(
+    growlab: Callable, config: Path, at_work: list[dict[str, Any]], resume: tuple[str, ...]
+) -> None:
+    growlab("study", "create", "tiny.yaml", "--name", "kd")
+
+    outcome = growlab("train", "config.yaml", "--name", "kd", *resume)
+
+    assert outcome.code == 2
+    assert "study 'kd' exists and is not this training; choose another with --name" in outcome.err
+    assert not at_work
+
+
+def test_changed_settings_do_not_go_on_with_what_was_begun(
+    growlab: Callable, config: Path, at_work: list[dict[str, Any]]
+) -> None:
+    growlab("train", "config.yaml")
+
+    same = growlab("train", "config.yaml", "--resume")
+    other = growlab("train", "config.yaml", "--resume", "--set", "train.lr=1e-4")
+
+    assert len(at_work) == 2
+    assert "from step 0" not in same.err
+    assert "study 'tiny-0-again' exists and is not this training" in other.err
+
+
+def test_going_on_with_nothing_says_that_it_begins(
+    growlab: Callable, config: Path, at_work: list[dict[str, Any]]
+) -> None:
+    outcome = growlab("train", "config.yaml", "--resume")
+
+    assert "warning: no study 'tiny-0-again' to go on with in sqlite:///growlab.db; training from step 0" in outcome.err
+    assert at_work
+
+
+# ---- how it ends -----------------------------------------------------------------------------------------------
+
+
+def test_a_trial_that_diverged_is_a_failure_and_is_not_exported(growlab: Callable, home: Path, config: Path) -> None:
+    outcome = growlab("train", "config.yaml", "--set", "train.lr=1e30", "-o", "again")
+
+    assert outcome.code == 1, outcome.err
+    assert "error: the trial is not completed but diverged: " in outcome.err
+    assert "; see growlab report tiny-0-again --trial 0" in outcome.err
+    assert not (home / "again").exists()
