@@ -15,6 +15,7 @@ from growlab.commands.options import (
     Storage,
     artifact_root,
     say,
+    this_command,
     with_shell_hint,
 )
 from growlab.errors import GrowlabError, UsageError
@@ -71,6 +72,7 @@ def train(
             options={"--lease": 30},
             threads=threads,
             plugins=plugins,
+            again=this_command(storage, "--resume"),
         )
         trial = store.trial(row.id, 0)
         see = f"see growlab report {study.name} --trial 0{with_shell_hint(storage)}"

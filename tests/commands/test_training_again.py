@@ -31,7 +31,8 @@ def at_work(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     def work(store: Store, row: StudyRow, **options: Any) -> None:
-        calls.append({"study": row.study, "spec": store.trial(row.id, 0).spec, **options})
+        specs = [trial.spec for trial in store.trials(row.id)]
+        calls.append({"study": row.study, "specs": specs, **options})
 
     monkeypatch.setattr("growlab.commands.working.work", work)
     return calls
@@ -76,7 +77,41 @@ def test_a_changed_corpus_is_trained_on_when_its_hash_is_taken_back(
     assert "or make a new study of this one with --set data.sha256=" in refused.err
     (call,) = at_work
     old = yaml.safe_load(config.read_text())["trial_spec"]["data"]["sha256"]
-    assert call["spec"].data.sha256 == call["study"].data.sha256 not in ("", old)
+    (spec,) = call["specs"]
+    assert spec.data.sha256 == call["study"].data.sha256 not in ("", old)
+
+
+# ---- after a stop ----------------------------------------------------------------------------------------------
+
+
+def test_what_goes_on_is_the_same_command_line(growlab: Callable, config: Path, at_work: list[dict[str, Any]]) -> None:
+    growlab("train", "config.yaml", "--artifacts", "elsewhere", "--threads", "1", "-o", "a b")
+
+    (call,) = at_work
+    assert call["again"] == "growlab train config.yaml --artifacts elsewhere --threads 1 -o 'a b' --resume"
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        (("study", "run", "tiny"), "growlab study run tiny --artifacts elsewhere"),
+        (("worker", "tiny", "--device", "all"), "growlab worker tiny --device all --artifacts elsewhere"),
+    ],
+)
+def test_the_artifacts_that_were_named_are_named_again(
+    growlab: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    at_work: list[dict[str, Any]],
+    words: tuple[str, ...],
+    again: str,
+) -> None:
+    monkeypatch.setattr("growlab.training.device.every_gpu", lambda: ["cpu"])
+    growlab("study", "create", "tiny.yaml")
+
+    growlab(*words, "--artifacts", "elsewhere")
+
+    (call,) = at_work
+    assert call["again"] == again
 
 
 # ---- a name that is taken, and one that is not -----------------------------------------------------------------
