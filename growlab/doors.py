@@ -128,6 +128,11 @@ def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     return _validate("trial", raw, TrialSpec)
 
 
+def trial_spec_from_words(raw: Mapping[str, Any]) -> TrialSpec:
+    """The spec of a file that a person may have changed: its budget also as {tokens: 2e9}. Raises SpecError."""
+    return trial_spec_from_mapping({**raw, "budget": _trial_budget(raw.get("budget"))})
+
+
 # ---- the parts -----------------------------------------------------------------------------------------------
 
 
@@ -227,6 +232,15 @@ def _budget(raw: Any) -> BudgetSpec:
         raise SpecError(f"budget: needs exactly one of {', '.join(_BUDGET_UNITS)}, got {', '.join(raw) or 'none'}")
     [(unit, amount)] = raw.items()
     return BudgetSpec(unit=unit, amount=_positive(f"budget.{unit}", amount))
+
+
+def _trial_budget(raw: Any) -> Any:
+    """{unit: tokens, amount: 2000000000}, also for {tokens: 2e9} as in a study; what is neither is left as it is."""
+    if isinstance(raw, Mapping) and "amount" in raw:
+        return {**raw, "amount": _positive("budget.amount", raw["amount"])}
+    if isinstance(raw, Mapping) and set(raw) <= set(_BUDGET_UNITS):
+        return asdict(_budget(raw))
+    return raw
 
 
 def _positive(key: str, raw: Any) -> int:

@@ -33,7 +33,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the trial, such as train.lr=1e-3.")
     ] = None,
-    budget: Annotated[str, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.", show_default=False)] = "",
+    budget: Annotated[str | None, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.")] = None,
     name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     device: Device = "auto",
@@ -82,9 +82,9 @@ def train(
     say(f"completed: val_loss {trial.val_loss:.4f}; {see}")
 
 
-def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSpec, str]":
+def read_spec(config: Path, overrides: list[str], budget: str | None) -> "tuple[TrialSpec, str]":
     """The spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
-    from growlab.doors import apply_overrides, read_yaml, trial_spec_from_mapping
+    from growlab.doors import apply_overrides, read_yaml, trial_spec_from_words
     from growlab.errors import SpecError
     from growlab.kinds import complete
     from growlab.layout import parse
@@ -96,11 +96,11 @@ def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSp
         if not raw:
             raise SpecError("has no trial_spec; growlab train reads what growlab export wrote")
         apply_overrides(raw, overrides)
-        spec = trial_spec_from_mapping(raw)
+        spec = trial_spec_from_words(raw)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     spec = replace(spec, layout=str(complete(parse(spec.layout))))
-    if budget:
+    if budget is not None:
         spec = replace(spec, budget=replace(spec.budget, amount=scaled(spec.budget.amount, budget)))
     return spec, f"{whole.get('study', path.stem)}-{whole.get('trial', 0)}"
 

@@ -11,6 +11,7 @@ from growlab.commands.study import prepared, read
 from growlab.doors import trial_spec_to_mapping
 from growlab.kinds import KINDS
 from growlab.search import preview
+from growlab.specs import BudgetSpec
 from growlab.storage import Store, StudyRow
 
 
@@ -162,3 +163,43 @@ def test_a_trial_that_diverged_is_a_failure_and_is_not_exported(growlab: Callabl
     assert "error: the trial is not completed but diverged: " in outcome.err
     assert "; see growlab report tiny-0-again --trial 0" in outcome.err
     assert not (home / "again").exists()
+
+
+# ---- the budget ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "budget"),
+    [
+        (("--set", "budget.tokens=3200"), BudgetSpec(unit="tokens", amount=3200)),
+        (("--set", "budget.flops=1e9"), BudgetSpec(unit="flops", amount=10**9)),
+        (("--set", "budget.amount=100e6"), BudgetSpec(unit="steps", amount=10**8)),
+        (("--set", "budget.tokens=3200", "--budget", "2x"), BudgetSpec(unit="tokens", amount=6400)),
+    ],
+)
+def test_a_budget_is_changed_in_either_way(
+    growlab: Callable, config: Path, at_work: list[dict[str, Any]], words: tuple[str, ...], budget: BudgetSpec
+) -> None:
+    growlab("train", "config.yaml", *words)
+
+    (call,) = at_work
+    assert call["specs"][0].budget == call["study"].budget == budget
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--budget", ""), "--budget must be a factor such as 10x or an amount such as 5e9, got ''"),
+        (("--set", "budget.amount=2.5"), "budget.amount: must be a whole number of at least 1, got 2.5"),
+        (("--set", "budget.tokens=many"), "budget.tokens: must be a whole number of at least 1, got 'many'"),
+        (("--set", "budget=7"), "trial.budget: "),
+        (("--set", "budget.toks=7"), "trial.budget.toks: unknown key"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(
+    growlab: Callable, config: Path, words: tuple[str, ...], message: str
+) -> None:
+    outcome = growlab("train", "config.yaml", *words)
+
+    assert outcome.code == 2
+    assert message in outcome.err
