@@ -22,7 +22,7 @@ from growlab.errors import GrowlabError, UsageError
 
 if TYPE_CHECKING:
     from growlab.specs import TrialSpec
-    from growlab.storage import Store, TrialRow
+    from growlab.storage import Store, StudyRow, TrialRow
     from growlab.study import Study
 
 
@@ -47,14 +47,14 @@ def train(
     """
     from growlab.commands.study import created_store, prepared
     from growlab.commands.working import work
-    from growlab.export.bundle import export_trial
-    from growlab.export.folder import refuse_taken
+    from growlab.export.folder import refuse_taken, refuse_unwritable
     from growlab.plugins import load_plugins
     from growlab.training.device import resolve_device
 
     plugins = plugin or []
     if output is not None:
         refuse_taken(output)
+        refuse_unwritable(output)
     resolve_device(device)
     load_plugins(plugins)
     spec, origin = read_spec(config, set_ or [], budget)
@@ -78,7 +78,8 @@ def train(
         see = f"see growlab report {study.name} --trial 0{with_shell_hint(storage)}"
         _require_completed(trial, see)
         if output is not None:
-            export_trial(store, row, 0, root, output)
+            again = f"growlab export {study.name} -o DIR{with_shell_hint(storage, artifacts=artifacts)}"
+            _export(store, row, root, output, again)
     say(f"completed: val_loss {trial.val_loss:.4f}; {see}")
 
 
@@ -184,3 +185,13 @@ def _require_completed(trial: "TrialRow", see: str) -> None:
     if trial.state is not TrialState.COMPLETED:
         reason = trial.error.partition("\n")[0]
         raise GrowlabError(f"the trial is not completed but {trial.state}{reason and ': '}{reason}; {see}")
+
+
+def _export(store: "Store", row: "StudyRow", root: Path, target: Path, again: str) -> None:
+    """Raises GrowlabError that says how to export `again`: the training is not lost."""
+    from growlab.export.bundle import export_trial
+
+    try:
+        export_trial(store, row, 0, root, target)
+    except GrowlabError as error:
+        raise GrowlabError(f"{error}; the model is trained, export it with: {again}") from error

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from growlab.commands.study import prepared, read
+from growlab.commands.working import work
 from growlab.doors import trial_spec_to_mapping
 from growlab.kinds import KINDS
 from growlab.search import preview
@@ -203,3 +204,36 @@ def test_a_budget_that_is_none_is_refused(
 
     assert outcome.code == 2
     assert message in outcome.err
+
+
+# ---- its export ------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(
+    growlab: Callable, home: Path, config: Path
+) -> None:
+    outcome = growlab("train", "config.yaml", "-o", "corpus.txt/below/again")
+
+    assert outcome.code == 2
+    assert "corpus.txt is not a folder that you may write to; give another" in outcome.err
+    assert not (home / "growlab.db").exists()
+
+
+def test_an_export_that_fails_afterwards_says_how_to_export_again(
+    growlab: Callable, home: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else puts a file where the folder was to be, while workers train."""
+
+    def work_meanwhile(*args: Any, **options: Any) -> None:
+        work(*args, **options)
+        (home / "again").write_text("taken")
+
+    monkeypatch.setattr("growlab.commands.working.work", work_meanwhile)
+
+    failed = growlab("train", "config.yaml", "-o", "again", "--artifacts", "kept")
+    exported = growlab("export", "tiny-0-again", "-o", "other", "--artifacts", "kept")
+
+    assert failed.code == 1, failed.err
+    assert "again is there already" in failed.err
+    assert "export it with: growlab export tiny-0-again -o DIR --artifacts kept" in failed.err
+    assert exported.code == 0, exported.err
