@@ -62,7 +62,7 @@ def train(
     spec = replace(spec, data=study.data.spec())  # with the hashes of the corpus that is here
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
-        row, root = store.study(study.name), artifact_root(storage, artifacts)
+        row, root, again = store.study(study.name), artifact_root(storage, artifacts), this_command(storage, "--resume")
         work(
             store,
             row,
@@ -72,14 +72,14 @@ def train(
             options={"--lease": 30},
             threads=threads,
             plugins=plugins,
-            again=this_command(storage, "--resume"),
+            again=again,
         )
         trial = store.trial(row.id, 0)
         see = f"see growlab report {study.name} --trial 0{with_shell_hint(storage)}"
-        _require_completed(trial, see)
+        _require_completed(trial, see if trial.state.is_final else f"go on with: {again}")
         if output is not None:
-            again = f"growlab export {study.name} -o DIR{with_shell_hint(storage, artifacts=artifacts)}"
-            _export(store, row, root, output, again)
+            hint = f"growlab export {study.name} -o DIR{with_shell_hint(storage, artifacts=artifacts)}"
+            _export(store, row, root, output, hint)
     say(f"completed: val_loss {trial.val_loss:.4f}; {see}")
 
 
@@ -178,20 +178,20 @@ def _enqueue(store: "Store", study: "Study", spec: "TrialSpec", resume: bool) ->
     )
 
 
-def _require_completed(trial: "TrialRow", see: str) -> None:
-    """Raises GrowlabError for a trial that ended otherwise, or did not end."""
+def _require_completed(trial: "TrialRow", advice: str) -> None:
+    """Raises GrowlabError with `advice` for a trial that ended otherwise, or did not end."""
     from growlab.records import TrialState
 
     if trial.state is not TrialState.COMPLETED:
         reason = trial.error.partition("\n")[0]
-        raise GrowlabError(f"the trial is not completed but {trial.state}{reason and ': '}{reason}; {see}")
+        raise GrowlabError(f"the trial is not completed but {trial.state}{reason and ': '}{reason}; {advice}")
 
 
-def _export(store: "Store", row: "StudyRow", root: Path, target: Path, again: str) -> None:
-    """Raises GrowlabError that says how to export `again`: the training is not lost."""
+def _export(store: "Store", row: "StudyRow", root: Path, target: Path, hint: str) -> None:
+    """Raises GrowlabError with `hint`, the command that exports later: the training is not lost."""
     from growlab.export.bundle import export_trial
 
     try:
         export_trial(store, row, 0, root, target)
     except GrowlabError as error:
-        raise GrowlabError(f"{error}; the model is trained, export it with: {again}") from error
+        raise GrowlabError(f"{error}; the model is trained, export it with: {hint}") from error

@@ -157,6 +157,15 @@ def test_going_on_with_nothing_says_that_it_begins(
 # ---- how it ends -----------------------------------------------------------------------------------------------
 
 
+def test_a_trial_that_is_not_finished_can_be_gone_on_with(
+    growlab: Callable, config: Path, at_work: list[dict[str, Any]]
+) -> None:
+    outcome = growlab("train", "config.yaml")
+
+    assert outcome.code == 1
+    assert "not completed but queued; go on with: growlab train config.yaml --resume" in outcome.err
+
+
 def test_a_trial_that_diverged_is_a_failure_and_is_not_exported(growlab: Callable, home: Path, config: Path) -> None:
     outcome = growlab("train", "config.yaml", "--set", "train.lr=1e30", "-o", "again")
 
