@@ -32,6 +32,7 @@ from growlab.study import (
 T = TypeVar("T")
 _SECTIONS = ("name", "seed", "n_trials", "data", "layouts", "train", "growth", "budget", "objective", "sampler")
 _BUDGET_UNITS = ("flops", "tokens", "steps")
+_DATA_TEXTS = ("path", "sha256", "tokenizer_path", "tokenizer_sha256")  # as typed, though 12e3 looks like a number
 _HUB = "hf"  # the source whose path is a name, not a file
 
 
@@ -127,6 +128,11 @@ def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
         if isinstance(raw.get(section), Mapping):
             raw = {**raw, section: {**younger, **raw[section]}}
     return _validate("trial", raw, TrialSpec)
+
+
+def trial_spec_from_words(raw: Mapping[str, Any]) -> TrialSpec:
+    """The spec of a file that a person may have changed: its budget also as {tokens: 2e9}. Raises SpecError."""
+    return trial_spec_from_mapping({**raw, "budget": _trial_budget(raw.get("budget"))})
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------
@@ -234,6 +240,15 @@ def _budget(raw: Any) -> BudgetSpec:
     return BudgetSpec(unit=unit, amount=_positive(f"budget.{unit}", amount))
 
 
+def _trial_budget(raw: Any) -> Any:
+    """{unit: tokens, amount: 2000000000}, also for {tokens: 2e9} as in a study; what is neither is left as it is."""
+    if isinstance(raw, Mapping) and "amount" in raw:
+        return {**raw, "amount": _positive("budget.amount", raw["amount"])}
+    if isinstance(raw, Mapping) and set(raw) <= set(_BUDGET_UNITS):
+        return asdict(_budget(raw))
+    return raw
+
+
 def _positive(key: str, raw: Any) -> int:
     """A whole number from 1, also written as 2e9."""
     if isinstance(raw, float) and raw.is_integer():
@@ -289,7 +304,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
     if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
-    if parents == ["data"] and last in ("path", "tokenizer_path"):  # text, and said here: from the folder we are in
+    if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import say
+from growlab.commands.options import say, with_shell_hint
 from growlab.errors import GrowlabError, UsageError
 
 _STUDY = "quickstart"
@@ -66,7 +66,15 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
     _tell(f"growlab study run {_STUDY} --workers {workers}", storage)
     with created_store(storage) as store:
         row = find_or_create(store, _STUDY, [], "")
-        work(store, row, storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": 30})
+        work(
+            store,
+            row,
+            storage=storage,
+            artifacts=artifacts,
+            devices=["cpu"] * workers,
+            options={"--lease": 30},
+            again=f"growlab study run {_STUDY}{with_shell_hint(storage)}",
+        )
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(f"growlab report {_STUDY}", storage)

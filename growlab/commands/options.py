@@ -86,8 +86,8 @@ def say(words: str) -> None:
         print(words, file=sys.stderr, flush=True)
 
 
-def with_shell_hint(storage: str, plugins: Sequence[Path] = ()) -> str:
-    """' --storage … --plugin …' for a command that we suggest; no storage that is known without being said.
+def with_shell_hint(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> str:
+    """' --storage … --artifacts … --plugin …' for a command that we suggest; nothing that is known without being said.
 
     Never with a password.
     """
@@ -96,7 +96,17 @@ def with_shell_hint(storage: str, plugins: Sequence[Path] = ()) -> str:
     known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
     address = read_address(storage)
     words = [] if storage == known or address.holds_password else ["--storage", address.shown]
+    if artifacts is not None and str(artifacts) != os.environ.get("GROWLAB_ARTIFACTS"):
+        words += ["--artifacts", str(artifacts)]
     return "".join(f" {shlex.quote(word)}" for word in [*words, *plugin_words(plugins)])
+
+
+def this_command(storage: str, option: str) -> str:
+    """The command line that runs now, with `option`, for a shell. Never with a password."""
+    from growlab.storage.address import read_address
+
+    words = [word.replace(storage, read_address(storage).shown) for word in sys.argv[1:]]
+    return shlex.join(["growlab", *words, *([] if option in words else [option])])
 
 
 def plugin_words(files: Sequence[Path]) -> list[str]:

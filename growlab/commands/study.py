@@ -124,7 +124,7 @@ def run(
     plugin: Plugin = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
-    from growlab.commands.working import devices_for, go_on_with, work
+    from growlab.commands.working import devices_for, work
     from growlab.storage import Store
 
     devices, plugins = devices_for(device, workers), plugin or []
@@ -134,10 +134,20 @@ def run(
     with Store.open(storage, create=new) as store:
         row = find_or_create(store, study, set_ or [], name, plugins)
         root, options = artifact_root(storage, artifacts), {"--lease": lease}
-        work(store, row, storage=storage, artifacts=root, devices=devices, options=options, plugins=plugins)
+        again = f"growlab study run {row.study.name}{with_shell_hint(storage, plugins, artifacts)}"
+        work(
+            store,
+            row,
+            storage=storage,
+            artifacts=root,
+            devices=devices,
+            options=options,
+            plugins=plugins,
+            again=again,
+        )
         unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
     if unfinished:
-        raise GrowlabError(f"{unfinished} trial(s) are not finished; {go_on_with(row, storage, plugins)}")
+        raise GrowlabError(f"{unfinished} trial(s) are not finished; go on with: {again}")
 
 
 @app.command()

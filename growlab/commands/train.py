@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Plugin, Storage, artifact_root, say
-from growlab.errors import UsageError
+from growlab.commands.options import (
+    STORAGE_DEFAULT,
+    Artifacts,
+    Device,
+    Plugin,
+    Storage,
+    artifact_root,
+    say,
+    this_command,
+    with_shell_hint,
+)
+from growlab.errors import GrowlabError, UsageError
 
 if TYPE_CHECKING:
     from growlab.specs import TrialSpec
+    from growlab.storage import Store, StudyRow, TrialRow
     from growlab.study import Study
 
 
@@ -22,7 +33,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the trial, such as train.lr=1e-3.")
     ] = None,
-    budget: Annotated[str, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.", show_default=False)] = "",
+    budget: Annotated[str | None, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.")] = None,
     name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     device: Device = "auto",
@@ -34,21 +45,24 @@ def train(
 
     On a CPU with as many threads the result is the same to the last bit.
     """
-    from growlab.commands.study import created_store
+    from growlab.commands.study import created_store, prepared
     from growlab.commands.working import work
-    from growlab.export.bundle import export_trial
-    from growlab.export.folder import refuse_taken
+    from growlab.export.folder import refuse_taken, refuse_unwritable
     from growlab.plugins import load_plugins
+    from growlab.training.device import resolve_device
 
     plugins = plugin or []
     if output is not None:
         refuse_taken(output)
+        refuse_unwritable(output)
+    resolve_device(device)
     load_plugins(plugins)
     spec, origin = read_spec(config, set_ or [], budget)
-    study = study_of_one(spec, name or f"{origin}-again")
+    study, _ = prepared(study_of_one(spec, name or f"{origin}-again"))
+    spec = replace(spec, data=study.data.spec())  # with the hashes of the corpus that is here
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
-        row, root = store.study(study.name), artifact_root(storage, artifacts)
+        row, root, again = store.study(study.name), artifact_root(storage, artifacts), this_command(storage, "--resume")
         work(
             store,
             row,
@@ -58,17 +72,20 @@ def train(
             options={"--lease": 30},
             threads=threads,
             plugins=plugins,
+            again=again,
         )
         trial = store.trial(row.id, 0)
+        see = f"see growlab report {study.name} --trial 0{with_shell_hint(storage)}"
+        _require_completed(trial, see if trial.state.is_final else f"go on with: {again}")
         if output is not None:
-            export_trial(store, row, 0, root, output)
-    loss = f"val_loss {trial.val_loss:.4f}" if trial.val_loss is not None else trial.error
-    say(f"{trial.state}: {loss}; see growlab report {study.name} --trial 0")
+            hint = f"growlab export {study.name} -o DIR{with_shell_hint(storage, artifacts=artifacts)}"
+            _export(store, row, root, output, hint)
+    say(f"completed: val_loss {trial.val_loss:.4f}; {see}")
 
 
-def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSpec, str]":
+def read_spec(config: Path, overrides: list[str], budget: str | None) -> "tuple[TrialSpec, str]":
     """The spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
-    from growlab.doors import apply_overrides, read_yaml, trial_spec_from_mapping
+    from growlab.doors import apply_overrides, read_yaml, trial_spec_from_words
     from growlab.errors import SpecError
     from growlab.kinds import complete
     from growlab.layout import parse
@@ -80,11 +97,11 @@ def read_spec(config: Path, overrides: list[str], budget: str) -> "tuple[TrialSp
         if not raw:
             raise SpecError("has no trial_spec; growlab train reads what growlab export wrote")
         apply_overrides(raw, overrides)
-        spec = trial_spec_from_mapping(raw)
+        spec = trial_spec_from_words(raw)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     spec = replace(spec, layout=str(complete(parse(spec.layout))))
-    if budget:
+    if budget is not None:
         spec = replace(spec, budget=replace(spec.budget, amount=scaled(spec.budget.amount, budget)))
     return spec, f"{whole.get('study', path.stem)}-{whole.get('trial', 0)}"
 
@@ -125,22 +142,56 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
     )
 
 
-def _enqueue(store: Any, study: "Study", spec: "TrialSpec", resume: bool) -> None:
-    """Put the study and its trial into the database, or find them there."""
+def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:
+    """Raises UsageError when the stored study of that name is not this training."""
+    from growlab.doors import study_to_mapping
+
+    row = store.study(study.name)
+    same = study_to_mapping(row.study) == study_to_mapping(study)
+    # a study file may say the same: its trial then has another seed
+    if not same or any(trial.spec != spec for trial in store.trials(row.id)):
+        raise UsageError(
+            f"study {study.name!r} exists and is not this training; "
+            f"choose another with --name, or delete it: growlab study delete {study.name}"
+        )
+
+
+def _enqueue(store: "Store", study: "Study", spec: "TrialSpec", resume: bool) -> None:
+    """Put the study and its trial into the database, or find them there. Raises UsageError for a name that is taken."""
     from growlab.kinds import shorten
     from growlab.layout import parse
     from growlab.records import Decision
 
-    known = study.name in {each.name for each in store.studies()}
-    if known and not resume:
-        raise UsageError(f"study {study.name!r} exists; go on with --resume, or choose another --name")
-    if not known:
+    if study.name in {each.name for each in store.studies()}:
+        _require_same(store, study, spec)
+        if not resume:
+            raise UsageError(f"study {study.name!r} exists; go on with --resume, or choose another --name")
+    else:
+        if resume:
+            say(f"warning: no study {study.name!r} to go on with in {store.url}; training from step 0")
         store.create_study(study)
     row = store.study(study.name)
-    if known and (trials := store.trials(row.id)) and trials[0].spec != spec:
-        raise UsageError(f"study {study.name!r} holds another trial than {study.name} asks for; choose another --name")
     layout = parse(spec.layout)
     decision = Decision(number=0, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=())
     store.enqueue(  # does nothing when it is there
         row.id, number=0, spec=spec, layout=str(shorten(layout)), depth_start=layout.depth, params={}, decision=decision
     )
+
+
+def _require_completed(trial: "TrialRow", advice: str) -> None:
+    """Raises GrowlabError with `advice` for a trial that ended otherwise, or did not end."""
+    from growlab.records import TrialState
+
+    if trial.state is not TrialState.COMPLETED:
+        reason = trial.error.partition("\n")[0]
+        raise GrowlabError(f"the trial is not completed but {trial.state}{reason and ': '}{reason}; {advice}")
+
+
+def _export(store: "Store", row: "StudyRow", root: Path, target: Path, hint: str) -> None:
+    """Raises GrowlabError with `hint`, the command that exports later: the training is not lost."""
+    from growlab.export.bundle import export_trial
+
+    try:
+        export_trial(store, row, 0, root, target)
+    except GrowlabError as error:
+        raise GrowlabError(f"{error}; the model is trained, export it with: {hint}") from error

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Devices, Plugin, Storage, artifact_root, say
+from growlab.commands.options import (
+    STORAGE_DEFAULT,
+    Artifacts,
+    Devices,
+    Plugin,
+    Storage,
+    artifact_root,
+    say,
+    with_shell_hint,
+)
 from growlab.errors import UsageError
 
 
@@ -50,7 +59,7 @@ def worker(
             "--max-trials": max_trials,
             "--max-time": max_time,
         }
-        _one_per_gpu(study, storage, artifact_root(storage, artifacts), options, threads, plugin or [])
+        _one_per_gpu(study, storage, artifacts, options, threads, plugin or [])
         return
     from growlab.worker.display import display_for
     from growlab.worker.supervisor import WorkerOptions, serve
@@ -75,7 +84,7 @@ def worker(
 def _one_per_gpu(
     study: str,
     storage: str,
-    artifacts: Path,
+    artifacts: Path | None,
     options: Mapping[str, float | None],
     threads: int,
     plugins: Sequence[Path],
@@ -92,10 +101,10 @@ def _one_per_gpu(
                 store,
                 row,
                 storage=storage,
-                artifacts=artifacts,
+                artifacts=artifact_root(storage, artifacts),
                 devices=devices,
                 options=options,
                 threads=threads,
                 plugins=plugins,
-                again="worker --device all",
+                again=f"growlab worker {study} --device all{with_shell_hint(storage, plugins, artifacts)}",
             )

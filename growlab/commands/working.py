@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.commands.options import plugin_words, say, with_shell_hint
+from growlab.commands.options import plugin_words, say
 from growlab.errors import GrowlabError, UsageError
 from growlab.resources import n_cores
 
@@ -38,11 +38,11 @@ def work(
     options: Mapping[str, float | None],
     threads: int = 0,
     plugins: Sequence[Path] = (),
-    again: str = "study run",
+    again: str,
 ) -> None:
     """Start a worker on each device, with these options of growlab worker, and watch them until all have left.
 
-    An option that is None is not given; `again` is the command that goes on after a stop. `threads` of torch for
+    An option that is None is not given; `again` is the command line that goes on after a stop. `threads` of torch for
     each; 0 divides the cores between them. Raises GrowlabError when all of them failed, and KeyboardInterrupt when
     it was asked to stop and they have saved their trials.
     """
@@ -63,7 +63,7 @@ def work(
         except KeyboardInterrupt:
             say("stopping: each worker saves its trial …")
             fleet.stop()
-            say(f"stopped; {go_on_with(row, storage, plugins, again)}")
+            say(f"stopped; go on with: {again}")
             raise
     failures = fleet.failures()
     for failure in failures:
@@ -71,10 +71,6 @@ def work(
     if len(failures) == len(devices):
         usage = all(process.returncode == UsageError.exit_code for process in fleet.processes)
         raise (UsageError if usage else GrowlabError)("every worker ended with an error; see above")
-
-
-def go_on_with(row: "StudyRow", storage: str, plugins: Sequence[Path] = (), again: str = "study run") -> str:
-    return f"go on with: growlab {again} {row.study.name}{with_shell_hint(storage, plugins)}"
 
 
 def _crew(devices: Sequence[str]) -> str:

@@ -193,7 +193,7 @@ def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
         raise DataError(
             f"{source.place(spec.path)}: is not the corpus that this trial recorded: "
             f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…; "
-            "bring the recorded text back, or create a new study for this one"
+            "bring the recorded text back, or make a new study of this one with --set data.sha256="
         )
 
 

@@ -200,7 +200,7 @@ def require_recorded_tokenizer(spec: DataSpec, tokenizer: Tokenizer) -> str:
         raise DataError(
             f"{what}: is not the tokenizer that this trial recorded: sha256 {sha256[:12]}…, "
             f"recorded {spec.tokenizer_sha256[:12]}…; bring back the recorded one, for bpe the version of the package "
-            "'tokenizers' that learnt it, or create a new study"
+            "'tokenizers' that learnt it, or make a new study with --set data.tokenizer_sha256="
         )
     return sha256
 

@@ -41,6 +41,13 @@ def refuse_taken(target: Path) -> None:
         raise UsageError(f"{target} is there already; give another folder, or remove it first")
 
 
+def refuse_unwritable(target: Path) -> None:
+    """Raise UsageError unless the folders above `target` are there, or can be made."""
+    above = next(folder for folder in target.resolve().parents if os.path.lexists(folder))
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise UsageError(f"cannot write {target}: {above} is not a folder that you may write to; give another")
+
+
 def copy_verified(source: Path, target: Path, sha256: str) -> None:
     """Copy a file of which the sha256 is known, durably. Raises CheckpointError when it is missing or another one."""
     digest = hashlib.sha256()

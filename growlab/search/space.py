@@ -28,6 +28,8 @@ def check_space(study: Study, kinds: Mapping[str, Kind], operators: Collection[s
     """
     _check_sampler(study)
     _check_layouts(study.layouts, kinds)
+    if study.n_trials > len(study.layouts.start_with):  # else nothing is drawn, as in growlab train's study of one
+        _check_menu(Menu(study.layouts, kinds))
     starts = [_start_layout(at, text, kinds) for at, text in enumerate(study.layouts.start_with)]
     _check_schedule(study.train)
     _check_growth(study, starts, kinds, operators)
@@ -56,13 +58,16 @@ def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
         _known_kind(name, kinds)
         for option, values in options.items():
             _require(len(values) > 0, f"layouts.blocks.{name}.{option}", "a value or a list of values", "none")
-    menu = Menu(space, kinds)
+
+
+def _check_menu(menu: Menu) -> None:
+    """Whether a layout can be drawn at every width."""
     if not menu.of_role("sequence"):
-        known = ", ".join(sorted(name for name in kinds if kinds[name].role == "sequence"))
+        known = ", ".join(sorted(name for name, kind in menu.kinds.items() if kind.role == "sequence"))
         got = ", ".join(menu.values) or "no blocks"
         raise UsageError(f"layouts.blocks needs a sequence mixer to tell tokens of each other ({known}), got {got}")
     for name in menu.values:
-        for d_model in space.d_model:
+        for d_model in menu.space.d_model:
             _check_fits(menu, name, d_model)
 
 

@@ -478,7 +478,7 @@ def test_a_stored_study_whose_corpus_was_changed_is_broken(doctor: Callable, gro
     assert (before.code, after.code) == (0, 1)
     assert "the recorded one" in before["corpus"].found
     assert "is not the corpus that this trial recorded" in after["corpus"].found
-    assert after["corpus"].advice == "bring the recorded text back, or create a new study for this one"
+    assert after["corpus"].advice.startswith("bring the recorded text back, or make a new study of this one")
 
 
 def test_a_split_that_holds_no_window_is_broken(doctor: Callable, home: Path) -> None:

@@ -1,10 +1,11 @@
 """What growlab suggests is what a person must type: never a password, never another database."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from growlab.commands.options import with_shell_hint
+from growlab.commands.options import this_command, with_shell_hint
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,28 @@ def test_a_storage_that_the_environment_names_need_not_be_typed(monkeypatch: pyt
 
 def test_plugins_are_named_too() -> None:
     assert with_shell_hint("sqlite:///growlab.db", [Path("/a b.py")]) == " --plugin '/a b.py'"
+
+
+def test_the_artifacts_are_named_unless_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = with_shell_hint("sqlite:///growlab.db", artifacts=Path("on disk"))
+    monkeypatch.setenv("GROWLAB_ARTIFACTS", "on disk")
+    known = with_shell_hint("sqlite:///growlab.db", artifacts=Path("on disk"))
+
+    assert (given, known) == (" --artifacts 'on disk'", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train", "a b.yaml", "--set", "train.lr=1"], "growlab train 'a b.yaml' --set train.lr=1 --resume"),
+        (["train", "c.yaml", "--resume", "-o", "x"], "growlab train c.yaml --resume -o x"),
+        (
+            ["train", "c.yaml", "--storage=postgresql://ada:s3cret@host/db"],
+            "growlab train c.yaml '--storage=postgresql://ada:***@host/db' --resume",
+        ),
+    ],
+)
+def test_this_command_is_repeated_for_a_shell(monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/growlab", *words])
+
+    assert this_command("postgresql://ada:s3cret@host/db", "--resume") == hint

@@ -27,6 +27,10 @@ def test_a_sound_study_is_accepted(make_study, kinds, operators):
     check_space(study, kinds, operators)
 
 
+def test_a_study_of_given_layouts_alone_need_not_be_able_to_draw_one(make_study, kinds, operators):
+    check_space(make_study({"mlp": {}}, start_with=("d=64 mlp",), n_trials=1), kinds, operators)
+
+
 @given(data=st.data())
 def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds, operators):
     check_space(data.draw(studies), kinds, operators)
