@@ -277,13 +277,12 @@ def test_files_in_the_users_folder_are_not_taken_for_libraries(growlab: Callable
 
 
 def test_a_closed_terminal_saves_the_trial(home: Path, growlab: Callable, spawn: Callable) -> None:
-    growlab("study", "create", "tiny.yaml", *LONG)
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=100000")
     worker = spawn("worker", "tiny")
     with Store.open(STORAGE) as store:
         study = store.study("tiny")
         while not store.counts(study.id)[TrialState.RUNNING]:
             time.sleep(0.1)
-        time.sleep(1)
 
         worker.send_signal(signal.SIGHUP)
         worker.communicate(timeout=60)
