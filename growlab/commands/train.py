@@ -93,9 +93,11 @@ def read_spec(config: Path, overrides: list[str], budget: str | None) -> "tuple[
     path = config / "config.yaml" if config.is_dir() else config
     try:
         whole = read_yaml(path)
-        raw: dict[str, Any] = whole.get("trial_spec") or {}
+        raw: Any = whole.get("trial_spec")
         if not raw:
             raise SpecError("has no trial_spec; growlab train reads what growlab export wrote")
+        if not isinstance(raw, dict):
+            raise SpecError(f"trial_spec: must be a mapping, got {raw!r}")
         apply_overrides(raw, overrides)
         spec = trial_spec_from_words(raw)
     except SpecError as error:

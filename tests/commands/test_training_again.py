@@ -246,3 +246,13 @@ def test_an_export_that_fails_afterwards_says_how_to_export_again(
     assert "again is there already" in failed.err
     assert "export it with: growlab export tiny-0-again -o DIR --artifacts kept" in failed.err
     assert exported.code == 0, exported.err
+
+
+@pytest.mark.parametrize("written", ["[1]", "a word"])
+def test_a_trial_spec_that_is_no_mapping_is_refused(growlab: Callable, home: Path, written: str) -> None:
+    (home / "bad.yaml").write_text(f"trial_spec: {written}\n")
+
+    outcome = growlab("train", "bad.yaml", "--set", "train.lr=1")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: bad.yaml: trial_spec: must be a mapping, got ")

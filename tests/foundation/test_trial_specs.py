@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growlab.doors import apply_overrides, trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import SpecError
 from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
@@ -41,12 +41,8 @@ def test_a_row_from_before_there_were_shapes_of_decay_means_a_straight_line():
 
 @pytest.mark.parametrize("row", [[1], "word", 7])
 def test_a_row_that_is_no_mapping_is_refused(row):
-    said = f"must be a mapping, got {re.escape(repr(row))}$"
-
-    with pytest.raises(SpecError, match=f"^trial: {said}"):
+    with pytest.raises(SpecError, match=f"^trial: must be a mapping, got {re.escape(repr(row))}$"):
         trial_spec_from_mapping(row)
-    with pytest.raises(SpecError, match=f"^what --set changes: {said}"):
-        apply_overrides(row, ["train.lr=1"])
 
 
 @pytest.mark.parametrize(
