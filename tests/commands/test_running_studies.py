@@ -276,15 +276,26 @@ def test_files_in_the_users_folder_are_not_taken_for_libraries(growlab: Callable
     assert outcome.code == 0, outcome.err
 
 
-def test_a_closed_terminal_saves_the_trial(home: Path, growlab: Callable, spawn: Callable) -> None:
+@pytest.mark.parametrize("under_nohup", [False, True])
+def test_a_closed_terminal_saves_the_trial_and_under_nohup_stops_nothing(
+    growlab: Callable, spawn: Callable, under_nohup: bool
+) -> None:
     growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=100000")
-    worker = spawn("worker", "tiny")
+    ours = signal.signal(signal.SIGHUP, signal.SIG_IGN if under_nohup else signal.SIG_DFL)
+    try:
+        worker = spawn("worker", "tiny")  # which inherits that
+    finally:
+        signal.signal(signal.SIGHUP, ours)
     with Store.open(STORAGE) as store:
         study = store.study("tiny")
         while not store.counts(study.id)[TrialState.RUNNING]:
             time.sleep(0.1)
 
         worker.send_signal(signal.SIGHUP)
+        if under_nohup:
+            time.sleep(1)
+            assert worker.poll() is None
+            worker.send_signal(signal.SIGTERM)
         worker.communicate(timeout=60)
 
         [trial] = store.trials(study.id)
