@@ -8,9 +8,10 @@ import yaml
 from torch import nn
 
 from growlab.data import ByteTokenizer, CharTokenizer, load_corpus
+from growlab.data.tokenizers import IdTokenizer
 from growlab.doors import trial_spec_from_mapping
 from growlab.errors import CheckpointError, DataError, SpecError
-from growlab.export.load import Bundle, generate_text, load_bundle
+from growlab.export.load import Bundle, _prompt_ids, generate_text, load_bundle
 from growlab.layout import parse
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import build_model
@@ -184,3 +185,9 @@ def test_the_pieces_of_any_bytes_are_together_what_the_tokenizer_decodes(seed):
     ids = list(generate(bundle.model, [ord("\n")], 60, Sampling(), seed=seed))
 
     assert "".join(generate_text(bundle, "", 60, Sampling(), seed)) == ByteTokenizer().decode(ids)
+
+
+@pytest.mark.parametrize("prompt", ["", " "])
+def test_a_model_of_bare_ids_begins_with_the_first_where_the_prompt_names_none(prompt: str) -> None:
+    assert _prompt_ids(IdTokenizer(5), prompt) == [0]
+    assert _prompt_ids(IdTokenizer(5), "3 1") == [3, 1]
