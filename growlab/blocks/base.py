@@ -5,7 +5,7 @@ Legend of shape suffixes: B batch, T tokens, D d_model.
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -74,13 +74,14 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
     reach, not today's: a block's initialisation must not depend on the moment of its birth.
     """
     kind = KINDS[spec.kind]
-    mixer = kind.mixer(d_model, kind.read_options(spec, d_model))
+    options = kind.read_options(spec, d_model)
+    mixer = kind.mixer(d_model, options)
     for module in mixer.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=1 / math.sqrt(3 * module.in_features))
     mixer.out_proj.weight.data.div_(math.sqrt(max_depth))
     mixer.p_dropout = dropout
-    _require_kept_word(spec.kind, mixer, kind.cost(d_model, kind.read_options(spec, d_model), 1))
+    _require_kept_word(spec.kind, mixer, kind.cost(d_model, options, 1))
     return Block(spec, mixer, d_model, dropout)
 
 
@@ -100,7 +101,7 @@ def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     """The cost of a whole block: its mixer, its norm and its residual sum."""
     kind = KINDS[spec.kind]
     mixer = kind.cost(d_model, kind.read_options(spec, d_model), seq_len)
-    for name, value in asdict(mixer).items():  # a budget in FLOPs that are NaN would never be spent
+    for name, value in vars(mixer).items():  # a budget in FLOPs that are NaN would never be spent
         if not isinstance(value, int) or value < 0:
             raise PluginError(f"the cost of block kind {spec.kind!r}: {name} must be a whole number ≥ 0, got {value!r}")
     return replace(
