@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import NORM_EPS, Mixer, State, wide
+from growlab.blocks.base import NORM_EPS, Mixer, State, never_changing, wide
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -71,8 +71,8 @@ class Attention(Mixer):
         self.n_kv_heads = options.n_heads // options.heads_per_kv
         self.head_dim = d_model // options.n_heads
         self.qkv = nn.Linear(d_model, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim, bias=False)
-        self.q_norm = HeadNorm(self.head_dim) if options.qk_norm else nn.Identity()
-        self.k_norm = HeadNorm(self.head_dim) if options.qk_norm else nn.Identity()
+        self.q_norm = HeadGain(self.head_dim) if options.qk_norm else None
+        self.k_norm = HeadGain(self.head_dim) if options.qk_norm else None
         self.out_proj = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
@@ -97,10 +97,15 @@ class Attention(Mixer):
         return self._join(mixed_BHTE), (k_BGSE, v_BGSE)
 
     def _heads(self, x_BTD: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values. Queries and keys go through norm and rotation side by side."""
         B, T, _ = x_BTD.shape
-        heads_BHTE = self.qkv(x_BTD).view(B, T, -1, self.head_dim).transpose(1, 2)
-        q_BHTE, k_BGTE, v_BGTE = heads_BHTE.split((self.n_heads, self.n_kv_heads, self.n_kv_heads), dim=1)
-        return rotate(self.q_norm(q_BHTE), start), rotate(self.k_norm(k_BGTE), start), v_BGTE
+        heads_BTHE = self.qkv(x_BTD).view(B, T, -1, self.head_dim)
+        qk_BTHE, v_BTGE = torch.split(heads_BTHE, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=2)
+        if self.q_norm is not None and self.k_norm is not None:
+            gain_HE = torch.cat((self.q_norm.of_heads(self.n_heads), self.k_norm.of_heads(self.n_kv_heads)))
+            qk_BTHE = normalise(qk_BTHE, gain_HE)
+        q_BTHE, k_BTGE = torch.split(rotate(qk_BTHE, start), [self.n_heads, self.n_kv_heads], dim=2)
+        return q_BTHE.transpose(1, 2), k_BTGE.transpose(1, 2), v_BTGE.transpose(1, 2)
 
     def _attend(
         self, q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, *, causal: bool = False, mask_TS: Tensor | None = None
@@ -122,37 +127,53 @@ class Attention(Mixer):
         return joined
 
 
-class HeadNorm(nn.Module):
-    """RMSNorm of each head with a learnt gain; computed in fp32 at least, returned in the input's dtype."""
+class HeadGain(nn.Module):
+    """The learnt gain of an RMSNorm of heads, one for all heads of a sort."""
 
     def __init__(self, head_dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(head_dim))
 
-    def forward(self, x_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H T E"]:
-        to = wide(x_BHTE.dtype)
-        normed = F.rms_norm(x_BHTE.to(to), self.weight.shape, self.weight.to(to), NORM_EPS)
-        return normed.to(x_BHTE.dtype)
+    def of_heads(self, n_heads: int) -> Float[Tensor, "H E"]:
+        return self.weight.expand(n_heads, -1)
 
 
-def rotate(x_BHTE: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
-    """Rotary positions start … start + T - 1; computed in fp32 at least, returned in the input's dtype."""
-    T, E = x_BHTE.shape[2:]
-    to = wide(x_BHTE.dtype)
-    cos_TE, sin_TE = _rope_table(_round_up(start + T), E, to, x_BHTE.device)
-    left, right = x_BHTE.to(to).chunk(2, dim=-1)
-    turned = torch.cat((-right, left), dim=-1)
-    here = slice(start, start + T)
-    return (x_BHTE.to(to) * cos_TE[here] + turned * sin_TE[here]).to(x_BHTE.dtype)
+def normalise(x_BTHE: Float[Tensor, "B T H E"], gain_HE: Float[Tensor, "H E"]) -> Float[Tensor, "B T H E"]:
+    """RMSNorm of each head; computed in fp32 at least, returned in the input's dtype."""
+    to = wide(x_BTHE.dtype)
+    normed_BTHE = F.rms_norm(x_BTHE.to(to), gain_HE.shape[1:], eps=NORM_EPS)
+    return (normed_BTHE * gain_HE.to(to)).to(x_BTHE.dtype)
+
+
+def rotate(x_BTHE: Float[Tensor, "B T H E"], start: int) -> Float[Tensor, "B T H E"]:
+    """Rotary positions start … start + T - 1; computed in fp32 at least, returned in the input's dtype.
+
+    With both halves of a head exchanged, the turn is two products: no half has to be cut out and put together.
+    """
+    B, T, H, E = x_BTHE.shape
+    to = wide(x_BTHE.dtype)
+    table = _rope_constants(_round_up(start + T), E, to, x_BTHE.device)
+    cos_T1E, sin_T1E = (each[start : start + T, None] for each in table)
+    exchanged_BTHE = x_BTHE.reshape(B, T, H, 2, E // 2).flip(3).flatten(3)
+    return (x_BTHE * cos_T1E + exchanged_BTHE * sin_T1E).to(x_BTHE.dtype)
 
 
 @lru_cache(maxsize=64)
 def _rope_table(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (n_positions, head_dim); computed in float64 once and shared by all blocks."""
+    """cos and sin, each (n_positions, head_dim), the first half of sin negative.
+
+    Computed in float64 once and shared by all blocks.
+    """
     with torch.inference_mode(False):  # a table made while text was generated must still serve training
         frequency = ROPE_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-        angle = torch.outer(torch.arange(n_positions, dtype=torch.float64), frequency).repeat(1, 2)
-        return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
+        angle = torch.outer(torch.arange(n_positions, dtype=torch.float64), frequency)
+        cos, sin = angle.cos().repeat(1, 2), torch.cat((-angle.sin(), angle.sin()), dim=1)
+        return cos.to(device, dtype), sin.to(device, dtype)
+
+
+@never_changing
+def _rope_constants(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    return _rope_table(n_positions, head_dim, dtype, device)
 
 
 def _round_up(n: int) -> int:

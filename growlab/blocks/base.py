@@ -5,7 +5,9 @@ Legend of shape suffixes: B batch, T tokens, D d_model.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -18,6 +20,9 @@ from growlab.layout import BlockSpec
 State = tuple[Tensor, ...]  # what a mixer carries from token to token; () for a channel mixer
 
 NORM_EPS = 1e-6
+
+Constant = TypeVar("Constant", bound=Callable[..., object])
+NEVER_CHANGING: list[Callable[..., object]] = []
 
 
 class Mixer(nn.Module, ABC):
@@ -109,6 +114,12 @@ def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
         n_params=mixer.n_params + d_model,
         activations=mixer.activations + 2 * seq_len * d_model,  # the norm's input and output
     )
+
+
+def never_changing(function: Constant) -> Constant:
+    """Decorator of a module's function whose result depends on its arguments alone: a compiler may keep it."""
+    NEVER_CHANGING.append(function)
+    return function
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:

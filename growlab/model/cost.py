@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growlab.blocks import block_cost
-from growlab.layout import BlockSpec, Layout
+from growlab.layout import BlockSpec, Layout, parse
+from growlab.specs import TrialSpec
 
 BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations are fp32
 
@@ -46,6 +47,15 @@ def training_flops(
         trains_below = trains_below or not unit.frozen
         total += forward * (1 + int(trains_below) + int(not unit.frozen))
     return total * batch_size
+
+
+def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
+    """Until the budget is spent, if the model stays as it begins; growth makes them fewer where it is in FLOPs."""
+    layout, train = parse(spec.layout), spec.train
+    whole = [TrainedUnit(blocks=layout.blocks, frozen=False)]
+    flops = training_flops(whole, layout.d_model, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
+    per_step = {"steps": 1, "tokens": train.batch_size * train.seq_len, "flops": flops}[spec.budget.unit]
+    return -(-spec.budget.amount // per_step)
 
 
 def training_memory(

@@ -26,11 +26,6 @@ class Unit(nn.ModuleList):
     def specs(self) -> tuple[BlockSpec, ...]:
         return tuple(cast(Block, block).spec for block in self)
 
-    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        for block in self:
-            x_BTD = block(x_BTD)
-        return x_BTD
-
 
 class LanguageModel(nn.Module):
     """Built from a complete or a short layout; satisfies growlab.growth.growable.Growable.
@@ -59,28 +54,32 @@ class LanguageModel(nn.Module):
 
     def forward(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         """Logits for the next token at every position."""
-        x_BTD = self.dropout(self.embedding(ids_BT))
-        for unit in self.units:
-            x_BTD = unit(x_BTD)
+        x_BTD = self.embed(ids_BT)
+        for block in self.blocks():
+            x_BTD = block(x_BTD)
         return self._head(x_BTD)
+
+    def embed(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """What enters the first block."""
+        embedded: Tensor = self.dropout(self.embedding(ids_BT))
+        return embedded
 
     def loss(self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Mean negative log-likelihood in nats per token, fp32 also under autocast; nothing else is in it."""
-        logits = self(ids_BT).float()
-        return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten())
+        return nats_per_token(self(ids_BT), targets_BT)
 
     # ---- decoding with carried state ------------------------------------------------------------------------
 
     def initial_state(self, batch: int) -> list[State]:
-        return [block.mixer.initial_state(batch) for block in self._blocks()]
+        return [block.mixer.initial_state(batch) for block in self.blocks()]
 
     def advance(
         self, ids_BT: Int[Tensor, "B T"], states: Sequence[State]
     ) -> tuple[Float[Tensor, "B T V"], list[State]]:
         """Logits of the next T ≥ 1 tokens after those that made `states`; equal to forward over the whole."""
-        x_BTD = self.dropout(self.embedding(ids_BT))
+        x_BTD = self.embed(ids_BT)
         after: list[State] = []
-        for block, state in zip(self._blocks(), states, strict=True):
+        for block, state in zip(self.blocks(), states, strict=True):
             x_BTD, state = block.advance(x_BTD, state)
             after.append(state)
         return self._head(x_BTD), after
@@ -111,11 +110,24 @@ class LanguageModel(nn.Module):
     def _units(self) -> list[Unit]:
         return [cast(Unit, unit) for unit in self.units]
 
-    def _blocks(self) -> list[Block]:
+    def blocks(self) -> list[Block]:
+        """Of all units, in the order in which they are run."""
         return [cast(Block, block) for unit in self._units() for block in unit]
 
     def _head(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T V"]:
-        return F.linear(self.norm(x_BTD), self.embedding.weight)
+        return logits_of(x_BTD, self.norm.weight, self.embedding.weight)
+
+
+def logits_of(
+    x_BTD: Float[Tensor, "B T D"], gain_D: Float[Tensor, " D"], embedding_VD: Float[Tensor, "V D"]
+) -> Float[Tensor, "B T V"]:
+    """The head: RMSNorm, then the embedding's own matrix."""
+    return F.linear(F.rms_norm(x_BTD, gain_D.shape, gain_D, NORM_EPS), embedding_VD)
+
+
+def nats_per_token(logits_BTV: Float[Tensor, "B T V"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+    """Mean negative log-likelihood, fp32."""
+    return F.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
 
 
 def short_unit_text(blocks: Sequence[BlockSpec]) -> str:

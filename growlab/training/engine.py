@@ -15,6 +15,7 @@ Source: Nguyen et al. 2021, "Accelerating PyTorch with CUDA Graphs".
 import os
 import warnings
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Protocol
 
 import torch
@@ -24,7 +25,31 @@ from growlab.errors import UsageError
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
+COMPILE_FROM = 500  # steps of a trial: fewer save less time than compiling its kinds takes
+
 WARM_UP = 3  # eager steps before recording: they load kernels and make the optimizer's state
+
+
+class Gear(StrEnum):
+    """How the blocks of a step are computed, and how the step is launched."""
+
+    EAGER = "eager"
+    COMPILED = "compiled"
+    GRAPH = "graph"
+    COMPILED_GRAPH = "compiled-graph"
+
+    @property
+    def compiled(self) -> bool:
+        return self in (Gear.COMPILED, Gear.COMPILED_GRAPH)
+
+    @property
+    def recorded(self) -> bool:
+        return self in (Gear.GRAPH, Gear.COMPILED_GRAPH)
+
+    @property
+    def launched(self) -> "Gear":
+        """The same without recording."""
+        return Gear.COMPILED if self.compiled else Gear.EAGER
 
 
 class Engine(Protocol):
@@ -39,9 +64,8 @@ class Engine(Protocol):
 
 
 class EagerEngine:
-    name = "eager"
-
-    def __init__(self, compute: Compute) -> None:
+    def __init__(self, gear: Gear, compute: Compute) -> None:
+        self.name = gear.value
         self._compute = compute
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
@@ -54,8 +78,8 @@ class EagerEngine:
 class GraphEngine:
     """A step that waits for the device cannot be recorded; where the last warm-up does, steps stay eager."""
 
-    def __init__(self, compute: Compute, device: torch.device) -> None:
-        self._compute, self._device = compute, device
+    def __init__(self, gear: Gear, compute: Compute, device: torch.device) -> None:
+        self._gear, self._compute, self._device = gear, compute, device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # on which steps are recorded
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
@@ -64,7 +88,7 @@ class GraphEngine:
 
     @property
     def name(self) -> str:
-        return "graph" if self._can_record else "eager"
+        return (self._gear if self._can_record else self._gear.launched).value
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
         if self._graph is None and (self._warmed < WARM_UP or not self._can_record):
@@ -114,12 +138,25 @@ def waits(run: Callable[[], None]) -> bool:
     return any("called a synchronizing" in str(each.message) for each in said)
 
 
-def engine_for(compute: Compute, device: torch.device) -> Engine:
-    """A graph on a CUDA device, unless GROWLAB_ENGINE=eager asks for steps that a debugger can follow.
+def choose_gear(device: torch.device, n_steps: int) -> Gear:
+    """For a trial of about `n_steps` steps: eager on a CPU; on a CUDA device a graph, of compiled blocks if that pays.
 
-    Raises UsageError for another word.
+    GROWLAB_ENGINE names another one: eager, for a debugger. Raises UsageError for a word that is no gear, and for
+    a graph where there is no CUDA device.
     """
     asked = os.environ.get("GROWLAB_ENGINE") or "auto"
-    if asked not in ("auto", "eager"):
-        raise UsageError(f"GROWLAB_ENGINE must be auto or eager, got {asked!r}")
-    return GraphEngine(compute, device) if asked == "auto" and device.type == "cuda" else EagerEngine(compute)
+    known = ("auto", *(gear.value for gear in Gear))
+    if asked not in known:
+        raise UsageError(f"GROWLAB_ENGINE must be one of {', '.join(known)}, got {asked!r}")
+    if asked == "auto":
+        if device.type != "cuda":
+            return Gear.EAGER
+        return Gear.COMPILED_GRAPH if n_steps >= COMPILE_FROM else Gear.GRAPH
+    gear = Gear(asked)
+    if gear.recorded and device.type != "cuda":
+        raise UsageError(f"GROWLAB_ENGINE={asked} needs a CUDA device, got {device}")
+    return gear
+
+
+def engine_for(gear: Gear, compute: Compute, device: torch.device) -> Engine:
+    return GraphEngine(gear, compute, device) if gear.recorded else EagerEngine(gear, compute)

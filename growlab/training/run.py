@@ -11,11 +11,12 @@ from torch import Tensor
 from growlab.data.corpus import Corpus
 from growlab.growth.protocol import GrowthProtocol
 from growlab.layout import parse, parse_blocks
-from growlab.model.cost import TrainedUnit, training_flops
+from growlab.model.cost import TrainedUnit, expected_steps, training_flops
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
+from growlab.training.compiled import compiled_loss
 from growlab.training.device import autocast
-from growlab.training.engine import engine_for
+from growlab.training.engine import choose_gear, engine_for
 from growlab.training.evaluation import evaluate
 from growlab.training.feed import feed_for
 from growlab.training.optimizer import GrowingAdamW
@@ -49,7 +50,9 @@ class TrialRun:
 
     def __post_init__(self) -> None:
         self.feed = feed_for(self.corpus.train, self.spec.train, self.spec.seed, self.device)
-        self.engine = engine_for(self._learn, self.device)
+        gear = choose_gear(self.device, expected_steps(self.spec, self.model.vocab_size))
+        self._loss = compiled_loss(self.model) if gear.compiled else self.model.loss
+        self.engine = engine_for(gear, self._learn, self.device)
 
     # ---- one step -------------------------------------------------------------------------------------------
 
@@ -68,7 +71,7 @@ class TrialRun:
         """What the device does in a step; an engine may record it."""
         x_BT, y_BT = self.feed.batch(*inputs)
         with autocast(self.spec.train.precision, self.device):
-            loss = self.model.loss(x_BT, y_BT)
+            loss = self._loss(x_BT, y_BT)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.loss_sum += loss.detach()

@@ -102,10 +102,10 @@ def test_dropout_of_attention_weights_acts_in_training_and_changes_no_mean(block
 
 
 def test_rotary_positions_matter_by_their_distance_alone():
-    q_BHTE, k_BHTE = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    q_BTHE, k_BTHE = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def score(query_at: int, key_at: int) -> float:
-        return float((rotate(q_BHTE, query_at) * rotate(k_BHTE, key_at)).sum())
+        return float((rotate(q_BTHE, query_at) * rotate(k_BTHE, key_at)).sum())
 
     assert score(7, 4) == pytest.approx(score(3, 0), rel=1e-12)
     assert score(1003, 1000) == pytest.approx(score(3, 0), rel=1e-12)
@@ -114,22 +114,22 @@ def test_rotary_positions_matter_by_their_distance_alone():
 
 
 def test_rotation_at_the_first_position_changes_nothing_and_nowhere_changes_a_length():
-    x_BHTE = torch.randn(1, 2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x_BTHE = torch.randn(1, 5, 2, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
-    turned_BHTE = rotate(x_BHTE, 0)
+    turned_BTHE = rotate(x_BTHE, 0)
 
-    assert torch.equal(turned_BHTE[:, :, 0], x_BHTE[:, :, 0])
-    torch.testing.assert_close(turned_BHTE.norm(dim=-1), x_BHTE.norm(dim=-1), rtol=1e-12, atol=0)
+    assert torch.equal(turned_BTHE[:, 0], x_BTHE[:, 0])
+    torch.testing.assert_close(turned_BTHE.norm(dim=-1), x_BTHE.norm(dim=-1), rtol=1e-12, atol=0)
 
 
 def test_a_narrow_vector_is_turned_in_fp32_and_rounded_once():
     """In bf16 itself position 1001 would be 1000, and an angle would have three digits."""
-    x_BHTE = torch.randn(1, 1, 1, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    x_BTHE = torch.randn(1, 1, 1, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
 
-    turned_BHTE = rotate(x_BHTE, 1001)
+    turned_BTHE = rotate(x_BTHE, 1001)
 
-    assert turned_BHTE.dtype == torch.bfloat16
-    assert torch.equal(turned_BHTE, rotate(x_BHTE.float(), 1001).bfloat16())
+    assert turned_BTHE.dtype == torch.bfloat16
+    assert torch.equal(turned_BTHE, rotate(x_BTHE.float(), 1001).bfloat16())
 
 
 def test_rotation_tables_made_in_inference_mode_can_be_trained_with(block_of, tokens):

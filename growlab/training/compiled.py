@@ -1,0 +1,104 @@
+"""The compiled gear: one program for all blocks of one spec and shape, in whatever layout they stand.
+
+torch.compile fuses what lies between the matrix products of a block: norm, rotation, activation, dropout, residual
+sum. It tells programs apart by what a block is made of (kind, options, width), by batch and sequence length, precision
+and rate of dropout, not by the block; so a search pays for a kind once. Programs are kept in the cache folder, where
+other workers find them: there they cost a second each instead of several.
+
+A program begins with the residual sum that the block before left to it, so that sum and norm read the stream once:
+
+    stream, mixed  →  stream + dropout(mixed), mixer(norm(stream + dropout(mixed)))
+
+Only training is compiled, and of a growing model only what trains: with frozen weights a block would be another
+program, for a forward pass alone.
+
+Source: Ansel et al. 2024, "PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and Graph
+Compilation".
+
+Legend: B batch, T tokens, D d_model, V vocabulary.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from growlab.blocks import Block
+from growlab.blocks.base import NEVER_CHANGING
+from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
+from growlab.resources import cache_dir
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of ids and targets, both (B, T)
+Embed = Callable[[Tensor, Tensor, float], Tensor]
+Run = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor]]
+Head = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float], Tensor]
+
+_MOST = 512  # programs that a process keeps; with more shapes than that, new ones run as they are
+
+
+def compiled_loss(model: LanguageModel) -> Loss:
+    """As model.loss, through compiled blocks. Whatever the compiler cannot digest runs as it is."""
+
+    def loss(ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        embed, run, head = _programs()
+        embedding_VD, p = model.embedding.weight, model.p_dropout
+        stream_BTD = (embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p)
+        mixed_BTD = _nothing_mixed(stream_BTD)
+        for block in model.blocks():
+            if _trains(block):
+                stream_BTD, mixed_BTD = run(block, _differentiable(stream_BTD), _differentiable(mixed_BTD))
+            else:
+                stream_BTD, mixed_BTD = _run(block, stream_BTD, mixed_BTD)
+        last = head if embedding_VD.requires_grad else _head
+        return last(stream_BTD, mixed_BTD, model.norm.weight, embedding_VD, targets_BT, p)
+
+    return loss
+
+
+def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
+    return F.dropout(F.embedding(ids_BT, embedding_VD), p_dropout)
+
+
+def _run(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor]:
+    stream_BTD = stream_BTD + block.dropout(mixed_BTD)
+    return stream_BTD, block.mixer(block.norm(stream_BTD))
+
+
+def _head(
+    stream_BTD: Tensor, mixed_BTD: Tensor, gain_D: Tensor, embedding_VD: Tensor, targets_BT: Tensor, p_dropout: float
+) -> Tensor:
+    stream_BTD = stream_BTD + F.dropout(mixed_BTD, p_dropout)
+    return nats_per_token(logits_of(stream_BTD, gain_D, embedding_VD), targets_BT)
+
+
+def _trains(block: Block) -> bool:
+    return all(parameter.requires_grad for parameter in block.parameters())
+
+
+def _nothing_mixed(stream_BTD: Tensor) -> Tensor:
+    """What the first block adds to the stream: zeros of the type that a mixer's products have."""
+    device = stream_BTD.device.type
+    narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else stream_BTD.dtype
+    return torch.zeros_like(stream_BTD, dtype=narrow)
+
+
+def _differentiable(x_BTD: Tensor) -> Tensor:
+    """Where nothing below trains; else the block's program would be another one, without a gradient of its input."""
+    return x_BTD if x_BTD.requires_grad else x_BTD.detach().requires_grad_()
+
+
+@cache
+def _programs() -> tuple[Embed, Run, Head]:
+    """_embed, _run and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
+    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
+    config = torch._dynamo.config
+    config.suppress_errors = True
+    config.recompile_limit = config.accumulated_recompile_limit = _MOST
+    for function in NEVER_CHANGING:
+        torch.compiler.assume_constant_result(function)  # type: ignore[no-untyped-call]
+    return tuple(torch.compile(each, dynamic=False) for each in (_embed, _run, _head))  # type: ignore[return-value]

@@ -1,0 +1,93 @@
+"""Compiled blocks train as eager ones do, and a kind is compiled once, in whatever layouts it stands."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from growlab.data.corpus import Corpus
+from growlab.errors import UsageError
+from growlab.specs import TrialSpec
+from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
+from growlab.training.run import TrialRun, fresh_run
+
+MakeSpec = Callable[..., TrialSpec]
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs made within are compiled, with a cache folder of their own."""
+    if shutil.which("g++") is None:
+        pytest.skip("compiling for a CPU needs g++")
+    monkeypatch.setenv("GROWLAB_ENGINE", "compiled")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def n_programs() -> int:
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
+def losses(run: TrialRun, n_steps: int) -> list[float]:
+    """Of each step; grows at a third of them, with all else frozen until two."""
+    seen = []
+    for step in range(1, n_steps + 1):
+        run.loss_sum.zero_()
+        run.train_step()
+        seen.append(float(run.loss_sum))
+        if step == n_steps // 3:
+            run.adopt_unit(run.growth.grow(step).position)
+        if run.growth.advance_to(step):
+            run.refit_step()
+    return seen
+
+
+@pytest.mark.usefixtures("compiled")
+def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
+    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_of(layout: str) -> TrialRun:
+        spec = make_spec(layout=layout, trigger="stagnation", max_depth=12, freeze_steps=6, warmup_fraction=0.0)
+        return fresh_run(spec, corpus, CPU)
+
+    before = n_programs()
+    run = run_of("d=16 conv mlp conv mlp")
+    assert run.engine.name == "compiled"
+    with_programs = losses(run, 18)
+    met = n_programs() - before
+    losses(run_of("d=16 mlp conv conv mlp mlp"), 2)
+    monkeypatch.setenv("GROWLAB_ENGINE", "eager")
+
+    expected = losses(run_of("d=16 conv mlp conv mlp"), 18)
+
+    assert with_programs == pytest.approx(expected, rel=1e-5)
+    assert with_programs[-1] < with_programs[0]
+    assert met == 4  # what enters, conv, mlp and the head; frozen and grown units are none of their own
+    assert n_programs() - before == met
+
+
+def test_a_gear_is_chosen_by_device_and_length() -> None:
+    assert choose_gear(CPU, 10**6) is Gear.EAGER
+    assert choose_gear(CUDA, COMPILE_FROM - 1) is Gear.GRAPH
+    assert choose_gear(CUDA, COMPILE_FROM) is Gear.COMPILED_GRAPH
+
+
+@pytest.mark.parametrize("gear", list(Gear))
+def test_a_gear_can_be_asked_for(gear: Gear, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+
+    assert choose_gear(CUDA, 1) is gear
+
+
+def test_a_graph_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", "graph")
+
+    with pytest.raises(UsageError, match="GROWLAB_ENGINE=graph needs a CUDA device, got cpu"):
+        choose_gear(CPU, 1)
