@@ -98,6 +98,7 @@ class TrialResult:
     elapsed_s: float  # training and evaluation, over all attempts
     sample: str = ""
     error: str = ""
+    engine: str = ""  # how its steps were executed at the end: eager, graph, …; "" where none were
 
 
 @dataclass(frozen=True, kw_only=True)

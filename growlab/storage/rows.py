@@ -77,6 +77,7 @@ class TrialRow:
     elapsed_s: float | None
     sample: str
     error: str
+    engine: str  # "" where it is not known: never trained, or ended before schema 0002
 
     @property
     def spec(self) -> TrialSpec:

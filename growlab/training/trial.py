@@ -236,6 +236,7 @@ def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> Tr
         elapsed_s=counters.elapsed_s,
         sample=sample,
         error=error,
+        engine=run.engine.name,
     )
 
 
