@@ -31,6 +31,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def settled(self) -> bool:
+        """Whether steps go at full speed: none is left to warm up or to record."""
+        ...
+
     def step(self, inputs: tuple[Tensor, ...]) -> None: ...
 
     def forget(self) -> None:
@@ -40,6 +45,7 @@ class Engine(Protocol):
 
 class EagerEngine:
     name = "eager"
+    settled = True
 
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
@@ -65,6 +71,10 @@ class GraphEngine:
     @property
     def name(self) -> str:
         return "graph" if self._can_record else "eager"
+
+    @property
+    def settled(self) -> bool:
+        return self._graph is not None or not self._can_record
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
         if self._graph is None and (self._warmed < WARM_UP or not self._can_record):
