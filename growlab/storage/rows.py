@@ -19,6 +19,7 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
+    id: int
     name: str
     created_at: float
     n_trials: int  # asked for; `counts` says how many there are
