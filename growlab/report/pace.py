@@ -21,9 +21,9 @@ class Pace:
         return self.trials_per_hour / self.at_once
 
     def in_words(self) -> str:
-        """'31 trials/hour', and with several workers '31 trials/hour (4 at once, 7.75 each)'."""
-        words, at_once = f"{amounts.count(self.trials_per_hour)} trials/hour", f"{self.at_once:.2g}"
-        return words if at_once == "1" else f"{words} ({at_once} at once, {amounts.count(self.per_worker)} each)"
+        """'31 trials/hour', and with several workers '31 trials/hour (4 at once, 7.75 per worker)'."""
+        words, at_once = f"{amounts.count(self.trials_per_hour)} trials/hour", amounts.count(self.at_once)
+        return words if at_once == "1" else f"{words} ({at_once} at once, {amounts.count(self.per_worker)} per worker)"
 
 
 def read_pace(store: Store, study_id: int, counts: Mapping[TrialState, int]) -> Pace | None:

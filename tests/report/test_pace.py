@@ -75,10 +75,10 @@ def test_a_union_covers_the_same_seconds_once(given_intervals):
     ("pace", "words"),
     [
         (Pace(trials_per_hour=31.04, at_once=1.0), "31 trials/hour"),
-        (Pace(trials_per_hour=31.04, at_once=1.04), "31 trials/hour"),
-        (Pace(trials_per_hour=0.5, at_once=1.5), "0.5 trials/hour (1.5 at once, 0.333 each)"),
-        (Pace(trials_per_hour=31.04, at_once=4.0), "31 trials/hour (4 at once, 7.76 each)"),
-        (Pace(trials_per_hour=1234.0, at_once=15.7), "1.23k trials/hour (16 at once, 78.6 each)"),
+        (Pace(trials_per_hour=31.04, at_once=1.004), "31 trials/hour"),
+        (Pace(trials_per_hour=0.5, at_once=1.5), "0.5 trials/hour (1.5 at once, 0.333 per worker)"),
+        (Pace(trials_per_hour=31.04, at_once=4.0), "31 trials/hour (4 at once, 7.76 per worker)"),
+        (Pace(trials_per_hour=1234.0, at_once=15.7), "1.23k trials/hour (15.7 at once, 78.6 per worker)"),
     ],
 )
 def test_in_words_it_tells_how_many_worked_only_where_several_did(pace, words):
@@ -116,4 +116,4 @@ def test_the_live_table_has_it_in_its_title(trial_of):
     stream = io.StringIO()
     Console(file=stream, width=80).print(table)
 
-    assert "31 trials/hour (4 at once, 7.75 each)" in " ".join(stream.getvalue().split())
+    assert "31 trials/hour (4 at once, 7.75 per worker)" in " ".join(stream.getvalue().split())

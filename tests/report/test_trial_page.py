@@ -121,7 +121,7 @@ def test_beside_each_growth_stand_its_pause_and_that_of_its_thaw(page, run_trial
     events = trial_as_mapping(store, study_row, 0)["growth_events"]
 
     assert header[-2:] == ["pause", "thaw"]
-    assert [" ".join(row) for row in rows] == ["1.2 s 0.3 s", "min 22 s –", "4 – 0.1 s"]
+    assert [" ".join(row) for row in rows] == ["1.2 s 310 ms", "min 22 s –", "4 – 125 ms"]
     assert [event["pause_s"] for event in events] == [1.25, 82.0, None]
     assert [event["thaw_pause_s"] for event in events] == [0.31, None, 0.125]
 
