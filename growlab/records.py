@@ -33,7 +33,7 @@ class Metric:
 
     step: int
     split: str  # train | val | test
-    name: str  # loss | bits_per_byte | lr | tokens_per_s | …
+    name: str  # loss | bits_per_byte | flops | tokens | pause_s | …
     value: float
 
 
@@ -98,6 +98,7 @@ class TrialResult:
     elapsed_s: float  # training and evaluation, over all attempts
     sample: str = ""
     error: str = ""
+    engine: str = ""  # how its steps were executed at the end: eager, graph, …; "" where none were
 
 
 @dataclass(frozen=True, kw_only=True)

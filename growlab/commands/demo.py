@@ -60,7 +60,7 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
     from growlab.commands.working import work
     from growlab.report.formats import render
     from growlab.report.leaderboard import leaderboard
-    from growlab.report.title import title_of
+    from growlab.report.title import read_title
 
     _heading("A search over hybrid layouts that grow while they train")
     _tell(f"growlab study run {_STUDY} --workers {workers}", storage)
@@ -78,9 +78,8 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(f"growlab report {_STUDY}", storage)
-        objective = row.study.objective.metric
-        title = title_of(_STUDY, store.counts(row.id), row.study.n_trials, objective)
-        render(leaderboard(trials, objective), "table", sys.stdout, title=title)
+        rows = leaderboard(trials, row.study.objective.metric)
+        render(rows, "table", sys.stdout, title=read_title(store, row))
         for trial in sorted(trials, key=lambda each: each.val_loss or float("inf")):
             if any(event.reason == "stagnation" for event in store.growth_events(trial.id)):
                 return trial.number

@@ -22,7 +22,7 @@ def report(
     from growlab.errors import UnknownName
     from growlab.report.formats import FORMATS, render, write_json
     from growlab.report.leaderboard import leaderboard
-    from growlab.report.title import title_of
+    from growlab.report.title import read_title
     from growlab.report.trial_facts import trial_as_mapping
     from growlab.report.trial_page import trial_page
     from growlab.storage import Store
@@ -34,8 +34,8 @@ def report(
         row = store.study(study)
         if trial is None:
             objective = row.study.objective.metric
-            title = title_of(study, store.counts(row.id), row.study.n_trials, objective)
-            render(leaderboard(store.trials(row.id), sort_by or objective), chosen, sys.stdout, title=title)
+            rows = leaderboard(store.trials(row.id), sort_by or objective)
+            render(rows, chosen, sys.stdout, title=read_title(store, row))
         elif chosen == "json":
             write_json(trial_as_mapping(store, row, trial), sys.stdout)
         else:

@@ -52,10 +52,12 @@ def create(
 @app.command("list")
 def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """List the studies."""
+    from growlab.report.pace import read_pace
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         studies = store.studies()
+        paces = [read_pace(store, each.id, each.counts) for each in studies]
     rows = [
         {
             "name": each.name,
@@ -63,8 +65,10 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
             "counts": {str(state): n for state, n in each.counts.items()},
             "best_val_loss": each.best_val_loss,
             "created_at": each.created_at,
+            "trials_per_hour": pace and pace.trials_per_hour,
+            "trials_at_once": pace and pace.at_once,
         }
-        for each in studies
+        for each, pace in zip(studies, paces, strict=True)
     ]
     if as_json:
         print(json.dumps(rows, indent=2))

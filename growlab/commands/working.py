@@ -89,12 +89,14 @@ def _watch(store: "Store", row: "StudyRow", fleet: "LocalFleet") -> None:
     from rich.live import Live
 
     from growlab.report.live import live_table
+    from growlab.report.pace import read_pace
 
     if sys.stderr.isatty():
         with Live(console=Console(stderr=True), refresh_per_second=2, transient=True) as live:
             while fleet.running():
                 trials, counts, objective = store.trials(row.id), store.counts(row.id), row.study.objective.metric
-                live.update(live_table(row.study.name, trials, counts, row.study.n_trials, sort_by=objective))
+                pace, n_trials = read_pace(store, row.id, counts), row.study.n_trials
+                live.update(live_table(row.study.name, trials, counts, n_trials, pace=pace, sort_by=objective))
                 time.sleep(1)
         return
     said: set[int] = set()

@@ -4,6 +4,7 @@ leaderboard   which trial is best: rows in order
 formats       those rows as a table, TSV, CSV or JSON
 table         the table that people read
 title         the line above it
+pace          finished trials per hour, and how many ran at once
 live          the same while the study runs
 trial_page    one trial in full
 trial_facts   everything that is stored of one trial, and as plain JSON

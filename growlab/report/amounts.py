@@ -23,9 +23,11 @@ def flops(n: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """'3 h 05 min', '1 min 20 s', '20 s', '8.1 s'."""
+    """'3 h 05 min', '1 min 20 s', '20 s', '8.1 s', '40 ms'."""
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

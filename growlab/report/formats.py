@@ -31,6 +31,7 @@ COLUMNS = {
     "tokens": "Int64",
     "elapsed_s": "float64",
     "state": "str",
+    "engine": "str",
 }
 
 

@@ -29,6 +29,7 @@ class LeaderboardRow:
     tokens: int | None
     elapsed_s: float | None
     state: TrialState
+    engine: str | None  # eager, graph, …: how its steps were executed
 
 
 def leaderboard(trials: Sequence[TrialRow], sort_by: str = "val_loss") -> list[LeaderboardRow]:
@@ -70,6 +71,7 @@ def _row(trial: TrialRow, rank: int | None) -> LeaderboardRow:
         tokens=trial.tokens,
         elapsed_s=trial.elapsed_s,
         state=trial.state,
+        engine=trial.engine or None,
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from growlab.records import TrialState
 from growlab.report.leaderboard import LeaderboardRow, leaderboard
+from growlab.report.pace import Pace
 from growlab.report.table import COLUMNS, Column, table_of
 from growlab.report.terminal import as_it_is
 from growlab.report.title import title_of
@@ -24,6 +25,7 @@ def live_table(
     counts: Mapping[TrialState, int],
     n_trials: int,
     *,
+    pace: Pace | None = None,
     sort_by: str = "val_loss",
     n_best: int = 10,
 ) -> "Table":
@@ -33,7 +35,7 @@ def live_table(
     running = [row for row in rows if row.state is TrialState.RUNNING]
     columns = [column for column in COLUMNS if column.header in _SHOWN]
     table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)])
-    table.title = as_it_is(title_of(study_name, counts, n_trials))
+    table.title = as_it_is(title_of(study_name, counts, n_trials, pace=pace))
     table.title_justify = "left"
     if len(completed) > n_best:
         table.caption = f"and {len(completed) - n_best} more completed"

@@ -3,15 +3,25 @@
 from collections.abc import Mapping
 
 from growlab.records import TrialState
+from growlab.report.pace import Pace, n_ended, read_pace
+from growlab.storage import Store, StudyRow
 
 
-def title_of(study_name: str, counts: Mapping[TrialState, int], n_trials: int, objective: str = "") -> str:
-    """'nightly: 4 of 10 trials ended (1 running, 4 completed), by val_loss, lower is better'.
+def read_title(store: Store, row: StudyRow) -> str:
+    counts = store.counts(row.id)
+    pace = read_pace(store, row.id, counts)
+    return title_of(row.study.name, counts, row.study.n_trials, row.study.objective.metric, pace)
 
-    Without an objective nothing is said of it.
+
+def title_of(
+    study_name: str, counts: Mapping[TrialState, int], n_trials: int, objective: str = "", pace: Pace | None = None
+) -> str:
+    """'nightly: 4 of 10 trials ended (1 running, 4 completed), by val_loss, lower is better · 31 trials/hour'.
+
+    Without an objective nothing is said of it, nor of a pace that is not known yet.
     """
-    ended = sum(counts.get(state, 0) for state in TrialState if state.is_final)
     there = ", ".join(f"{counts[state]} {state}" for state in TrialState if counts.get(state))
     in_brackets = f" ({there})" if there else ""
     by = f", by {objective}, lower is better" if objective else ""
-    return f"{study_name}: {ended} of {n_trials} trials ended{in_brackets}{by}"
+    at = f" · {pace.in_words()}" if pace else ""
+    return f"{study_name}: {n_ended(counts)} of {n_trials} trials ended{in_brackets}{by}{at}"

@@ -1,5 +1,6 @@
 """Everything that is stored of one trial."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,14 @@ from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
 
 _RESULT = ("n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "elapsed_s")
 _COURSE = ("created_at", "started_at", "ended_at", "newest_step", "newest_val_loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pauses:
+    """How long a growth kept training from its full speed, in seconds; None where that is not on record."""
+
+    of_growth: float | None
+    of_thaw: float | None  # at the end of its isolated warm-up; part of the growth's where that was not over yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,21 @@ class TrialFacts:
 
     def by_step(self, split: str, name: str) -> dict[int, float]:
         return {each.step: each.value for each in self.metrics if (each.split, each.name) == (split, name)}
+
+    def growths(self) -> list[tuple[GrowthEvent, Pauses]]:
+        """In order; a pause between two growths is that of the first one's thaw."""
+        pauses = self.by_step("train", "pause_s")
+        until = [*(event.step for event in self.growth_events[1:]), math.inf]
+        return [
+            (
+                event,
+                Pauses(
+                    of_growth=pauses.get(event.step),
+                    of_thaw=next((pauses[step] for step in sorted(pauses) if event.step < step < next_step), None),
+                ),
+            )
+            for event, next_step in zip(self.growth_events, until, strict=False)
+        ]
 
     @property
     def origin(self) -> str:
@@ -66,6 +90,7 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
             "depth_start": trial.depth_start,
             "depth_end": trial.depth_end,
             **{name: getattr(trial, name) for name in (*_RESULT, *_COURSE)},
+            "engine": trial.engine or None,
             "sample": trial.sample,
             "error": trial.error,
             "seed": trial.spec_mapping["seed"],
@@ -75,7 +100,10 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
             "decision": asdict(facts.decision),
             "metrics": [asdict(each) for each in facts.metrics],
             "trajectory": [asdict(each) for each in facts.trajectory],
-            "growth_events": [asdict(each) for each in facts.growth_events],
+            "growth_events": [
+                asdict(each) | {"pause_s": pauses.of_growth, "thaw_pause_s": pauses.of_thaw}
+                for each, pauses in facts.growths()
+            ],
             "attempts": [asdict(each) for each in facts.attempts],
             "artifacts": [asdict(each) for each in facts.artifacts],
         }

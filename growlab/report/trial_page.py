@@ -98,6 +98,7 @@ def _result(facts: TrialFacts) -> dict[str, str]:
         "depth": f"{amounts.depth(trial.depth_start, trial.depth_end)} blocks",
         "trained": f"{amounts.whole(trial.steps)} steps, {amounts.count(trial.tokens)} tokens, "
         f"{amounts.flops(trial.flops)}, {amounts.duration(trial.elapsed_s)}",
+        **({"engine": trial.engine} if trial.engine else {}),
     }
 
 
@@ -143,18 +144,20 @@ def _range(values: Sequence[float | None]) -> str:
 
 
 def _growth(facts: TrialFacts) -> "Table":
-    table = _table("step", "at", "unit", "operator", "reason", "τ", "κ", "val_loss", "depth", folds="unit")
-    for event in facts.growth_events:
+    """What grew, and how long training was not at full speed for it: at the growth, and when all thawed again."""
+    table = _table("step", "at", "unit", "operator", "τ", "κ", "val_loss", "depth", "pause", "thaw", folds="unit")
+    for event, pauses in facts.growths():
         table.add_row(
             str(event.step),
             str(event.position),
             as_it_is(event.unit),
             event.operator,
-            event.reason,
             amounts.number(event.tau, 2),
             amounts.number(event.kappa, 2),
             f"{amounts.loss(event.val_loss_before)} → {amounts.loss(event.val_loss_after)}",
             amounts.depth(event.depth_before, event.depth_after),
+            amounts.duration(pauses.of_growth),
+            amounts.duration(pauses.of_thaw),
         )
     return table
 

@@ -61,5 +61,5 @@ def start_over(connection: Connection, claim: Claim, note: str) -> None:
 def _columns(result: TrialResult) -> dict[str, Any]:
     """A loss that is not finite ranks nowhere: NULL. Its curve keeps what it was."""
     losses = {name: finite(getattr(result, name)) for name in ("val_loss", "best_val_loss", "bits_per_byte")}
-    texts = {name: clean_text(getattr(result, name)) for name in ("layout_end", "sample", "error")}
+    texts = {name: clean_text(getattr(result, name)) for name in ("layout_end", "sample", "error", "engine")}
     return asdict(result) | losses | texts | {"flops": float(result.flops)}

@@ -52,6 +52,17 @@ def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
     ]
 
 
+def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[float, float]]:
+    """From when to when each attempt at a trial of the study ran, on the database's clock: until it was last heard.
+
+    An attempt that ends itself is heard in the same transaction; that one was lost is noticed by the next claim, which
+    may be days later.
+    """
+    of_study = select(attempts.c.started_at, attempts.c.heartbeat_at).join_from(attempts, trials)
+    rows = connection.execute(of_study.where(trials.c.study_id == study_id).order_by(attempts.c.id))
+    return [(row.started_at, row.heartbeat_at) for row in rows]
+
+
 def read_decision(connection: Connection, trial_id: int) -> Decision:
     """Raises NotFound."""
     asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)

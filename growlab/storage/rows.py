@@ -19,6 +19,7 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
+    id: int
     name: str
     created_at: float
     n_trials: int  # asked for; `counts` says how many there are
@@ -77,6 +78,7 @@ class TrialRow:
     elapsed_s: float | None
     sample: str
     error: str
+    engine: str  # "" where it is not known: never trained, or ended before schema 0002
 
     @property
     def spec(self) -> TrialSpec:

@@ -185,6 +185,10 @@ class Store:
     def attempts(self, trial_id: int) -> list[AttemptRow]:
         return self._read(lambda connection: reading.read_attempts(connection, trial_id))
 
+    def attempt_times(self, study_id: int) -> list[tuple[float, float]]:
+        """From when to when each attempt at one of its trials ran, until it ended or was last heard."""
+        return self._read(lambda connection: reading.read_attempt_times(connection, study_id))
+
     def artifacts(self, trial_id: int) -> list[Artifact]:
         return self._read(lambda connection: files.read_artifacts(connection, trial_id))
 

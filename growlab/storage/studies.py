@@ -43,6 +43,7 @@ def read_studies(connection: Connection) -> list[StudySummary]:
         by_study.setdefault(row.study_id, []).append(row)
     return [
         StudySummary(
+            id=study.id,
             name=study.name,
             created_at=study.created_at,
             n_trials=study.n_trials,

@@ -108,6 +108,8 @@ trials = Table(
     Column("elapsed_s", Double),
     Column("sample", Text, nullable=False),
     Column("error", Text, nullable=False),
+    # since 0002; the default is for the rows before, and for workers of 0001 that are at work during the upgrade
+    Column("engine", Text, nullable=False, server_default=""),
     UniqueConstraint("study_id", "number"),
     _one_of("state", *TrialState),
     CheckConstraint("number >= 0", name="number"),

@@ -56,6 +56,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def settled(self) -> bool:
+        """Whether steps go at full speed: none is left to warm up or to record."""
+        ...
+
     def step(self, inputs: tuple[Tensor, ...]) -> None: ...
 
     def forget(self) -> None:
@@ -64,6 +69,8 @@ class Engine(Protocol):
 
 
 class EagerEngine:
+    settled = True
+
     def __init__(self, gear: Gear, compute: Compute) -> None:
         self.name = gear.value
         self._compute = compute
@@ -89,6 +96,10 @@ class GraphEngine:
     @property
     def name(self) -> str:
         return (self._gear if self._can_record else self._gear.launched).value
+
+    @property
+    def settled(self) -> bool:
+        return self._graph is not None or not self._can_record
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
         if self._graph is None and (self._warmed < WARM_UP or not self._can_record):

@@ -18,6 +18,7 @@ from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
+from growlab.training.pause import Pause
 from growlab.training.recorder import Recorder
 from growlab.training.run import Stopwatch, TrialRun, fresh_run
 
@@ -58,13 +59,14 @@ def run_trial(
             story.checkpoint()
             return None
         run.train_step()
+        story.end_pause()
         step = run.counters.step
 
         if step % FINITE_EVERY == 0 and not run.is_finite():
             return story.finish(TrialState.DIVERGED)
 
         if run.growth.advance_to(step):  # the warm-up is over: everything trains again
-            run.refit_step()
+            story.thaw()
 
         if run.growth.snapshot_due(step):
             story.observe()
@@ -104,6 +106,7 @@ class Narrator:
         self.run, self.recorder, self.folder = run, recorder, folder
         self.checkpoint_every_s = checkpoint_every_s
         self.watch = Stopwatch()
+        self.pause = Pause(run.device)
         self.tau: float | None = None  # of the newest observation: what the trigger acts on
         self.kappa: float | None = None
         self._progress_at = time.monotonic()
@@ -140,6 +143,7 @@ class Narrator:
     def grow(self) -> None:
         """Insert a unit, hand it to the optimizer, and measure what that did to the function."""
         run, step = self.run, self.run.counters.step
+        self.pause.begin(step)
         tau, kappa, before, depth = self.tau, self.kappa, run.counters.val_loss, run.model.layout.depth
         grown = run.growth.grow(step)
         run.adopt_unit(grown.position)
@@ -161,6 +165,18 @@ class Narrator:
                 n_params_after=run.n_params,
             )
         )
+        self.end_pause()
+
+    def thaw(self) -> None:
+        """Train with everything again."""
+        self.pause.begin(self.run.counters.step)
+        self.run.refit_step()
+        self.end_pause()
+
+    def end_pause(self) -> None:
+        """Once the engine is at full speed again after a growth or a thaw, report how long it was not."""
+        if self.run.engine.settled and (pause := self.pause.end()):
+            self.recorder.record(pause)
 
     def keep_up(self) -> None:
         """Tell where the trial stands and save it, each when its time has come."""
@@ -237,6 +253,7 @@ def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> Tr
         elapsed_s=counters.elapsed_s,
         sample=sample,
         error=error,
+        engine=run.engine.name,
     )
 
 

@@ -24,7 +24,7 @@ from growlab.commands.checkup.findings import Finding, guarded
 from growlab.commands.checkup.versions import check_versions
 from growlab.data.download import TINY_SHAKESPEARE
 from growlab.data.sources import SOURCES
-from growlab.storage import Store, engine
+from growlab.storage import Store, engine, head_revision
 
 SECRET = "s3cr3t"
 
@@ -216,14 +216,14 @@ def test_a_database_of_this_growlab_is_fine(doctor: Callable, database: Path) ->
     assert checkup.code == 0
     assert checkup["file"].found == f"growlab.db, {database.stat().st_size / 2**20:.1f} MiB, writable"
     assert checkup["SQLite"].found == f"{sqlite3.sqlite_version}, journal mode wal"
-    assert checkup["revision"].found == "0001, as this growlab needs"
+    assert checkup["revision"].found == f"{head_revision()}, as this growlab needs"
 
 
 @pytest.mark.parametrize(
     ("revision", "found", "advice"),
     [
-        ("0000", "0000, this growlab needs 0001", "back it up, then run: growlab db upgrade"),
-        ("9999", "9999, this growlab knows only 0001", "pip install --upgrade growlab"),
+        ("0000", f"0000, this growlab needs {head_revision()}", "back it up, then run: growlab db upgrade"),
+        ("9999", f"9999, this growlab knows only {head_revision()}", "pip install --upgrade growlab"),
     ],
 )
 def test_another_schema_is_broken(doctor: Callable, database: Path, revision: str, found: str, advice: str) -> None:
@@ -244,7 +244,7 @@ def test_an_empty_database_gets_its_tables_later_and_wal_from_db_upgrade(
     checkup = doctor("--storage", storage)
 
     assert checkup.code == 0
-    assert checkup["revision"].found == "no growlab tables yet, 0001 is needed"
+    assert checkup["revision"].found == f"no growlab tables yet, {head_revision()} is needed"
     assert checkup["revision"].advice == "growlab study create FILE --storage sqlite:///other.db makes them"
     assert checkup["SQLite"].advice == "growlab db upgrade --storage sqlite:///other.db switches it to wal"
     growlab("db", "upgrade", "--storage", storage)

@@ -27,6 +27,16 @@ def test_two_workers_run_a_study_to_a_leaderboard(ran: Any, growlab_there: Calla
     assert [row["rank"] for row in rows] == [1, 2, 3]
     assert [row["val_loss"] for row in rows] == sorted(row["val_loss"] for row in rows)
     assert all(row["depth_end"] > row["depth_start"] for row in rows)
+    assert {row["engine"] for row in rows} == {"eager"}
+
+
+def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:
+    [tiny] = [each for each in json.loads(growlab_there("study", "list", "--json").out) if each["name"] == "tiny"]
+    title = growlab_there("report", "tiny", "--format", "table").out.splitlines()[0]
+
+    assert tiny["trials_per_hour"] > 0
+    assert 1 <= tiny["trials_at_once"] <= 2
+    assert re.search(r", by val_loss, lower is better · \S+ trials/hour", title)
 
 
 def test_the_best_model_is_exported_and_writes(ran: Any, growlab_there: Callable) -> None:

@@ -1,12 +1,13 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-from growlab.storage import Store
+from growlab.storage import Store, head_revision
 
 
 def test_a_created_study_is_listed_shown_and_deleted(growlab: Callable) -> None:
@@ -17,7 +18,8 @@ def test_a_created_study_is_listed_shown_and_deleted(growlab: Callable) -> None:
 
     assert (created.code, created.out) == (0, "")
     assert "created study 'tiny'" in created.err
-    assert [each["name"] for each in json.loads(listed.out)] == ["tiny"]
+    [tiny] = json.loads(listed.out)
+    assert (tiny["name"], tiny["trials_per_hour"], tiny["trials_at_once"]) == ("tiny", None, None)
     assert yaml.safe_load(shown.out)["growth"]["eta0"] == 0.03  # a default, written out
     assert deleted.code == 0
     assert json.loads(growlab("study", "list", "--json").out) == []
@@ -129,10 +131,33 @@ def test_a_foreign_schema_is_refused_and_said_by_db_check(growlab: Callable, hom
         assert "9999" in outcome.err, words
 
 
+def test_a_database_of_an_older_growlab_is_used_again_once_it_is_upgraded(
+    growlab: Callable, home: Path, repository: Path
+) -> None:
+    with closing(sqlite3.connect(home / "growlab.db")) as connection:
+        connection.executescript((repository / "tests/storage/old_databases/0001_sqlite.sql").read_text())
+    refusal = f"has schema 0001, this growlab needs {head_revision()}; back it up, then run: growlab db upgrade"
+
+    for words in (("report", "nightly"), ("worker", "nightly"), ("study", "list"), ("db", "check")):
+        outcome = growlab(*words)
+        assert (outcome.code, outcome.out) == (1, ""), words
+        assert refusal in outcome.err, words
+    upgraded = growlab("db", "upgrade")
+    rows = json.loads(growlab("report", "nightly", "--json").out)
+    page = growlab("report", "nightly", "--trial", "0").out
+
+    assert f"schema 0001 → {head_revision()}" in upgraded.err
+    assert [(row["trial"], row["state"], row["engine"]) for row in rows[:2]] == [
+        (0, "completed", None),
+        (2, "running", None),
+    ]
+    assert "1.5000 nats per token" in page
+
+
 def test_db_commands_tell_the_schema(growlab: Callable) -> None:
     growlab("db", "upgrade")
 
-    assert growlab("db", "current").out.strip() == "0001"
+    assert growlab("db", "current").out.strip() == head_revision()
     assert growlab("db", "check").code == 0
 
 

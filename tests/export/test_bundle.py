@@ -66,7 +66,7 @@ def test_its_metrics_are_the_recorded_ones_digit_for_digit(lab, exported):
 
     recorded = lab.store.metrics(best_of(lab).id)
     assert rows == [(each.step, each.split, each.name, each.value) for each in recorded]
-    assert len(rows) == 4 * 5  # four evaluations
+    assert len(rows) == 4 * 5 + 2  # four evaluations, and the pauses of a growth and its thaw
 
 
 def test_without_a_number_the_best_trial_is_taken_and_with_one_that_one(lab, exported, tmp_path):

@@ -22,7 +22,7 @@ def test_a_wheel_holds_migrations_and_studies_inside_the_package_only(wheel: Pat
     names = zipfile.ZipFile(wheel).namelist()
 
     assert "growlab/_alembic/env.py" in names
-    assert "growlab/_alembic/versions/0001_initial.py" in names
+    assert {"growlab/_alembic/versions/0001_initial.py", "growlab/_alembic/versions/0002_engine.py"} <= set(names)
     assert "growlab/_studies/quickstart.yaml" in names
     assert {name.split("/")[0] for name in names} == {"growlab", f"growlab-{wheel.name.split('-')[1]}.dist-info"}
 

@@ -80,6 +80,7 @@ def trial_of() -> Callable[..., TrialRow]:
             "elapsed_s": 10.0,
             "sample": "",
             "error": "",
+            "engine": "eager",
         }
         return TrialRow(**(row | changes))
 
@@ -89,7 +90,7 @@ def trial_of() -> Callable[..., TrialRow]:
 OPEN = dict.fromkeys(
     ("layout_end", "depth_end", "n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps"),
     None,
-) | {"elapsed_s": None, "ended_at": None}
+) | {"elapsed_s": None, "ended_at": None, "engine": ""}
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +186,7 @@ def result_of() -> Callable[..., TrialResult]:
             "tokens": 12_345_678,
             "steps": 100,
             "elapsed_s": 80.0,
+            "engine": "eager",
         }
         return TrialResult(**(result | changes))
 

@@ -35,7 +35,9 @@ def test_flops_have_the_prefixes_of_physics():
     [
         (None, "–"),
         (math.inf, "–"),
-        (0.04, "0.0 s"),
+        (0, "0 ms"),
+        (0.04, "40 ms"),
+        (0.9996, "1.0 s"),
         (8.06, "8.1 s"),
         (9.96, "10 s"),
         (59.7, "1 min 00 s"),

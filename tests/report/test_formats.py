@@ -34,6 +34,7 @@ rows_of = st.builds(
     tokens=st.none() | whole,
     elapsed_s=st.none() | numbers,
     state=st.sampled_from(list(TrialState)),
+    engine=st.sampled_from([None, "eager", "compiled graph"]),
 )
 
 
@@ -73,6 +74,13 @@ def test_the_columns_of_every_format_are_the_fields_of_a_row():
 
     assert list(COLUMNS) == names
     assert rendered([], "tsv") == "\t".join(names) + "\n"
+
+
+def test_an_engine_that_is_not_known_is_empty_in_tsv_and_null_in_json(trial_of):
+    rows = leaderboard([trial_of(0, engine="graph"), trial_of(1, engine="")])
+
+    assert [line.split("\t")[-1] for line in rendered(rows, "tsv").splitlines()] == ["engine", "graph", ""]
+    assert [row["engine"] for row in json.loads(rendered(rows, "json"))] == ["graph", None]
 
 
 def test_a_diverged_loss_is_null_in_json(trial_of):

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -103,8 +104,35 @@ def test_the_page_draws_the_losses_and_marks_growth(page, run_trial, result_of, 
 def test_growth_events_are_a_table(page, run_trial, result_of):
     run_trial(0, result=result_of(), facts=[EVENT])
 
-    cells = ("50", "1", "attn[n_heads=2] mlp", "aiether", "stagnation", "3.74", "3.61", "2.6001 → 2.6002", "2 → 4")
+    cells = ("50", "1", "attn[n_heads=2] mlp", "aiether", "3.74", "3.61", "2.6001 → 2.6002", "2 → 4", "–", "–")
     assert re.search(r"^ +" + r" {2,}".join(map(re.escape, cells)) + r" *$", page(0), re.MULTILINE)
+
+
+def pause_of(step, seconds):
+    return Metric(step=step, split="train", name="pause_s", value=seconds)
+
+
+def test_beside_each_growth_stand_its_pause_and_that_of_its_thaw(page, run_trial, result_of, store, study_row):
+    later = [replace(EVENT, step=step, position=at) for at, step in ((2, 70), (3, 90))]
+    pauses = [pause_of(50, 1.25), pause_of(60, 0.31), pause_of(70, 82.0), pause_of(95, 0.125)]
+    run_trial(0, result=result_of(), facts=[EVENT, *later, *pauses])
+
+    [header, *rows] = [line.split()[-4:] for line in page(0).splitlines() if " mlp " in line or " thaw" in line][-4:]
+    events = trial_as_mapping(store, study_row, 0)["growth_events"]
+
+    assert header[-2:] == ["pause", "thaw"]
+    assert [" ".join(row) for row in rows] == ["1.2 s 310 ms", "min 22 s –", "4 – 125 ms"]
+    assert [event["pause_s"] for event in events] == [1.25, 82.0, None]
+    assert [event["thaw_pause_s"] for event in events] == [0.31, None, 0.125]
+
+
+def test_the_page_tells_the_engine_where_it_is_known(page, run_trial, result_of, store, study_row):
+    run_trial(0, result=result_of(engine="graph"))
+    run_trial(1, result=result_of(engine=""))
+
+    assert ["engine", "graph"] in [line.split() for line in page(0).splitlines()]
+    assert "engine" not in page(1)
+    assert [trial_as_mapping(store, study_row, number)["engine"] for number in (0, 1)] == ["graph", None]
 
 
 def test_tau_and_kappa_stand_beside_their_critical_values(page, run_trial, result_of):

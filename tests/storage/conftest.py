@@ -1,8 +1,9 @@
 """Real databases for every test: a SQLite file, and a database of its own on a PostgreSQL server."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.db'}"
     url: str = request.getfixturevalue("empty_postgres_url")
     return url
+
+
+@pytest.fixture
+def old_url(empty_url: str) -> str:
+    """A database of schema 0001 with rows in every table; old_databases says which."""
+    old = Path(__file__).parent / "old_databases"
+    if empty_url.startswith("sqlite"):
+        with closing(sqlite3.connect(empty_url.removeprefix("sqlite:///"))) as connection:
+            connection.executescript((old / "0001_sqlite.sql").read_text())
+    else:
+        with psycopg.connect(empty_url) as connection:
+            connection.execute((old / "0001_postgresql.sql").read_text())
+    return empty_url
 
 
 # ---- things to store -------------------------------------------------------------------------------------------
@@ -225,6 +239,7 @@ class Lab:
             "steps": 100,
             "elapsed_s": 12.5,
             "sample": "To be",
+            "engine": "eager",
         }
         return TrialResult(state=state, **{**values, **changes})
 
@@ -237,6 +252,11 @@ def make_study() -> Callable[..., Study]:
 @pytest.fixture
 def make_spec() -> Callable[..., TrialSpec]:
     return trial_spec
+
+
+@pytest.fixture
+def make_result() -> Callable[..., TrialResult]:
+    return Lab.result
 
 
 @pytest.fixture

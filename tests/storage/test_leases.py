@@ -45,6 +45,19 @@ def test_a_trial_whose_worker_is_no_longer_heard_goes_to_the_next(lab):
     assert lab.store.trial(lab.study_id, 0).strikes == 1
 
 
+def test_a_lost_attempt_ran_until_it_was_last_heard_not_until_somebody_noticed(lab):
+    lab.enqueue(0)
+    first = lab.claim(lab.worker("gpu0"))
+    lab.expire(first, ago_s=8 * 3600)
+    lab.sql("UPDATE gl_attempts SET started_at = heartbeat_at - 10")
+
+    lab.claim(lab.worker("gpu1"))
+
+    lost, running = lab.store.attempt_times(lab.study_id)
+    assert lost[1] - lost[0] == pytest.approx(10, abs=1e-3)
+    assert running[0] - lost[1] > 8 * 3600
+
+
 def test_who_lost_the_lease_can_write_nothing(lab, write):
     lab.enqueue(0)
     slow = lab.claim(lab.worker("gpu0"))

@@ -90,6 +90,22 @@ def test_attempts_tell_who_tried_and_how_it_ended(lab):
     assert attempts[0].started_at <= attempts[0].ended_at <= attempts[1].started_at
 
 
+def test_the_times_of_attempts_are_those_of_every_trial_of_the_study_and_no_other(lab):
+    lab.enqueue(0, 1)
+    lab.store.release(lab.claim(lab.worker()), EndReason.STOPPED)
+    claims = [lab.claim(lab.worker()) for _ in range(2)]
+    nightly, lab.study_id = lab.study_id, lab.add_study("weekly")
+    lab.enqueue(0)
+    lab.claim(lab.worker())
+
+    attempts = [each for claim in claims for each in lab.store.attempts(claim.trial_id)]
+    expected = sorted((each.id, (each.started_at, each.ended_at or each.heartbeat_at)) for each in attempts)
+    assert len(expected) == 3
+    for (_, times), got in zip(expected, lab.store.attempt_times(nightly), strict=True):
+        assert got == pytest.approx(times, abs=0.1)  # who ends is heard in the same transaction
+    assert len(lab.store.attempt_times(lab.study_id)) == 1
+
+
 def test_the_decision_of_an_unknown_trial_is_not_found(lab):
     with pytest.raises(NotFound, match="no trial has the id 99"):
         lab.store.decision(99)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 
@@ -88,6 +88,11 @@ class ListRecorder:
     @property
     def growths(self) -> list[GrowthEvent]:
         return [fact for fact in self.facts if isinstance(fact, GrowthEvent)]
+
+    @property
+    def timeless(self) -> list[Fact]:
+        """The facts as they are whatever the time of day: of a pause that it was, not how long."""
+        return [replace(fact, value=0.0) if getattr(fact, "name", "") == "pause_s" else fact for fact in self.facts]
 
     def _make_durable(self) -> None:
         self.facts += self._waiting

@@ -235,7 +235,7 @@ def test_a_trial_whose_checkpoint_is_damaged_starts_again_and_says_so(
     [reason] = damaged.recorder.reasons_to_start_over
     assert reason.startswith("started again from step 0: ")
     assert message in reason
-    assert damaged.recorder.facts == whole.recorder.facts
+    assert damaged.recorder.timeless == whole.recorder.timeless
     assert damaged.recorder.artifacts == whole.recorder.artifacts
     assert files(damaged.root) == {each.path for each in whole.recorder.artifacts}
 
@@ -301,5 +301,5 @@ def test_a_full_disk_costs_nothing_that_was_committed(
 
     assert kept == committed
     assert refused.recorder.reasons_to_start_over == []
-    assert refused.recorder.facts == whole.recorder.facts
+    assert refused.recorder.timeless == whole.recorder.timeless
     assert refused.recorder.artifacts == whole.recorder.artifacts

@@ -11,7 +11,7 @@ from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
 from growlab.specs import TrialSpec
-from growlab.training.engine import WARM_UP, EagerEngine, GraphEngine
+from growlab.training.engine import WARM_UP, Gear
 from growlab.training.feed import DeviceFeed, HostFeed
 from growlab.training.run import TrialRun, fresh_run
 
@@ -72,21 +72,30 @@ def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_recorded_step_is_the_eager_one_also_when_the_model_grows(
-    make_spec: MakeSpec, corpus: Corpus, precision: str
+@pytest.mark.parametrize(
+    ("gear", "precision", "apart"),  # a recorded step is the eager one to the bit where it was tried
+    [
+        (Gear.GRAPH, "fp32", 1e-4),
+        (Gear.GRAPH, "bf16", 1e-4),
+        (Gear.COMPILED, "fp32", 1e-3),
+        (Gear.COMPILED_GRAPH, "fp32", 1e-3),
+        (Gear.COMPILED_GRAPH, "bf16", 3e-2),  # roundings at other places than eager's, and 200 steps on
+    ],
+)
+def test_gears_agree_over_200_steps_also_when_the_model_grows(
+    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, gear: Gear, precision: str, apart: float
 ) -> None:
-    graph = gpu_run(make_spec, corpus, precision=precision)
-    recorded = losses(graph, 200)
-    eager = gpu_run(make_spec, corpus, precision=precision)
-    eager.engine = EagerEngine(eager._learn)
+    monkeypatch.setenv("GROWLAB_ENGINE", "eager")
+    expected = losses(gpu_run(make_spec, corpus, precision=precision), 200)
+    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
 
-    expected = losses(eager, 200)
+    run = gpu_run(make_spec, corpus, precision=precision)
+    seen = losses(run, 200)
 
-    assert isinstance(graph.engine, GraphEngine)
-    assert graph.engine.name == "graph"
-    assert recorded == pytest.approx(expected, rel=1e-4)  # to the bit where it was tried; kernels need not be so
-    assert recorded[-1] < 0.5 * recorded[0]
+    assert run.engine.name == gear.value
+    print(f"{gear}, {precision}: {max(abs(a / b - 1) for a, b in zip(seen, expected, strict=True)):.1e} apart")
+    assert seen == pytest.approx(expected, rel=apart)
+    assert seen[-1] < 0.5 * seen[0]
 
 
 @pytest.mark.gpu

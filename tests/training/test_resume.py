@@ -60,7 +60,7 @@ def ending_of(
     trial: Any, result: TrialResult, tensors: dict[str, Tensor] | None = None, numbers: dict[str, Any] | None = None
 ) -> Ending:
     [model] = [each for each in trial.recorder.artifacts if each.kind == "model"]
-    return Ending(trial.recorder.facts, replace(result, elapsed_s=0.0), model.sha256, tensors or {}, numbers or {})
+    return Ending(trial.recorder.timeless, replace(result, elapsed_s=0.0), model.sha256, tensors or {}, numbers or {})
 
 
 def assert_same_facts(interrupted: Ending, whole: Ending) -> None:

@@ -1,0 +1,44 @@
+"""What a growth costs in time: from the stop of training until it goes at full speed again."""
+
+import time
+
+import torch
+
+from growlab.records import Metric
+
+
+class Pause:
+    """The metric `pause_s` at the step of the stop, split train, in seconds; once for each growth and each thaw.
+
+    It holds the operator and the evaluation after it, the steps that an engine needs before it has recorded one,
+    and whatever else happens meanwhile. A trial's pauses never overlap: a stop while training is not yet at full speed
+    prolongs the pause that is, and a growth at the very step of a thaw tells the sum of both, in place of the thaw's.
+    Nothing of it is in a checkpoint: a trial that is resumed in the middle of a pause has no figure for it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._step, self._lasted = 0, 0.0
+        self._began: float | None = None  # None: training goes at full speed, or has not been stopped
+
+    def begin(self, step: int) -> None:
+        """Training stops at this step, for what is about to be done."""
+        if self._began is not None:
+            return
+        if step != self._step:
+            self._step, self._lasted = step, 0.0
+        self._began = self._caught_up()
+
+    def end(self) -> Metric | None:
+        """What there is to record now that the engine has settled; None when nothing was stopped."""
+        if self._began is None:
+            return None
+        self._lasted += self._caught_up() - self._began
+        self._began = None
+        return Metric(step=self._step, split="train", name="pause_s", value=self._lasted)
+
+    def _caught_up(self) -> float:
+        """The time, in seconds, at which the device has done all that it was given before."""
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)
+        return time.monotonic()

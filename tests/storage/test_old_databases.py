@@ -1,0 +1,98 @@
+"""A database that an earlier growlab wrote: refused until somebody upgrades it, and then complete."""
+
+import pytest
+
+from growlab.errors import SchemaError
+from growlab.records import TrialState
+from growlab.storage import Database, Store, current_revision, head_revision, upgrade
+from growlab.storage.tables import metadata
+
+
+@pytest.fixture
+def old(old_url):
+    with Database.open(old_url) as database:
+        yield database
+
+
+@pytest.fixture
+def upgraded(old_url, old):
+    upgrade(old)
+    with Store.open(old_url) as store:
+        yield store
+
+
+def rows_of(database: Database, columns: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
+    """Of these columns of each table, past the models."""
+
+    def read(connection):
+        return {
+            table: sorted(connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {table}").all(), key=repr)
+            for table, names in columns.items()
+        }
+
+    return database.read(read)
+
+
+def columns_of_0001() -> dict[str, list[str]]:
+    since = {("gl_trials", "engine")}
+    return {
+        name: [column.name for column in table.columns if (name, column.name) not in since]
+        for name, table in metadata.tables.items()
+    }
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_it_is_refused_with_the_command_that_upgrades_it_and_left_alone(old_url, old, create):
+    with pytest.raises(SchemaError) as refusal:
+        Store.open(old_url, create=create)
+
+    assert str(refusal.value) == (
+        f"{old.label} has schema 0001, this growlab needs {head_revision()}; back it up, then run: growlab db upgrade"
+    )
+    assert current_revision(old) == "0001"
+
+
+def test_the_upgrade_keeps_every_row(old):
+    columns = columns_of_0001()
+    before = rows_of(old, columns)
+
+    upgrade(old)
+    upgrade(old)  # a second one finds nothing to do
+
+    assert rows_of(old, columns) == before
+    assert all(before.values())
+    assert current_revision(old) == head_revision()
+
+
+def test_its_trials_are_read_and_nothing_is_known_of_their_engine(upgraded):
+    trials = upgraded.trials(upgraded.study("nightly").id)
+
+    assert [str(trial.state) for trial in trials] == ["completed", "diverged", "running", "queued", "queued"]
+    assert {trial.engine for trial in trials} == {""}
+    assert trials[0].val_loss == 1.5
+    assert upgraded.growth_events(trials[0].id)[0].n_params_after == 2**33
+
+
+def test_a_trial_that_ran_before_the_upgrade_goes_on_after_it(upgraded, make_result):
+    study_id = upgraded.study("nightly").id
+    worker_id = upgraded.register_worker(name="gpu2", device="cpu", versions={})
+
+    claim = upgraded.claim_next(study_id, worker_id, lease_s=60)
+    upgraded.finish(claim, make_result(engine="graph"), [], [])
+
+    assert (claim.number, claim.checkpoint.step) == (2, 50)
+    trial = upgraded.trial(study_id, 2)
+    assert (trial.state, trial.engine) == (TrialState.COMPLETED, "graph")
+
+
+def test_no_id_that_was_ever_given_is_given_again(upgraded):
+    """Trial 6 was deleted; a worker that slept through it may still hold a claim with that id."""
+    study_id = upgraded.study("nightly").id
+    waiting = upgraded.trial(study_id, 4)
+    decision = upgraded.decision(waiting.id)
+
+    upgraded.enqueue(
+        study_id, number=5, spec=waiting.spec, layout=waiting.layout, depth_start=2, params={}, decision=decision
+    )
+
+    assert upgraded.trial(study_id, 5).id == 7
