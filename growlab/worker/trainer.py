@@ -8,7 +8,6 @@ import gc
 import math
 import os
 import queue
-import signal
 import tempfile
 import threading
 import traceback
@@ -19,7 +18,7 @@ from pathlib import Path
 from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
 from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
-from growlab.search import propose
+from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Store
 from growlab.worker.messages import (
     Crashed,
@@ -37,6 +36,7 @@ from growlab.worker.messages import (
     TrainerSetup,
     Unfit,
 )
+from growlab.worker.signals import ignore_stopping
 
 ORPHANED, CRASHED = 70, 71  # exit codes
 _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
@@ -44,9 +44,7 @@ _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, bu
 
 def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
     """The process's main function: answer every order until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ignore_stopping()
     orders = _Orders(pipe)
     try:
         trainer = _Trainer(setup, pipe, orders)
@@ -119,13 +117,8 @@ class _Trainer:
         free_memory(self.device)
 
     def _propose(self, order: Propose) -> Proposed:
-        from growlab.kinds import KINDS
-        from growlab.model.cost import count_params
-
         vocab_size = self.corpus.load(order.study.data.spec()).tokenizer.vocab_size
-        return Proposed(
-            propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
-        )
+        return Proposed(proposed(order, vocab_size))
 
     def _train(self, order: Train) -> FromTrainer:
         import torch
@@ -156,6 +149,14 @@ class _Trainer:
         if result is None:
             return Stopped()
         return Ended(state=result.state, words=summary(result))
+
+
+def proposed(order: Propose, vocab_size: int) -> Proposal:
+    """The next trial of a study, from the kinds that are registered here."""
+    from growlab.kinds import KINDS
+    from growlab.model.cost import count_params
+
+    return propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
 
 
 def unfit(error: GrowlabError) -> Unfit:
