@@ -1,6 +1,7 @@
 """Where a trial runs, and in which precision."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,6 +9,16 @@ from torch import Tensor
 from growlab.errors import UsageError
 
 _KNOWN = "cpu, cuda, cuda:1, mps or auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceMemory:
+    """In bytes. What other processes hold is in neither `free` nor `reserved`."""
+
+    total: int
+    free: int
+    reserved: int  # by torch in this process; its CUDA context comes on top
+    peak: int  # the most that was reserved so far
 
 
 def resolve_device(name: str) -> torch.device:
@@ -81,6 +92,15 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def device_memory(device: torch.device) -> DeviceMemory | None:
+    """Of a CUDA device; None of others, which do not say what other processes hold."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    reserved, peak = torch.cuda.memory_reserved(device), torch.cuda.max_memory_reserved(device)
+    return DeviceMemory(total=total, free=free, reserved=reserved, peak=peak)
 
 
 def _gpus() -> list[str]:

@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
-from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
 from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Store
+from growlab.worker.causes import is_out_of_memory, out_of_memory
 from growlab.worker.messages import (
     Crashed,
     Ended,
@@ -144,7 +144,7 @@ class _Trainer:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            result = out_of_memory(order.claim.layout, parse(order.claim.spec.layout).depth, str(error))
+            result = out_of_memory(order.claim.spec, order.claim.layout, str(error))
             recorder.finish(result, [])
         if result is None:
             return Stopped()
@@ -175,34 +175,6 @@ def require_writable(root: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise ArtifactsError(f"cannot write into the artifact folder {root}: {error.strerror}") from None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """With CUDA it has a type of its own; elsewhere torch raises a RuntimeError of its allocator."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "MPS backend out of memory")
-    )
-
-
-def out_of_memory(layout: str, depth: int, words: str) -> TrialResult:
-    """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
-    first_line = words.splitlines()[0] if words else "out of memory"
-    return TrialResult(
-        state=TrialState.FAILED,
-        layout_end=layout,
-        depth_end=depth,
-        n_params=0,
-        val_loss=None,
-        best_val_loss=None,
-        bits_per_byte=None,
-        flops=0,
-        tokens=0,
-        steps=0,
-        elapsed_s=0.0,
-        error=f"out of memory: {first_line}",
-    )
 
 
 def summary(result: TrialResult) -> str:

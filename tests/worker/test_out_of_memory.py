@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from growlab.worker.trainer import is_out_of_memory
+from growlab.worker.causes import is_out_of_memory
 
 
 @pytest.mark.parametrize(
