@@ -1,5 +1,6 @@
 """Why a trial ended with an error, and whether the trial is to blame: read from what torch says. Pure functions."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from growlab.layout import parse
@@ -21,10 +22,16 @@ _NO_ROOM = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """With CUDA it mostly has a type of its own; elsewhere torch raises a RuntimeError of its allocator."""
+    """With CUDA it mostly has a type of its own; elsewhere torch raises a RuntimeError of its allocator.
+
+    What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
+    """
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in _NO_ROOM)
+    return any(
+        isinstance(each, torch.OutOfMemoryError | MemoryError) or any(words in str(each) for words in _NO_ROOM)
+        for each in _chain(error)
+    )
 
 
 def held_by_others(memory: "DeviceMemory") -> int:
@@ -58,6 +65,12 @@ def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
         elapsed_s=0.0,
         error=f"out of memory: {first_line(words) or 'out of memory'}",
     )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def first_line(words: str) -> str:

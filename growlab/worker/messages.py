@@ -90,6 +90,13 @@ class Unfit:
 
 
 @dataclass(frozen=True)
+class Crowded:
+    """The trial found too little memory because others hold some of it: it may fit another time."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class Crashed:
     """An error that nobody foresaw; the process ends after saying so."""
 
@@ -97,4 +104,4 @@ class Crashed:
 
 
 ToTrainer = Propose | Train | Stop
-FromTrainer = Ready | Proposed | Progress | Ended | Stopped | Lost | Unfit | Crashed
+FromTrainer = Ready | Proposed | Progress | Ended | Stopped | Lost | Unfit | Crowded | Crashed

@@ -20,6 +20,7 @@ from growlab.storage import Claim, Store, StudyRow
 from growlab.worker.display import Display
 from growlab.worker.messages import (
     Crashed,
+    Crowded,
     Ended,
     FromTrainer,
     Lost,
@@ -39,6 +40,7 @@ from growlab.worker.trainer import run_trainer
 
 POLL_S = 0.1  # between looks at the pipe
 IDLE_S = 1.0  # between looks at the queue while others work
+CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile has room, and may take the trial
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
 
 
@@ -175,10 +177,18 @@ class _Worker:
             case Unfit():
                 self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words)
                 raise _error(answer)
+            case Crowded():  # a strike too: it must not be tried for ever
+                self._release(claim, EndReason.CRASHED, f"put back: {answer.words.splitlines()[0]}", answer.words)
+                self._pause(CROWDED_PAUSE_S)
             case Crashed():
                 self._release(claim, EndReason.CRASHED, f"crashed: {answer.words.splitlines()[0]}", answer.words)
             case _:
                 raise AssertionError(f"the trainer answered a trial with {answer!r}")
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.should_stop:
+            time.sleep(POLL_S)
 
     def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "") -> None:
         """Give the trial back, unless it is another worker's already."""

@@ -19,9 +19,10 @@ from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
 from growlab.records import TrialResult, TrialState
 from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Store
-from growlab.worker.causes import is_out_of_memory, out_of_memory
+from growlab.worker.causes import crowded_out, is_out_of_memory, out_of_memory
 from growlab.worker.messages import (
     Crashed,
+    Crowded,
     Ended,
     FromTrainer,
     Lost,
@@ -49,13 +50,16 @@ def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
     try:
         trainer = _Trainer(setup, pipe, orders)
         for order in orders:
-            pipe.send(trainer.answer(order))
-            trainer.tidy()
+            answer = trainer.answer(order)
+            trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
+            pipe.send(answer)
     except GrowlabError as error:
         pipe.send(unfit(error))
     except Exception as error:
-        pipe.send(Crashed(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
-        os._exit(CRASHED)
+        try:
+            pipe.send(Crashed(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        finally:
+            os._exit(CRASHED)  # no teardown: on a device that failed, CUDA's may hang or fail once more
 
 
 class _Orders:
@@ -144,11 +148,19 @@ class _Trainer:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
+            if neighbours := self._neighbours():
+                return Crowded(f"{neighbours}\n{error}")
             result = out_of_memory(order.claim.spec, order.claim.layout, str(error))
             recorder.finish(result, [])
         if result is None:
             return Stopped()
         return Ended(state=result.state, words=summary(result))
+
+    def _neighbours(self) -> str:
+        """In words, when others hold so much of the device that it is not the trial's fault; else ''."""
+        from growlab.training.device import device_memory
+
+        return crowded_out(device_memory(self.device))
 
 
 def proposed(order: Propose, vocab_size: int) -> Proposal:

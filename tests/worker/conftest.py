@@ -8,6 +8,7 @@ import pytest
 
 from growlab.commands.study import prepared
 from growlab.doors import read_study_file
+from growlab.kinds import KINDS
 from growlab.specs import TrialSpec
 from growlab.storage import Store
 from growlab.study import Study
@@ -49,3 +50,11 @@ def probe(store: Store, study: Study) -> Probe:
     spec = next_spec(store, store.study(study.name), [])
     assert spec is not None
     return Probe(spec=spec, device="cpu", n_threads=1, seconds=0.2)
+
+
+@pytest.fixture
+def kinds_as_they_were() -> Iterator[None]:
+    """What a plugin registers in this process is forgotten."""
+    before = dict(KINDS)
+    yield
+    KINDS.reset(before)
