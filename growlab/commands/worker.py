@@ -4,13 +4,14 @@ import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
+    Deterministic,
     Devices,
     Plugin,
     Storage,
@@ -55,6 +56,7 @@ def worker(
         typer.Option(min=0, metavar="SECONDS", help="At least so long between checkpoints; 2% of the time at most."),
     ] = 5.0,
     name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
+    deterministic: Deterministic = False,
     plugin: Plugin = None,
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
@@ -73,7 +75,7 @@ def worker(
             "--max-trials": max_trials,
             "--max-time": max_time,
         }
-        _several(study, storage, artifacts, device, n_slots, options, threads, plugins)
+        _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic)
         return
     from growlab.worker.display import display_for
     from growlab.worker.supervisor import WorkerOptions, serve
@@ -89,6 +91,7 @@ def worker(
         checkpoint_every_s=checkpoint_every,
         name=name,
         plugins=tuple(plugins),
+        deterministic=deterministic,
     )
     with display_for(sys.stderr, study) as display:
         served = serve(study, setup, display)
@@ -113,6 +116,7 @@ def _several(
     options: Mapping[str, float | None],
     threads: int,
     plugins: Sequence[Path],
+    deterministic: bool,
 ) -> None:
     """`slots` workers on a device, or on each GPU, watched to their end. Being asked to stop is no failure."""
     from growlab.commands.working import devices_for, slots_for, stops_interrupt, work
@@ -122,7 +126,9 @@ def _several(
     with Store.open(storage) as store, contextlib.suppress(KeyboardInterrupt):
         row = store.study(study)
         stops_interrupt()
-        n = slots_for(store, row, devices, threads, plugins) if slots == "auto" else slots
+        how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
+        n = slots_for(store, row, devices, **how) if slots == "auto" else slots
+        hint = f"{_where_and_how(device, slots, deterministic)}{with_shell_hint(storage, plugins, artifacts)}"
         work(
             store,
             row,
@@ -130,12 +136,12 @@ def _several(
             artifacts=artifact_root(storage, artifacts),
             devices=[each for each in devices for _ in range(n)],
             options=options,
-            threads=threads,
-            plugins=plugins,
-            again=f"growlab worker {study}{_places(device, slots)}{with_shell_hint(storage, plugins, artifacts)}",
+            again=f"growlab worker {study}{hint}",
+            **how,
         )
 
 
-def _places(device: str, slots: Slots) -> str:
-    """The options that say where, unless they are the usual ones."""
-    return (f" --device {device}" if device != "auto" else "") + (f" --slots {slots}" if slots != 1 else "")
+def _where_and_how(device: str, slots: Slots, deterministic: bool) -> str:
+    """The options that say so, unless they are the usual ones."""
+    where = f" --device {device}" if device != "auto" else ""
+    return where + (f" --slots {slots}" if slots != 1 else "") + (" --deterministic" if deterministic else "")

@@ -38,6 +38,7 @@ def work(
     options: Mapping[str, float | None],
     threads: int = 0,
     plugins: Sequence[Path] = (),
+    deterministic: bool = False,
     again: str,
 ) -> None:
     """Start a worker on each device, with these options of growlab worker, and watch them until all have left.
@@ -52,7 +53,7 @@ def work(
     threads = threads or max(1, n_cores() // len(devices))
     given = {**options, "--threads": threads}
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    extra += plugin_words(plugins)
+    extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins)]
     stops_interrupt()
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
@@ -71,7 +72,15 @@ def work(
         raise (UsageError if usage else GrowlabError)("every worker ended with an error; see above")
 
 
-def slots_for(store: "Store", row: "StudyRow", devices: Sequence[str], threads: int, plugins: Sequence[Path]) -> int:
+def slots_for(
+    store: "Store",
+    row: "StudyRow",
+    devices: Sequence[str],
+    *,
+    threads: int = 0,
+    plugins: Sequence[Path] = (),
+    deterministic: bool = False,
+) -> int:
     """How many workers each of these devices is to have, measured on the first; says on stderr why so many."""
     from growlab.training.device import resolve_device
     from growlab.worker.packing import MOST, Bench, Probe, choose_slots, next_spec
@@ -88,7 +97,8 @@ def slots_for(store: "Store", row: "StudyRow", devices: Sequence[str], threads: 
         return 1
     say(f"--slots auto: measuring on {devices[0]} with {spec.layout} …")
     threads = threads or max(1, n_cores() // (len(devices) * most))
-    bench = Bench(Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins)))
+    probe = Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins), deterministic=deterministic)
+    bench = Bench(probe)
     chosen = choose_slots(bench.rate_of, most)
     say(f"{bench.words()} → {slot_words(chosen)}")
     return chosen

@@ -1,5 +1,6 @@
 """Where a trial runs, and in which precision."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -45,12 +46,19 @@ def every_gpu() -> list[str]:
     raise UsageError("device 'all': this machine has no usable GPU; use --device cpu")
 
 
-def use_device(name: str) -> torch.device:
+def use_device(name: str, deterministic: bool = False) -> torch.device:
     """A device as resolve_device finds it, and this process set up to train on it.
 
     Whoever asks for fp32 gets fp32: cuDNN would compute convolutions in TF32, with ten bits. And what a library
     does without naming a device, it does on this one: a worker of cuda:1 must not fill the memory of cuda:0.
+    With `deterministic` an operation gives the same bits twice, or raises the RuntimeError that names it.
     """
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # before CUDA starts, which reads it once
+    # use_deterministic_algorithms sets up a compiler too, which takes a second and is not used
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False  # which picks by time, that is by chance
     device = resolve_device(name)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

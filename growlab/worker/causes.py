@@ -67,6 +67,18 @@ def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
     )
 
 
+def refused_operation(error: BaseException) -> str:
+    """What to tell a user whose trial needs an operation that --deterministic forbids; '' of any other error."""
+    for each in _chain(error):
+        operation, refused, _ = str(each).partition(" does not have a deterministic implementation")
+        if refused:
+            return (
+                f"--deterministic: {operation} has no deterministic form on this device; "
+                "leave --deterministic out, or the block that uses it"
+            )
+    return ""
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error

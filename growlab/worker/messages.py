@@ -22,6 +22,7 @@ class TrainerSetup:
     n_threads: int  # of torch on the CPU; 0: torch decides
     checkpoint_every_s: float
     plugins: tuple[Path, ...]  # files
+    deterministic: bool
 
 
 @dataclass(frozen=True, kw_only=True)

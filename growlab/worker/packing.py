@@ -59,6 +59,7 @@ class Probe:
     device: str
     n_threads: int  # of torch on the CPU, for each process
     plugins: tuple[Path, ...] = ()  # files
+    deterministic: bool = False
     seconds: float = 2.0
 
 
@@ -217,7 +218,7 @@ def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":
     from growlab.training.run import fresh_run
 
     torch.set_num_threads(probe.n_threads)
-    device = use_device(probe.device)
+    device = use_device(probe.device, probe.deterministic)
     load_plugins(probe.plugins)
     corpus = load_corpus(probe.spec.data)
     before = device_memory(device)

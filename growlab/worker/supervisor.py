@@ -56,6 +56,7 @@ class WorkerOptions:
     checkpoint_every_s: float = 5.0
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +241,7 @@ class _Worker:
             n_threads=options.n_threads,
             checkpoint_every_s=options.checkpoint_every_s,
             plugins=options.plugins,
+            deterministic=options.deterministic,
         )
         self.trainer = _TrainerProcess(setup)
         self._register(self.trainer.wait_until_ready())

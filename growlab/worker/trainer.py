@@ -19,7 +19,7 @@ from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
 from growlab.records import TrialResult, TrialState
 from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Store
-from growlab.worker.causes import crowded_out, is_out_of_memory, out_of_memory
+from growlab.worker.causes import crowded_out, is_out_of_memory, out_of_memory, refused_operation
 from growlab.worker.messages import (
     Crashed,
     Crowded,
@@ -98,17 +98,15 @@ class _Trainer:
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
-        self.device = use_device(setup.device)
+        self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         self.store = Store.open(setup.storage_url)
         self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
-        pipe.send(
-            Ready(
-                device=_device_name(self.device),
-                versions={"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins},
-            )
-        )
+        versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
+        if setup.deterministic:
+            versions["deterministic"] = "true"
+        pipe.send(Ready(device=_device_name(self.device), versions=versions))
 
     def answer(self, order: Propose | Train) -> FromTrainer:
         return self._propose(order) if isinstance(order, Propose) else self._train(order)
@@ -146,6 +144,8 @@ class _Trainer:
         except GrowlabError as error:
             return unfit(error)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if words := refused_operation(error):
+                return Unfit(words, is_usage=True)
             if not is_out_of_memory(error):
                 raise
             if neighbours := self._neighbours():

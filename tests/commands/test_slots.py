@@ -76,7 +76,7 @@ def test_auto_is_one_slot_on_a_cpu_and_says_why(growlab: Callable, capsys: pytes
     growlab("study", "create", "tiny.yaml")
 
     with Store.open(STORAGE) as store:
-        assert slots_for(store, store.study("tiny"), ["cpu"], 0, []) == 1
+        assert slots_for(store, store.study("tiny"), ["cpu"]) == 1
 
     assert "--slots auto: 1, as the device is cpu, which one trial keeps busy" in capsys.readouterr().err
 
@@ -91,6 +91,22 @@ def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch
 
     assert asked["devices"] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
     assert asked["again"] == "growlab worker tiny --device all --slots 2"
+
+
+def test_deterministic_is_given_to_every_worker_and_said_again(
+    growlab: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[str] = []
+
+    def launch(*_: object, extra: list[str], **others: object) -> None:
+        launched.extend(extra)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("growlab.fleet.local.launch", launch)
+
+    growlab("study", "run", "tiny.yaml", "--deterministic")
+
+    assert launched.count("--deterministic") == 1
 
 
 @pytest.mark.gpu

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from growlab.training.device import DeviceMemory, device_memory
-from growlab.worker.causes import crowded_out, is_out_of_memory
+from growlab.worker.causes import crowded_out, is_out_of_memory, refused_operation
 
 GIB = 2**30
 
@@ -54,3 +54,10 @@ def test_a_trial_that_was_crowded_out_is_told_by_how_much() -> None:
     assert words == (
         "out of memory beside others, which hold 58.5 GiB of the device's 80.0 GiB; fewer --slots leave more to each"
     )
+
+
+def test_an_operation_that_torch_refuses_is_named_and_no_other_error_is_taken_for_one() -> None:
+    refused = RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch.use")
+
+    assert refused_operation(refused).startswith("--deterministic: cumsum_cuda_kernel has no deterministic form")
+    assert refused_operation(RuntimeError("CUDA error: unspecified launch failure")) == ""

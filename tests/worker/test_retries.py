@@ -1,7 +1,10 @@
 """A trial that ends with an error is retried, failed or handed back, by what the error says. Real processes."""
 
 import io
+import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -12,6 +15,7 @@ import torch
 
 from growlab.commands.study import prepared
 from growlab.doors import read_study_file
+from growlab.errors import UsageError
 from growlab.records import EndReason, TrialState
 from growlab.storage import AttemptRow, Store, TrialRow
 from growlab.worker.display import PlainDisplay
@@ -91,7 +95,14 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
     (tmp_path / "corpus.txt").write_text("".join(f"{at} the quick brown fox jumps over the dog\n" for at in range(60)))
     (tmp_path / "study.yaml").write_text(STUDY)
 
-    def run(fault: str, *, n_trials: int = 3, device: str = "cpu", meanwhile: Callable[[Store], None] = bool) -> Found:
+    def run(
+        fault: str,
+        *,
+        n_trials: int = 3,
+        device: str = "cpu",
+        deterministic: bool = False,
+        meanwhile: Callable[[Store], object] = bool,
+    ) -> Found:
         plugin = tmp_path / "faulty.py"
         plugin.write_text(PLUGIN.replace("FAULT", fault))
         study, _ = prepared(read_study_file(tmp_path / "study.yaml", [f"n_trials={n_trials}"]), [plugin])
@@ -101,7 +112,12 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
             other = Thread(target=meanwhile, args=(store,))
             other.start()
             options = WorkerOptions(
-                storage_url=STORAGE, artifacts=tmp_path / "artifacts", device=device, n_threads=1, plugins=(plugin,)
+                storage_url=STORAGE,
+                artifacts=tmp_path / "artifacts",
+                device=device,
+                n_threads=1,
+                plugins=(plugin,),
+                deterministic=deterministic,
             )
             serve("faults", options, PlainDisplay(said))
             other.join()
@@ -142,6 +158,21 @@ def test_running_out_of_memory_beside_others_is_tried_again_by_the_same_process(
     assert crowded.note.startswith("out of memory beside others, which hold 40.5 GiB of the device's 80.0 GiB")
     assert "Tried to allocate 2 GiB" in crowded.note
     assert (tmp_path / "failed").read_text() == (tmp_path / "again").read_text()
+
+
+def test_an_operation_that_cannot_be_deterministic_is_named_and_costs_the_trial_nothing(run_with: Faults) -> None:
+    chance = "torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))"
+
+    with pytest.raises(UsageError, match="--deterministic: put_ has no deterministic form on this device; leave --det"):
+        run_with(chance, n_trials=2, deterministic=True)
+
+    with Store.open(STORAGE) as store:
+        completed, refused = store.trials(store.study("faults").id)
+        (attempt,) = store.attempts(refused.id)
+    assert completed.state is TrialState.COMPLETED
+    assert (refused.state, refused.strikes) == (TrialState.QUEUED, 0)
+    assert (attempt.end_reason, attempt.note[:21]) == (EndReason.STOPPED, "--deterministic: put_")
+    assert [each["deterministic"] for each in _versions_of_workers()] == ["true"]
 
 
 # ---- on a GPU --------------------------------------------------------------------------------------------------
@@ -190,6 +221,11 @@ def test_a_trial_that_alone_does_not_fit_fails_at_once(run_with: Faults) -> None
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED, TrialState.FAILED]
     assert len(found.attempts[1]) == 1
     assert found.trials[1].error.startswith("out of memory: ")
+
+
+def _versions_of_workers() -> list[dict[str, str]]:
+    with closing(sqlite3.connect("growlab.db")) as connection:
+        return [json.loads(row[0]) for row in connection.execute("SELECT versions FROM gl_workers")]
 
 
 def _crowded(store: Store) -> bool:
