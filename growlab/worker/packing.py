@@ -30,7 +30,8 @@ MOST = 8  # slots of one device
 GAIN = 1.1  # of twice as many trials, to be worth it
 FREE_SHARE = 0.9  # of the free memory; models grow
 SYNC_EVERY = 10  # steps, as in a trial, which then looks at its loss
-PATIENCE_S = 120.0  # for all processes to load, warm up and be measured; their death is not waited for
+PATIENCE_S = 120.0  # for all processes to load, warm up and be measured
+LEAVE_S = 10.0  # for all processes to leave
 
 
 def choose_slots(rate_of: Callable[[int], float | None], most: int) -> int:
@@ -161,7 +162,7 @@ def measure(probe: Probe, n: int) -> Measured | Failed:
 
 @contextlib.contextmanager
 def _spawned(probe: Probe, n: int) -> Iterator[list[Connection]]:
-    """Processes that have nothing to lose: they are killed at the end, whatever they do."""
+    """Processes that leave when their pipe ends; those that do not are killed."""
     context = multiprocessing.get_context("spawn")
     processes, pipes = [], []
     try:
@@ -177,9 +178,11 @@ def _spawned(probe: Probe, n: int) -> Iterator[list[Connection]]:
     finally:
         for pipe in pipes:
             pipe.close()
+        deadline = time.monotonic() + LEAVE_S
+        for process in processes:  # by themselves, if they can: under MPS a killed process may take others with it
+            process.join(max(0.0, deadline - time.monotonic()))
         for process in processes:
             process.kill()
-        for process in processes:
             process.join()
 
 
@@ -204,7 +207,8 @@ def run_probe(probe: Probe, pipe: Connection) -> None:
     except (EOFError, BrokenPipeError):
         pass  # nobody waits any more
     except Exception as error:
-        pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error))))
+        with contextlib.suppress(OSError):
+            pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error))))
 
 
 def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":

@@ -4,7 +4,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGINT, SIGTERM
 from typing import Any
 
 import pytest
@@ -31,27 +31,27 @@ def test_two_slots_finish_a_study_and_train_each_trial_once(growlab: Callable) -
     assert sorted(Counter(each[0].worker for each in attempts).values()) == [2, 2]
 
 
-@pytest.mark.parametrize("asked", [SIGINT, SIGTERM])
 def test_a_stop_saves_the_trials_of_all_slots_and_puts_them_back(
-    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]], asked: Signals
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    growlab("study", "create", "tiny.yaml", "--set", "budget.steps=100000")
-    crew = spawn("worker", "tiny", "--slots", "2")
+    growlab("study", "create", "tiny.yaml", "--set", "budget.steps=100000", "--set", "n_trials=4")
+    crews = [spawn("worker", "tiny", "--slots", "2") for _ in range(2)]
     with Store.open(STORAGE) as store:
         study_id = store.study("tiny").id
         deadline = time.monotonic() + 60
-        while store.counts(study_id)[TrialState.RUNNING] < 2 and time.monotonic() < deadline:
+        while store.counts(study_id)[TrialState.RUNNING] < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
 
-        crew.send_signal(asked)
-        said = crew.communicate(timeout=60)
+        for crew, asked in zip(crews, (SIGINT, SIGTERM), strict=True):
+            crew.send_signal(asked)
+        said = [crew.communicate(timeout=60)[1] for crew in crews]
 
         trials = store.trials(study_id)
-        ends = [attempt.end_reason for trial in trials for attempt in store.attempts(trial.id)]
-    assert crew.returncode == 0, said
-    assert "go on with: growlab worker tiny --slots 2" in said[1]
-    assert [(trial.state, trial.strikes) for trial in trials] == [(TrialState.QUEUED, 0)] * 2
-    assert ends == [EndReason.STOPPED] * 2
+        first_ends = [store.attempts(trial.id)[0].end_reason for trial in trials]
+    assert [crew.returncode for crew in crews] == [0, 0], said
+    assert all("go on with: growlab worker tiny --slots 2" in words for words in said)
+    assert [(trial.state, trial.strikes) for trial in trials] == [(TrialState.QUEUED, 0)] * 4
+    assert first_ends == [EndReason.STOPPED] * 4
 
 
 @pytest.mark.parametrize("slots", ["0", "many", "-1", "1.5", ""])
@@ -93,7 +93,7 @@ def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch
     assert asked["again"] == "growlab worker tiny --device all --slots 2"
 
 
-def test_deterministic_is_given_to_every_worker_and_said_again(
+def test_deterministic_is_given_to_the_workers_of_a_study_run(
     growlab: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched: list[str] = []

@@ -22,6 +22,7 @@ from growlab.worker.display import PlainDisplay
 from growlab.worker.supervisor import WorkerOptions, serve
 
 STORAGE = "sqlite:///growlab.db"
+CRASHED = EndReason.CRASHED
 
 STUDY = """
 name: faults
@@ -36,7 +37,7 @@ growth: {trigger: never}
 budget: {steps: 8}
 """
 
-# a block that does what is put in the place of FAULT, with `first` true until it has done so once
+# a block that does what is put in the place of FAULT; `attempt` counts its forward passes from 1
 PLUGIN = """
 import os
 from dataclasses import dataclass
@@ -71,8 +72,9 @@ class Faulty(Mixer):
         self.out_proj = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x):
-        first = not (HERE / "failed").exists()
-        (HERE / ("failed" if first else "again")).write_text(str(os.getpid()))
+        with (HERE / "forwards").open("a") as file:
+            print(os.getpid(), file=file)
+        attempt = len((HERE / "forwards").read_text().splitlines())
         FAULT
         return self.out_proj(x)
 """
@@ -82,7 +84,7 @@ class Faulty(Mixer):
 class Found:
     trials: list[TrialRow]
     attempts: list[list[AttemptRow]]
-    said: str
+    trainers: list[str]  # the id of the process of each forward pass of the faulty block
 
 
 Faults = Callable[..., Found]
@@ -104,9 +106,8 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
         meanwhile: Callable[[Store], object] = bool,
     ) -> Found:
         plugin = tmp_path / "faulty.py"
-        plugin.write_text(PLUGIN.replace("FAULT", fault))
+        plugin.write_text(PLUGIN.replace("FAULT", fault.strip()))
         study, _ = prepared(read_study_file(tmp_path / "study.yaml", [f"n_trials={n_trials}"]), [plugin])
-        said = io.StringIO()
         with Store.open(STORAGE, create=True) as store:
             store.create_study(study)
             other = Thread(target=meanwhile, args=(store,))
@@ -119,45 +120,53 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
                 plugins=(plugin,),
                 deterministic=deterministic,
             )
-            serve("faults", options, PlainDisplay(said))
+            serve("faults", options, PlainDisplay(io.StringIO()))
             other.join()
             trials = store.trials(store.study("faults").id)
-            return Found(trials, [store.attempts(trial.id) for trial in trials], said.getvalue())
+            forwards = (tmp_path / "forwards").read_text().split()
+            return Found(trials, [store.attempts(trial.id) for trial in trials], forwards)
 
     return run
 
 
-def test_a_cuda_error_costs_one_attempt_of_one_trial_and_the_next_trainer_is_another_process(
-    run_with: Faults, tmp_path: Path
+def test_an_error_costs_an_attempt_of_its_trial_alone_and_after_one_of_cuda_the_process_is_another(
+    run_with: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The CPU stands for a GPU: first it fails, then others hold half of its 80 GiB, then all is well."""
+    monkeypatch.setattr("growlab.worker.supervisor.CROWDED_PAUSE_S", 0.2)
     error = "CUDA error: an illegal memory access was encountered"
+    no_room = "CUDA out of memory. Tried to allocate 2 GiB"
+    half = "device.DeviceMemory(total=80 * GIB, free=0, reserved=39 * GIB, peak=39 * GIB)"
 
-    found = run_with(f"if first: raise torch.AcceleratorError({error!r})")
+    found = run_with(
+        f"""
+        device.device_memory = lambda _: {half}
+        if attempt == 1: raise torch.AcceleratorError({error!r})
+        if attempt == 2: raise torch.OutOfMemoryError({no_room!r})
+        """
+    )
 
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED] * 3
-    assert [len(each) for each in found.attempts] == [1, 2, 1]
-    crashed, finished = found.attempts[1]
-    assert (crashed.end_reason, finished.end_reason) == (EndReason.CRASHED, EndReason.FINISHED)
-    assert crashed.note.startswith(f"AcceleratorError: {error}\nTraceback")
-    assert (tmp_path / "failed").read_text() != (tmp_path / "again").read_text()  # the processes' ids
-
-
-def test_running_out_of_memory_beside_others_is_tried_again_by_the_same_process(
-    run_with: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The CPU stands for a GPU of 80 GiB of which others hold half."""
-    monkeypatch.setattr("growlab.worker.supervisor.CROWDED_PAUSE_S", 0.2)
-    memory = "device.DeviceMemory(total=80 * GIB, free=0, reserved=39 * GIB, peak=39 * GIB)"
-    no_room = "raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"
-
-    found = run_with(f"device.device_memory = lambda _: {memory}\n        if first: {no_room}", n_trials=2)
-
-    assert [trial.state for trial in found.trials] == [TrialState.COMPLETED] * 2
-    crowded, finished = found.attempts[1]
-    assert (crowded.end_reason, finished.end_reason) == (EndReason.CRASHED, EndReason.FINISHED)
+    assert [len(each) for each in found.attempts] == [1, 3, 1]
+    failed, crowded, finished = found.attempts[1]
+    assert [failed.end_reason, crowded.end_reason, finished.end_reason] == [CRASHED, CRASHED, EndReason.FINISHED]
+    assert failed.note.startswith(f"AcceleratorError: {error}\nTraceback")
     assert crowded.note.startswith("out of memory beside others, which hold 40.5 GiB of the device's 80.0 GiB")
-    assert "Tried to allocate 2 GiB" in crowded.note
-    assert (tmp_path / "failed").read_text() == (tmp_path / "again").read_text()
+    assert no_room in crowded.note
+    before, beside_others, after = found.trainers[:3]
+    assert before != beside_others == after
+
+
+def test_a_device_that_fails_after_a_trial_does_not_cost_the_next_one_an_attempt(run_with: Faults) -> None:
+    found = run_with(
+        """
+        def fail(_): raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+        device.free_memory = fail
+        """
+    )
+
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETED] * 3
+    assert [len(each) for each in found.attempts] == [1, 1, 1]
 
 
 def test_an_operation_that_cannot_be_deterministic_is_named_and_costs_the_trial_nothing(run_with: Faults) -> None:
@@ -186,7 +195,7 @@ def test_a_trial_that_trips_an_assertion_of_the_gpu_fails_alone(run_with: Faults
 
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED, TrialState.FAILED, TrialState.COMPLETED]
     assert [len(each) for each in found.attempts] == [1, 3, 1]
-    assert [attempt.end_reason for attempt in found.attempts[1]] == [EndReason.CRASHED] * 3
+    assert [attempt.end_reason for attempt in found.attempts[1]] == [CRASHED] * 3
     assert "CUDA error: device-side assert triggered" in found.trials[1].error
 
 
@@ -230,4 +239,4 @@ def _versions_of_workers() -> list[dict[str, str]]:
 
 def _crowded(store: Store) -> bool:
     trials = store.trials(store.study("faults").id)
-    return any(attempt.end_reason is EndReason.CRASHED for each in trials for attempt in store.attempts(each.id))
+    return any(attempt.end_reason is CRASHED for each in trials for attempt in store.attempts(each.id))
