@@ -8,10 +8,12 @@ from signal import SIGINT, SIGTERM
 from typing import Any
 
 import pytest
+import torch
 
 from growlab.commands.working import slots_for
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
+from growlab.worker.packing import Measured
 
 STORAGE = "sqlite:///growlab.db"
 
@@ -79,6 +81,28 @@ def test_auto_is_one_slot_on_a_cpu_and_says_why(growlab: Callable, capsys: pytes
         assert slots_for(store, store.study("tiny"), ["cpu"]) == 1
 
     assert "--slots auto: 1, as the device is cpu, which one trial keeps busy" in capsys.readouterr().err
+
+
+def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_are_left(
+    growlab: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No GPU is here; that trials are measured for real is tested with the measurement."""
+    rates = {1: 301.0, 2: 405.0, 3: 700.0}
+    monkeypatch.setattr("growlab.training.device.resolve_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(
+        "growlab.worker.packing.measure", lambda _, n: Measured(steps_per_s=rates[n], peak=3 << 30, free=8 << 30)
+    )
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=3")
+
+    with Store.open(STORAGE) as store:
+        row = store.study("tiny")
+        assert slots_for(store, row, ["cuda"]) == 2
+        assert slots_for(store, row, ["cuda:0", "cuda:1", "cuda:2"]) == 1
+        assert sum(store.counts(row.id).values()) == 0
+
+    said = capsys.readouterr().err
+    assert "1 slot: 301 steps/s, 2: 405, 3: no room, 9.0 GiB in 8.0 GiB → 2 slots" in said
+    assert "--slots auto: 1, as there is no second trial to begin" in said
 
 
 def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
