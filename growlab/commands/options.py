@@ -65,6 +65,13 @@ Plugin = Annotated[
         callback=_plugin_files,
     ),
 ]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="The same bits each time, also on a GPU, at some cost in speed; what cannot do that is refused.",
+    ),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the study file, such as train.lr=1e-3.")
 ]

@@ -12,6 +12,7 @@ import typer
 from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
+    Deterministic,
     Devices,
     Json,
     Plugin,
@@ -123,6 +124,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; with --device all: per GPU.")] = 1,
     device: Devices = "auto",
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
+    deterministic: Deterministic = False,
     name: NewName = "",
     set_: Set = None,
     plugin: Plugin = None,
@@ -138,7 +140,8 @@ def run(
     with Store.open(storage, create=new) as store:
         row = find_or_create(store, study, set_ or [], name, plugins)
         root, options = artifact_root(storage, artifacts), {"--lease": lease}
-        again = f"growlab study run {row.study.name}{with_shell_hint(storage, plugins, artifacts)}"
+        how = " --deterministic" if deterministic else ""
+        again = f"growlab study run {row.study.name}{how}{with_shell_hint(storage, plugins, artifacts)}"
         work(
             store,
             row,
@@ -147,6 +150,7 @@ def run(
             devices=devices,
             options=options,
             plugins=plugins,
+            deterministic=deterministic,
             again=again,
         )
         unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)

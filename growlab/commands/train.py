@@ -10,6 +10,7 @@ import typer
 from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
+    Deterministic,
     Device,
     Plugin,
     Storage,
@@ -38,6 +39,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: all cores.")] = 0,
+    deterministic: Deterministic = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
     plugin: Plugin = None,
 ) -> None:
@@ -72,6 +74,7 @@ def train(
             options={"--lease": 30},
             threads=threads,
             plugins=plugins,
+            deterministic=deterministic,
             again=again,
         )
         trial = store.trial(row.id, 0)

@@ -4,13 +4,14 @@ import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
+    Deterministic,
     Devices,
     Plugin,
     Storage,
@@ -20,12 +21,22 @@ from growlab.commands.options import (
 )
 from growlab.errors import UsageError
 
+Slots = int | Literal["auto"]
+
 
 def worker(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     device: Devices = "auto",
+    slots: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="So many trials at once on a device, each a worker with processes of its own; "
+            "auto: as many as make a CUDA device do more steps per second in all, measured for a minute or two.",
+        ),
+    ] = "1",
     max_trials: Annotated[int | None, typer.Option(min=1, help="Leave after so many trials.")] = None,
     max_time: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="Then save what is running and leave.")
@@ -33,7 +44,8 @@ def worker(
     threads: Annotated[
         int,
         typer.Option(
-            min=0, help="CPU threads of torch; 0: torch decides, with --device all an equal share of the cores."
+            min=0,
+            help="CPU threads of torch; 0: torch decides, with --device all or --slots an equal share of the cores.",
         ),
     ] = 0,
     lease: Annotated[
@@ -44,22 +56,26 @@ def worker(
         typer.Option(min=0, metavar="SECONDS", help="At least so long between checkpoints; 2% of the time at most."),
     ] = 5.0,
     name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
+    deterministic: Deterministic = False,
     plugin: Plugin = None,
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
 
     Ctrl-C or SIGTERM saves the trial and puts it back into the queue. The limits hold for each worker.
     """
-    if device == "all":
+    n_slots, plugins = read_slots(slots), plugin or []
+    if device == "all" or n_slots != 1:
         if name:
-            raise UsageError("--name is for one worker; those of --device all are called by host and process")
+            raise UsageError(
+                "--name is for one worker; those of --device all and --slots are called by host and process"
+            )
         options = {
             "--lease": lease,
             "--checkpoint-every": checkpoint_every,
             "--max-trials": max_trials,
             "--max-time": max_time,
         }
-        _one_per_gpu(study, storage, artifacts, options, threads, plugin or [])
+        _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic)
         return
     from growlab.worker.display import display_for
     from growlab.worker.supervisor import WorkerOptions, serve
@@ -74,37 +90,58 @@ def worker(
         lease_s=lease,
         checkpoint_every_s=checkpoint_every,
         name=name,
-        plugins=tuple(plugin or ()),
+        plugins=tuple(plugins),
+        deterministic=deterministic,
     )
     with display_for(sys.stderr, study) as display:
         served = serve(study, setup, display)
     say(f"{served.n_trials} trial(s) finished by this worker" + ("; stopped when asked to" if served.stopped else ""))
 
 
-def _one_per_gpu(
+def read_slots(words: str) -> Slots:
+    """Raises UsageError for what is neither auto nor a number of trials."""
+    if words == "auto":
+        return "auto"
+    if words.isdecimal() and int(words) >= 1:
+        return int(words)
+    raise UsageError(f"--slots must be a number from 1 on, or auto, got {words!r}")
+
+
+def _several(
     study: str,
     storage: str,
     artifacts: Path | None,
+    device: str,
+    slots: Slots,
     options: Mapping[str, float | None],
     threads: int,
     plugins: Sequence[Path],
+    deterministic: bool,
 ) -> None:
-    """A worker on each GPU, watched to their end. Being asked to stop is no failure."""
-    from growlab.commands.working import devices_for, work
+    """`slots` workers on a device, or on each GPU, watched to their end. Being asked to stop is no failure."""
+    from growlab.commands.working import devices_for, slots_for, stops_interrupt, work
     from growlab.storage import Store
 
-    devices = devices_for("all", 1)
-    with Store.open(storage) as store:
+    devices = devices_for(device, 1)
+    with Store.open(storage) as store, contextlib.suppress(KeyboardInterrupt):
         row = store.study(study)
-        with contextlib.suppress(KeyboardInterrupt):
-            work(
-                store,
-                row,
-                storage=storage,
-                artifacts=artifact_root(storage, artifacts),
-                devices=devices,
-                options=options,
-                threads=threads,
-                plugins=plugins,
-                again=f"growlab worker {study} --device all{with_shell_hint(storage, plugins, artifacts)}",
-            )
+        stops_interrupt()
+        how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
+        n = slots_for(store, row, devices, **how) if slots == "auto" else slots
+        hint = f"{_where_and_how(device, slots, deterministic)}{with_shell_hint(storage, plugins, artifacts)}"
+        work(
+            store,
+            row,
+            storage=storage,
+            artifacts=artifact_root(storage, artifacts),
+            devices=[each for each in devices for _ in range(n)],
+            options=options,
+            again=f"growlab worker {study}{hint}",
+            **how,
+        )
+
+
+def _where_and_how(device: str, slots: Slots, deterministic: bool) -> str:
+    """The options that say so, unless they are the usual ones."""
+    where = f" --device {device}" if device != "auto" else ""
+    return where + (f" --slots {slots}" if slots != 1 else "") + (" --deterministic" if deterministic else "")

@@ -38,6 +38,7 @@ def work(
     options: Mapping[str, float | None],
     threads: int = 0,
     plugins: Sequence[Path] = (),
+    deterministic: bool = False,
     again: str,
 ) -> None:
     """Start a worker on each device, with these options of growlab worker, and watch them until all have left.
@@ -52,10 +53,8 @@ def work(
     threads = threads or max(1, n_cores() // len(devices))
     given = {**options, "--threads": threads}
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    extra += plugin_words(plugins)
-    for each in (signal.SIGTERM, signal.SIGHUP):  # docker stop, systemd, Slurm; a terminal that was closed: as Ctrl-C
-        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup
-            signal.signal(each, _interrupt)
+    extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins)]
+    stops_interrupt()
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
         try:
@@ -71,6 +70,49 @@ def work(
     if len(failures) == len(devices):
         usage = all(process.returncode == UsageError.exit_code for process in fleet.processes)
         raise (UsageError if usage else GrowlabError)("every worker ended with an error; see above")
+
+
+def slots_for(
+    store: "Store",
+    row: "StudyRow",
+    devices: Sequence[str],
+    *,
+    threads: int = 0,
+    plugins: Sequence[Path] = (),
+    deterministic: bool = False,
+) -> int:
+    """How many workers each of these devices is to have, measured on the first; says on stderr why so many."""
+    from growlab.training.device import resolve_device
+    from growlab.worker.packing import MOST, Bench, Probe, choose_slots, next_spec
+
+    kind = resolve_device(devices[0]).type
+    if kind != "cuda":
+        say(f"--slots auto: 1, as the device is {kind}, which one trial keeps busy; --slots N asks for more")
+        return 1
+    left = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
+    most = min(MOST, -(-left // len(devices)))
+    spec = next_spec(store, row, plugins) if most > 1 else None
+    if spec is None:
+        say("--slots auto: 1, as there is no second trial to begin")
+        return 1
+    say(f"--slots auto: measuring on {devices[0]} with {spec.layout} …")
+    threads = threads or max(1, n_cores() // (len(devices) * most))
+    probe = Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins), deterministic=deterministic)
+    bench = Bench(probe)
+    chosen = choose_slots(bench.rate_of, most)
+    say(f"{bench.words()} → {slot_words(chosen)}")
+    return chosen
+
+
+def slot_words(n: int) -> str:
+    return f"{n} slot" + ("s" if n > 1 else "")
+
+
+def stops_interrupt() -> None:
+    """docker stop, systemd, Slurm and a terminal that was closed become a KeyboardInterrupt, as Ctrl-C is."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup
+            signal.signal(each, _interrupt)
 
 
 def _crew(devices: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """Where a trial runs, and in which precision."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,6 +10,16 @@ from torch import Tensor
 from growlab.errors import UsageError
 
 _KNOWN = "cpu, cuda, cuda:1, mps or auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceMemory:
+    """In bytes. What other processes hold is in neither `free` nor `reserved`."""
+
+    total: int
+    free: int
+    reserved: int  # by torch in this process; its CUDA context comes on top
+    peak: int  # the most that was reserved so far
 
 
 def resolve_device(name: str) -> torch.device:
@@ -34,12 +46,19 @@ def every_gpu() -> list[str]:
     raise UsageError("device 'all': this machine has no usable GPU; use --device cpu")
 
 
-def use_device(name: str) -> torch.device:
+def use_device(name: str, deterministic: bool = False) -> torch.device:
     """A device as resolve_device finds it, and this process set up to train on it.
 
     Whoever asks for fp32 gets fp32: cuDNN would compute convolutions in TF32, with ten bits. And what a library
     does without naming a device, it does on this one: a worker of cuda:1 must not fill the memory of cuda:0.
+    With `deterministic` an operation gives the same bits twice, or raises the RuntimeError that names it.
     """
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # before CUDA starts, which reads it once
+    # use_deterministic_algorithms sets up a compiler too, which takes a second and is not used
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False  # which picks by time, that is by chance
     device = resolve_device(name)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -81,6 +100,15 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def device_memory(device: torch.device) -> DeviceMemory | None:
+    """Of a CUDA device; None of others, which do not say what other processes hold."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    reserved, peak = torch.cuda.memory_reserved(device), torch.cuda.max_memory_reserved(device)
+    return DeviceMemory(total=total, free=free, reserved=reserved, peak=peak)
 
 
 def _gpus() -> list[str]:

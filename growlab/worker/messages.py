@@ -22,6 +22,7 @@ class TrainerSetup:
     n_threads: int  # of torch on the CPU; 0: torch decides
     checkpoint_every_s: float
     plugins: tuple[Path, ...]  # files
+    deterministic: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,13 @@ class Unfit:
 
 
 @dataclass(frozen=True)
+class Crowded:
+    """The trial found too little memory because others hold some of it: it may fit another time."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class Crashed:
     """An error that nobody foresaw; the process ends after saying so."""
 
@@ -97,4 +105,4 @@ class Crashed:
 
 
 ToTrainer = Propose | Train | Stop
-FromTrainer = Ready | Proposed | Progress | Ended | Stopped | Lost | Unfit | Crashed
+FromTrainer = Ready | Proposed | Progress | Ended | Stopped | Lost | Unfit | Crowded | Crashed

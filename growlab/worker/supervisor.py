@@ -9,13 +9,9 @@ import multiprocessing
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from pathlib import Path
-from types import FrameType
 
 from growlab import __version__
 from growlab.errors import GrowlabError, LeaseLost, UsageError
@@ -24,6 +20,7 @@ from growlab.storage import Claim, Store, StudyRow
 from growlab.worker.display import Display
 from growlab.worker.messages import (
     Crashed,
+    Crowded,
     Ended,
     FromTrainer,
     Lost,
@@ -38,11 +35,12 @@ from growlab.worker.messages import (
     TrainerSetup,
     Unfit,
 )
+from growlab.worker.signals import signals_held, stop_on_signals
 from growlab.worker.trainer import run_trainer
 
 POLL_S = 0.1  # between looks at the pipe
 IDLE_S = 1.0  # between looks at the queue while others work
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a scheduler, a terminal that was closed
+CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile has room, and may take the trial
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
 
 
@@ -58,6 +56,7 @@ class WorkerOptions:
     checkpoint_every_s: float = 5.0
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
     """
     with Store.open(options.storage_url) as store:
         worker = _Worker(store, store.study(study_name), options, display)
-        with _stop_on_signals(worker.ask_to_stop):
+        with stop_on_signals(worker.ask_to_stop):
             return worker.serve()
 
 
@@ -179,10 +178,18 @@ class _Worker:
             case Unfit():
                 self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words)
                 raise _error(answer)
+            case Crowded():  # a strike too: it must not be tried for ever
+                self._release(claim, EndReason.CRASHED, f"put back: {answer.words.splitlines()[0]}", answer.words)
+                self._pause(CROWDED_PAUSE_S)
             case Crashed():
                 self._release(claim, EndReason.CRASHED, f"crashed: {answer.words.splitlines()[0]}", answer.words)
             case _:
                 raise AssertionError(f"the trainer answered a trial with {answer!r}")
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.should_stop:
+            time.sleep(POLL_S)
 
     def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "") -> None:
         """Give the trial back, unless it is another worker's already."""
@@ -234,6 +241,7 @@ class _Worker:
             n_threads=options.n_threads,
             checkpoint_every_s=options.checkpoint_every_s,
             plugins=options.plugins,
+            deterministic=options.deterministic,
         )
         self.trainer = _TrainerProcess(setup)
         self._register(self.trainer.wait_until_ready())
@@ -264,7 +272,7 @@ class _TrainerProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=run_trainer, args=(setup, theirs), daemon=True, name="growlab-trainer")
-        with _signals_held():  # the child inherits that: Ctrl-C while it imports must not kill it
+        with signals_held():  # the child inherits that: Ctrl-C while it imports must not kill it
             self._process.start()
         theirs.close()
 
@@ -310,43 +318,3 @@ def _exit_words(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """What asks us to stop waits for us until the end, and for ever in processes that are started meanwhile.
-
-    Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker
-    lets signals through when it starts, so it must have started before.
-    """
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _stop_on_signals:  # noqa: N801  (reads as a statement)
-    """Within: a first Ctrl-C, and the others at any time, ask to stop; a second Ctrl-C interrupts.
-
-    One that is ignored stays so: under nohup a terminal that closes stops nothing. In other threads: no effect.
-    """
-
-    def __init__(self, ask: Callable[[], None]) -> None:
-        self._ask = ask
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            heard = [each for each in STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
-            self._before = {each: signal.signal(each, self._handle) for each in heard}
-
-    def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)  # type: ignore[arg-type]
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._ask()
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)

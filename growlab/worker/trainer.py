@@ -8,7 +8,6 @@ import gc
 import math
 import os
 import queue
-import signal
 import tempfile
 import threading
 import traceback
@@ -17,12 +16,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
-from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
-from growlab.search import propose
+from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Store
+from growlab.worker.causes import crowded_out, is_out_of_memory, out_of_memory, refused_operation
 from growlab.worker.messages import (
     Crashed,
+    Crowded,
     Ended,
     FromTrainer,
     Lost,
@@ -37,6 +37,7 @@ from growlab.worker.messages import (
     TrainerSetup,
     Unfit,
 )
+from growlab.worker.signals import ignore_stopping
 
 ORPHANED, CRASHED = 70, 71  # exit codes
 _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
@@ -44,20 +45,21 @@ _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, bu
 
 def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
     """The process's main function: answer every order until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ignore_stopping()
     orders = _Orders(pipe)
     try:
         trainer = _Trainer(setup, pipe, orders)
         for order in orders:
-            pipe.send(trainer.answer(order))
-            trainer.tidy()
+            answer = trainer.answer(order)
+            trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
+            pipe.send(answer)
     except GrowlabError as error:
         pipe.send(unfit(error))
     except Exception as error:
-        pipe.send(Crashed(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
-        os._exit(CRASHED)
+        try:
+            pipe.send(Crashed(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        finally:
+            os._exit(CRASHED)  # no teardown: on a device that failed, CUDA's may hang or fail once more
 
 
 class _Orders:
@@ -96,17 +98,15 @@ class _Trainer:
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
-        self.device = use_device(setup.device)
+        self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         self.store = Store.open(setup.storage_url)
         self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
-        pipe.send(
-            Ready(
-                device=_device_name(self.device),
-                versions={"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins},
-            )
-        )
+        versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
+        if setup.deterministic:
+            versions["deterministic"] = "true"
+        pipe.send(Ready(device=_device_name(self.device), versions=versions))
 
     def answer(self, order: Propose | Train) -> FromTrainer:
         return self._propose(order) if isinstance(order, Propose) else self._train(order)
@@ -119,13 +119,8 @@ class _Trainer:
         free_memory(self.device)
 
     def _propose(self, order: Propose) -> Proposed:
-        from growlab.kinds import KINDS
-        from growlab.model.cost import count_params
-
         vocab_size = self.corpus.load(order.study.data.spec()).tokenizer.vocab_size
-        return Proposed(
-            propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
-        )
+        return Proposed(proposed(order, vocab_size))
 
     def _train(self, order: Train) -> FromTrainer:
         import torch
@@ -149,13 +144,31 @@ class _Trainer:
         except GrowlabError as error:
             return unfit(error)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if words := refused_operation(error):
+                return Unfit(words, is_usage=True)
             if not is_out_of_memory(error):
                 raise
-            result = out_of_memory(order.claim.layout, parse(order.claim.spec.layout).depth, str(error))
+            if neighbours := self._neighbours():
+                return Crowded(f"{neighbours}\n{error}")
+            result = out_of_memory(order.claim.spec, order.claim.layout, str(error))
             recorder.finish(result, [])
         if result is None:
             return Stopped()
         return Ended(state=result.state, words=summary(result))
+
+    def _neighbours(self) -> str:
+        """In words, when others hold so much of the device that it is not the trial's fault; else ''."""
+        from growlab.training.device import device_memory
+
+        return crowded_out(device_memory(self.device))
+
+
+def proposed(order: Propose, vocab_size: int) -> Proposal:
+    """The next trial of a study, from the kinds that are registered here."""
+    from growlab.kinds import KINDS
+    from growlab.model.cost import count_params
+
+    return propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
 
 
 def unfit(error: GrowlabError) -> Unfit:
@@ -174,34 +187,6 @@ def require_writable(root: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise ArtifactsError(f"cannot write into the artifact folder {root}: {error.strerror}") from None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """With CUDA it has a type of its own; elsewhere torch raises a RuntimeError of its allocator."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "MPS backend out of memory")
-    )
-
-
-def out_of_memory(layout: str, depth: int, words: str) -> TrialResult:
-    """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
-    first_line = words.splitlines()[0] if words else "out of memory"
-    return TrialResult(
-        state=TrialState.FAILED,
-        layout_end=layout,
-        depth_end=depth,
-        n_params=0,
-        val_loss=None,
-        best_val_loss=None,
-        bits_per_byte=None,
-        flops=0,
-        tokens=0,
-        steps=0,
-        elapsed_s=0.0,
-        error=f"out of memory: {first_line}",
-    )
 
 
 def summary(result: TrialResult) -> str:

@@ -98,6 +98,10 @@ def test_what_goes_on_is_the_same_command_line(growlab: Callable, config: Path, 
     [
         (("study", "run", "tiny"), "growlab study run tiny --artifacts elsewhere"),
         (("worker", "tiny", "--device", "all"), "growlab worker tiny --device all --artifacts elsewhere"),
+        (
+            ("worker", "tiny", "--slots", "2", "--deterministic"),
+            "growlab worker tiny --slots 2 --deterministic --artifacts elsewhere",
+        ),
     ],
 )
 def test_the_artifacts_that_were_named_are_named_again(

@@ -1,7 +1,14 @@
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 import torch
 
 from growlab.errors import UsageError
+from growlab.specs import TrialSpec
 from growlab.training.device import autocast, every_gpu, resolve_device, rng_states, set_rng_states, use_device
 
 without_gpu = pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU")
@@ -77,3 +84,56 @@ def test_on_a_cpu_products_are_bf16_only_where_asked_for(precision: str, dtype: 
         product = weight @ weight
 
     assert product.dtype == dtype
+
+
+@pytest.fixture
+def chance_as_it_was() -> Iterator[None]:
+    yield
+    use_device("cpu", deterministic=False)
+
+
+def test_a_deterministic_device_refuses_an_operation_that_leaves_bits_to_chance(chance_as_it_was: None) -> None:
+    use_device("cpu", deterministic=True)
+
+    with pytest.raises(RuntimeError, match="put_ does not have a deterministic implementation"):
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+
+
+def test_a_device_is_not_deterministic_unless_asked() -> None:
+    use_device("cpu")
+
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.deterministic
+
+
+_FIFTY_STEPS = """
+import pickle, sys
+from pathlib import Path
+from growlab.data.corpus import load_corpus
+from growlab.training.device import use_device
+from growlab.training.run import fresh_run
+
+device = use_device("cuda", deterministic=True)
+spec = pickle.loads(Path(sys.argv[1]).read_bytes())
+run = fresh_run(spec, load_corpus(spec.data), device)
+for step in range(50):
+    run.train_step()
+    print(run.take_train_loss().hex())
+print(run.engine.name)
+"""
+
+
+@pytest.mark.gpu
+def test_deterministic_steps_of_a_hybrid_on_a_gpu_are_equal_to_the_bit(
+    make_spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    """Each in a process of its own: cuBLAS asks for its workspace once."""
+    layout = "d=64 attn[n_heads=2,qk_norm=true] mlp conv mlp[activation=gelu] mamba mlp"
+    (tmp_path / "spec").write_bytes(pickle.dumps(make_spec(layout=layout, dropout=0.2, precision="bf16", steps=50)))
+    command = [sys.executable, "-c", _FIFTY_STEPS, str(tmp_path / "spec")]
+
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
+
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.endswith("\ngraph\n")
+    assert first.stdout == second.stdout

@@ -1,0 +1,93 @@
+"""Why a trial ended with an error, and whether the trial is to blame: read from what torch says. Pure functions."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from growlab.layout import parse
+from growlab.records import TrialResult, TrialState
+from growlab.specs import TrialSpec
+
+if TYPE_CHECKING:
+    from growlab.training.device import DeviceMemory
+
+CONTEXT_BYTES = 512 << 20  # what CUDA itself holds for a process, beside torch's tensors
+NEIGHBOURS_SHARE = 0.1  # of a device's memory that others may hold without being to blame
+
+_NO_ROOM = (
+    "can't allocate memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",  # of what CUDA allocates beside torch: a context, a recorded graph
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """With CUDA it mostly has a type of its own; elsewhere torch raises a RuntimeError of its allocator.
+
+    What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
+    """
+    import torch
+
+    return any(
+        isinstance(each, torch.OutOfMemoryError | MemoryError) or any(words in str(each) for words in _NO_ROOM)
+        for each in _chain(error)
+    )
+
+
+def held_by_others(memory: "DeviceMemory") -> int:
+    """Bytes of the device that other processes hold; a CUDA context of our own is not counted."""
+    return max(0, memory.total - memory.free - memory.reserved - CONTEXT_BYTES)
+
+
+def crowded_out(memory: "DeviceMemory | None") -> str:
+    """Why a trial that ran out of memory may fit another time: others hold a tenth of the device. '' if none do."""
+    if memory is None or held_by_others(memory) <= NEIGHBOURS_SHARE * memory.total:
+        return ""
+    return (
+        f"out of memory beside others, which hold {gib(held_by_others(memory))} "
+        f"of the device's {gib(memory.total)}; fewer --slots leave more to each"
+    )
+
+
+def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
+    """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
+    return TrialResult(
+        state=TrialState.FAILED,
+        layout_end=layout,
+        depth_end=parse(spec.layout).depth,
+        n_params=0,
+        val_loss=None,
+        best_val_loss=None,
+        bits_per_byte=None,
+        flops=0,
+        tokens=0,
+        steps=0,
+        elapsed_s=0.0,
+        error=f"out of memory: {first_line(words) or 'out of memory'}",
+    )
+
+
+def refused_operation(error: BaseException) -> str:
+    """What to tell a user whose trial needs an operation that --deterministic forbids; '' of any other error."""
+    for each in _chain(error):
+        operation, refused, _ = str(each).partition(" does not have a deterministic implementation")
+        if refused:
+            return (
+                f"--deterministic: {operation} has no deterministic form on this device; "
+                "leave --deterministic out, or the block that uses it"
+            )
+    return ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def first_line(words: str) -> str:
+    return words.partition("\n")[0]
+
+
+def gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB"

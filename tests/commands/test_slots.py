@@ -1,0 +1,147 @@
+"""growlab worker --slots: several trials at once on one device."""
+
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from signal import SIGINT, SIGTERM
+from typing import Any
+
+import pytest
+import torch
+
+from growlab.commands.working import slots_for
+from growlab.records import EndReason, TrialState
+from growlab.storage import Store
+from growlab.worker.packing import Measured
+
+STORAGE = "sqlite:///growlab.db"
+
+
+def test_two_slots_finish_a_study_and_train_each_trial_once(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=4", "--set", "budget.steps=20")
+
+    outcome = growlab("worker", "tiny", "--slots", "2", "--max-trials", "2")
+
+    assert outcome.code == 0, outcome.err
+    assert "2 worker(s) on study 'tiny'" in outcome.err
+    with Store.open(STORAGE) as store:
+        trials = store.trials(store.study("tiny").id)
+        attempts = [store.attempts(trial.id) for trial in trials]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 4
+    assert [len(each) for each in attempts] == [1] * 4
+    assert sorted(Counter(each[0].worker for each in attempts).values()) == [2, 2]
+
+
+def test_a_stop_saves_the_trials_of_all_slots_and_puts_them_back(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "budget.steps=100000", "--set", "n_trials=4")
+    crews = [spawn("worker", "tiny", "--slots", "2") for _ in range(2)]
+    with Store.open(STORAGE) as store:
+        study_id = store.study("tiny").id
+        deadline = time.monotonic() + 60
+        while store.counts(study_id)[TrialState.RUNNING] < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+        for crew, asked in zip(crews, (SIGINT, SIGTERM), strict=True):
+            crew.send_signal(asked)
+        said = [crew.communicate(timeout=60)[1] for crew in crews]
+
+        trials = store.trials(study_id)
+        first_ends = [store.attempts(trial.id)[0].end_reason for trial in trials]
+    assert [crew.returncode for crew in crews] == [0, 0], said
+    assert all("go on with: growlab worker tiny --slots 2" in words for words in said)
+    assert [(trial.state, trial.strikes) for trial in trials] == [(TrialState.QUEUED, 0)] * 4
+    assert first_ends == [EndReason.STOPPED] * 4
+
+
+@pytest.mark.parametrize("slots", ["0", "many", "-1", "1.5", ""])
+def test_slots_that_are_no_number_are_a_mistake(growlab: Callable, slots: str) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    outcome = growlab("worker", "tiny", "--slots", slots)
+
+    assert outcome.code == 2
+    assert f"--slots must be a number from 1 on, or auto, got {slots!r}" in outcome.err
+
+
+@pytest.mark.parametrize("slots", ["2", "auto"])
+def test_the_workers_of_several_slots_cannot_have_one_name(growlab: Callable, slots: str) -> None:
+    outcome = growlab("worker", "tiny", "--slots", slots, "--name", "box")
+
+    assert outcome.code == 2
+    assert "--name is for one worker" in outcome.err
+
+
+def test_auto_is_one_slot_on_a_cpu_and_says_why(growlab: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    with Store.open(STORAGE) as store:
+        assert slots_for(store, store.study("tiny"), ["cpu"]) == 1
+
+    assert "--slots auto: 1, as the device is cpu, which one trial keeps busy" in capsys.readouterr().err
+
+
+def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_are_left(
+    growlab: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No GPU is here; that trials are measured for real is tested with the measurement."""
+    rates = {1: 301.0, 2: 405.0, 3: 700.0}
+    monkeypatch.setattr("growlab.training.device.resolve_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(
+        "growlab.worker.packing.measure", lambda _, n: Measured(steps_per_s=rates[n], peak=3 << 30, free=8 << 30)
+    )
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=3")
+
+    with Store.open(STORAGE) as store:
+        row = store.study("tiny")
+        assert slots_for(store, row, ["cuda"]) == 2
+        assert slots_for(store, row, ["cuda:0", "cuda:1", "cuda:2"]) == 1
+        assert sum(store.counts(row.id).values()) == 0
+
+    said = capsys.readouterr().err
+    assert "1 slot: 301 steps/s, 2: 405, 3: no room, 9.0 GiB in 8.0 GiB → 2 slots" in said
+    assert "--slots auto: 1, as there is no second trial to begin" in said
+
+
+def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr("growlab.training.device.every_gpu", lambda: ["cuda:0", "cuda:1"])
+    monkeypatch.setattr("growlab.commands.working.work", lambda *_, **given: asked.update(given))
+    growlab("study", "create", "tiny.yaml")
+
+    assert growlab("worker", "tiny", "--device", "all", "--slots", "2").code == 0
+
+    assert asked["devices"] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+    assert asked["again"] == "growlab worker tiny --device all --slots 2"
+
+
+def test_deterministic_is_given_to_the_workers_of_a_study_run(
+    growlab: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[str] = []
+
+    def launch(*_: object, extra: list[str], **others: object) -> None:
+        launched.extend(extra)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("growlab.fleet.local.launch", launch)
+
+    growlab("study", "run", "tiny.yaml", "--deterministic")
+
+    assert launched.count("--deterministic") == 1
+
+
+@pytest.mark.gpu
+def test_auto_measures_a_gpu_and_fills_it(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=6")
+
+    outcome = growlab("worker", "tiny", "--slots", "auto")
+
+    assert outcome.code == 0, outcome.err
+    assert "--slots auto: measuring on" in outcome.err
+    assert "1 slot: " in outcome.err
+    assert " → " in outcome.err
+    with Store.open(STORAGE) as store:
+        assert store.counts(store.study("tiny").id)[TrialState.COMPLETED] == 6
