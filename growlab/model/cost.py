@@ -62,3 +62,18 @@ def training_memory(
     head = 2 * seq_len * (vocab_size + layout.d_model)
     watched = n_params * min(1.0, 2 / layout.depth) * window
     return int(BYTES_PER_NUMBER * (4 * n_params + batch_size * (activations + head) + watched))
+
+
+def fewest_bytes(layout: Layout, vocab_size: int, seq_len: int, batch_size: int, *, bytes_per_activation: int) -> int:
+    """Bytes that a training step must read and write, at least, when none of what it keeps fits into a cache.
+
+    Weights, gradients and AdamW's two moments, each read once and written once, four bytes a number; what the
+    backward pass needs of the blocks, the last norm (input and output) and the logits, written once and read once.
+
+    Not in it: reading weights a second time in the backward pass, gradients of activations, what an operation writes
+    and no backward pass needs, masks and attention weights of dropout, the batch itself. A step whose tensors stay in
+    a cache, or that computes activations again, can move fewer bytes through memory.
+    """
+    blocks = sum(block_cost(spec, layout.d_model, seq_len).activations for spec in layout.blocks)
+    activations = batch_size * (blocks + seq_len * (vocab_size + 2 * layout.d_model))
+    return 2 * (4 * BYTES_PER_NUMBER * count_params(layout, vocab_size) + bytes_per_activation * activations)
