@@ -77,7 +77,8 @@ def print_tables(report: Report, stream: TextIO) -> None:
 def title_of(report: Report) -> str:
     """'cpu, AMD EPYC, 2 threads; at best 153 GFLOP/s in fp32, 11.2 GB/s'."""
     device, roofline = report.device, report.roofline
-    threads = f", {device['threads']} threads" if device["device"] == "cpu" else ""
+    n = device["threads"]
+    threads = f", {n} thread{'s' if n != 1 else ''}" if device["device"] == "cpu" else ""
     return (
         f"{device['device']}, {device['name']}{threads}; at best {per_second(roofline.flops_per_s, 'FLOP/s')} "
         f"in {roofline.precision}, {per_second(roofline.bytes_per_s, 'B/s')}"
