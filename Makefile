@@ -44,7 +44,9 @@ format: install
 	$(BIN)/ruff format .
 
 bench: install
-	$(BIN)/python benchmarks/cpu.py
+	$(BIN)/python benchmarks/cpu.py --pairs 8
+	$(BIN)/growlab bench --rounds 3
+	$(BIN)/growlab bench quickstart --rounds 3
 
 clean:
 	rm -rf $(VENV) growlab-demo dist build

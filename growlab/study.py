@@ -60,7 +60,7 @@ GROWTH_DEFAULTS: Mapping[str, Domain] = {
 SEARCH_RANGES: Mapping[str, Domain] = {
     "train.lr": Range(low=3e-4, high=1e-2, log=True),
     "train.weight_decay": Range(low=0.01, high=1.0, log=True),
-    "train.dropout": Range(low=0.0, high=0.4),
+    "train.dropout": Choice(values=(0.0, 0.1, 0.2, 0.3, 0.4)),  # blocks are compiled anew for each
     "train.warmup_fraction": Range(low=0.01, high=0.1),
     "train.decay_fraction": Range(low=0.1, high=0.6),
     "train.beta2": Choice(values=(0.95, 0.99, 0.999)),

@@ -1,18 +1,25 @@
-"""Milliseconds per training step on a GPU: eager, batches made by the host; and one CUDA graph, batches gathered there.
+"""Milliseconds per training step on a GPU, of growlab in each of its gears and of a loop written by hand.
 
     python benchmarks/gpu/step.py CORPUS OUT.jsonl
 
-One row for each layout, with the versions and the device; what is in OUT.jsonl already is not measured again. Each
-figure is the median of ROUNDS rounds, the two engines in turn, with the smallest and the largest.
+One row for each subject, with the versions and the device; what is in OUT.jsonl already is not measured again. All ways
+to run a subject take turns in each of ROUNDS rounds; a figure is the median of the rounds, with the smallest and the
+largest. Ratios are of the same round. `start_s` is the time of the first START steps: compiling and recording.
 """
 
 import argparse
-import json
+import gc
+import os
 import statistics
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import by_hand
+import numpy as np
 import torch
+from rows import Rows, about
 
 from growlab.data import load_corpus
 from growlab.domains import Fixed
@@ -21,54 +28,99 @@ from growlab.layout import parse
 from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.device import use_device
-from growlab.training.engine import EagerEngine
-from growlab.training.feed import HostFeed
-from growlab.training.run import TrialRun, fresh_run
+from growlab.training.run import fresh_run
 
-ROUNDS, STEPS = 5, 40
-LAYOUTS = {
-    "attention, 3.5M": "d=192 (attn[n_heads=6,qk_norm=true] mlp)x8",
-    "attention, 10.6M": "d=384 (attn[n_heads=6] mlp[activation=gelu,expand=4.0])x6",
-    "hybrid, 1.4M": "d=192 mamba mlp conv mlp attn mlp",
-    "mamba, 3.3M": "d=192 (mamba mlp)x6",
+ROUNDS, STEPS, START = 5, 20, 6
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Subject:
+    layout: str
+    dropout: float
+    by_hand: tuple[int, int, int, int] | None  # width, depth, heads and hidden width of the same model
+
+
+SUBJECTS = {
+    "attention, 3.5M": Subject("d=192 (attn[n_heads=6] mlp)x8", 0.0, (192, 8, 6, 512)),
+    "attention, 3.5M, dropout 0.2": Subject("d=192 (attn[n_heads=6] mlp)x8", 0.2, (192, 8, 6, 512)),
+    "attention with QK-norm, 3.5M, dropout 0.2": Subject("d=192 (attn[n_heads=6,qk_norm=true] mlp)x8", 0.2, None),
+    "attention, 10.6M, dropout 0.2": Subject("d=384 (attn[n_heads=6] mlp)x6", 0.2, (384, 6, 6, 1024)),
+    "hybrid, 1.4M": Subject("d=192 mamba mlp conv mlp attn mlp", 0.0, None),
+    "mamba, 3.3M": Subject("d=192 (mamba mlp)x6", 0.0, None),
 }
 
 
-def spec_of(layout: str, corpus: Path) -> TrialSpec:
+def spec_of(subject: Subject, corpus: Path) -> TrialSpec:
     train = {key: domain.value for key, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)}
     growth = {key: domain.value for key, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
     return TrialSpec(
-        layout=str(complete(parse(layout))),
+        layout=str(complete(parse(subject.layout))),
         data=StudyData(path=str(corpus)).spec(),
-        train=TrainSpec(**(train | {"batch_size": 64, "seq_len": 256, "dropout": 0.2})),
+        train=TrainSpec(**(train | {"batch_size": 64, "seq_len": 256, "dropout": subject.dropout})),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=10**6),
         seed=0,
     )
 
 
-def ms_per_step(run: TrialRun, n_steps: int) -> float:
+def ways(subject: Subject, corpus: Path, device: torch.device) -> dict[str, Callable[[], Step]]:
+    """How to make a step of each way to run the subject."""
+    spec = spec_of(subject, corpus)
+    data = load_corpus(spec.data)
+
+    def growlab(gear: str) -> Step:
+        os.environ["GROWLAB_ENGINE"] = gear
+        run = fresh_run(spec, data, device)
+        assert run.engine.name == gear
+        return run.train_step
+
+    def hand(*, compiled: bool, graph: bool) -> Step:
+        assert subject.by_hand is not None
+        width, depth, n_heads, hidden = subject.by_hand
+        model = by_hand.Decoder(data.tokenizer.vocab_size, width, depth, n_heads, hidden, 256, subject.dropout).cuda()
+        loop = by_hand.Loop(model, np.asarray(data.train), 64, 256, compiled=compiled)
+        return loop.graph() if graph else loop.step
+
+    known = {f"growlab {gear}": lambda gear=gear: growlab(gear) for gear in ("eager", "graph", "compiled-graph")}
+    if subject.by_hand is None:
+        return known
+    return known | {
+        "by hand, eager": lambda: hand(compiled=False, graph=False),
+        "by hand, compiled": lambda: hand(compiled=True, graph=False),
+        "by hand, compiled, one graph": lambda: hand(compiled=True, graph=True),
+    }
+
+
+def ms_per_step(step: Step, n_steps: int) -> float:
     torch.cuda.synchronize()
     began = time.perf_counter()
     for _ in range(n_steps):
-        run.train_step()
+        step()
     torch.cuda.synchronize()
     return 1000 * (time.perf_counter() - began) / n_steps
 
 
-def measure(layout: str, corpus: Path, device: torch.device) -> dict[str, object]:
-    spec = spec_of(layout, corpus)
-    data = load_corpus(spec.data)
-    eager, graph = fresh_run(spec, data, device), fresh_run(spec, data, device)
-    eager.feed, eager.engine = HostFeed(data.train, spec.train, 0, device), EagerEngine(eager._learn)
-    record_s = [ms_per_step(run, 10) / 100 for run in (eager, graph)][1]
-    taken: dict[str, list[float]] = {"eager": [], "graph": []}
+def measure(subject: Subject, corpus: Path, device: torch.device) -> dict[str, object]:
+    steps, start_s = {}, {}
+    for name, make in ways(subject, corpus, device).items():
+        began = time.perf_counter()
+        steps[name] = make()
+        ms_per_step(steps[name], START)
+        start_s[name] = round(time.perf_counter() - began, 2)
+    taken: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):
-        for name, run in (("eager", eager), ("graph", graph)):
-            taken[name].append(ms_per_step(run, STEPS))
-    ratios = [one / other for one, other in zip(taken["eager"], taken["graph"], strict=True)]
-    figures = {f"{name}_ms": spread(values) for name, values in taken.items()}
-    return {**figures, "eager_over_graph": spread(ratios), "first_ten_graph_steps_s": round(record_s, 3)}
+        for name, step in steps.items():
+            taken[name].append(ms_per_step(step, STEPS))
+    fastest = taken["growlab compiled-graph"]
+    return {
+        "ms": {name: spread(values) for name, values in taken.items()},
+        "times_growlab_compiled_graph": {
+            name: spread([one / other for one, other in zip(values, fastest, strict=True)])
+            for name, values in taken.items()
+        },
+        "start_s": start_s,
+    }
 
 
 def spread(values: list[float]) -> list[float]:
@@ -81,22 +133,15 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     asked = parser.parse_args()
-    known = {json.loads(line)["layout"] for line in asked.out.read_text().splitlines()} if asked.out.exists() else set()
     device = use_device("cuda")
-    about = {
-        "command": f"python benchmarks/gpu/step.py {asked.corpus.name} {asked.out.name}",
-        "device": torch.cuda.get_device_name(device),
-        "torch": torch.__version__,
-        "rounds": ROUNDS,
-        "steps": STEPS,
-    }
-    for name, layout in LAYOUTS.items():
-        if name in known:
+    rows = Rows(asked.out)
+    for name, subject in SUBJECTS.items():
+        if name in rows:
             continue
-        row = {"layout": name, "text": layout, **measure(layout, asked.corpus.resolve(), device), **about}
-        with asked.out.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        figures: Mapping[str, object] = {"layout": subject.layout, **measure(subject, asked.corpus.resolve(), device)}
+        rows.add(name, figures | about("step.py", asked.corpus, asked.out, rounds=ROUNDS, steps=STEPS))
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

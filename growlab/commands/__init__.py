@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from growlab import __version__
-from growlab.commands import catalogue, database, demo, doctor, export, report, study, train, worker
+from growlab.commands import bench, catalogue, database, demo, doctor, export, report, study, train, worker
 from growlab.errors import GrowlabError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("train")(train.train)
 app.command("blocks")(catalogue.blocks)
 app.command("data")(catalogue.data)
 app.add_typer(database.app, name="db")
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

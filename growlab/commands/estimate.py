@@ -1,6 +1,5 @@
 """What a trial would cost: counted parameters, FLOPs and memory; time from a few real steps of one of them."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from growlab.commands.speed.measure import time_run
+from growlab.data import Corpus
 from growlab.kinds import units
 from growlab.layout import parse
-from growlab.model.cost import TrainedUnit, count_params, training_flops, training_memory
-from growlab.model.language_model import build_model
+from growlab.model.cost import TrainedUnit, count_params, steps_of, training_flops, training_memory
 from growlab.search import Proposal
-from growlab.training.device import autocast, resolve_device, use_device
-from growlab.training.optimizer import GrowingAdamW
+from growlab.specs import TrialSpec
+from growlab.training.device import resolve_device, use_device
 from growlab.worker.display import duration_words
 
 _TIMED_STEPS = 3
@@ -37,15 +37,16 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(proposals: Sequence[Proposal], vocab_size: int) -> list[Estimate]:
-    """One row per proposal. The smallest is run for a few steps on this machine to learn its FLOP/s."""
+def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
+    """One row per proposal. The smallest is trained for a few steps on this machine to learn its FLOP/s."""
+    vocab_size = corpus.tokenizer.vocab_size
     costs = [_step_flops(each, vocab_size) for each in proposals]
     smallest = costs.index(min(costs))
-    flops_per_s = costs[smallest] / _seconds_per_step(proposals[smallest], vocab_size)
+    flops_per_s = costs[smallest] / _seconds_per_step(proposals[smallest], corpus)
     rows = []
     for number, (proposal, step_flops) in enumerate(zip(proposals, costs, strict=True)):
         layout, spec = parse(proposal.spec.layout), proposal.spec
-        total = _steps(proposal, step_flops) * step_flops
+        total = _steps(spec, step_flops) * step_flops
         rows.append(
             Estimate(
                 number=number,
@@ -96,29 +97,11 @@ def _step_flops(proposal: Proposal, vocab_size: int) -> int:
     return training_flops(whole, layout.d_model, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
 
 
-def _steps(proposal: Proposal, step_flops: int) -> int:
-    train, budget = proposal.spec.train, proposal.spec.budget
-    per_step = {"steps": 1, "tokens": train.batch_size * train.seq_len, "flops": step_flops}[budget.unit]
-    return -(-budget.amount // per_step)
+def _steps(spec: TrialSpec, step_flops: int) -> int:
+    return steps_of(spec.budget, spec.train.batch_size * spec.train.seq_len, step_flops)
 
 
-def _seconds_per_step(proposal: Proposal, vocab_size: int) -> float:
-    """The fastest of a few real training steps on random tokens; torch's generator is left as it was."""
-    train, device = proposal.spec.train, use_device("auto")
-    layout = parse(proposal.spec.layout)
+def _seconds_per_step(proposal: Proposal, corpus: Corpus) -> float:
+    """Of the fastest of a few real training steps; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):  # the model is built on the CPU
-        model = build_model(layout, vocab_size=vocab_size, max_depth=layout.depth, dropout=train.dropout, seed=0)
-        ids_BT = torch.randint(vocab_size, (train.batch_size, train.seq_len)).to(device)
-    model.to(device)
-    optimizer = GrowingAdamW(model.named_parameters(), train, device)
-    seconds = []
-    for _ in range(1 + _TIMED_STEPS):  # the first is a warm-up
-        began = time.perf_counter()
-        with autocast(train.precision, device):
-            loss = model.loss(ids_BT, ids_BT)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
-        seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
+        return min(time_run(proposal.spec, corpus, use_device("auto"), n_steps=1, n_rounds=_TIMED_STEPS).step_s)

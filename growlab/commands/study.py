@@ -175,7 +175,7 @@ def preview(
     study, corpus = prepared(read(file, set_ or []), plugin or [])
     vocab_size = corpus.tokenizer.vocab_size
     proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
-    rows = estimate(proposals, vocab_size)
+    rows = estimate(proposals, corpus)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from growlab.blocks import block_cost
 from growlab.layout import BlockSpec, Layout, parse
-from growlab.specs import TrialSpec
+from growlab.specs import BudgetSpec, TrialSpec
 
 BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations are fp32
 
@@ -50,12 +50,17 @@ def training_flops(
 
 
 def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
-    """Until the budget is spent, if the model stays as it begins; growth makes them fewer where it is in FLOPs."""
+    """Of a trial whose model stays as it begins."""
     layout, train = parse(spec.layout), spec.train
     whole = [TrainedUnit(blocks=layout.blocks, frozen=False)]
     flops = training_flops(whole, layout.d_model, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
-    per_step = {"steps": 1, "tokens": train.batch_size * train.seq_len, "flops": flops}[spec.budget.unit]
-    return -(-spec.budget.amount // per_step)
+    return steps_of(spec.budget, train.batch_size * train.seq_len, flops)
+
+
+def steps_of(budget: BudgetSpec, tokens_per_step: int, flops_per_step: int) -> int:
+    """Until the budget is spent."""
+    per_step = {"steps": 1, "tokens": tokens_per_step, "flops": flops_per_step}[budget.unit]
+    return -(-budget.amount // per_step)
 
 
 def training_memory(
@@ -72,3 +77,18 @@ def training_memory(
     head = 2 * seq_len * (vocab_size + layout.d_model)
     watched = n_params * min(1.0, 2 / layout.depth) * window
     return int(BYTES_PER_NUMBER * (4 * n_params + batch_size * (activations + head) + watched))
+
+
+def fewest_bytes(layout: Layout, vocab_size: int, seq_len: int, batch_size: int, *, bytes_per_activation: int) -> int:
+    """Bytes that a training step must read and write, at least, when none of what it keeps fits into a cache.
+
+    Weights, gradients and AdamW's two moments, each read once and written once, four bytes a number; what the
+    backward pass needs of the blocks, the last norm (input and output) and the logits, written once and read once.
+
+    Not in it: reading weights a second time in the backward pass, gradients of activations, what an operation writes
+    and no backward pass needs, masks and attention weights of dropout, the batch itself. A step whose tensors stay in
+    a cache, or that computes activations again, can move fewer bytes through memory.
+    """
+    blocks = sum(block_cost(spec, layout.d_model, seq_len).activations for spec in layout.blocks)
+    activations = batch_size * (blocks + seq_len * (vocab_size + 2 * layout.d_model))
+    return 2 * (4 * BYTES_PER_NUMBER * count_params(layout, vocab_size) + bytes_per_activation * activations)

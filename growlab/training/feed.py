@@ -6,13 +6,14 @@ Both give the same windows for the same seed and step. `inputs` is what has to c
 Legend: B windows, T tokens, N tokens of the split.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from growlab.data.batches import training_batch, window_offsets
+from growlab.data.batches import Batch, training_batch, window_offsets
 from growlab.data.corpus import Split
 from growlab.data.tasks import TaskSplit
 from growlab.data.tokens import Ids
@@ -39,13 +40,34 @@ class HostFeed:
         self._split, self._train, self._seed, self._device = split, train, seed, device
 
     def inputs(self, step: int) -> tuple[Tensor, ...]:
-        train, no_wait = self._train, self._device.type == "cuda"  # MPS may read what was freed (pytorch#189690)
-        batch = training_batch(self._split, train.seq_len, train.batch_size, self._seed, step)
-        return tuple(each.to(self._device, non_blocking=no_wait) for each in batch)
+        return tuple(each.to(self._device) for each in self._made(step))
 
     def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         x_BT, y_BT = inputs
         return x_BT, y_BT
+
+    def _made(self, step: int) -> Batch:
+        train = self._train
+        return training_batch(self._split, train.seq_len, train.batch_size, self._seed, step)
+
+
+class PrefetchingFeed(HostFeed):
+    """The same for a CUDA device: another thread makes the batch of the next step, in memory that can be copied from
+    while the device computes."""
+
+    def __init__(self, split: Split, train: TrainSpec, seed: int, device: torch.device) -> None:
+        super().__init__(split, train, seed, device)
+        self._thread = ThreadPoolExecutor(1, "batches", torch.cuda.set_device, (torch.cuda.current_device(),))
+        self._ahead: dict[int, Future[Batch]] = {}
+
+    def inputs(self, step: int) -> tuple[Tensor, ...]:
+        batch = self._ahead.pop(step, None) or self._thread.submit(self._pinned, step)
+        self._ahead = {step + 1: self._thread.submit(self._pinned, step + 1)}
+        return tuple(each.to(self._device, non_blocking=True) for each in batch.result())
+
+    def _pinned(self, step: int) -> Batch:
+        x_BT, y_BT = self._made(step)
+        return x_BT.pin_memory(), y_BT.pin_memory()
 
 
 class DeviceFeed:
@@ -69,8 +91,9 @@ class DeviceFeed:
 
 def feed_for(split: Split, train: TrainSpec, seed: int, device: torch.device) -> Feed:
     """From the device itself where that is a CUDA device on which the split takes little of the free memory."""
-    if device.type == "cuda" and not isinstance(split, TaskSplit):
-        free, _ = torch.cuda.mem_get_info(device)
-        if split.size * _BYTES <= _SHARE * free:
-            return DeviceFeed(split, train, seed, device)
-    return HostFeed(split, train, seed, device)
+    if device.type != "cuda":  # MPS may read what was freed (pytorch#189690), so nothing is copied ahead there
+        return HostFeed(split, train, seed, device)
+    free, _ = torch.cuda.mem_get_info(device)
+    if isinstance(split, TaskSplit) or split.size * _BYTES > _SHARE * free:
+        return PrefetchingFeed(split, train, seed, device)
+    return DeviceFeed(split, train, seed, device)

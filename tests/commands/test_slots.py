@@ -46,7 +46,7 @@ def test_a_stop_saves_the_trials_of_all_slots_and_puts_them_back(
 
         for crew, asked in zip(crews, (SIGINT, SIGTERM), strict=True):
             crew.send_signal(asked)
-        said = [crew.communicate(timeout=60)[1] for crew in crews]
+        said = [crew.communicate(timeout=180)[1] for crew in crews]
 
         trials = store.trials(study_id)
         first_ends = [store.attempts(trial.id)[0].end_reason for trial in trials]

@@ -25,7 +25,8 @@ def _loaded(folder: Path, *words: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("worker", "--help"), ("study", "--help"), ("doctor", "--help")]
+    "words",
+    [("--help",), ("--version",), ("worker", "--help"), ("study", "--help"), ("doctor", "--help"), ("bench", "--help")],
 )
 def test_help_loads_neither_torch_nor_optuna(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert _loaded(tmp_path, *words) == (0, "loaded: []")

@@ -12,7 +12,7 @@ from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
 from growlab.specs import TrialSpec
 from growlab.training.engine import WARM_UP, Gear
-from growlab.training.feed import DeviceFeed, HostFeed
+from growlab.training.feed import DeviceFeed, HostFeed, PrefetchingFeed
 from growlab.training.run import TrialRun, fresh_run
 
 MakeSpec = Callable[..., TrialSpec]
@@ -133,9 +133,9 @@ def test_a_step_that_waits_stays_eager_until_the_model_changes(
 
 
 @pytest.mark.gpu
-def test_a_task_is_recorded_from_batches_of_the_host(make_spec: MakeSpec, corpus: Corpus) -> None:
+def test_a_step_is_recorded_from_batches_made_ahead_by_the_host(make_spec: MakeSpec, corpus: Corpus) -> None:
     run = gpu_run(make_spec, corpus)
-    run.feed = HostFeed(corpus.train, run.spec.train, run.spec.seed, run.device)
+    run.feed = PrefetchingFeed(corpus.train, run.spec.train, run.spec.seed, run.device)
     twin = gpu_run(make_spec, corpus)
 
     assert isinstance(twin.feed, DeviceFeed)

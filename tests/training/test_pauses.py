@@ -14,7 +14,7 @@ from torch import Tensor
 from growlab.records import Metric
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
-from growlab.training.engine import EagerEngine
+from growlab.training.engine import EagerEngine, Gear
 from growlab.training.run import TrialRun
 from growlab.training.trial import run_trial
 
@@ -25,12 +25,12 @@ NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
 class SlowStarter(EagerEngine):
     """Eager steps of which the first few after a change are slow, as where something is recorded."""
 
-    name = "slow starter"
     n_slow = 3
     slow_s = 0.02
 
-    def __init__(self, compute: Callable[..., None]) -> None:
-        super().__init__(compute)
+    def __init__(self, gear: Gear, compute: Callable[..., None]) -> None:
+        super().__init__(gear, compute)
+        self.name = "slow starter"
         self.n_steps = 0
 
     @property

@@ -1,0 +1,21 @@
+"""Seconds that work on a device takes: a launch returns before it is done, so the clock is read after a wait."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """By the wall clock, until the device has done what `work` gave it to do."""
+    wait_for(device)
+    began = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - began
+
+
+def wait_for(device: torch.device) -> None:
+    """Until it has done everything that it was given; a CPU always has."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

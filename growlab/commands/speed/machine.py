@@ -1,0 +1,34 @@
+"""What the figures belong to: the device and the versions."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from growlab import __version__
+
+
+def describe_device(device: torch.device) -> dict[str, str | int]:
+    """Its name in torch, the maker's name for it, and how many threads a CPU computes with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return {"device": str(device), "name": name, "threads": torch.get_num_threads()}
+
+
+def cpu_name() -> str:
+    """As the system tells it; its architecture where it tells nothing."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), "") or platform.processor() or platform.machine()
+
+
+def describe_versions() -> dict[str, str]:
+    """growlab, Python, torch; triton and CUDA where they are."""
+    found = {"growlab": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    found["cuda"] = torch.version.cuda or ""
+    try:
+        found["triton"] = version("triton")
+    except PackageNotFoundError:
+        found["triton"] = ""
+    return {name: each for name, each in found.items() if each}

@@ -1,0 +1,76 @@
+"""Real steps of training, timed: the run, the engine, the optimizer and the batches are those of a trial."""
+
+import gc
+import time
+from dataclasses import dataclass
+
+import torch
+
+from growlab.commands.speed.clock import seconds, wait_for
+from growlab.data import Corpus
+from growlab.specs import TrialSpec
+from growlab.training.device import free_memory
+from growlab.training.engine import WARM_UP
+from growlab.training.leak import leak
+from growlab.training.run import TrialRun, fresh_run
+
+START_STEPS = WARM_UP + 2  # an engine warms up, records in the next step, and is at full speed in the one after
+_LONG_S = 5.0  # an evaluation that takes longer is not made twice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    n_params: int
+    flops_per_step: int
+    engine: str
+    start_s: float  # building the model and the first START_STEPS steps
+    step_s: tuple[float, ...]  # mean seconds of a step in each round
+    eval_s: float | None  # one evaluation of a trial: the whole validation split, and the leak alarm
+
+
+def time_run(
+    spec: TrialSpec, corpus: Corpus, device: torch.device, *, n_steps: int, n_rounds: int, evaluates: bool = False
+) -> Timing:
+    """Train a new model for START_STEPS steps and then for `n_rounds` rounds of `n_steps`, be that beyond the budget.
+
+    The device's memory is given back. Raises what torch raises where memory is short.
+    """
+    try:
+        return _time_run(spec, corpus, device, n_steps, n_rounds, evaluates)
+    finally:
+        gc.collect()  # a run and its engine hold each other
+        free_memory(device)
+
+
+def _time_run(
+    spec: TrialSpec, corpus: Corpus, device: torch.device, n_steps: int, n_rounds: int, evaluates: bool
+) -> Timing:
+    began = time.perf_counter()
+    run = fresh_run(spec, corpus, device)
+    _train(run, START_STEPS)
+    wait_for(device)
+    start_s = time.perf_counter() - began
+    return Timing(
+        n_params=run.n_params,
+        flops_per_step=run.flops_per_step,
+        start_s=start_s,
+        step_s=tuple(seconds(lambda: _train(run, n_steps), device) / n_steps for _ in range(n_rounds)),
+        eval_s=_time_evaluation(run) if evaluates else None,
+        engine=run.engine.name,
+    )
+
+
+def _train(run: TrialRun, n_steps: int) -> None:
+    for _ in range(n_steps):
+        run.train_step()
+
+
+def _time_evaluation(run: TrialRun) -> float:
+    """The second one, as the first loads kernels; where one is long, the first."""
+    first = seconds(lambda: _evaluate(run), run.device)
+    return first if first > _LONG_S else seconds(lambda: _evaluate(run), run.device)
+
+
+def _evaluate(run: TrialRun) -> None:
+    run.evaluate()
+    leak(run.model, run.corpus.val, run.spec.train.seq_len, run.device)

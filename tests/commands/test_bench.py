@@ -1,0 +1,389 @@
+"""growlab bench measures real steps of tiny models; what follows from the measurements is arithmetic."""
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from growlab.commands.speed.machine import describe_device, describe_versions
+from growlab.commands.speed.measure import START_STEPS, time_run
+from growlab.commands.speed.roofline import Roofline, copy_rate, matmul_dtype, matmul_rate
+from growlab.commands.speed.rows import Report, Row, evaluations_of, trial_seconds, trials_per_hour
+from growlab.commands.speed.subjects import Sizes, kind_subjects
+from growlab.commands.speed.survey import Surveyor
+from growlab.commands.speed.table import per_second, plain, print_tables
+from growlab.data import load_corpus
+from growlab.kinds import KINDS
+from growlab.layout import parse
+from growlab.model.cost import count_params, fewest_bytes, steps_of
+from growlab.plugins import load_plugins
+from growlab.specs import BudgetSpec
+
+TINY = ("--d-model", "16", "--depth", "2", "--batch-size", "2", "--seq-len", "16", "--steps", "1", "--rounds", "3")
+QUICK = ("--steps", "1", "--rounds", "2")
+LAYOUT = "d=16 conv mlp"
+CPU = torch.device("cpu")
+
+GREEDY = """
+import torch
+from growlab.blocks import Mixer
+from growlab.kinds import Cost, register_block
+from growlab.blocks.mlp import MlpOptions
+
+def greedy_cost(d_model, options, seq_len):
+    return Cost(n_params=d_model**2, matmul_flops=1, other_flops=0, activations=1, state_size=0)
+
+@register_block("greedy", role="channel", summary="wants all memory", options=MlpOptions, cost=greedy_cost)
+class Greedy(Mixer):
+    def __init__(self, d_model, options):
+        super().__init__(d_model, options)
+        self.out_proj = torch.nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x_BTD):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _kinds_as_before() -> Iterator[None]:
+    load_plugins()
+    before = dict(KINDS)
+    yield
+    KINDS.reset(before)
+
+
+@pytest.fixture
+def small_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product and a copy that take no time; they are measured none the less."""
+    monkeypatch.setattr("growlab.commands.speed.roofline._SIDE", 64)
+    monkeypatch.setattr("growlab.commands.speed.roofline._BUFFER", 2**16)
+    monkeypatch.setattr("growlab.commands.speed.roofline._TRYING_S", 0.0)
+
+
+@pytest.fixture
+def bench(growlab: Callable, small_roofline: None) -> Callable:
+    return lambda *words: growlab("bench", *words)
+
+
+# ---- what is printed ---------------------------------------------------------------------------------------------
+
+
+def test_json_has_the_device_versions_roofline_settings_and_a_row_of_each_kind(bench: Callable) -> None:
+    outcome = bench(*TINY, "--json", "--threads", "1")
+
+    report = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert list(report) == ["device", "versions", "roofline", "settings", "rows", "trials_per_hour"]
+    assert report["device"] == describe_device(CPU)
+    assert report["versions"] == describe_versions()
+    assert {"growlab", "python", "torch"} <= set(report["versions"])
+    assert report["roofline"]["precision"] == "fp32"
+    assert report["roofline"]["flops_per_s"] > 0 < report["roofline"]["bytes_per_s"]
+    assert report["settings"] == {
+        "d_model": 16,
+        "depth": 2,
+        "batch_size": 2,
+        "seq_len": 16,
+        "steps": 1,
+        "start_steps": START_STEPS,
+        "rounds": 3,
+    }
+    assert [row["what"] for row in report["rows"]] == list(KINDS)
+    assert report["trials_per_hour"] is None
+
+
+def test_the_figures_of_a_row_agree_with_one_another(bench: Callable) -> None:
+    report = json.loads(bench("--layout", LAYOUT, *TINY[4:], "--json").out)
+
+    (row,) = report["rows"]
+    step_s, roofline = row["ms_per_step"] / 1000, report["roofline"]
+    assert row["ms_per_step_min"] <= row["ms_per_step"] <= row["ms_per_step_max"]
+    assert row["tokens_per_s"] == pytest.approx(2 * 16 / step_s)
+    assert row["flops_per_s"] == pytest.approx(row["flops_per_step"] / step_s)
+    floors = {
+        "compute": row["flops_per_step"] / roofline["flops_per_s"],
+        "memory": row["fewest_bytes_per_step"] / roofline["bytes_per_s"],
+    }
+    assert row["roofline_share"] == pytest.approx(max(floors.values()) / step_s)
+    assert row["roofline_bound"] == max(floors, key=floors.__getitem__)
+    assert (row["engine"], row["precision"], row["error"]) == ("eager", "fp32", "")
+    assert row["start_s"] > 0
+    assert row["trial_s"] is None
+
+
+def test_a_pipe_gets_tsv_on_stdout_and_messages_on_stderr(bench: Callable) -> None:
+    outcome = bench("--layout", LAYOUT, "--layout", "d=16 attn", *TINY[4:])
+
+    rows = list(csv.DictReader(io.StringIO(outcome.out), delimiter="\t"))
+    assert [row["layout"] for row in rows] == [LAYOUT, "d=16 attn"]
+    assert all(float(row["ms_per_step"]) > 0 and int(row["n_params"]) > 0 for row in rows)
+    assert {row["trial_s"] for row in rows} == {""}
+    assert f"layout: {LAYOUT} …" in outcome.err
+
+
+def test_a_study_tells_trials_per_hour_and_what_is_not_in_them(bench: Callable) -> None:
+    outcome = bench("tiny.yaml", "--trials", "2", *QUICK, "--json")
+    piped = bench("tiny.yaml", "--trials", "1", *QUICK)
+
+    report = json.loads(outcome.out)
+    assert [row["what"] for row in report["rows"]] == ["trial 0", "trial 1"]
+    for row in report["rows"]:
+        assert (row["n_steps"], row["n_evals"]) == (40, 4)
+        told = row["start_s"] + (40 - START_STEPS) * row["ms_per_step"] / 1000 + 4 * row["eval_s"]
+        assert row["trial_s"] == pytest.approx(told)
+        assert row["trials_per_hour"] == pytest.approx(3600 / told)
+    assert report["trials_per_hour"] == pytest.approx(2 * 3600 / sum(row["trial_s"] for row in report["rows"]))
+    *_, note, last = piped.err.splitlines()
+    assert "An estimate" in note
+    assert "do not grow" in note
+    assert last.startswith("about ")
+    assert " trials per hour: " in last
+
+
+def test_a_study_has_no_more_rows_than_trials_and_heeds_set(bench: Callable) -> None:
+    words = ("--set", "n_trials=1", "--set", "train.batch_size=3", "--set", "budget={tokens: 480}")
+
+    (row,) = json.loads(bench("tiny.yaml", *words, *QUICK, "--json").out)["rows"]
+
+    assert (row["batch_size"], row["seq_len"], row["n_steps"], row["n_evals"]) == (3, 16, 10, 1)
+
+
+def test_a_terminal_gets_tables_that_fit_into_it(home: Path) -> None:
+    out = on_a_terminal(home, 80, "bench", "tiny.yaml", "--trials", "1", *QUICK)
+
+    lines = out.splitlines()
+    assert any("ms/step" in line and "roofline" in line for line in lines)
+    assert any("trials/h" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+    assert "no room for start" in out
+    assert lines[-1].startswith("about ")
+
+
+def on_a_terminal(folder: Path, width: int, *words: str) -> str:
+    """What a command prints on a terminal of that width, without colours."""
+    ours, theirs = pty.openpty()
+    env = os.environ | {"COLUMNS": str(width), "NO_COLOR": "1", "TERM": "dumb"}
+    command = [sys.executable, "-m", "growlab", *words]
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        chunks = list(iter(lambda: _chunk(ours), b""))
+    os.close(ours)
+    assert process.returncode == 0
+    return b"".join(chunks).decode().replace("\r\n", "\n")
+
+
+def _chunk(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux says so where others say b"": the other side is closed
+        return b""
+
+
+# ---- what goes wrong ---------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_a_row_that_says_so_and_the_next_goes_on(bench: Callable, home: Path) -> None:
+    (home / "greedy.py").write_text(GREEDY)
+
+    outcome = bench("--layout", "d=16 greedy", "--layout", LAYOUT, *TINY[4:], "--plugin", "greedy.py", "--json")
+
+    greedy, other = json.loads(outcome.out)["rows"]
+    assert outcome.code == 0
+    assert (greedy["error"], greedy["ms_per_step"], greedy["roofline_share"]) == ("out of memory", None, None)
+    assert other["error"] == ""
+    assert other["ms_per_step"] > 0
+
+
+def test_a_batch_that_no_machine_holds_is_exit_code_1_after_the_rows(bench: Callable) -> None:
+    outcome = bench("--layout", LAYOUT, "--batch-size", str(10**13), *QUICK)
+
+    (row,) = csv.DictReader(io.StringIO(outcome.out), delimiter="\t")
+    assert outcome.code == 1
+    assert row["error"] == "out of memory"
+    assert outcome.err.endswith("error: nothing could be measured: cpu has too little memory for it\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nosuch",), "no study file 'nosuch'; shipped studies: "),
+        (("tiny.yaml", "--batch-size", "8"), "--batch-size and a STUDY: a study has layouts and sizes of its own"),
+        (("tiny.yaml", "--layout", LAYOUT), "--layout and a STUDY: "),
+        (("tiny.yaml", "--set", "train.lr=x"), "train.lr"),
+        (("--trials", "2"), "--trials needs a STUDY, such as quickstart"),
+        (("--set", "train.lr=1"), "--set needs a STUDY, such as quickstart"),
+        (("--layout", LAYOUT, "--depth", "2"), "--depth and --layout: a layout has a width and blocks of its own"),
+        (("--layout", "d=16 atn"), "unknown block kind 'atn'; known: "),
+        (("--layout", "conv mlp"), "has no width"),
+        (("--depth", "3"), "--depth must be even, as blocks are measured in pairs, got 3"),
+        (("--d-model", "10"), "attn[n_heads=4] does not fit d=10"),
+        (("--device", "cuda:77"), "device 'cuda:77': "),
+        (("--plugin", "nosuch.py"), "no plugin file 'nosuch.py'"),
+        (("--rounds", "0"), "Invalid value for '--rounds'"),
+        (("--seq-len", "99999999"), "train.seq_len 99999999 needs at least"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_measured(bench: Callable, words: tuple[str, ...], said: str) -> None:
+    outcome = bench(*words)
+
+    assert outcome.code == (1 if "--seq-len" in words else 2)  # of a text that is too short, as elsewhere
+    assert said in " ".join(outcome.err.split())
+    assert "Traceback" not in outcome.err
+    assert "measuring" not in outcome.err
+    assert outcome.out == ""
+
+
+def test_ctrl_c_leaves_with_130_and_no_traceback(spawn: Callable[..., subprocess.Popen[str]]) -> None:
+    process = spawn("bench", "tiny.yaml", "--steps", "100000")
+    assert process.stderr is not None
+    assert any("trial 0" in line for line in process.stderr)
+    time.sleep(0.2)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=20) == 130
+    assert "Traceback" not in process.stderr.read()
+
+
+# ---- what is measured --------------------------------------------------------------------------------------------
+
+
+def test_each_kind_is_measured_in_a_model_of_the_asked_depth(documented_kinds: None) -> None:
+    subjects = kind_subjects(Sizes(d_model=16, depth=4, batch_size=2, seq_len=8))
+
+    layouts = {each.what: str(each.layout) for each in subjects}
+    assert layouts["attn"] == "d=16 (attn mlp)x2"
+    assert layouts["mlp"] == "d=16 (mlp)x4"
+    assert layouts["shift"] == "d=16 (shift mlp)x2"
+    assert all(parse(layout).depth == 4 for layout in layouts.values())
+
+
+def test_a_channel_kind_of_a_plugin_stands_after_attention(home: Path) -> None:
+    (home / "greedy.py").write_text(GREEDY)
+    load_plugins([home / "greedy.py"])
+
+    subjects = kind_subjects(Sizes(d_model=16, depth=2, batch_size=2, seq_len=8))
+
+    assert [str(each.layout) for each in subjects if each.what == "greedy"] == ["d=16 attn greedy"]
+
+
+def test_a_timing_has_one_figure_per_round_and_goes_on_beyond_the_budget() -> None:
+    (subject, *_) = kind_subjects(Sizes(d_model=16, depth=2, batch_size=2, seq_len=8))
+    spec = replace(subject.spec, budget=BudgetSpec(unit="steps", amount=1))
+    corpus = load_corpus(spec.data)
+
+    timing = time_run(spec, corpus, CPU, n_steps=2, n_rounds=3)
+
+    assert len(timing.step_s) == 3
+    assert min(timing.step_s) > 0 < timing.start_s
+    assert timing.eval_s is None
+    assert timing.n_params == count_params(subject.layout, corpus.tokenizer.vocab_size)
+
+
+def test_rates_are_work_over_time() -> None:
+    assert 1e6 < matmul_rate(torch.float32, CPU, side=64) < 1e15
+    assert 1e6 < copy_rate(CPU, n_bytes=2**16) < 1e15
+
+
+def test_the_roofline_multiplies_in_the_precision_of_training() -> None:
+    assert matmul_dtype("auto", CPU) is torch.float32
+    assert matmul_dtype("fp32", CPU) is torch.float32
+    assert matmul_dtype("bf16", CPU) is torch.bfloat16
+
+
+def test_a_row_in_another_precision_than_the_roofline_has_no_share() -> None:
+    subjects = kind_subjects(Sizes(d_model=16, depth=2, batch_size=2, seq_len=8))[:1]
+    roofline = Roofline(flops_per_s=1e9, bytes_per_s=1e9, precision="bf16")
+    corpus = load_corpus(subjects[0].spec.data)
+
+    (row,) = Surveyor(corpus=corpus, device=CPU, roofline=roofline, n_steps=1, n_rounds=1, estimates_trials=False).rows(
+        subjects
+    )
+
+    assert row.precision == "fp32"
+    assert (row.roofline_share, row.roofline_bound) == (None, "")
+
+
+# ---- what follows without measuring ------------------------------------------------------------------------------
+
+
+def test_the_floor_of_a_step_is_the_longer_of_computing_and_moving() -> None:
+    roofline = Roofline(flops_per_s=100.0, bytes_per_s=10.0, precision="fp32")
+
+    assert (roofline.floor_s(200, 10), roofline.bound(200, 10)) == (2.0, "compute")
+    assert (roofline.floor_s(200, 30), roofline.bound(200, 30)) == (3.0, "memory")
+
+
+def test_a_budget_is_spent_after_so_many_steps_and_evaluations() -> None:
+    assert steps_of(BudgetSpec(unit="steps", amount=7), 32, 1000) == 7
+    assert steps_of(BudgetSpec(unit="tokens", amount=65), 32, 1000) == 3
+    assert steps_of(BudgetSpec(unit="flops", amount=2000), 32, 1000) == 2
+    assert [evaluations_of(n, 10) for n in (1, 10, 11)] == [1, 1, 2]
+
+
+def test_the_start_holds_the_first_steps_of_a_trial() -> None:
+    figures = {"start_s": 3.0, "start_steps": 5, "step_s": 0.5, "eval_s": 2.0, "n_evals": 2}
+
+    assert trial_seconds(n_steps=9, **figures) == 3.0 + 4 * 0.5 + 2 * 2.0
+    assert trial_seconds(n_steps=2, **figures) == 3.0 + 2 * 2.0
+    assert trials_per_hour([10.0, 30.0]) == 180.0
+
+
+def test_without_sequences_a_step_moves_weights_gradients_and_two_moments_there_and_back() -> None:
+    layout = parse("d=16 (attn mlp)x2")
+
+    moved = fewest_bytes(layout, 11, seq_len=9, batch_size=0, bytes_per_activation=4)
+
+    assert moved == 2 * 4 * 4 * count_params(layout, 11)
+
+
+def test_activations_move_in_proportion_to_their_number_and_size() -> None:
+    layout = parse("d=16 attn mlp")
+
+    def of_activations(batch_size: int, size: int) -> int:
+        return fewest_bytes(layout, 11, 9, batch_size, bytes_per_activation=size) - fewest_bytes(
+            layout, 11, 9, 0, bytes_per_activation=size
+        )
+
+    assert of_activations(6, 4) == 3 * of_activations(2, 4) == 6 * of_activations(2, 2) > 0
+
+
+def test_figures_have_three_digits_and_no_exponent() -> None:
+    assert [plain(each) for each in (0.0612, 6.12, 99.96, 612.4, 61234.0)] == [
+        "0.0612",
+        "6.12",
+        "100",
+        "612",
+        "61234",
+    ]
+    assert [per_second(each, "B/s") for each in (999.0, 1500.0, 3.2e12)] == ["999 B/s", "1.5 kB/s", "3.2 TB/s"]
+
+
+def test_a_row_that_failed_is_in_both_tables_with_its_reason() -> None:
+    stream = io.StringIO()
+    known = {"layout": LAYOUT, "batch_size": 2, "seq_len": 8, "n_params": 950}
+    report = Report(
+        device={"device": "cpu", "name": "a CPU", "threads": 2},
+        versions={},
+        roofline=Roofline(flops_per_s=1.5e11, bytes_per_s=1.1e10, precision="fp32"),
+        settings={},
+        rows=[Row(what="trial 0", trial_s=30.0, **known), Row(what="trial 1", error="out of memory", **known)],
+    )
+
+    print_tables(report, stream)
+
+    out = stream.getvalue()
+    assert out.startswith("cpu, a CPU, 2 threads; at best 150 GFLOP/s in fp32, 11 GB/s\n")
+    assert out.count("out of memory") == 2
+    assert "about 120 trials per hour: the mean of 1 is 30 s" in out
