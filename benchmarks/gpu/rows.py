@@ -27,7 +27,7 @@ def about(script: str, corpus: Path, out: Path, **settings: object) -> dict[str,
     """The command, the device, the versions and the settings of a measurement."""
     return {
         "command": f"python benchmarks/gpu/{script} {corpus.name} {out.name}",
-        "device": torch.cuda.get_device_name(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "torch": torch.__version__,
         **settings,
     }

@@ -9,6 +9,7 @@ GPU. The row compares the largest of each while trials 21 to 60 ran with the lar
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,12 +38,14 @@ def resident_mb(parent: int) -> float:
 
 
 def gpu_mb() -> float:
+    if shutil.which("nvidia-smi") is None:
+        return 0.0
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", gpu]
     return float(subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def soak(corpus: Path) -> dict[str, object]:
+def soak(corpus: Path, device: str) -> dict[str, object]:
     samples: list[tuple[int, float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GROWLAB_STORAGE"] = f"sqlite:///{folder}/soak.db"
@@ -50,7 +53,7 @@ def soak(corpus: Path) -> dict[str, object]:
         began, log = time.perf_counter(), Path(folder, "log")
         with log.open("w") as file:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "growlab", "worker", "soak", "--device", "cuda"], stderr=file
+                [sys.executable, "-m", "growlab", "worker", "soak", "--device", device], stderr=file
             )
         while worker.poll() is None:
             ended = log.read_text().count("val_loss")
@@ -75,10 +78,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--device", default="cuda", help="cpu tries the script, and measures nothing of use")
     asked = parser.parse_args()
     rows = Rows(asked.out)
     if "soak of 200 trials" not in rows:
-        rows.add("soak of 200 trials", soak(asked.corpus.resolve()) | about("soak.py", asked.corpus, asked.out))
+        rows.add(
+            "soak of 200 trials", soak(asked.corpus.resolve(), asked.device) | about("soak.py", asked.corpus, asked.out)
+        )
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ def create(corpus: Path, folder: Path, *, n_trials: int) -> None:
     growlab("study", "create", str(STUDY), "--set", f"data.path={corpus}", "--set", f"n_trials={n_trials}")
 
 
-def pace(corpus: Path, slots: int) -> dict[str, object]:
+def pace(corpus: Path, slots: int, device: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         create(corpus, Path(folder), n_trials=6)
         began = time.perf_counter()
-        growlab("worker", "pace", "--device", "cuda", "--slots", str(slots))
+        growlab("worker", "pace", "--device", device, "--slots", str(slots))
         wall_s = time.perf_counter() - began
         (study,) = json.loads(growlab("study", "list", "--json"))
         trials = json.loads(growlab("report", "pace", "--json"))
@@ -49,16 +49,17 @@ def pace(corpus: Path, slots: int) -> dict[str, object]:
     }
 
 
-def warm_up(corpus: Path) -> None:
+def warm_up(corpus: Path, device: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         create(corpus, Path(folder), n_trials=1)
-        growlab("worker", "pace", "--device", "cuda", "--max-time", "60")
+        growlab("worker", "pace", "--device", device, "--max-time", "60")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--device", default="cuda", help="cpu tries the script, and measures nothing of use")
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--mps", action="store_true")
     asked = parser.parse_args()
@@ -66,9 +67,9 @@ def main() -> None:
     asked_for = {f"{slots} slot(s){', MPS' if asked.mps else ''}": slots for slots in asked.slots}
     left = {what: slots for what, slots in asked_for.items() if what not in rows}
     if left and not asked.mps:
-        warm_up(corpus)
+        warm_up(corpus, asked.device)
     for what, slots in left.items():
-        rows.add(what, pace(corpus, slots) | about("trials.py", asked.corpus, asked.out))
+        rows.add(what, pace(corpus, slots, asked.device) | about("trials.py", asked.corpus, asked.out))
 
 
 if __name__ == "__main__":

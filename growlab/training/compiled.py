@@ -44,7 +44,7 @@ def compiled_loss(model: LanguageModel) -> Loss:
     """As model.loss, through compiled blocks. Whatever the compiler cannot digest runs as it is."""
 
     def loss(ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        embed, run, head = _programs()
+        embed, run, head = programs()
         embedding_VD, p = model.embedding.weight, model.p_dropout
         stream_BTD = (embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p)
         mixed_BTD = _nothing_mixed(stream_BTD)
@@ -52,7 +52,7 @@ def compiled_loss(model: LanguageModel) -> Loss:
             if _trains(block):
                 stream_BTD, mixed_BTD = run(block, _differentiable(stream_BTD), _differentiable(mixed_BTD))
             else:
-                stream_BTD, mixed_BTD = _run(block, stream_BTD, mixed_BTD)
+                stream_BTD, mixed_BTD = as_it_is(block, stream_BTD, mixed_BTD)
         last = head if embedding_VD.requires_grad else _head
         return last(stream_BTD, mixed_BTD, model.norm.weight, embedding_VD, targets_BT, p)
 
@@ -63,7 +63,8 @@ def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
     return F.dropout(F.embedding(ids_BT, embedding_VD), p_dropout)
 
 
-def _run(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor]:
+def as_it_is(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor]:
+    """What one program does."""
     stream_BTD = stream_BTD + block.dropout(mixed_BTD)
     return stream_BTD, block.mixer(block.norm(stream_BTD))
 
@@ -92,8 +93,8 @@ def _differentiable(x_BTD: Tensor) -> Tensor:
 
 
 @cache
-def _programs() -> tuple[Embed, Run, Head]:
-    """_embed, _run and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
+def programs() -> tuple[Embed, Run, Head]:
+    """_embed, as_it_is and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
     config = torch._dynamo.config
@@ -101,4 +102,4 @@ def _programs() -> tuple[Embed, Run, Head]:
     config.recompile_limit = config.accumulated_recompile_limit = _MOST
     for function in NEVER_CHANGING:
         torch.compiler.assume_constant_result(function)  # type: ignore[no-untyped-call]
-    return tuple(torch.compile(each, dynamic=False) for each in (_embed, _run, _head))  # type: ignore[return-value]
+    return tuple(torch.compile(each, dynamic=False) for each in (_embed, as_it_is, _head))  # type: ignore[return-value]

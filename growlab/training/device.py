@@ -1,7 +1,8 @@
 """Where a trial runs, and in which precision."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,17 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
         precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )
     return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch computes on one core within."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def rng_states(device: torch.device) -> dict[str, Tensor]:

@@ -150,20 +150,21 @@ def waits(run: Callable[[], None]) -> bool:
 
 
 def choose_gear(device: torch.device, n_steps: int) -> Gear:
-    """For a trial of about `n_steps` steps: eager on a CPU; on a CUDA device a graph, of compiled blocks if that pays.
+    """For a trial of about `n_steps` steps: eager on a CPU, a graph on a CUDA device.
 
-    GROWLAB_ENGINE names another one: eager, for a debugger. Raises UsageError for a word that is no gear, and for
-    a graph where there is no CUDA device.
+    GROWLAB_ENGINE names another one: eager, for a debugger; compiled-graph, which compiles the blocks where a trial is
+    long enough for that to pay, and records a graph of them. Raises UsageError for a word that is no gear, and for a
+    graph where there is no CUDA device.
     """
     asked = os.environ.get("GROWLAB_ENGINE") or "auto"
     known = ("auto", *(gear.value for gear in Gear))
     if asked not in known:
         raise UsageError(f"GROWLAB_ENGINE must be one of {', '.join(known)}, got {asked!r}")
     if asked == "auto":
-        if device.type != "cuda":
-            return Gear.EAGER
-        return Gear.COMPILED_GRAPH if n_steps >= COMPILE_FROM else Gear.GRAPH
+        return Gear.GRAPH if device.type == "cuda" else Gear.EAGER
     gear = Gear(asked)
+    if gear is Gear.COMPILED_GRAPH and n_steps < COMPILE_FROM:
+        gear = Gear.GRAPH
     if gear.recorded and device.type != "cuda":
         raise UsageError(f"GROWLAB_ENGINE={asked} needs a CUDA device, got {device}")
     return gear

@@ -16,6 +16,7 @@ from growlab.model.language_model import short_unit_text
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.device import one_thread
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
@@ -260,12 +261,15 @@ def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> Tr
 def sample_text(run: TrialRun) -> str:
     """The first validation tokens and how the model goes on from them. The model is not trained after this.
 
-    Token by token, a small model is faster on a CPU than the launches of a GPU are.
+    Token by token, a small model is faster on one core than the launches of a GPU are, or than many cores that wait
+    for one another at every product.
     """
-    if run.n_params <= SAMPLED_ON_CPU:
-        run.model.cpu()
     prompt = run.corpus.val[:SAMPLE_PROMPT].tolist()
-    continued = generate(run.model, prompt, SAMPLE_LENGTH, SAMPLE, seed=run.spec.seed)
+    if run.n_params > SAMPLED_ON_CPU:
+        continued = list(generate(run.model, prompt, SAMPLE_LENGTH, SAMPLE, seed=run.spec.seed))
+    else:
+        with one_thread():
+            continued = list(generate(run.model.cpu(), prompt, SAMPLE_LENGTH, SAMPLE, seed=run.spec.seed))
     return run.corpus.tokenizer.decode([*prompt, *continued])
 
 

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from growlab.blocks import build_block
 from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
+from growlab.kinds import complete_block
+from growlab.layout import BlockSpec
 from growlab.specs import TrialSpec
+from growlab.training.compiled import Run, as_it_is, programs
+from growlab.training.device import autocast, use_device
 from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
 from growlab.training.run import TrialRun, fresh_run
 
@@ -73,17 +79,22 @@ def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
     assert n_programs() - before == met
 
 
-def test_a_gear_is_chosen_by_device_and_length() -> None:
+def test_a_gear_is_chosen_by_the_device() -> None:
     assert choose_gear(CPU, 10**6) is Gear.EAGER
-    assert choose_gear(CUDA, COMPILE_FROM - 1) is Gear.GRAPH
-    assert choose_gear(CUDA, COMPILE_FROM) is Gear.COMPILED_GRAPH
+    assert choose_gear(CUDA, 10**6) is Gear.GRAPH
 
 
 @pytest.mark.parametrize("gear", list(Gear))
 def test_a_gear_can_be_asked_for(gear: Gear, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
 
-    assert choose_gear(CUDA, 1) is gear
+    assert choose_gear(CUDA, COMPILE_FROM) is gear
+
+
+def test_a_short_trial_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", "compiled-graph")
+
+    assert choose_gear(CUDA, COMPILE_FROM - 1) is Gear.GRAPH
 
 
 def test_a_graph_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,3 +102,50 @@ def test_a_graph_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(UsageError, match="GROWLAB_ENGINE=graph needs a CUDA device, got cpu"):
         choose_gear(CPU, 1)
+
+
+# ---- each kind -------------------------------------------------------------------------------------------------
+
+
+def gradients(run: Run, spec: BlockSpec, device: torch.device, dtype: torch.dtype, precision: str) -> dict[str, Tensor]:
+    """Of one block's parameters and inputs, in float64, for a smooth function of what it returns."""
+    torch.manual_seed(0)
+    block = build_block(spec, 64, max_depth=4, dropout=0.0).to(device, dtype).train()
+    stream_BTD, mixed_BTD, to_BTD = (torch.randn(4, 64, 64).to(device, dtype) for _ in range(3))
+    leaves = dict(block.named_parameters()) | {"stream": stream_BTD, "mixed": mixed_BTD}
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    with autocast(precision, device):
+        stream_BTD, mixed_BTD = run(block, stream_BTD, mixed_BTD)
+    ((stream_BTD + mixed_BTD).sin() * to_BTD).sum().backward()
+    return {name: leaf.grad.double() for name, leaf in leaves.items() if leaf.grad is not None}
+
+
+def furthest(found: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
+    """The largest error of a gradient, by norms."""
+    return max(float((found[name] - exact[name]).norm() / exact[name].norm()) for name in exact)
+
+
+def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) -> None:
+    spec = complete_block(BlockSpec(kind), 64)
+    exact = gradients(as_it_is, spec, device, torch.float64, "fp32")
+
+    eager = furthest(gradients(as_it_is, spec, device, torch.float32, precision), exact)
+    found = furthest(gradients(programs()[1], spec, device, torch.float32, precision), exact)
+
+    print(f"{kind}, {precision}: eager {eager:.1e}, compiled {found:.1e}")
+    assert found < 2 * eager
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str) -> None:
+    assert_as_exact_as_eager("mlp", precision, CPU)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["attn", "conv", "mamba", "mlp"])
+def test_gradients_of_each_kind_compiled_for_a_gpu_are_as_exact_as_eager_ones(kind: str, precision: str) -> None:
+    assert_as_exact_as_eager(kind, precision, use_device("cuda"))

@@ -196,7 +196,7 @@ def test_a_trial_that_trips_an_assertion_of_the_gpu_fails_alone(run_with: Faults
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED, TrialState.FAILED, TrialState.COMPLETED]
     assert [len(each) for each in found.attempts] == [1, 3, 1]
     assert [attempt.end_reason for attempt in found.attempts[1]] == [CRASHED] * 3
-    assert "CUDA error: device-side assert triggered" in found.trials[1].error
+    assert "CUDA error" in found.trials[1].error  # of the assertion, or of the call that met the dead device
 
 
 @pytest.mark.gpu
