@@ -1,8 +1,8 @@
-"""What the trial's loop costs beyond the bare model: CPU-time ratios, pairs interleaved in one run.
+"""What the trial's loop costs beyond the model: CPU-time ratios, pairs interleaved in one run.
 
     python benchmarks/cpu.py [--pairs 20]
 
-bare        forward, backward, clip, AdamW on random tokens, written out by hand
+by hand     the usual loop over the same model: batch by slices of the corpus, lr set, forward, backward, clip, AdamW
 step        TrialRun.train_step: schedule, batch from the corpus, autocast, the same update
 telemetry   as `step`, with a snapshot of the newest unit and all of τ, κ, H, r̂², z every 20 steps
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 import growlab.blocks  # noqa: F401  (fills the table of kinds)
@@ -44,14 +45,19 @@ def make_run() -> TrialRun:
     return fresh_run(spec, load_corpus(data), torch.device("cpu"))
 
 
-def bare(run: TrialRun) -> Callable[[], None]:
-    model, train = run.model, run.spec.train
+def by_hand(run: TrialRun) -> Callable[[], None]:
+    model, train, ids = run.model, run.spec.train, run.corpus.train
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    ids_BT = torch.randint(model.vocab_size, (train.batch_size, train.seq_len))
+
+    def windows(starts: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.from_numpy(ids[at : at + train.seq_len].astype(np.int64)) for at in starts])
 
     def steps() -> None:
         for _ in range(STEPS):
-            model.loss(ids_BT, ids_BT).backward()
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-4
+            starts = torch.randint(len(ids) - train.seq_len, (train.batch_size,))
+            model.loss(windows(starts), windows(starts + 1)).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.grad_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -97,7 +103,7 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, 1 thread, {LAYOUT}, batch 16 x 128, {STEPS} steps each; CPU-time ratios")
-    compare("step / bare", step(make_run()), bare(make_run()), pairs)
+    compare("step / by hand", step(make_run()), by_hand(make_run()), pairs)
     compare("telemetry / step", telemetry(make_run()), step(make_run()), pairs)
 
 

@@ -5,6 +5,8 @@
             backward, clipping, update. A small model's step is hundreds of kernels that each take less time
             than their launch.
 
+Either of eager blocks or of compiled ones (growlab.training.compiled); `Gear` names the four.
+
 A recorded step reads and writes the tensors that it was recorded with. Whatever changes which they are, or what
 is computed (growth, freezing, thawing), must call `forget`; the step is then recorded anew. Dropout is right under
 replay: the generator's offset moves on with each.
