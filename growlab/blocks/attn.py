@@ -91,6 +91,8 @@ class Attention(Mixer):
         k_BGSE, v_BGSE = torch.cat((state[0], k_BGTE), 2), torch.cat((state[1], v_BGTE), 2)
         if start == 0:
             mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE, causal=True)
+        elif x_BTD.shape[1] == 1:  # one token sees all
+            mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE)
         else:
             mask_TS = torch.ones(x_BTD.shape[1], k_BGSE.shape[2], dtype=torch.bool, device=x_BTD.device).tril(start)
             mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE, mask_TS=mask_TS)

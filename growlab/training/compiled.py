@@ -97,6 +97,7 @@ def programs() -> tuple[Embed, Run, Head]:
     """_embed, as_it_is and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
+    torch._functorch.config.backward_pass_autocast = "off"  # as backward() is called outside of it
     config = torch._dynamo.config
     config.suppress_errors = True
     config.recompile_limit = config.accumulated_recompile_limit = _MOST

@@ -9,7 +9,15 @@ import torch
 
 from growlab.errors import UsageError
 from growlab.specs import TrialSpec
-from growlab.training.device import autocast, every_gpu, resolve_device, rng_states, set_rng_states, use_device
+from growlab.training.device import (
+    autocast,
+    every_gpu,
+    one_thread,
+    resolve_device,
+    rng_states,
+    set_rng_states,
+    use_device,
+)
 
 without_gpu = pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU")
 
@@ -137,3 +145,14 @@ def test_deterministic_steps_of_a_hybrid_on_a_gpu_are_equal_to_the_bit(
     assert first.returncode == 0, first.stderr
     assert first.stdout.endswith("\ngraph\n")
     assert first.stdout == second.stdout
+
+
+def test_within_one_thread_torch_has_one_and_after_it_as_many_as_before() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
