@@ -11,6 +11,7 @@ Legend: B batch, T tokens, S tokens seen so far, D d_model, H query heads, G key
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,30 +31,37 @@ class AttentionOptions:
     heads_per_kv: int = option(1, search=(1, 2), help="query heads that share one key-value head; divides n_heads")
     qk_norm: bool = option(False, search=(False, True), help="normalise each head's queries and keys")
 
+    kind: ClassVar = "attn"
+
     def check(self, d_model: int) -> None:
         if self.n_heads < 1 or d_model % (2 * self.n_heads):
             raise LayoutError(
-                f"attn[n_heads={self.n_heads}] does not fit d={d_model}: "
+                f"{self.kind}[n_heads={self.n_heads}] does not fit d={d_model}: "
                 "d must be a multiple of 2 * n_heads (rotary positions turn pairs)"
             )
         if self.heads_per_kv < 1 or self.n_heads % self.heads_per_kv:
-            raise LayoutError(f"attn[heads_per_kv={self.heads_per_kv}] must divide n_heads={self.n_heads}")
+            raise LayoutError(f"{self.kind}[heads_per_kv={self.heads_per_kv}] must divide n_heads={self.n_heads}")
 
 
 def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cost:
     """Scores and values at the full T², as the causal mask saves nothing in the MATH backend."""
+    return cost_of_pairs(d_model, options, seq_len, n_pairs=seq_len**2)
+
+
+def cost_of_pairs(d_model: int, options: AttentionOptions, seq_len: int, *, n_pairs: int) -> Cost:
+    """Of attention in which so many pairs of a query and a key meet."""
     kv = 2 * d_model // options.heads_per_kv
     matrices = d_model * (d_model + kv) + d_model * d_model
     normed = d_model + kv // 2 if options.qk_norm else 0  # q and k once more
     return Cost(
         n_params=matrices + (2 * d_model // options.n_heads if options.qk_norm else 0),
-        matmul_flops=2 * seq_len * matrices + 4 * seq_len * seq_len * d_model,
+        matmul_flops=2 * seq_len * matrices + 4 * n_pairs * d_model,
         other_flops=0,
         # the projection (v is a part of it), q and k after rotation, the heads' output, and side by side
         activations=seq_len * ((d_model + kv) + normed + (d_model + kv // 2) + 2 * d_model),
         state_size=seq_len * kv,
         # weights, what dropout left of them and its mask of a byte each; q and k, scaled: a fused kernel keeps less
-        dropped_activations=9 * options.n_heads * seq_len**2 // 4 + seq_len * (d_model + kv // 2),
+        dropped_activations=9 * options.n_heads * n_pairs // 4 + seq_len * (d_model + kv // 2),
     )
 
 
@@ -99,15 +107,24 @@ class Attention(Mixer):
         return self._join(mixed_BHTE), (k_BGSE, v_BGSE)
 
     def _heads(self, x_BTD: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries and keys, and values. Queries and keys go through norm and rotation side by side."""
+        """Rotated queries and keys, and values. Queries and keys are rotated side by side."""
+        qk_BTHE, v_BTGE = self._projected(x_BTD)
+        q_BTHE, k_BTGE = self._queries_and_keys(rotate(qk_BTHE, start))
+        return q_BTHE.transpose(1, 2), k_BTGE.transpose(1, 2), v_BTGE.transpose(1, 2)
+
+    def _projected(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys side by side, normalised if asked for, not yet rotated; and values."""
         B, T, _ = x_BTD.shape
         heads_BTHE = self.qkv(x_BTD).view(B, T, -1, self.head_dim)
         qk_BTHE, v_BTGE = torch.split(heads_BTHE, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=2)
         if self.q_norm is not None and self.k_norm is not None:
             gain_HE = torch.cat((self.q_norm.of_heads(self.n_heads), self.k_norm.of_heads(self.n_kv_heads)))
             qk_BTHE = normalise(qk_BTHE, gain_HE)
-        q_BTHE, k_BTGE = torch.split(rotate(qk_BTHE, start), [self.n_heads, self.n_kv_heads], dim=2)
-        return q_BTHE.transpose(1, 2), k_BTGE.transpose(1, 2), v_BTGE.transpose(1, 2)
+        return qk_BTHE, v_BTGE
+
+    def _queries_and_keys(self, qk_BTHE: Tensor) -> tuple[Tensor, Tensor]:
+        q_BTHE, k_BTGE = torch.split(qk_BTHE, [self.n_heads, self.n_kv_heads], dim=2)
+        return q_BTHE, k_BTGE
 
     def _attend(
         self, q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, *, causal: bool = False, mask_TS: Tensor | None = None

@@ -14,6 +14,7 @@ from growlab.kinds import KINDS
 from growlab.layout import BlockSpec
 
 D_MODEL = 32  # eight heads of four numbers
+NARROW = [BlockSpec("swa", (("window", window),)) for window in (2, 5, 8)]  # than the texts here; searches draw wider
 
 
 def every_spec() -> list[BlockSpec]:
@@ -22,7 +23,7 @@ def every_spec() -> list[BlockSpec]:
         specs.append(BlockSpec(name))
         for key, field in kind.option_fields().items():
             specs += [BlockSpec(name, ((key, value),)) for value in field.metadata["search"] if value != field.default]
-    return [spec for spec in specs if fits(spec)]
+    return [spec for spec in [*specs, *NARROW] if fits(spec)]
 
 
 def fits(spec: BlockSpec) -> bool:

@@ -19,7 +19,9 @@ from growlab.search import propose
 from growlab.storage import Store
 
 WITH_SHIFT = ("--set", "layouts.blocks={shift: {present: 0.3}, mlp: {}}")
-HINT = "unknown block kind 'shift'; known: attn, conv, mamba, mlp. Or give the file that registers it: --plugin FILE"
+HINT = (
+    "unknown block kind 'shift'; known: attn, conv, mamba, mlp, swa. Or give the file that registers it: --plugin FILE"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,118 @@
+"""Sliding-window attention: each token attends to the last `window` tokens, itself included. Linear in T.
+
+Queries are cut into chunks of `window` tokens. The first chunk sees itself, causally; every other one sees itself and
+the chunk before it, through a band: query i of a chunk and key j of the two chunks meet where i < j ≤ i + window. So
+products and memory are 2 T window instead of T². What is decoded carries the last window - 1 keys, not yet rotated: as
+rotary scores depend on distances alone, positions may be counted from the first key that is still seen, and neither
+state nor tables grow with the text.
+
+Source: Beltagy et al. 2020, "Longformer"; Jiang et al. 2023, "Mistral 7B". The founding project AGIFORMER meant this;
+it computed all T² scores and masked them.
+
+Legend: B batch, T tokens, S tokens still seen, D d_model, H query heads, G key-value heads, E head size, W window,
+N chunks, M chunks of all sequences after their first.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from growlab.blocks.attn import Attention, AttentionOptions, cost_of_pairs, rotate
+from growlab.blocks.base import State
+from growlab.errors import LayoutError
+from growlab.kinds import Cost, option, register_block
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowOptions(AttentionOptions):
+    window: int = option(128, search=(64, 128, 256), help="tokens that a token sees, itself included")
+
+    kind = "swa"
+
+    def check(self, d_model: int) -> None:
+        super().check(d_model)
+        if self.window < 2:
+            raise LayoutError(f"swa[window={self.window}] must be at least 2, itself and the one before")
+
+
+def window_cost(d_model: int, options: WindowOptions, seq_len: int) -> Cost:
+    """Every chunk is computed whole, also the last one where T is no multiple of the window."""
+    window, kv = options.window, 2 * d_model // options.heads_per_kv
+    n_later = max(0, -(-seq_len // window) - 1)
+    first = min(seq_len, window)
+    whole = cost_of_pairs(d_model, options, seq_len, n_pairs=first**2 + n_later * 2 * window**2)
+    return replace(
+        whole,
+        # queries, and keys and values of two chunks, side by side
+        activations=whole.activations + n_later * window * (d_model + 2 * kv),
+        state_size=min(seq_len, window - 1) * kv,
+    )
+
+
+@register_block(
+    "swa",
+    role="sequence",
+    summary="attention to a window of the last tokens, linear in T",
+    options=WindowOptions,
+    cost=window_cost,
+)
+class SlidingWindowAttention(Attention):
+    def __init__(self, d_model: int, options: WindowOptions) -> None:
+        super().__init__(d_model, options)
+        self.window = options.window
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return self._join(self._windowed(*self._heads(x_BTD, start=0)))
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """The state is the last window - 1 keys, before rotation, and their values."""
+        qk_BTHE, v_BTGE = self._projected(x_BTD)
+        q_BTHE, k_BTGE = self._queries_and_keys(qk_BTHE)
+        k_BGSE, v_BGSE = (
+            torch.cat((kept, new.transpose(1, 2)), 2) for kept, new in zip(state, (k_BTGE, v_BTGE), strict=True)
+        )
+        n_kept = state[0].shape[2]
+        q_BHTE = rotate(q_BTHE, n_kept).transpose(1, 2)
+        turned_BGSE = rotate(k_BGSE.transpose(1, 2), 0).transpose(1, 2)
+        if n_kept == 0:
+            mixed_BHTE = self._windowed(q_BHTE, turned_BGSE, v_BGSE)
+        else:
+            mask_TS = band(x_BTD.shape[1], k_BGSE.shape[2], n_kept, self.window, x_BTD.device)
+            mixed_BHTE = self._attend(q_BHTE, turned_BGSE, v_BGSE, mask_TS=mask_TS)
+        forgotten = max(0, k_BGSE.shape[2] - (self.window - 1))
+        return self._join(mixed_BHTE), (k_BGSE[:, :, forgotten:], v_BGSE[:, :, forgotten:])
+
+    def _windowed(self, q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
+        """All tokens of a text from its beginning."""
+        W, T = self.window, q_BHTE.shape[2]
+        first_BHWE = self._attend(q_BHTE[:, :, :W], k_BGTE[:, :, :W], v_BGTE[:, :, :W], causal=True)
+        if T <= W:
+            return first_BHWE
+        B, _, _, E = q_BHTE.shape
+        q_MHWE = chunks(q_BHTE, W)[:, 1:].flatten(0, 1)
+        k_MGSE, v_MGSE = (with_the_one_before(chunks(each, W)).flatten(0, 1) for each in (k_BGTE, v_BGTE))
+        mask_WS = band(W, 2 * W, W, W, q_BHTE.device)
+        later_MHWE = self._attend(q_MHWE, k_MGSE, v_MGSE, mask_TS=mask_WS)
+        later_BHTE = later_MHWE.view(B, -1, self.n_heads, W, E).transpose(1, 2).flatten(2, 3)
+        return torch.cat((first_BHWE, later_BHTE[:, :, : T - W]), dim=2)
+
+
+def band(n_queries: int, n_keys: int, start: int, window: int, device: torch.device) -> Bool[Tensor, "T S"]:
+    """Whether query t, at position start + t, sees the key at position s."""
+    seen_TS = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
+    return seen_TS.tril(start).triu(start + 1 - window)
+
+
+def chunks(x_BHTE: Float[Tensor, "B H T E"], size: int) -> Float[Tensor, "B N H W E"]:
+    """Of `size` tokens each; zeros fill the last one."""
+    B, H, T, E = x_BHTE.shape
+    padded_BHTE = F.pad(x_BHTE, (0, 0, 0, -T % size))
+    return padded_BHTE.view(B, H, -1, size, E).transpose(1, 2)
+
+
+def with_the_one_before(x_BNHWE: Float[Tensor, "B N H W E"]) -> Float[Tensor, "B N-1 H 2W E"]:
+    """Every chunk but the first, after its predecessor."""
+    return torch.cat((x_BNHWE[:, :-1], x_BNHWE[:, 1:]), dim=3)
