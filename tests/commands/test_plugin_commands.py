@@ -19,9 +19,8 @@ from growlab.search import propose
 from growlab.storage import Store
 
 WITH_SHIFT = ("--set", "layouts.blocks={shift: {present: 0.3}, mlp: {}}")
-HINT = (
-    "unknown block kind 'shift'; known: attn, conv, mamba, mlp, swa. Or give the file that registers it: --plugin FILE"
-)
+KNOWN = "attn, conv, mamba, mlp, ssm, swa"
+HINT = f"unknown block kind 'shift'; known: {KNOWN}. Or give the file that registers it: --plugin FILE"
 
 
 @pytest.fixture(autouse=True)

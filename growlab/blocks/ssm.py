@@ -1,0 +1,147 @@
+"""Diagonal state space model (S4D): every channel is filtered by a sum of N decaying oscillations that it learns.
+
+    u, z = W_in x;  u = s · u;  h_t = Ā h_{t-1} + B̄ u_t;  y_t = Re(Σ_n C_n h_t) + D u_t;  out = W_out( y · silu(z) )
+    Ā = exp(Δ A),  B̄ = (Ā - 1) / A,  s the learnt scale of a channel's input
+
+The rates do not depend on the token, so that the whole is a convolution with K_k = Re(Σ_n C_n B̄_n Ā_n^k), done by FFT
+over all tokens at once; step by step it is the recurrence. A starts as -1/2 + iπn (`lin`) or as -(n + 1) (`real`),
+Δ log-uniform between 0.001 and 0.1. Kernel, FFT and state are fp32 under autocast too.
+
+Source: Gu et al. 2022, "On the Parameterization and Initialization of Diagonal State Space Models" (S4D-Lin,
+S4D-Real, zero-order hold). The founding hybrid of attention, SSM and Hopfield memory meant this, with the input scale.
+
+Legend: B batch, T tokens, D d_model, E channels (= D), N states of a channel, F frequencies.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.mamba import DT_MAX, DT_MIN, log_uniform
+from growlab.errors import LayoutError
+from growlab.kinds import Cost, option, register_block
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsmOptions:
+    d_state: int = option(16, search=(8, 16, 32), help="oscillations, or decays, of a channel's filter")
+    start: str = option("lin", search=("lin", "real"), help="lin (oscillations, S4D-Lin) or real (decays, S4D-Real)")
+
+    def check(self, d_model: int) -> None:
+        if self.d_state < 1:
+            raise LayoutError(f"ssm[d_state={self.d_state}] must be at least 1")
+        if self.start not in ("lin", "real"):
+            raise LayoutError(f"ssm[start={self.start}] must be lin or real")
+
+
+def ssm_cost(d_model: int, options: SsmOptions, seq_len: int) -> Cost:
+    """An FFT of n numbers is charged 2.5 n log2 n (Cooley and Tukey, real input); the kernel is charged once."""
+    n_padded, states = 2 * seq_len, d_model * options.d_state
+    fft = math.ceil(2.5 * n_padded * math.log2(n_padded))
+    parts = 2 if options.start == "lin" else 1  # real and imaginary
+    return Cost(
+        n_params=3 * d_model * d_model + 2 * parts * states + 3 * d_model,  # A and C; s, Δ and D
+        matmul_flops=2 * seq_len * 3 * d_model * d_model,
+        other_flops=d_model * (2 * fft + 6 * (seq_len + 1) + 6 * seq_len) + 8 * states * seq_len,
+        # u and z, scaled u, its spectrum, y, silu(z), and their product
+        activations=seq_len * 9 * d_model,
+        state_size=parts * states,
+    )
+
+
+@register_block(
+    "ssm", role="sequence", summary="diagonal SSM (S4D) with a learnt input scale", options=SsmOptions, cost=ssm_cost
+)
+class DiagonalSsm(Mixer):
+    def __init__(self, d_model: int, options: SsmOptions) -> None:
+        super().__init__(d_model, options)
+        n, parts = torch.arange(options.d_state), 2 if options.start == "lin" else 1
+        decay, frequency = (torch.full(n.shape, 0.5), math.pi * n) if parts == 2 else (n + 1.0, None)
+        self.in_proj = nn.Linear(d_model, 2 * d_model, bias=False)
+        self.scale = nn.Parameter(torch.ones(d_model))
+        self.log_dt = nn.Parameter(log_uniform(d_model, DT_MIN, DT_MAX).log())
+        self.log_decay = nn.Parameter(decay.log().repeat(d_model, 1))
+        self.frequency = nn.Parameter(frequency.repeat(d_model, 1)) if frequency is not None else None
+        self.C = nn.Parameter(torch.randn(d_model, options.d_state, parts) / math.sqrt(parts * options.d_state))
+        self.D = nn.Parameter(torch.ones(d_model))
+        for dynamics in (self.log_dt, self.log_decay, self.frequency, self.D):
+            if dynamics is not None:
+                dynamics.no_decay = True  # type: ignore[attr-defined]  # read by the optimizer
+                dynamics.copied_at_growth = True  # type: ignore[attr-defined]  # read by growth
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        u_BTE, z_BTE = self._inputs(x_BTD)
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            y_BTE = self._filtered(u_BTE)
+        return self._output(y_BTE, u_BTE, z_BTE)
+
+    def initial_state(self, batch: int) -> State:
+        weight = self.in_proj.weight
+        return (torch.zeros(batch, *self.C.shape, device=weight.device, dtype=wide(weight.dtype)),)
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """The state is h, for `lin` its real and its imaginary part."""
+        u_BTE, z_BTE = self._inputs(x_BTD)
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            step_EN, gain_EN, read_EN = self._discretised(u_BTE.dtype)
+            h_BEN, outputs = self._number(state[0]), []
+            for u_BE in u_BTE.unbind(1):
+                h_BEN = step_EN * h_BEN + gain_EN * u_BE[..., None]
+                outputs.append(real_part(read_EN * h_BEN).sum(-1))
+        return self._output(torch.stack(outputs, dim=1), u_BTE, z_BTE), (self._parts(h_BEN),)
+
+    def _inputs(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled u, in fp32 at least, and z."""
+        u_BTE, z_BTE = self.in_proj(x_BTD).chunk(2, dim=-1)
+        to = wide(u_BTE.dtype)
+        return u_BTE.to(to) * self.scale.to(to), z_BTE
+
+    def _discretised(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Ā, B̄ and C, each (E, N), by a zero-order hold."""
+        rate_EN = self._rate(dtype)
+        step_EN = (self.log_dt.to(dtype).exp()[:, None] * rate_EN).exp()
+        return step_EN, (step_EN - 1) / rate_EN, self._number(self.C.to(dtype))
+
+    def _rate(self, dtype: torch.dtype) -> Tensor:
+        """A."""
+        decay_EN = self.log_decay.to(dtype).exp()
+        return -decay_EN if self.frequency is None else torch.complex(-decay_EN, self.frequency.to(dtype))
+
+    def _number(self, parts: Tensor) -> Tensor:
+        """Complex, of its parts, for `lin`; else real."""
+        return torch.view_as_complex(parts.contiguous()) if self.frequency is not None else parts[..., 0]
+
+    def _parts(self, number: Tensor) -> Tensor:
+        return torch.view_as_real(number) if self.frequency is not None else number[..., None]
+
+    def _filtered(self, u_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B T E"]:
+        """The convolution of each channel with its kernel; zeros behind the text keep its end from its beginning."""
+        T = u_BTE.shape[1]
+        # made again in the backward pass: it is made of N numbers for each of its own, and the batch shares it
+        kernel_TE = checkpoint(self.kernel, T, u_BTE.dtype, use_reentrant=False, preserve_rng_state=False)
+        spectrum_BFE = torch.fft.rfft(u_BTE, 2 * T, dim=1) * torch.fft.rfft(kernel_TE, 2 * T, dim=0)
+        filtered_BTE: Tensor = torch.fft.irfft(spectrum_BFE, 2 * T, dim=1)[:, :T]
+        return filtered_BTE
+
+    def kernel(self, n_tokens: int, dtype: torch.dtype) -> Float[Tensor, "T E"]:
+        """K_0 … K_{T-1} of every channel."""
+        _, gain_EN, read_EN = self._discretised(dtype)
+        exponent_EN = self.log_dt.to(dtype).exp()[:, None] * self._rate(dtype)
+        k_T11 = torch.arange(n_tokens, device=exponent_EN.device, dtype=dtype)[:, None, None]
+        return real_part((k_T11 * exponent_EN).exp() * (gain_EN * read_EN)).sum(-1)
+
+    def _output(self, y_BTE: Tensor, u_BTE: Tensor, z_BTE: Tensor) -> Tensor:
+        skipped_BTE = torch.addcmul(y_BTE, u_BTE, self.D.to(u_BTE.dtype))
+        y_BTD: Tensor = self.out_proj((skipped_BTE * F.silu(z_BTE)).to(z_BTE.dtype))
+        return y_BTD
+
+
+def real_part(x: Complex[Tensor, "..."] | Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    return x.real if x.is_complex() else x
