@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from growlab.commands.speed.clock import seconds, wait_for
+from growlab.commands.speed.clock import seconds
 from growlab.data import Corpus
 from growlab.specs import TrialSpec
-from growlab.training.device import free_memory
+from growlab.training.device import free_memory, wait_for
 from growlab.training.engine import WARM_UP
 from growlab.training.leak import leak
 from growlab.training.run import TrialRun, fresh_run
