@@ -34,7 +34,7 @@ def worker(
         typer.Option(
             metavar="N|auto",
             help="So many trials at once on a device, each a worker with processes of its own; "
-            "auto: as many as make a CUDA device do more steps per second in all, measured for a minute or two.",
+            "auto: as many as make a CUDA device do more steps per second in all, which is measured first.",
         ),
     ] = "1",
     max_trials: Annotated[int | None, typer.Option(min=1, help="Leave after so many trials.")] = None,

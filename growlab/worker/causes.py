@@ -40,7 +40,7 @@ def held_by_others(memory: "DeviceMemory") -> int:
 
 
 def crowded_out(memory: "DeviceMemory | None") -> str:
-    """Why a trial that ran out of memory may fit another time: others hold a tenth of the device. '' if none do."""
+    """Why a trial without memory may fit another time: others hold more than a tenth of the device. '' if none do."""
     if memory is None or held_by_others(memory) <= NEIGHBOURS_SHARE * memory.total:
         return ""
     return (

@@ -208,7 +208,7 @@ def run_probe(probe: Probe, pipe: Connection) -> None:
         pass  # nobody waits any more
     except Exception as error:
         with contextlib.suppress(OSError):
-            pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error))))
+            pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error)) or repr(error)))
 
 
 def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":
