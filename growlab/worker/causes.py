@@ -63,7 +63,7 @@ def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
         tokens=0,
         steps=0,
         elapsed_s=0.0,
-        error=f"out of memory: {first_line(words) or 'out of memory'}",
+        error=f"out of memory: {first_line(words)}".removesuffix(": "),  # a MemoryError has no words
     )
 
 
