@@ -1,8 +1,8 @@
 """What a researcher writes by hand: a decoder of the same shape, and the usual loop around it. Nothing of growlab.
 
 Pre-norm blocks with RMSNorm, rotary attention and SwiGLU, a tied head; batches gathered by the CPU, bf16 autocast,
-clipping, fused AdamW. `gears` are the ways to run its step: eager, torch.compile of the whole model, and that recorded
-as one CUDA graph with everything on the device.
+clipping, fused AdamW. Its step is run eagerly, by torch.compile of the whole model, or as one CUDA graph of either with
+everything on the device.
 """
 
 from collections.abc import Callable

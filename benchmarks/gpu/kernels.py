@@ -1,6 +1,8 @@
 """Where the time of a recorded step goes: its ten longest kernels, by the time of all their launches.
 
-python benchmarks/gpu/kernels.py CORPUS OUT.jsonl
+    python benchmarks/gpu/kernels.py CORPUS OUT.jsonl
+
+One row for each subject of step.py, in the gear compiled-graph.
 """
 
 import argparse

@@ -23,10 +23,10 @@ class Rows:
         print(row, flush=True)
 
 
-def about(script: str, corpus: Path, out: Path, **settings: object) -> dict[str, object]:
+def about(script: str, corpus: Path, out: Path, options: str = "", **settings: object) -> dict[str, object]:
     """The command, the device, the versions and the settings of a measurement."""
     return {
-        "command": f"python benchmarks/gpu/{script} {corpus.name} {out.name}",
+        "command": f"python benchmarks/gpu/{script} {corpus.name} {out.name} {options}".rstrip(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "torch": torch.__version__,
         **settings,

@@ -1,4 +1,4 @@
-"""Milliseconds per training step on a GPU, of growlab in each of its gears and of a loop written by hand.
+"""Milliseconds per training step on a GPU, of growlab in three of its gears and of a loop written by hand.
 
     python benchmarks/gpu/step.py CORPUS OUT.jsonl
 

@@ -3,8 +3,9 @@
     python benchmarks/gpu/trials.py CORPUS OUT.jsonl [--slots 1 2 3] [--mps]
 
 The six trials of pace.yaml, everything counted from the first claim to the last result; beside it the wall time of the
-command, with the start of its processes. A first trial, not counted, fills the cache of compiled blocks. --mps says
-that NVIDIA's MPS is running (whoever calls this starts it), under which processes compute side by side.
+command, with the start of its processes. A first trial, not counted, fills the cache on disk, with compiled blocks too
+under GROWLAB_ENGINE=compiled-graph. --mps says that NVIDIA's MPS is running (whoever calls this starts it), under which
+processes compute side by side.
 """
 
 import argparse
@@ -66,10 +67,11 @@ def main() -> None:
     corpus, rows = asked.corpus.resolve(), Rows(asked.out)
     asked_for = {f"{slots} slot(s){', MPS' if asked.mps else ''}": slots for slots in asked.slots}
     left = {what: slots for what, slots in asked_for.items() if what not in rows}
-    if left and not asked.mps:
+    if left:
         warm_up(corpus, asked.device)
     for what, slots in left.items():
-        rows.add(what, pace(corpus, slots, asked.device) | about("trials.py", asked.corpus, asked.out))
+        options = f"--slots {slots}{' --mps' if asked.mps else ''}"
+        rows.add(what, pace(corpus, slots, asked.device) | about("trials.py", asked.corpus, asked.out, options))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def worker(
         typer.Option(
             metavar="N|auto",
             help="So many trials at once on a device, each a worker with processes of its own; "
-            "auto: as many as make a CUDA device do more steps per second in all, measured for a minute or two.",
+            "auto: as many as make a CUDA device do more steps per second in all, which is measured first.",
         ),
     ] = "1",
     max_trials: Annotated[int | None, typer.Option(min=1, help="Leave after so many trials.")] = None,
@@ -128,7 +128,7 @@ def _several(
         stops_interrupt()
         how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
         n = slots_for(store, row, devices, **how) if slots == "auto" else slots
-        hint = f"{_where_and_how(device, slots, deterministic)}{with_shell_hint(storage, plugins, artifacts)}"
+        hint = f"{_where_and_how(device, slots, threads, deterministic)}{with_shell_hint(storage, plugins, artifacts)}"
         work(
             store,
             row,
@@ -141,7 +141,8 @@ def _several(
         )
 
 
-def _where_and_how(device: str, slots: Slots, deterministic: bool) -> str:
-    """The options that say so, unless they are the usual ones."""
-    where = f" --device {device}" if device != "auto" else ""
-    return where + (f" --slots {slots}" if slots != 1 else "") + (" --deterministic" if deterministic else "")
+def _where_and_how(device: str, slots: Slots, threads: int, deterministic: bool) -> str:
+    """The options that a trial's place and bits depend on, unless they are the usual ones."""
+    words = {"--device": device != "auto" and device, "--slots": slots != 1 and slots, "--threads": threads}
+    how = "".join(f" {name} {value}" for name, value in words.items() if value)
+    return how + (" --deterministic" if deterministic else "")

@@ -3,7 +3,7 @@
 torch.compile fuses what lies between the matrix products of a block: norm, rotation, activation, dropout, residual
 sum. It tells programs apart by what a block is made of (kind, options, width), by batch and sequence length, precision
 and rate of dropout, not by the block; so a search pays for a kind once. Programs are kept in the cache folder, where
-other workers find them: there they cost a second each instead of several.
+other workers find them and need not compile.
 
 A program begins with the residual sum that the block before left to it, so that sum and norm read the stream once:
 
@@ -41,7 +41,7 @@ _MOST = 512  # programs that a process keeps; with more shapes than that, new on
 
 
 def compiled_loss(model: LanguageModel) -> Loss:
-    """As model.loss, through compiled blocks. Whatever the compiler cannot digest runs as it is."""
+    """As model.loss of a model in training mode, through compiled blocks; what cannot be compiled runs as it is."""
 
     def loss(ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         embed, run, head = programs()

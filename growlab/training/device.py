@@ -106,6 +106,12 @@ def set_rng_states(states: dict[str, Tensor], device: torch.device) -> None:
         torch.mps.set_rng_state(states["mps"])
 
 
+def wait_for(device: torch.device) -> None:
+    """Until it has done everything that it was given; a CPU always has."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def free_memory(device: torch.device) -> None:
     """Give what torch keeps for later tensors back to the device, where other processes need it."""
     if device.type == "cuda":

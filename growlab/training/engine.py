@@ -1,9 +1,12 @@
-"""How a training step is executed: operation by operation, or as one recorded CUDA graph.
+"""How a training step is executed: operation by operation, or as one recorded CUDA graph; and its blocks, as they are
+or compiled.
 
-    eager   Python launches every operation
-    graph   a few steps are eager, the next is recorded, and from then on the whole step is one launch: forward,
-            backward, clipping, update. A small model's step is hundreds of kernels that each take less time
-            than their launch.
+    eager            Python launches every operation
+    graph            a few steps are eager, the next is recorded, and from then on the whole step is one launch:
+                     forward, backward, clipping, update. A small model's step is hundreds of kernels that each take
+                     less time than their launch.
+    compiled         Python launches; what lies between the products of a block is fused (`compiled.py`)
+    compiled-graph   both
 
 Either of eager blocks or of compiled ones (growlab.training.compiled); `Gear` names the four.
 

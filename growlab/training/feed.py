@@ -52,22 +52,21 @@ class HostFeed:
 
 
 class PrefetchingFeed(HostFeed):
-    """The same for a CUDA device: another thread makes the batch of the next step, in memory that can be copied from
-    while the device computes."""
+    """The same for a CUDA device: another thread makes the batch of the next step while the device computes.
+
+    That thread never calls CUDA: a step may be recorded meanwhile, and memory that any thread pins breaks a recording.
+    It ends when the feed is collected.
+    """
 
     def __init__(self, split: Split, train: TrainSpec, seed: int, device: torch.device) -> None:
         super().__init__(split, train, seed, device)
-        self._thread = ThreadPoolExecutor(1, "batches", torch.cuda.set_device, (torch.cuda.current_device(),))
+        self._thread = ThreadPoolExecutor(1, "batches")
         self._ahead: dict[int, Future[Batch]] = {}
 
     def inputs(self, step: int) -> tuple[Tensor, ...]:
-        batch = self._ahead.pop(step, None) or self._thread.submit(self._pinned, step)
-        self._ahead = {step + 1: self._thread.submit(self._pinned, step + 1)}
-        return tuple(each.to(self._device, non_blocking=True) for each in batch.result())
-
-    def _pinned(self, step: int) -> Batch:
-        x_BT, y_BT = self._made(step)
-        return x_BT.pin_memory(), y_BT.pin_memory()
+        batch = self._ahead.pop(step, None) or self._thread.submit(self._made, step)
+        self._ahead = {step + 1: self._thread.submit(self._made, step + 1)}
+        return tuple(each.pin_memory().to(self._device, non_blocking=True) for each in batch.result())
 
 
 class DeviceFeed:

@@ -5,6 +5,7 @@ import time
 import torch
 
 from growlab.records import Metric
+from growlab.training.device import wait_for
 
 
 class Pause:
@@ -39,6 +40,5 @@ class Pause:
 
     def _caught_up(self) -> float:
         """The time, in seconds, at which the device has done all that it was given before."""
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)
+        wait_for(self._device)
         return time.monotonic()

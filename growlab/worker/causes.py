@@ -40,7 +40,7 @@ def held_by_others(memory: "DeviceMemory") -> int:
 
 
 def crowded_out(memory: "DeviceMemory | None") -> str:
-    """Why a trial that ran out of memory may fit another time: others hold a tenth of the device. '' if none do."""
+    """Why a trial without memory may fit another time: others hold more than a tenth of the device. '' if none do."""
     if memory is None or held_by_others(memory) <= NEIGHBOURS_SHARE * memory.total:
         return ""
     return (
@@ -63,7 +63,7 @@ def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
         tokens=0,
         steps=0,
         elapsed_s=0.0,
-        error=f"out of memory: {first_line(words) or 'out of memory'}",
+        error=f"out of memory: {first_line(words)}".removesuffix(": "),  # a MemoryError has no words
     )
 
 

@@ -122,11 +122,9 @@ class Bench:
         """'1 slot: 301 steps/s, 2: 405, 4: out of memory'."""
         parts = []
         for n, found in self.found.items():
-            figure = f"{found.steps_per_s:.0f}" if isinstance(found, Measured) else found.why
-            if n == 1:
-                parts.append(f"1 slot: {figure}{' steps/s' if isinstance(found, Measured) else ''}")
-            else:
-                parts.append(f"{n}: {figure}")
+            slot, per_s = (" slot", " steps/s") if n == 1 else ("", "")
+            figure = f"{found.steps_per_s:.0f}{per_s}" if isinstance(found, Measured) else found.why
+            parts.append(f"{n}{slot}: {figure}")
         return ", ".join(parts)
 
     def _no_room_for(self, n: int) -> str:
@@ -208,7 +206,7 @@ def run_probe(probe: Probe, pipe: Connection) -> None:
         pass  # nobody waits any more
     except Exception as error:
         with contextlib.suppress(OSError):
-            pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error))))
+            pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error)) or repr(error)))
 
 
 def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":

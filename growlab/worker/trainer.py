@@ -123,26 +123,32 @@ class _Trainer:
         return Proposed(proposed(order, vocab_size))
 
     def _train(self, order: Train) -> FromTrainer:
+        try:
+            return self._trained(order)
+        except LeaseLost as error:
+            return Lost(str(error))
+        except GrowlabError as error:
+            return unfit(error)
+
+    def _trained(self, order: Train) -> FromTrainer:
+        """Raises GrowlabError: LeaseLost also where a trial turns out too large only after it was lost."""
         import torch
 
         from growlab.training.checkpoint import CheckpointFolder
         from growlab.training.trial import run_trial
 
         recorder = LeasedRecorder(self.store, order.claim, lambda progress: self.pipe.send(Progress(progress)))
+        folder = CheckpointFolder(self.setup.artifacts, order.folder)
         try:
             result = run_trial(
                 order.claim.spec,
                 self.corpus.load(order.claim.spec.data),
                 recorder,
                 device=self.device,
-                folder=CheckpointFolder(self.setup.artifacts, order.folder),
+                folder=folder,
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
             )
-        except LeaseLost as error:
-            return Lost(str(error))
-        except GrowlabError as error:
-            return unfit(error)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if words := refused_operation(error):
                 return Unfit(words, is_usage=True)
@@ -152,6 +158,7 @@ class _Trainer:
                 return Crowded(f"{neighbours}\n{error}")
             result = out_of_memory(order.claim.spec, order.claim.layout, str(error))
             recorder.finish(result, [])
+            folder.forget_all()
         if result is None:
             return Stopped()
         return Ended(state=result.state, words=summary(result))

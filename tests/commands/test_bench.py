@@ -1,6 +1,7 @@
 """growlab bench measures real steps of tiny models; what follows from the measurements is arithmetic."""
 
 import csv
+import gc
 import io
 import json
 import os
@@ -9,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +23,8 @@ from growlab.commands.speed.machine import describe_device, describe_versions
 from growlab.commands.speed.measure import START_STEPS, time_run
 from growlab.commands.speed.roofline import Roofline, copy_rate, matmul_dtype, matmul_rate
 from growlab.commands.speed.rows import Report, Row, evaluations_of, trial_seconds, trials_per_hour
-from growlab.commands.speed.subjects import Sizes, kind_subjects
-from growlab.commands.speed.survey import Surveyor
+from growlab.commands.speed.subjects import Sizes, kind_subjects, layout_subjects
+from growlab.commands.speed.survey import Surveyor, survey
 from growlab.commands.speed.table import per_second, plain, print_tables
 from growlab.data import load_corpus
 from growlab.kinds import KINDS
@@ -29,6 +32,7 @@ from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
 from growlab.plugins import load_plugins
 from growlab.specs import BudgetSpec
+from growlab.training.run import TrialRun, fresh_run
 
 TINY = ("--d-model", "16", "--depth", "2", "--batch-size", "2", "--seq-len", "16", "--steps", "1", "--rounds", "3")
 QUICK = ("--steps", "1", "--rounds", "2")
@@ -203,6 +207,34 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_next_goes_on(bench: Cal
     assert (greedy["error"], greedy["ms_per_step"], greedy["roofline_share"]) == ("out of memory", None, None)
     assert other["error"] == ""
     assert other["ms_per_step"] > 0
+
+
+def test_the_model_of_a_failed_subject_is_gone_before_the_next_is_built(
+    home: Path, small_roofline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what comes after a model that is too large fails for what that one holds."""
+    (home / "greedy.py").write_text(GREEDY)
+    load_plugins([home / "greedy.py"])
+    sizes = Sizes(d_model=16, depth=2, batch_size=2, seq_len=8)
+    subjects = layout_subjects(["d=16 greedy", LAYOUT], sizes)
+    corpus = load_corpus(subjects[0].spec.data)
+    built: list[weakref.ref[TrialRun]] = []
+    alive: list[int] = []
+
+    def watched(*given: Any) -> TrialRun:
+        alive.append(sum(each() is not None for each in built))
+        run = fresh_run(*given)
+        built.append(weakref.ref(run))
+        return run
+
+    monkeypatch.setattr("growlab.commands.speed.measure.fresh_run", watched)
+    gc.disable()  # nobody collects by chance
+    try:
+        survey(subjects, corpus, CPU, settings={}, n_steps=1, n_rounds=1, estimates_trials=False)
+    finally:
+        gc.enable()
+
+    assert alive == [0, 0, 0]
 
 
 def test_a_batch_that_no_machine_holds_is_exit_code_1_after_the_rows(bench: Callable) -> None:

@@ -99,8 +99,8 @@ def test_what_goes_on_is_the_same_command_line(growlab: Callable, config: Path, 
         (("study", "run", "tiny"), "growlab study run tiny --artifacts elsewhere"),
         (("worker", "tiny", "--device", "all"), "growlab worker tiny --device all --artifacts elsewhere"),
         (
-            ("worker", "tiny", "--slots", "2", "--deterministic"),
-            "growlab worker tiny --slots 2 --deterministic --artifacts elsewhere",
+            ("worker", "tiny", "--slots", "2", "--deterministic", "--threads", "3"),
+            "growlab worker tiny --slots 2 --threads 3 --deterministic --artifacts elsewhere",
         ),
     ],
 )

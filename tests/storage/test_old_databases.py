@@ -85,6 +85,21 @@ def test_a_trial_that_ran_before_the_upgrade_goes_on_after_it(upgraded, make_res
     assert (trial.state, trial.engine) == (TrialState.COMPLETED, "graph")
 
 
+def test_a_worker_of_0001_that_is_at_work_during_the_upgrade_goes_on_adding_trials(old):
+    """It names the columns that it knows."""
+    known = columns_of_0001()["gl_trials"]
+    of_another = [{"id": "100", "number": "5"}.get(name, name) for name in known]
+    upgrade(old)
+
+    def add(connection):
+        connection.exec_driver_sql(
+            f"INSERT INTO gl_trials ({', '.join(known)}) SELECT {', '.join(of_another)} FROM gl_trials WHERE number = 4"
+        )
+        return connection.exec_driver_sql("SELECT engine FROM gl_trials WHERE number = 5").scalar_one()
+
+    assert old.write(add) == ""
+
+
 def test_no_id_that_was_ever_given_is_given_again(upgraded):
     """Trial 6 was deleted; a worker that slept through it may still hold a claim with that id."""
     study_id = upgraded.study("nightly").id

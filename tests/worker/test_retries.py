@@ -103,6 +103,7 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
         n_trials: int = 3,
         device: str = "cpu",
         deterministic: bool = False,
+        checkpoint_every_s: float = 5.0,
         meanwhile: Callable[[Store], object] = bool,
     ) -> Found:
         plugin = tmp_path / "faulty.py"
@@ -117,6 +118,7 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
                 artifacts=tmp_path / "artifacts",
                 device=device,
                 n_threads=1,
+                checkpoint_every_s=checkpoint_every_s,
                 plugins=(plugin,),
                 deterministic=deterministic,
             )
@@ -167,6 +169,37 @@ def test_a_device_that_fails_after_a_trial_does_not_cost_the_next_one_an_attempt
 
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED] * 3
     assert [len(each) for each in found.attempts] == [1, 1, 1]
+
+
+def test_a_trial_that_is_too_large_fails_and_leaves_no_checkpoint(run_with: Faults, tmp_path: Path) -> None:
+    found = run_with(
+        "if attempt == 12: raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')",
+        n_trials=2,
+        checkpoint_every_s=0.0,
+    )
+
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETED, TrialState.FAILED]
+    assert found.trials[1].error == "out of memory: CUDA out of memory. Tried to allocate 2 GiB"
+    assert list(tmp_path.glob("artifacts/*/00000/model-*"))
+    assert not list(tmp_path.glob("artifacts/*/*/checkpoint-*"))
+
+
+def test_a_trial_that_is_too_large_but_already_lost_costs_its_worker_nothing(run_with: Faults) -> None:
+    """Another worker takes the trial in the moment before: what the first finds out counts no more."""
+    found = run_with(
+        """
+        if attempt == 1:
+            import sqlite3
+            with sqlite3.connect("growlab.db") as connection:
+                connection.execute("UPDATE gl_trials SET epoch = epoch + 1, lease_expires_at = 0 WHERE number = 1")
+            connection.close()
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        """
+    )
+
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETED] * 3
+    assert [len(each) for each in found.attempts] == [1, 2, 1]
+    assert found.attempts[1][0].end_reason is EndReason.LOST
 
 
 def test_an_operation_that_cannot_be_deterministic_is_named_and_costs_the_trial_nothing(run_with: Faults) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from growlab.training.device import wait_for
+
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """By the wall clock, until the device has done what `work` gave it to do."""
@@ -13,9 +15,3 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     work()
     wait_for(device)
     return time.perf_counter() - began
-
-
-def wait_for(device: torch.device) -> None:
-    """Until it has done everything that it was given; a CPU always has."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from growlab.commands.speed.clock import seconds, wait_for
+from growlab.commands.speed.clock import seconds
 from growlab.data import Corpus
 from growlab.specs import TrialSpec
-from growlab.training.device import free_memory
+from growlab.training.device import free_memory, wait_for
 from growlab.training.engine import WARM_UP
 from growlab.training.leak import leak
 from growlab.training.run import TrialRun, fresh_run
@@ -33,18 +33,10 @@ def time_run(
 ) -> Timing:
     """Train a new model for START_STEPS steps and then for `n_rounds` rounds of `n_steps`, be that beyond the budget.
 
-    The device's memory is given back. Raises what torch raises where memory is short.
+    Raises what torch raises where memory is short.
     """
-    try:
-        return _time_run(spec, corpus, device, n_steps, n_rounds, evaluates)
-    finally:
-        gc.collect()  # a run and its engine hold each other
-        free_memory(device)
-
-
-def _time_run(
-    spec: TrialSpec, corpus: Corpus, device: torch.device, n_steps: int, n_rounds: int, evaluates: bool
-) -> Timing:
+    gc.collect()  # a run and its engine hold each other, and one that failed was held by its error until now
+    free_memory(device)
     began = time.perf_counter()
     run = fresh_run(spec, corpus, device)
     _train(run, START_STEPS)

@@ -61,19 +61,15 @@ class Surveyor:
 
     def rows(self, subjects: Sequence[Subject]) -> Iterator[Row]:
         """Each as soon as it is measured. One that does not fit into memory is a row that says so."""
-        first = small(subjects[0]).spec  # else the first start would be that of the process too
-        time_run(first, self.corpus, self.device, n_steps=1, n_rounds=1, evaluates=self.estimates_trials)
+        self._time(small(subjects[0]), n_steps=1, n_rounds=1)  # else the first start would be that of the process too
         for subject in subjects:
             say(f"{subject.what}: {subject.layout} …")
             yield self._row(subject)
 
     def _row(self, subject: Subject) -> Row:
         row = self._plain_row(subject)
-        try:
-            timing = self._time(subject)
-        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of these
-            if not is_out_of_memory(error):
-                raise
+        timing = self._time(subject, self.n_steps, self.n_rounds)
+        if timing is None:
             return replace(row, error="out of memory")
         row = self._with_pace(row, timing)
         return self._with_trial(row, subject, timing) if timing.eval_s is not None else row
@@ -94,15 +90,21 @@ class Surveyor:
             precision=PRECISIONS[dtype],
         )
 
-    def _time(self, subject: Subject) -> Timing:
-        return time_run(
-            subject.spec,
-            self.corpus,
-            self.device,
-            n_steps=self.n_steps,
-            n_rounds=self.n_rounds,
-            evaluates=self.estimates_trials,
-        )
+    def _time(self, subject: Subject, n_steps: int, n_rounds: int) -> Timing | None:
+        """None where memory is short."""
+        try:
+            return time_run(
+                subject.spec,
+                self.corpus,
+                self.device,
+                n_steps=n_steps,
+                n_rounds=n_rounds,
+                evaluates=self.estimates_trials,
+            )
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of these
+            if not is_out_of_memory(error):
+                raise
+            return None
 
     def _with_pace(self, row: Row, timing: Timing) -> Row:
         step_s, roofline = statistics.median(timing.step_s), self.roofline

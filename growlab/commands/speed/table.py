@@ -38,7 +38,7 @@ STEP_COLUMNS = (
     WHAT,
     LAYOUT,
     Column("params", lambda row: amounts.count(row.n_params)),
-    Column("ms/step", lambda row: row.error or milliseconds(row.ms_per_step)),
+    Column("ms/step", lambda row: row.error or plain(row.ms_per_step)),
     Column("min–max", lambda row: span(row.ms_per_step_min, row.ms_per_step_max)),
     Column("tokens/s", lambda row: amounts.count(row.tokens_per_s)),
     Column("FLOP/s", lambda row: per_second(row.flops_per_s, "")),
@@ -48,11 +48,11 @@ STEP_COLUMNS = (
 )
 TRIAL_COLUMNS = (
     WHAT,
-    Column("steps", lambda row: amounts.UNKNOWN if row.n_steps is None else f"{row.n_steps:,}"),
-    Column("evaluations", lambda row: amounts.UNKNOWN if row.n_evals is None else f"{row.n_evals:,}"),
-    Column("each", lambda row: amounts.UNKNOWN if row.eval_s is None else f"{milliseconds(1000 * row.eval_s)} ms"),
+    Column("steps", lambda row: amounts.whole(row.n_steps)),
+    Column("evaluations", lambda row: amounts.whole(row.n_evals)),
+    Column("each", lambda row: amounts.duration(row.eval_s)),
     Column("a trial", lambda row: row.error or amounts.duration(row.trial_s)),
-    Column("trials/h", lambda row: amounts.UNKNOWN if row.trials_per_hour is None else plain(row.trials_per_hour)),
+    Column("trials/h", lambda row: plain(row.trials_per_hour)),
 )
 
 
@@ -92,13 +92,10 @@ def print_tsv(rows: Sequence[Row], stream: TextIO) -> None:
     writer.writerows(asdict(row) for row in rows)
 
 
-def milliseconds(value: float | None) -> str:
-    """'0.612', '61.2', '612', '6120'."""
-    return amounts.UNKNOWN if value is None else plain(value)
-
-
-def plain(value: float) -> str:
-    """To three digits, or to the unit; never with an exponent."""
+def plain(value: float | None) -> str:
+    """To three digits, or to the unit, never with an exponent: '0.612', '61.2', '6120'."""
+    if value is None:
+        return amounts.UNKNOWN
     return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
@@ -107,7 +104,7 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def share(value: float | None, bound: str) -> str:
-    """'12 % compute'."""
+    """'12% compute'."""
     return amounts.UNKNOWN if value is None else f"{100 * value:.3g}% {bound}"
 
 
