@@ -57,6 +57,7 @@ class WorkerOptions:
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
     deterministic: bool = False
+    parent: int | None = None  # the process that watches this one; when it is gone, nobody would stop us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class Served:
     """Why a worker stopped serving."""
 
     n_trials: int
-    stopped: bool  # by a signal
+    stopped: bool  # by a signal, or because whoever started it is gone
 
 
 def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
@@ -83,7 +84,7 @@ class _Worker:
     def __init__(self, store: Store, study: StudyRow, options: WorkerOptions, display: Display) -> None:
         self.store, self.study, self.options, self.display = store, study, options, display
         self.started_at = time.monotonic()
-        self.stop_asked = False  # by a signal
+        self.stop_asked = False  # by a signal, or by the end of our parent
         self.n_trials = 0
         self.trainer: _TrainerProcess | None = None
         self.worker_id = 0
@@ -94,7 +95,9 @@ class _Worker:
 
     @property
     def should_stop(self) -> bool:
-        limit = self.options.max_time_s
+        limit, parent = self.options.max_time_s, self.options.parent
+        if parent is not None and os.getppid() != parent:
+            self.stop_asked = True
         return self.stop_asked or (limit is not None and time.monotonic() - self.started_at >= limit)
 
     def serve(self) -> Served:
