@@ -41,6 +41,7 @@ from growlab.worker.trainer import run_trainer
 POLL_S = 0.1  # between looks at the pipe
 IDLE_S = 1.0  # between looks at the queue while others work
 CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile has room, and may take the trial
+LAST_WORDS_S = 5.0  # from the row of a result to the word of it: the device is tidied up meanwhile
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
 
 
@@ -224,14 +225,28 @@ class _Worker:
                 try:
                     self.store.beat(claim)
                 except LeaseLost as error:
-                    self._end_trainer()
-                    return Lost(str(error))
+                    return self._last_words(trainer) or Lost(str(error))
             if self.should_stop and kill_at is None:
                 trainer.send(Stop())
                 kill_at = now + STOP_GRACE_S
             if kill_at is not None and now > kill_at:
                 self._end_trainer()
                 return Crashed(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
+
+    def _last_words(self, trainer: "_TrainerProcess") -> FromTrainer | None:
+        """Of a trainer that owns its trial no longer: it may have finished it just now, and be about to say so.
+
+        Otherwise it is ended, as what it does is for nothing.
+        """
+        until = time.monotonic() + LAST_WORDS_S
+        while time.monotonic() < until:
+            answer = trainer.receive(POLL_S)
+            if isinstance(answer, Crashed):
+                break
+            if answer is not None and not isinstance(answer, Progress):
+                return answer
+        self._end_trainer()
+        return None
 
     # ---- the trainer process --------------------------------------------------------------------------------
 
