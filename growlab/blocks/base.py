@@ -86,7 +86,7 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
             nn.init.normal_(module.weight, std=1 / math.sqrt(3 * module.in_features))
     mixer.out_proj.weight.data.div_(math.sqrt(max_depth))
     mixer.p_dropout = dropout
-    _require_kept_word(spec.kind, mixer, kind.cost(d_model, options, 1))
+    _require_kept_word(spec.kind, mixer, _told_cost(spec.kind, kind.cost, d_model, options, 1))
     return Block(spec, mixer, d_model, dropout)
 
 
@@ -102,10 +102,23 @@ def _require_kept_word(kind: str, mixer: Mixer, cost: Cost) -> None:
         raise PluginError(f"block kind {kind!r} has {n_params} parameters, but its cost function says {cost.n_params}")
 
 
+def _told_cost(kind: str, cost: Callable[..., object], *of: object) -> Cost:
+    """Raises PluginError where a function from outside fails or returns something else."""
+    try:
+        told = cost(*of)
+    except Exception as error:
+        raise PluginError(
+            f"the cost function of block kind {kind!r} raised {type(error).__name__}: {error}; correct it"
+        ) from error
+    if not isinstance(told, Cost):
+        raise PluginError(f"the cost function of block kind {kind!r} must return a growlab.kinds.Cost, got {told!r}")
+    return told
+
+
 def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     """The cost of a whole block: its mixer, its norm and its residual sum."""
     kind = KINDS[spec.kind]
-    mixer = kind.cost(d_model, kind.read_options(spec, d_model), seq_len)
+    mixer = _told_cost(spec.kind, kind.cost, d_model, kind.read_options(spec, d_model), seq_len)
     for name, value in vars(mixer).items():  # a budget in FLOPs that are NaN would never be spent
         if not isinstance(value, int) or value < 0:
             raise PluginError(f"the cost of block kind {spec.kind!r}: {name} must be a whole number ≥ 0, got {value!r}")

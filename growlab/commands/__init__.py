@@ -3,9 +3,11 @@
 Modules here are light: torch, optuna and pandas are imported inside the commands that need them.
 """
 
+import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +56,8 @@ def growlab(
 
 def main() -> None:
     """Run the command line and exit."""
+    if sys.stdout is None:  # closed, as by >&-: nobody wants to read
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (until the process ends)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # τ and ✓ on a terminal without them are '?', not an error
             stream.reconfigure(errors="replace")
@@ -71,10 +75,15 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("GROWLAB_DEBUG"):
             raise
-        words = str(error).splitlines() or [""]
-        _leave(
-            f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where", 1
-        )
+        _leave(_unexpected(error), 1)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        at = f" for {error.filename}" if error.filename else ""
+        return f"error: no space left on the disk{at}; make room and run again"
+    words = str(error).splitlines() or [""]
+    return f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where"
 
 
 def _run() -> None:

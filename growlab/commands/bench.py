@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from growlab.commands.options import Device, Json, Plugin, Set, say
+from growlab.commands.options import MOST_THREADS, Device, Json, Plugin, Set, say
 from growlab.errors import GrowlabError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def bench(
     steps: Annotated[int | None, _size("steps", "Timed steps in a round.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Median, smallest and largest are those of so many.")] = 5,
     device: Device = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: torch decides.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="CPU threads of torch; 0: torch decides.")] = 0,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
@@ -77,8 +77,20 @@ def bench(
         estimates_trials=bool(study),
     )
     _show(report, as_json)
+    _refuse_failures(report)
+
+
+def _refuse_failures(report: "Report") -> None:
+    """Raises GrowlabError when a row failed by itself, or all of them for lack of memory."""
+    from growlab.commands.speed.rows import OUT_OF_MEMORY
+
+    if failed := [row for row in report.rows if row.error not in ("", OUT_OF_MEMORY)]:
+        raise GrowlabError(
+            f"{len(failed)} of {len(report.rows)} could not be measured: {failed[0].layout}: {failed[0].error}; "
+            "growlab --debug bench … shows where"
+        )
     if all(row.error for row in report.rows):
-        raise GrowlabError(f"nothing could be measured: {where} has too little memory for it")
+        raise GrowlabError(f"nothing could be measured: {report.device['device']} has too little memory for it")
 
 
 def _refuse_idle_options(

@@ -13,6 +13,8 @@ import typer
 from growlab.errors import PluginError, UsageError
 
 STORAGE_DEFAULT = "sqlite:///growlab.db"
+MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
+MOST_WORKERS = 256  # on one device; a word too much must not fill the machine with processes
 
 Storage = Annotated[
     str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from growlab.commands.options import (
+    MOST_WORKERS,
     STORAGE_DEFAULT,
     Artifacts,
     Deterministic,
@@ -121,7 +122,9 @@ def run(
     study: Annotated[str, typer.Argument(metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.")],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; with --device all: per GPU.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="Processes on this machine; with --device all: per GPU.")
+    ] = 1,
     device: Devices = "auto",
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
     deterministic: Deterministic = False,

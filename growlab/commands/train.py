@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from growlab.commands.options import (
+    MOST_THREADS,
     STORAGE_DEFAULT,
     Artifacts,
     Deterministic,
@@ -38,7 +39,7 @@ def train(
     name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     device: Device = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0: all cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="CPU threads of torch; 0: all cores.")] = 0,
     deterministic: Deterministic = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
     plugin: Plugin = None,

@@ -1,6 +1,7 @@
 """growlab worker"""
 
 import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from growlab.commands.options import (
+    MOST_THREADS,
+    MOST_WORKERS,
     STORAGE_DEFAULT,
     Artifacts,
     Deterministic,
@@ -45,6 +48,7 @@ def worker(
         int,
         typer.Option(
             min=0,
+            max=MOST_THREADS,
             help="CPU threads of torch; 0: torch decides, with --device all or --slots an equal share of the cores.",
         ),
     ] = 0,
@@ -77,6 +81,7 @@ def worker(
         }
         _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic)
         return
+    from growlab.fleet.local import PARENT
     from growlab.worker.display import display_for
     from growlab.worker.supervisor import WorkerOptions, serve
 
@@ -92,6 +97,7 @@ def worker(
         name=name,
         plugins=tuple(plugins),
         deterministic=deterministic,
+        parent=int(parent) if (parent := os.environ.get(PARENT, "")).isdecimal() else None,
     )
     with display_for(sys.stderr, study) as display:
         served = serve(study, setup, display)
@@ -102,9 +108,9 @@ def read_slots(words: str) -> Slots:
     """Raises UsageError for what is neither auto nor a number of trials."""
     if words == "auto":
         return "auto"
-    if words.isdecimal() and int(words) >= 1:
+    if words.isdecimal() and len(words) < 10 and 1 <= int(words) <= MOST_WORKERS:
         return int(words)
-    raise UsageError(f"--slots must be a number from 1 on, or auto, got {words!r}")
+    raise UsageError(f"--slots must be a number from 1 to {MOST_WORKERS}, or auto, got {words!r}")
 
 
 def _several(

@@ -1,37 +1,30 @@
 """N workers on this machine, as processes of their own: started together, watched, stopped together."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import FrameType
 
 from growlab.errors import ArtifactsError
 
 _ROOT = Path(__file__).resolve().parents[2]  # of the package
+PARENT = "GROWLAB_PARENT"  # in the environment of a worker: the process that stops it
 GRACE_S = 70.0  # a worker saves what it trains before it goes
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFleet:
-    """Running workers and their logs. Leaving the context asks all to stop and waits."""
+    """Running workers and their logs."""
 
-    processes: tuple[subprocess.Popen[bytes], ...]
+    processes: list[subprocess.Popen[bytes]]
     logs: tuple[Path, ...]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def running(self) -> int:
         return sum(process.poll() is None for process in self.processes)
@@ -40,7 +33,7 @@ class LocalFleet:
         """The last words of the workers that ended with an error."""
         return [
             f"worker {at} ended with {_status(process.returncode)}: {last_line(log)} (log: {log})"
-            for at, (process, log) in enumerate(zip(self.processes, self.logs, strict=True))
+            for at, (process, log) in enumerate(zip(self.processes, self.logs, strict=False))
             if process.poll() not in (None, 0)
         ]
 
@@ -57,13 +50,15 @@ class LocalFleet:
                 process.wait()
 
 
+@contextlib.contextmanager
 def launch(
     study: str, devices: Sequence[str], *, storage_url: str, artifacts: Path, logs: Path, extra: list[str]
-) -> LocalFleet:
-    """Start a worker on each of `devices`. The storage URL travels in the environment: anybody can read command lines.
+) -> Iterator[LocalFleet]:
+    """Start a worker on each of `devices`; at the end all are asked to stop and waited for, whatever happened.
 
-    Each is in a process group of its own, so that Ctrl-C reaches only us and we stop them in order. Raises
-    ArtifactsError where no logs can be written.
+    The storage URL travels in the environment: anybody can read command lines. Each is in a process group of its own,
+    so that Ctrl-C reaches only us and we stop them in order; should we be killed, they see that and stop. Raises
+    ArtifactsError where no logs can be written or no process can be started.
     """
     try:
         logs.mkdir(parents=True, exist_ok=True)
@@ -73,21 +68,50 @@ def launch(
         **os.environ,
         "GROWLAB_STORAGE": storage_url,
         "GROWLAB_ARTIFACTS": str(artifacts),
+        PARENT: str(os.getpid()),
         # -P below keeps the user's folder, with a copy.py of theirs, off the path; this growlab must stay on it
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
     crew = f"{socket.gethostname()}-{os.getpid()}"  # others write their logs into this folder too
-    paths = tuple(logs / f"worker-{crew}-{at}.log" for at in range(len(devices)))
-    processes = []
-    for device, path in zip(devices, paths, strict=True):
-        command = [sys.executable, "-P", "-m", "growlab", "worker", "--device", device, *extra, "--", study]
+    fleet = LocalFleet(processes=[], logs=tuple(logs / f"worker-{crew}-{at}.log" for at in range(len(devices))))
+    try:
+        with _interrupts_delayed():
+            for device, path in zip(devices, fleet.logs, strict=True):
+                command = [sys.executable, "-P", "-m", "growlab", "worker", "--device", device, *extra, "--", study]
+                fleet.processes.append(_start(command, environment, path))
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str], path: Path) -> subprocess.Popen[bytes]:
+    try:
         with path.open("ab") as log:
-            processes.append(
-                subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
+            return subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-    return LocalFleet(processes=tuple(processes), logs=paths)
+    except OSError as error:
+        raise ArtifactsError(f"cannot start the worker whose log is {path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _interrupts_delayed() -> Iterator[None]:
+    """What would interrupt within does so at the end: in the middle of starting a process it would lose that process.
+
+    Handled, not blocked: a process that is started meanwhile would inherit a block, and never hear that it is to stop.
+    """
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heard = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for each in heard:
+        signal.signal(each, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for each, handler in heard.items():
+            signal.signal(each, handler)
+        for number, frame in came[:1]:
+            heard[signal.Signals(number)](number, frame)
 
 
 def last_line(path: Path) -> str:

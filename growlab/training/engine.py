@@ -158,8 +158,8 @@ def choose_gear(device: torch.device, n_steps: int) -> Gear:
     """For a trial of about `n_steps` steps: eager on a CPU, a graph on a CUDA device.
 
     GROWLAB_ENGINE names another one: eager, for a debugger; compiled-graph, which compiles the blocks where a trial is
-    long enough for that to pay, and records a graph of them. Raises UsageError for a word that is no gear, and for a
-    graph where there is no CUDA device.
+    long enough for that to pay, and records a graph of them. Raises UsageError for a word that is no gear, for a
+    graph where there is no CUDA device, and for compiled where there is no compiler.
     """
     asked = os.environ.get("GROWLAB_ENGINE") or "auto"
     known = ("auto", *(gear.value for gear in Gear))
@@ -172,7 +172,23 @@ def choose_gear(device: torch.device, n_steps: int) -> Gear:
         gear = Gear.GRAPH
     if gear.recorded and device.type != "cuda":
         raise UsageError(f"GROWLAB_ENGINE={asked} needs a CUDA device, got {device}")
+    if gear.compiled and device.type == "cpu":
+        require_compiler(asked)
     return gear
+
+
+def require_compiler(asked: str) -> None:
+    """Raises UsageError where there is no C++ compiler: torch would find that out in the middle of a trial."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UsageError(
+            f"GROWLAB_ENGINE={asked} needs a C++ compiler on a CPU, and there is no {os.environ.get('CXX', 'g++')!r}; "
+            "install one, name it in CXX, or leave GROWLAB_ENGINE out"
+        ) from None
 
 
 def engine_for(gear: Gear, compute: Compute, device: torch.device) -> Engine:

@@ -1,6 +1,7 @@
 """What asks a worker to stop, and which of its processes hears it."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,12 +24,24 @@ def signals_held() -> Iterator[None]:
     Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker
     lets signals through when it starts, so it must have started before.
     """
-    resource_tracker.ensure_running()
+    _start_tracker()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """It removes what a trainer leaves, which ends without teardown: no word of that to a user."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 class stop_on_signals:  # noqa: N801  (reads as a statement)

@@ -41,6 +41,7 @@ from growlab.worker.trainer import run_trainer
 POLL_S = 0.1  # between looks at the pipe
 IDLE_S = 1.0  # between looks at the queue while others work
 CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile has room, and may take the trial
+LAST_WORDS_S = 5.0  # from the row of a result to the word of it: the device is tidied up meanwhile
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
 
 
@@ -57,6 +58,7 @@ class WorkerOptions:
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
     deterministic: bool = False
+    parent: int | None = None  # the process that watches this one; when it is gone, nobody would stop us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class Served:
     """Why a worker stopped serving."""
 
     n_trials: int
-    stopped: bool  # by a signal
+    stopped: bool  # by a signal, or because whoever started it is gone
 
 
 def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
@@ -83,7 +85,7 @@ class _Worker:
     def __init__(self, store: Store, study: StudyRow, options: WorkerOptions, display: Display) -> None:
         self.store, self.study, self.options, self.display = store, study, options, display
         self.started_at = time.monotonic()
-        self.stop_asked = False  # by a signal
+        self.stop_asked = False  # by a signal, or by the end of our parent
         self.n_trials = 0
         self.trainer: _TrainerProcess | None = None
         self.worker_id = 0
@@ -94,7 +96,9 @@ class _Worker:
 
     @property
     def should_stop(self) -> bool:
-        limit = self.options.max_time_s
+        limit, parent = self.options.max_time_s, self.options.parent
+        if parent is not None and os.getppid() != parent:
+            self.stop_asked = True
         return self.stop_asked or (limit is not None and time.monotonic() - self.started_at >= limit)
 
     def serve(self) -> Served:
@@ -221,14 +225,28 @@ class _Worker:
                 try:
                     self.store.beat(claim)
                 except LeaseLost as error:
-                    self._end_trainer()
-                    return Lost(str(error))
+                    return self._last_words(trainer) or Lost(str(error))
             if self.should_stop and kill_at is None:
                 trainer.send(Stop())
                 kill_at = now + STOP_GRACE_S
             if kill_at is not None and now > kill_at:
                 self._end_trainer()
                 return Crashed(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
+
+    def _last_words(self, trainer: "_TrainerProcess") -> FromTrainer | None:
+        """Of a trainer that owns its trial no longer: it may have finished it just now, and be about to say so.
+
+        Otherwise it is ended, as what it does is for nothing.
+        """
+        until = time.monotonic() + LAST_WORDS_S
+        while time.monotonic() < until:
+            answer = trainer.receive(POLL_S)
+            if isinstance(answer, Crashed):
+                break
+            if answer is not None and not isinstance(answer, Progress):
+                return answer
+        self._end_trainer()
+        return None
 
     # ---- the trainer process --------------------------------------------------------------------------------
 

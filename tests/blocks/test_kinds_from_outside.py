@@ -82,3 +82,24 @@ def test_a_cost_that_is_no_count_is_refused(register: Callable, value: float) ->
 
     with pytest.raises(PluginError, match="the cost of block kind 'outside': matmul_flops must be a whole number ≥ 0"):
         block_cost(spec, 8, 4)
+
+
+def raising(*_: object) -> Cost:
+    raise KeyError("boom")
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (raising, "the cost function of block kind 'outside' raised KeyError: 'boom'"),
+        (lambda *_: None, "the cost function of block kind 'outside' must return a growlab.kinds.Cost, got None"),
+    ],
+)
+def test_a_cost_function_that_fails_is_named(register: Callable, cost: Callable[..., Any], said: str) -> None:
+    KINDS.reset({name: each for name, each in KINDS.items() if name != "outside"})
+    register_block("outside", role="channel", summary="", options=NoOptions, cost=cost)(Plain)
+    spec = BlockSpec("outside")
+
+    for ask in (lambda: block_cost(spec, 8, 4), lambda: build(spec)):
+        with pytest.raises(PluginError, match=said):
+            ask()

@@ -237,6 +237,33 @@ def test_the_model_of_a_failed_subject_is_gone_before_the_next_is_built(
     assert alive == [0, 0, 0]
 
 
+def test_what_raises_is_a_row_with_its_words_and_exit_code_1_after_all_others(bench: Callable, home: Path) -> None:
+    raises = 'raise ZeroDivisionError("boom\\nsecond line")'
+    (home / "broken.py").write_text(
+        GREEDY.replace('raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")', raises)
+    )
+
+    outcome = bench("--layout", "d=16 greedy", "--layout", LAYOUT, *TINY[4:], "--plugin", "broken.py")
+
+    broken, other = csv.DictReader(io.StringIO(outcome.out), delimiter="\t")
+    assert outcome.code == 1
+    assert "1 of 2 could not be measured: d=16 greedy: ZeroDivisionError: boom; growlab --debug bench" in outcome.err
+    assert (broken["error"], broken["ms_per_step"]) == ("ZeroDivisionError: boom", "")
+    assert float(other["ms_per_step"]) > 0
+
+
+def test_an_engine_that_cannot_be_is_refused_before_anything_is_measured(
+    bench: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", "graph")
+
+    outcome = bench("--layout", LAYOUT, *QUICK)
+
+    assert outcome.code == 2
+    assert "GROWLAB_ENGINE=graph needs a CUDA device" in outcome.err
+    assert "measuring" not in outcome.err
+
+
 def test_a_batch_that_no_machine_holds_is_exit_code_1_after_the_rows(bench: Callable) -> None:
     outcome = bench("--layout", LAYOUT, "--batch-size", str(10**13), *QUICK)
 

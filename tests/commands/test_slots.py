@@ -1,9 +1,12 @@
 """growlab worker --slots: several trials at once on one device."""
 
+import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any
 
@@ -11,6 +14,8 @@ import pytest
 import torch
 
 from growlab.commands.working import slots_for
+from growlab.errors import ArtifactsError
+from growlab.fleet.local import launch
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
 from growlab.worker.packing import Measured
@@ -56,14 +61,14 @@ def test_a_stop_saves_the_trials_of_all_slots_and_puts_them_back(
     assert first_ends == [EndReason.STOPPED] * 4
 
 
-@pytest.mark.parametrize("slots", ["0", "many", "-1", "1.5", ""])
+@pytest.mark.parametrize("slots", ["0", "many", "-1", "1.5", "", "257", "9" * 5000])
 def test_slots_that_are_no_number_are_a_mistake(growlab: Callable, slots: str) -> None:
     growlab("study", "create", "tiny.yaml")
 
     outcome = growlab("worker", "tiny", "--slots", slots)
 
     assert outcome.code == 2
-    assert f"--slots must be a number from 1 on, or auto, got {slots!r}" in outcome.err
+    assert f"--slots must be a number from 1 to 256, or auto, got {slots!r}" in outcome.err
 
 
 @pytest.mark.parametrize("slots", ["2", "auto"])
@@ -103,6 +108,92 @@ def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_ar
     said = capsys.readouterr().err
     assert "1 slot: 301 steps/s, 2: 405, 3: no room, 9.0 GiB in 8.0 GiB → 2 slots" in said
     assert "--slots auto: 1, as there is no second trial to begin" in said
+
+
+def test_workers_whose_crew_was_killed_save_their_trials_and_leave(
+    growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Else they would train on, and nobody who stops the crew would stop them."""
+    growlab("study", "create", "tiny.yaml", "--set", "budget.steps=1000000", "--set", "n_trials=2")
+    crew = spawn("worker", "tiny", "--slots", "2")
+    with Store.open(STORAGE) as store:
+        study_id = store.study("tiny").id
+        _wait_until(lambda: store.counts(study_id)[TrialState.RUNNING] == 2)
+
+        crew.kill()
+        crew.wait()
+
+        _wait_until(lambda: store.counts(study_id)[TrialState.QUEUED] == 2)
+        ends = [store.attempts(trial.id)[0].end_reason for trial in store.trials(study_id)]
+    assert ends == [EndReason.STOPPED] * 2
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_stop_in_the_middle_of_starting_workers_loses_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGINT in Popen, after the process is there and before anybody knows it."""
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def popen(*words: Any, **how: Any) -> subprocess.Popen[bytes]:
+        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **how))
+        signal.raise_signal(SIGINT)
+        return started[-1]
+
+    monkeypatch.setattr("growlab.fleet.local.subprocess.Popen", popen)
+    how: Any = {"storage_url": STORAGE, "artifacts": tmp_path, "logs": tmp_path, "extra": []}
+
+    with pytest.raises(KeyboardInterrupt), launch("tiny", ["cpu", "cpu"], **how):
+        pytest.fail("it was interrupted")
+
+    assert [each.poll() for each in started] == [-SIGTERM] * 2
+
+
+def test_a_worker_that_cannot_be_started_takes_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def popen(*words: Any, **how: Any) -> subprocess.Popen[bytes]:
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **how))
+        return started[-1]
+
+    monkeypatch.setattr("growlab.fleet.local.subprocess.Popen", popen)
+    how: Any = {"storage_url": STORAGE, "artifacts": tmp_path, "logs": tmp_path, "extra": []}
+
+    with pytest.raises(ArtifactsError, match="Resource temporarily unavailable"), launch("t", ["cpu"] * 2, **how):
+        pytest.fail("it could not start")
+
+    assert [each.poll() for each in started] == [-SIGTERM]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("worker", "tiny", "--threads", "100000"),
+        ("bench", "--threads", "100000"),
+        ("train", "config.yaml", "--threads", "100000"),
+        ("study", "run", "tiny.yaml", "--workers", "100000"),
+    ],
+)
+def test_more_threads_or_workers_than_a_system_can_start_are_a_mistake(
+    growlab: Callable, words: tuple[str, ...]
+) -> None:
+    """torch dies of them, by a signal; the machine does of so many workers."""
+    outcome = growlab(*words)
+
+    assert outcome.code == 2
+    assert "less than or equal to" in outcome.err
 
 
 def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

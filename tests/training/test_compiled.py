@@ -104,6 +104,19 @@ def test_a_graph_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         choose_gear(CPU, 1)
 
 
+def test_compiling_without_a_compiler_is_refused_before_a_trial_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor import cpp_builder
+
+    monkeypatch.setenv("GROWLAB_ENGINE", "compiled")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    cpp_builder.cpp_compiler_search.cache_clear()
+
+    with pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler on a CPU"):
+        choose_gear(CPU, 1)
+
+
 # ---- each kind -------------------------------------------------------------------------------------------------
 
 

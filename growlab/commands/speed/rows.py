@@ -8,6 +8,8 @@ from typing import Any
 from growlab.commands.speed.roofline import Roofline
 from growlab.report import amounts
 
+OUT_OF_MEMORY = "out of memory"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -35,7 +37,12 @@ class Row:
     n_steps: int | None = None  # in the budget
     trial_s: float | None = None
     trials_per_hour: float | None = None
-    error: str = ""
+    error: str = ""  # OUT_OF_MEMORY, or what was raised, in one line
+
+    @property
+    def failure(self) -> str:
+        """The error in few words, for the cell of a table."""
+        return self.error if self.error in ("", OUT_OF_MEMORY) else "failed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """One subject after another, each a row of figures."""
 
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,14 @@ from growlab.commands.options import say
 from growlab.commands.speed.machine import describe_device, describe_versions
 from growlab.commands.speed.measure import START_STEPS, Timing, time_run
 from growlab.commands.speed.roofline import PRECISIONS, Roofline, matmul_dtype, measure_roofline
-from growlab.commands.speed.rows import Report, Row, evaluations_of, trial_seconds, trials_per_hour
+from growlab.commands.speed.rows import OUT_OF_MEMORY, Report, Row, evaluations_of, trial_seconds, trials_per_hour
 from growlab.commands.speed.subjects import Subject, small
 from growlab.data import Corpus
+from growlab.errors import GrowlabError
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
-from growlab.worker.causes import is_out_of_memory
+from growlab.training.engine import choose_gear
+from growlab.worker.causes import first_line, is_out_of_memory
 
 
 def survey(
@@ -30,8 +33,9 @@ def survey(
 ) -> Report:
     """The roofline, in the first subject's precision, and a row for each subject.
 
-    Raises GrowlabError when there is no memory even for the roofline.
+    Raises GrowlabError when there is no memory even for the roofline, UsageError for an engine that cannot be.
     """
+    choose_gear(device, n_steps)
     say(f"measuring the roofline of {device} …")
     surveyor = Surveyor(
         corpus=corpus,
@@ -60,7 +64,7 @@ class Surveyor:
     estimates_trials: bool  # evaluations are measured too
 
     def rows(self, subjects: Sequence[Subject]) -> Iterator[Row]:
-        """Each as soon as it is measured. One that does not fit into memory is a row that says so."""
+        """Each as soon as it is measured. One that fails, mostly for lack of memory, is a row that says so."""
         self._time(small(subjects[0]), n_steps=1, n_rounds=1)  # else the first start would be that of the process too
         for subject in subjects:
             say(f"{subject.what}: {subject.layout} …")
@@ -69,8 +73,8 @@ class Surveyor:
     def _row(self, subject: Subject) -> Row:
         row = self._plain_row(subject)
         timing = self._time(subject, self.n_steps, self.n_rounds)
-        if timing is None:
-            return replace(row, error="out of memory")
+        if isinstance(timing, str):
+            return replace(row, error=timing)
         row = self._with_pace(row, timing)
         return self._with_trial(row, subject, timing) if timing.eval_s is not None else row
 
@@ -90,8 +94,8 @@ class Surveyor:
             precision=PRECISIONS[dtype],
         )
 
-    def _time(self, subject: Subject, n_steps: int, n_rounds: int) -> Timing | None:
-        """None where memory is short."""
+    def _time(self, subject: Subject, n_steps: int, n_rounds: int) -> Timing | str:
+        """What was measured, or what went wrong. Words, not the exception: its traceback holds the model."""
         try:
             return time_run(
                 subject.spec,
@@ -101,10 +105,14 @@ class Surveyor:
                 n_rounds=n_rounds,
                 evaluates=self.estimates_trials,
             )
-        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of these
-            if not is_out_of_memory(error):
+        except GrowlabError:
+            raise
+        except Exception as error:  # a plugin may raise anything; what was measured before is not to be lost
+            if is_out_of_memory(error):
+                return OUT_OF_MEMORY
+            if os.environ.get("GROWLAB_DEBUG"):
                 raise
-            return None
+            return f"{type(error).__name__}: {first_line(str(error))}"
 
     def _with_pace(self, row: Row, timing: Timing) -> Row:
         step_s, roofline = statistics.median(timing.step_s), self.roofline

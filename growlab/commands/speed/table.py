@@ -38,7 +38,7 @@ STEP_COLUMNS = (
     WHAT,
     LAYOUT,
     Column("params", lambda row: amounts.count(row.n_params)),
-    Column("ms/step", lambda row: row.error or plain(row.ms_per_step)),
+    Column("ms/step", lambda row: row.failure or plain(row.ms_per_step)),
     Column("min–max", lambda row: span(row.ms_per_step_min, row.ms_per_step_max)),
     Column("tokens/s", lambda row: amounts.count(row.tokens_per_s)),
     Column("FLOP/s", lambda row: per_second(row.flops_per_s, "")),
@@ -51,7 +51,7 @@ TRIAL_COLUMNS = (
     Column("steps", lambda row: amounts.whole(row.n_steps)),
     Column("evaluations", lambda row: amounts.whole(row.n_evals)),
     Column("each", lambda row: amounts.duration(row.eval_s)),
-    Column("a trial", lambda row: row.error or amounts.duration(row.trial_s)),
+    Column("a trial", lambda row: row.failure or amounts.duration(row.trial_s)),
     Column("trials/h", lambda row: plain(row.trials_per_hour)),
 )
 
