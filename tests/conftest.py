@@ -1,6 +1,7 @@
 import os
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import uuid
@@ -24,6 +25,8 @@ USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the user's caches and databases, or uses more than one thread: tensors are tiny."""
     torch.set_num_threads(1)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; what tests start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROWLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
         for name in ("GROWLAB_STORAGE", "GROWLAB_ARTIFACTS", "GROWLAB_DEBUG", "GROWLAB_ENGINE", "GROWLAB_PLUGINS"):

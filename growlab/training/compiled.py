@@ -41,7 +41,10 @@ _MOST = 512  # programs that a process keeps; with more shapes than that, new on
 
 
 def compiled_loss(model: LanguageModel) -> Loss:
-    """As model.loss of a model in training mode, through compiled blocks; what cannot be compiled runs as it is."""
+    """As model.loss of a model in training mode, through compiled blocks.
+
+    What cannot be compiled in its forward pass runs as it is; where a backward pass cannot, the first step raises.
+    """
 
     def loss(ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         embed, run, head = programs()
