@@ -18,6 +18,7 @@ from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.recorder import Fact
+from growlab.training.run import TrialRun
 from growlab.training.trial import run_trial
 
 WORDS = ("the", "growing", "model", "sees", "a", "café", "and", "then", "another", "layer")  # é is two bytes of UTF-8
@@ -207,3 +208,22 @@ def killed() -> type[Exception]:
 @pytest.fixture
 def list_recorder() -> type[ListRecorder]:
     return ListRecorder
+
+
+@pytest.fixture
+def losses() -> Callable[[TrialRun, int], list[float]]:
+    """Of so many steps of a run, one by one; it grows at a third of them."""
+
+    def of_each_step(run: TrialRun, n_steps: int) -> list[float]:
+        seen = []
+        for step in range(1, n_steps + 1):
+            run.loss_sum.zero_()
+            run.train_step()
+            seen.append(float(run.loss_sum))
+            if step == n_steps // 3:
+                run.adopt_unit(run.growth.grow(step).position)
+            if run.growth.advance_to(step):  # what was frozen thaws
+                run.refit_step()
+        return seen
+
+    return of_each_step

@@ -20,6 +20,7 @@ from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
 from growlab.training.run import TrialRun, fresh_run
 
 MakeSpec = Callable[..., TrialSpec]
+Losses = Callable[[TrialRun, int], list[float]]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
@@ -41,23 +42,9 @@ def n_programs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-def losses(run: TrialRun, n_steps: int) -> list[float]:
-    """Of each step; grows at a third of them, with all else frozen until two."""
-    seen = []
-    for step in range(1, n_steps + 1):
-        run.loss_sum.zero_()
-        run.train_step()
-        seen.append(float(run.loss_sum))
-        if step == n_steps // 3:
-            run.adopt_unit(run.growth.grow(step).position)
-        if run.growth.advance_to(step):
-            run.refit_step()
-    return seen
-
-
 @pytest.mark.usefixtures("compiled")
 def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
-    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    losses: Losses, make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_of(layout: str) -> TrialRun:
         spec = make_spec(layout=layout, trigger="stagnation", max_depth=12, freeze_steps=6, warmup_fraction=0.0)

@@ -16,6 +16,7 @@ from growlab.training.feed import DeviceFeed, HostFeed, PrefetchingFeed
 from growlab.training.run import TrialRun, fresh_run
 
 MakeSpec = Callable[..., TrialSpec]
+Losses = Callable[[TrialRun, int], list[float]]
 CPU = torch.device("cpu")
 
 
@@ -47,20 +48,6 @@ def test_an_engine_that_there_is_not_is_refused(
 
 
 # ---- on a GPU --------------------------------------------------------------------------------------------------
-
-
-def losses(run: TrialRun, n_steps: int) -> list[float]:
-    """Of each step; grows at a third of them and thaws at two."""
-    seen = []
-    for step in range(1, n_steps + 1):
-        run.loss_sum.zero_()
-        run.train_step()
-        seen.append(float(run.loss_sum))
-        if step == n_steps // 3:
-            run.adopt_unit(run.growth.grow(step).position)
-        if run.growth.advance_to(step):
-            run.refit_step()
-    return seen
 
 
 def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
@@ -96,7 +83,13 @@ COMPILED_IN_BF16 = pytest.mark.xfail(reason="4% apart at step 12 where a CPU's a
     ],
 )
 def test_gears_agree_over_200_steps_also_when_the_model_grows(
-    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, gear: Gear, precision: str, apart: float
+    losses: Losses,
+    make_spec: MakeSpec,
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    gear: Gear,
+    precision: str,
+    apart: float,
 ) -> None:
     monkeypatch.setenv("GROWLAB_ENGINE", "eager")
     expected = torch.tensor(losses(gpu_run(make_spec, corpus, precision=precision), 200))
@@ -127,7 +120,7 @@ def test_each_replay_drops_something_else(make_spec: MakeSpec, corpus: Corpus) -
 
 @pytest.mark.gpu
 def test_a_step_that_waits_stays_eager_until_the_model_changes(
-    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    losses: Losses, make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = GatedConv.forward
 
@@ -148,7 +141,9 @@ def test_a_step_that_waits_stays_eager_until_the_model_changes(
 
 
 @pytest.mark.gpu
-def test_a_step_is_recorded_from_batches_made_ahead_by_the_host(make_spec: MakeSpec, corpus: Corpus) -> None:
+def test_a_step_is_recorded_from_batches_made_ahead_by_the_host(
+    losses: Losses, make_spec: MakeSpec, corpus: Corpus
+) -> None:
     run = gpu_run(make_spec, corpus)
     run.feed = PrefetchingFeed(corpus.train, run.spec.train, run.spec.seed, run.device)
     twin = gpu_run(make_spec, corpus)
