@@ -192,6 +192,7 @@ def _rope_table(n_positions: int, head_dim: int, dtype: torch.dtype, device: tor
 
 @never_changing
 def _rope_constants(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The cached table. A plain function: a compiler looks through a cache, and would make the table each step."""
     return _rope_table(n_positions, head_dim, dtype, device)
 
 

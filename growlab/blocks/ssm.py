@@ -90,7 +90,8 @@ class DiagonalSsm(Mixer):
         """The state is h, for `lin` its real and its imaginary part."""
         u_BTE, z_BTE = self._inputs(x_BTD)
         with torch.autocast(x_BTD.device.type, enabled=False):
-            step_EN, gain_EN, read_EN = self._discretised(u_BTE.dtype)
+            exponent_EN, gain_EN, read_EN = self._discretised(u_BTE.dtype)
+            step_EN = exponent_EN.exp()
             h_BEN, outputs = self._number(state[0]), []
             for u_BE in u_BTE.unbind(1):
                 h_BEN = step_EN * h_BEN + gain_EN * u_BE[..., None]
@@ -104,10 +105,10 @@ class DiagonalSsm(Mixer):
         return u_BTE.to(to) * self.scale.to(to), z_BTE
 
     def _discretised(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Ā, B̄ and C, each (E, N), by a zero-order hold."""
+        """Δ A, of which Ā is the exponential, B̄ and C, each (E, N), by a zero-order hold."""
         rate_EN = self._rate(dtype)
-        step_EN = (self.log_dt.to(dtype).exp()[:, None] * rate_EN).exp()
-        return step_EN, (step_EN - 1) / rate_EN, self._number(self.C.to(dtype))
+        exponent_EN = self.log_dt.to(dtype).exp()[:, None] * rate_EN
+        return exponent_EN, (exponent_EN.exp() - 1) / rate_EN, self._number(self.C.to(dtype))
 
     def _rate(self, dtype: torch.dtype) -> Tensor:
         """A."""
@@ -132,8 +133,7 @@ class DiagonalSsm(Mixer):
 
     def kernel(self, n_tokens: int, dtype: torch.dtype) -> Float[Tensor, "T E"]:
         """K_0 … K_{T-1} of every channel."""
-        _, gain_EN, read_EN = self._discretised(dtype)
-        exponent_EN = self.log_dt.to(dtype).exp()[:, None] * self._rate(dtype)
+        exponent_EN, gain_EN, read_EN = self._discretised(dtype)
         k_T11 = torch.arange(n_tokens, device=exponent_EN.device, dtype=dtype)[:, None, None]
         return real_part((k_T11 * exponent_EN).exp() * (gain_EN * read_EN)).sum(-1)
 

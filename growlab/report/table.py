@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from growlab.report import amounts
 from growlab.report.leaderboard import LeaderboardRow
-from growlab.report.terminal import PIPE_WIDTH, as_it_is, console_for
+from growlab.report.terminal import as_it_is, console_for, fitting
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 BEST = "bold green"
@@ -50,7 +49,9 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
     if not rows:
         console.print("no trials yet")
         return
-    table, hidden = _fitting(rows, console)
+    table, hidden = fitting(
+        lambda hidden: table_of(rows, [each for each in COLUMNS if each.header not in hidden]), _FIRST_TO_GO, console
+    )
     console.print(table)
     if hidden:
         console.print(f"no room for {', '.join(hidden)}: widen the terminal, or use --format tsv", style="dim")
@@ -72,17 +73,3 @@ def table_of(rows: Sequence[LeaderboardRow], columns: Sequence[Column]) -> "Tabl
     for row in rows:
         table.add_row(*(as_it_is(column.cell(row)) for column in columns), style=BEST if row.rank == 1 else None)
     return table
-
-
-def _fitting(rows: Sequence[LeaderboardRow], console: "Console") -> tuple["Table", list[str]]:
-    """The table that is not wider than the console, and the columns that it had to leave out."""
-    from rich.measure import Measurement
-
-    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
-    table, hidden = table_of(rows, COLUMNS), list[str]()
-    for header in _FIRST_TO_GO:
-        if Measurement.get(console, unbounded, table).minimum <= console.width:
-            break
-        hidden.append(header)
-        table = table_of(rows, [column for column in COLUMNS if column.header not in hidden])
-    return table, hidden

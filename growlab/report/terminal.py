@@ -4,10 +4,12 @@ Layouts such as attn[n_heads=2] look like rich's markup, and a model may write a
 a trial are shown as they are, control characters (a terminal would obey them) as pictures.
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 PIPE_WIDTH = 10_000  # rich would cut a pipe at 80 columns
@@ -30,3 +32,23 @@ def as_it_is(text: str, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(text.translate(_PICTURES), style=style)
+
+
+def fitting(
+    draw: Callable[[Sequence[str]], "Table"], first_to_go: Sequence[str], console: "Console"
+) -> tuple["Table", list[str]]:
+    """The table that is not wider than the console, and the columns that it had to leave out.
+
+    `draw` makes it without the columns of these headers.
+    """
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
+    hidden = list[str]()
+    table = draw(hidden)
+    for header in first_to_go:
+        if Measurement.get(console, unbounded, table).minimum <= console.width:
+            break
+        hidden.append(header)
+        table = draw(hidden)
+    return table, hidden

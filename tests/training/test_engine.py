@@ -64,7 +64,7 @@ def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
     return fresh_run(spec, corpus, torch.device("cuda"))
 
 
-COMPILED_IN_BF16 = pytest.mark.xfail(reason="4% apart at step 12 where a CPU's are 0.2%: not understood", strict=False)
+COMPILED_IN_BF16 = pytest.mark.xfail(reason="4% apart at step 12 where a CPU's are 0.2%: not understood", strict=True)
 
 
 @pytest.mark.gpu

@@ -8,12 +8,11 @@ from typing import Literal, TextIO
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from growlab.commands.speed.rows import Report, Row
 from growlab.report import amounts
-from growlab.report.terminal import PIPE_WIDTH, as_it_is, console_for
+from growlab.report.terminal import as_it_is, console_for, fitting
 
 _LEAST_LAYOUT = 16  # characters per line; a narrow terminal loses columns before layouts get narrower
 _FIRST_TO_GO = ("start", "params", "engine", "min–max", "FLOP/s", "evaluations", "each")
@@ -121,13 +120,9 @@ def per_second(value: float | None, unit: str) -> str:
 
 def _print(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> None:
     """With as many columns as the terminal has room for, and the names of those that it has not."""
-    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
-    table, hidden = _table(rows, columns), list[str]()
-    for header in _FIRST_TO_GO:
-        if Measurement.get(console, unbounded, table).minimum <= console.width:
-            break
-        hidden.append(header)
-        table = _table(rows, [each for each in columns if each.header not in hidden])
+    table, hidden = fitting(
+        lambda hidden: _table(rows, [each for each in columns if each.header not in hidden]), _FIRST_TO_GO, console
+    )
     console.print(table)
     if shown := [header for header in hidden if header in {each.header for each in columns}]:
         console.print(f"no room for {', '.join(shown)}: widen the terminal, or use --json", style="dim")
