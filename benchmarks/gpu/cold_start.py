@@ -7,7 +7,6 @@ blocks too under GROWLAB_ENGINE=compiled-graph. A plugin tells when the model is
 step are over on the device: by then the step is a graph.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rows import Rows, about
+from rows import Rows, about, parser_of
 from trials import create
 
 PROBE = """
@@ -58,11 +57,7 @@ def start(corpus: Path, device: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--device", default="cuda", help="cpu tries the script, and measures nothing of use")
-    asked = parser.parse_args()
+    asked = parser_of(__doc__, devices=True).parse_args()
     rows = Rows(asked.out)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["GROWLAB_CACHE"] = cache

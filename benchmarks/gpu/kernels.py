@@ -5,13 +5,12 @@
 One row for each subject of step.py, in the gear compiled-graph.
 """
 
-import argparse
 import gc
 import os
 from pathlib import Path
 
 import torch
-from rows import Rows, about
+from rows import Rows, about, parser_of
 from step import SUBJECTS, spec_of
 from torch.profiler import ProfilerActivity, profile
 
@@ -49,10 +48,7 @@ def kernels(subject: str, corpus: Path, device: torch.device) -> dict[str, objec
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    asked = parser.parse_args()
+    asked = parser_of(__doc__).parse_args()
     os.environ["GROWLAB_ENGINE"] = "compiled-graph"
     device, rows = use_device("cuda"), Rows(asked.out)
     for subject in SUBJECTS:

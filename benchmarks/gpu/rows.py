@@ -1,5 +1,6 @@
 """Results as lines of JSON: one for each finished measurement, so that a run that was cut goes on where it was."""
 
+import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,16 @@ class Rows:
         with self._path.open("a") as file:
             file.write(row + "\n")
         print(row, flush=True)
+
+
+def parser_of(doc: str | None, *, devices: bool = False) -> argparse.ArgumentParser:
+    """CORPUS and OUT.jsonl, and with `devices` --device, for a script of this docstring."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
+    if devices:
+        parser.add_argument("--device", default="cuda", help="cpu tries the script, and measures nothing of use")
+    return parser
 
 
 def about(script: str, corpus: Path, out: Path, options: str = "", **settings: object) -> dict[str, object]:

@@ -6,7 +6,6 @@ Every second: how many trials have ended, the resident memory of the worker's pr
 GPU. The row compares the largest of each while trials 21 to 60 ran with the largest over the last 40.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from rows import Rows, about
+from rows import Rows, about, parser_of
 from trials import growlab
 
 STUDY = Path(__file__).with_name("soak.yaml")
@@ -75,11 +74,7 @@ def soak(corpus: Path, device: str) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--device", default="cuda", help="cpu tries the script, and measures nothing of use")
-    asked = parser.parse_args()
+    asked = parser_of(__doc__, devices=True).parse_args()
     rows = Rows(asked.out)
     if "soak of 200 trials" not in rows:
         rows.add(

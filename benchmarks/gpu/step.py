@@ -7,7 +7,6 @@ to run a subject take turns in each of ROUNDS rounds; a figure is the median of 
 largest. Ratios are of the same round. `start_s` is the time of the first START steps: compiling and recording.
 """
 
-import argparse
 import gc
 import os
 import statistics
@@ -19,7 +18,7 @@ from pathlib import Path
 import by_hand
 import numpy as np
 import torch
-from rows import Rows, about
+from rows import Rows, about, parser_of
 
 from growlab.data import load_corpus
 from growlab.domains import Fixed
@@ -129,10 +128,7 @@ def spread(values: list[float]) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    asked = parser.parse_args()
+    asked = parser_of(__doc__).parse_args()
     device = use_device("cuda")
     rows = Rows(asked.out)
     for name, subject in SUBJECTS.items():

@@ -6,12 +6,11 @@ without.
 The 3.5M attention model; pairs of BLOCK steps, one after the other, in turn. The ratio's median, smallest and largest.
 """
 
-import argparse
 import os
 from pathlib import Path
 
 import torch
-from rows import Rows, about
+from rows import Rows, about, parser_of
 from step import SUBJECTS, ms_per_step, spec_of, spread
 
 from growlab.data import load_corpus
@@ -46,10 +45,7 @@ def measure(corpus: Path, device: torch.device) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    asked = parser.parse_args()
+    asked = parser_of(__doc__).parse_args()
     os.environ["GROWLAB_ENGINE"] = "compiled-graph"
     device, rows = use_device("cuda"), Rows(asked.out)
     if WHAT not in rows:

@@ -8,7 +8,6 @@ under GROWLAB_ENGINE=compiled-graph. --mps says that NVIDIA's MPS is running (wh
 processes compute side by side.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rows import Rows, about
+from rows import Rows, about, parser_of
 
 STUDY = Path(__file__).with_name("pace.yaml")
 
@@ -57,10 +56,7 @@ def warm_up(corpus: Path, device: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--device", default="cuda", help="cpu tries the script, and measures nothing of use")
+    parser = parser_of(__doc__, devices=True)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--mps", action="store_true")
     asked = parser.parse_args()
