@@ -5,8 +5,6 @@ clipping, fused AdamW. Its step is run eagerly, by torch.compile of the whole mo
 everything on the device.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,7 +59,7 @@ def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Loop:
-    """`step()` is one training step; `graph()` records it, with batches gathered on the device."""
+    """`step()` is one training step. `record()` makes a graph of one whose batch is gathered there, for `replay()`."""
 
     def __init__(self, model: Decoder, ids: np.ndarray, batch: int, seq_len: int, *, compiled: bool) -> None:
         self.model, self.ids, self.batch, self.seq_len = model, ids, batch, seq_len
@@ -82,21 +80,23 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def graph(self) -> Callable[[], None]:
-        ids = torch.from_numpy(self.ids.astype(np.int64)).cuda()
-        places = torch.arange(self.seq_len + 1, device="cuda")
-
-        def whole() -> None:
-            at = torch.randint(len(ids) - self.seq_len - 1, (self.batch, 1), device="cuda")
-            taken = ids[at + places]
-            self.learn(taken[:, :-1], taken[:, 1:])
-
+    def record(self) -> None:
+        self.ids_there = torch.from_numpy(self.ids.astype(np.int64)).cuda()
+        self.places = torch.arange(self.seq_len + 1, device="cuda")
+        self.recorded = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                whole()
+                self.whole()
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            whole()
-        return graph.replay
+        with torch.cuda.graph(self.recorded):
+            self.whole()
+
+    def whole(self) -> None:
+        at = torch.randint(len(self.ids_there) - self.seq_len - 1, (self.batch, 1), device="cuda")
+        taken = self.ids_there[at + self.places]
+        self.learn(taken[:, :-1], taken[:, 1:])
+
+    def replay(self) -> None:
+        self.recorded.replay()

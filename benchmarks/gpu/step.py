@@ -79,7 +79,10 @@ def ways(subject: Subject, corpus: Path, device: torch.device) -> dict[str, Call
         width, depth, n_heads, hidden = subject.by_hand
         model = by_hand.Decoder(data.tokenizer.vocab_size, width, depth, n_heads, hidden, 256, subject.dropout).cuda()
         loop = by_hand.Loop(model, np.asarray(data.train), 64, 256, compiled=compiled)
-        return loop.graph() if graph else loop.step
+        if not graph:
+            return loop.step
+        loop.record()
+        return loop.replay
 
     known = {f"growlab {gear}": lambda gear=gear: growlab(gear) for gear in ("eager", "graph", "compiled-graph")}
     if subject.by_hand is None:

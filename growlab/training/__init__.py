@@ -7,6 +7,7 @@ engine       how a step is executed: eagerly, or as one CUDA graph
 schedule     learning rate as a function of progress
 optimizer    AdamW that adopts the parameters of new units and remembers by name
 evaluation   the full validation pass
+sample       the text that a trained model writes
 checkpoint   everything a trial needs to go on, in one file; increments beside it, each written once
 device       where and in which precision
 recorder     where facts go

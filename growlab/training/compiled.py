@@ -19,9 +19,13 @@ Legend: B batch, T tokens, D d_model, V vocabulary.
 """
 
 import os
+import shutil
+import sysconfig
 import warnings
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -95,11 +99,34 @@ def _differentiable(x_BTD: Tensor) -> Tensor:
     return x_BTD if x_BTD.requires_grad else x_BTD.detach().requires_grad_()
 
 
+def lacking_to_compile(device: torch.device) -> str:
+    """What this machine lacks to compile for the device, or ''. torch would find out in the middle of a trial."""
+    if device.type == "cpu":
+        return "" if _has_cpp_compiler() else f"a C++ compiler (there is no {os.environ.get('CXX', 'g++')!r}; see CXX)"
+    if find_spec("triton") is None:
+        return "the package triton"
+    if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
+        return "a C compiler (gcc, clang or the one that CC names)"
+    return "" if Path(sysconfig.get_path("include"), "Python.h").exists() else "Python's headers (Python.h)"
+
+
+def _has_cpp_compiler() -> bool:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True
+
+
 @cache
 def programs() -> tuple[Embed, Run, Head]:
     """_embed, as_it_is and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
+    warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # which it advises; fp32 is fp32
     torch._functorch.config.backward_pass_autocast = "off"  # as backward() is called outside of it
     config = torch._dynamo.config
     config.suppress_errors = True

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from growlab.errors import UsageError
+from growlab.training.compiled import lacking_to_compile
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
@@ -155,40 +156,34 @@ def waits(run: Callable[[], None]) -> bool:
 
 
 def choose_gear(device: torch.device, n_steps: int) -> Gear:
-    """For a trial of about `n_steps` steps: eager on a CPU, a graph on a CUDA device.
+    """For a trial of about `n_steps` steps: eager on a CPU, on a CUDA device a graph, of compiled blocks where a trial
+    is long enough for that to pay and the machine can compile.
 
-    GROWLAB_ENGINE names another one: eager, for a debugger; compiled-graph, which compiles the blocks where a trial is
-    long enough for that to pay, and records a graph of them. Raises UsageError for a word that is no gear, for a
-    graph where there is no CUDA device, and for compiled where there is no compiler.
+    GROWLAB_ENGINE names another one. Raises UsageError for a word that is no gear, for a graph where there is no CUDA
+    device, and for compiled where there is no compiler.
     """
     asked = os.environ.get("GROWLAB_ENGINE") or "auto"
     known = ("auto", *(gear.value for gear in Gear))
     if asked not in known:
         raise UsageError(f"GROWLAB_ENGINE must be one of {', '.join(known)}, got {asked!r}")
     if asked == "auto":
-        return Gear.GRAPH if device.type == "cuda" else Gear.EAGER
+        return _usual_gear(device, n_steps)
     gear = Gear(asked)
     if gear is Gear.COMPILED_GRAPH and n_steps < COMPILE_FROM:
         gear = Gear.GRAPH
     if gear.recorded and device.type != "cuda":
         raise UsageError(f"GROWLAB_ENGINE={asked} needs a CUDA device, got {device}")
-    if gear.compiled and device.type == "cpu":
-        require_compiler(asked)
+    if gear.compiled and (lacking := lacking_to_compile(device)):
+        raise UsageError(f"GROWLAB_ENGINE={asked} needs {lacking}; install it, or leave GROWLAB_ENGINE out")
     return gear
 
 
-def require_compiler(asked: str) -> None:
-    """Raises UsageError where there is no C++ compiler: torch would find that out in the middle of a trial."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        raise UsageError(
-            f"GROWLAB_ENGINE={asked} needs a C++ compiler on a CPU, and there is no {os.environ.get('CXX', 'g++')!r}; "
-            "install one, name it in CXX, or leave GROWLAB_ENGINE out"
-        ) from None
+def _usual_gear(device: torch.device, n_steps: int) -> Gear:
+    if device.type != "cuda":
+        return Gear.EAGER
+    # a compiler picks some kernels by their time, which is another one on another day
+    pays = n_steps >= COMPILE_FROM and not torch.are_deterministic_algorithms_enabled()
+    return Gear.COMPILED_GRAPH if pays and not lacking_to_compile(device) else Gear.GRAPH
 
 
 def engine_for(gear: Gear, compute: Compute, device: torch.device) -> Engine:

@@ -11,24 +11,20 @@ from growlab.errors import CheckpointError
 from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
 from growlab.layout import format_layout
-from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import short_unit_text
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
-from growlab.training.device import one_thread
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
 from growlab.training.recorder import Recorder
 from growlab.training.run import Stopwatch, TrialRun, fresh_run
+from growlab.training.sample import sample_text
 
 FINITE_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 PROGRESS_EVERY_S = 0.5
 CHECKPOINT_SHARE = 0.02  # of the time at most goes into checkpoints, whatever their size
-SAMPLE_PROMPT, SAMPLE_LENGTH = 16, 240  # tokens
-SAMPLE = Sampling(temperature=0.8)
-SAMPLED_ON_CPU = 30_000_000  # parameters, at most
 FAULTS = {
     TrialState.DIVERGED: "the loss was no longer a finite number at step {step}",
     TrialState.LEAK: "the model sees tokens that it should predict, noticed at step {step}: one of its blocks leaks",
@@ -256,21 +252,6 @@ def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> Tr
         error=error,
         engine=run.engine.name,
     )
-
-
-def sample_text(run: TrialRun) -> str:
-    """The first validation tokens and how the model goes on from them. The model is not trained after this.
-
-    Token by token, a small model is faster on one core than the launches of a GPU are, or than many cores that wait
-    for one another at every product.
-    """
-    prompt = run.corpus.val[:SAMPLE_PROMPT].tolist()
-    if run.n_params > SAMPLED_ON_CPU:
-        continued = list(generate(run.model, prompt, SAMPLE_LENGTH, SAMPLE, seed=run.spec.seed))
-    else:
-        with one_thread():
-            continued = list(generate(run.model.cpu(), prompt, SAMPLE_LENGTH, SAMPLE, seed=run.spec.seed))
-    return run.corpus.tokenizer.decode([*prompt, *continued])
 
 
 def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:

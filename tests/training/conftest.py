@@ -146,7 +146,7 @@ class Trial:
 def short_samples() -> Iterator[None]:
     """A sample of the usual length takes longer than the training before it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("growlab.training.trial.SAMPLE_LENGTH", 8)
+        patch.setattr("growlab.training.sample.LENGTH", 8)
         yield
 
 

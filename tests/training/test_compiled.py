@@ -14,7 +14,7 @@ from growlab.errors import UsageError
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.specs import TrialSpec
-from growlab.training.compiled import Run, as_it_is, programs
+from growlab.training.compiled import Run, as_it_is, lacking_to_compile, programs
 from growlab.training.device import autocast, use_device
 from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
 from growlab.training.run import TrialRun, fresh_run
@@ -66,11 +66,34 @@ def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
     assert n_programs() - before == met
 
 
-def test_a_gear_is_chosen_by_the_device() -> None:
-    assert choose_gear(CPU, 10**6) is Gear.EAGER
-    assert choose_gear(CUDA, 10**6) is Gear.GRAPH
+@pytest.fixture
+def a_machine_that_can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("growlab.training.engine.lacking_to_compile", lambda device: "")
 
 
+@pytest.mark.usefixtures("a_machine_that_can_compile")
+def test_a_gear_is_chosen_by_the_device_and_the_length_of_a_trial() -> None:
+    assert choose_gear(CPU, COMPILE_FROM) is Gear.EAGER
+    assert choose_gear(CUDA, COMPILE_FROM) is Gear.COMPILED_GRAPH
+    assert choose_gear(CUDA, COMPILE_FROM - 1) is Gear.GRAPH
+
+
+@pytest.mark.usefixtures("a_machine_that_can_compile")
+def test_a_trial_that_must_be_the_same_twice_is_not_compiled() -> None:
+    use_device("cpu", deterministic=True)
+    try:
+        assert choose_gear(CUDA, COMPILE_FROM) is Gear.GRAPH
+    finally:
+        use_device("cpu")
+
+
+def test_without_a_compiler_a_gpu_replays_blocks_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert choose_gear(CUDA, COMPILE_FROM) is Gear.GRAPH
+
+
+@pytest.mark.usefixtures("a_machine_that_can_compile")
 @pytest.mark.parametrize("gear", list(Gear))
 def test_a_gear_can_be_asked_for(gear: Gear, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
@@ -100,8 +123,16 @@ def test_compiling_without_a_compiler_is_refused_before_a_trial_begins(
     monkeypatch.setenv("PATH", str(tmp_path))
     cpp_builder.cpp_compiler_search.cache_clear()
 
-    with pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler on a CPU"):
+    with pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler \(there is no 'g\+\+'"):
         choose_gear(CPU, 1)
+
+
+def test_what_a_machine_lacks_to_compile_for_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "triton.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+
+    assert lacking_to_compile(CUDA) == "a C compiler (gcc, clang or the one that CC names)"
 
 
 # ---- each kind -------------------------------------------------------------------------------------------------
@@ -128,13 +159,14 @@ def furthest(found: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
 
 def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) -> None:
     spec = complete_block(BlockSpec(kind), 64)
-    exact = gradients(as_it_is, spec, device, torch.float64, "fp32")
+    exact, met = gradients(as_it_is, spec, device, torch.float64, "fp32"), n_programs()
 
     eager = furthest(gradients(as_it_is, spec, device, torch.float32, precision), exact)
     found = furthest(gradients(programs()[1], spec, device, torch.float32, precision), exact)
 
     print(f"{kind}, {precision}: eager {eager:.1e}, compiled {found:.1e}")
     assert found < 2 * eager
+    assert n_programs() - met == 1  # where compiling fails, a block runs as it is, in pieces
 
 
 @pytest.mark.usefixtures("compiled")

@@ -64,22 +64,16 @@ def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
     return fresh_run(spec, corpus, torch.device("cuda"))
 
 
-COMPILED_IN_BF16 = pytest.mark.xfail(reason="4% apart at step 12 where a CPU's are 0.2%: not understood", strict=True)
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    (
-        "gear",
-        "precision",
-        "apart",
-    ),  # of the mean of 20 steps; single ones, of 64 tokens each, are chaotic after a while
+    ("gear", "precision", "at_first", "later"),  # apart: in the first 20 steps, and of the mean of any 20
     [
-        (Gear.GRAPH, "fp32", 0),
-        (Gear.GRAPH, "bf16", 0),
-        (Gear.COMPILED, "fp32", 1e-3),
-        (Gear.COMPILED_GRAPH, "fp32", 1e-3),
-        pytest.param(Gear.COMPILED_GRAPH, "bf16", 0.1, marks=COMPILED_IN_BF16),
+        (Gear.GRAPH, "fp32", 0, 0),
+        (Gear.GRAPH, "bf16", 0, 0),
+        (Gear.COMPILED, "fp32", 1e-5, 1e-3),
+        (Gear.COMPILED_GRAPH, "fp32", 1e-5, 1e-3),
+        # as far as bf16 is from fp32, which a higher learning rate makes 2% in 20 steps
+        (Gear.COMPILED_GRAPH, "bf16", 1e-3, 5e-3),
     ],
 )
 def test_gears_agree_over_200_steps_also_when_the_model_grows(
@@ -89,20 +83,22 @@ def test_gears_agree_over_200_steps_also_when_the_model_grows(
     monkeypatch: pytest.MonkeyPatch,
     gear: Gear,
     precision: str,
-    apart: float,
+    at_first: float,
+    later: float,
 ) -> None:
+    calm = {"precision": precision, "lr": 1e-3, "batch_size": 32}
     monkeypatch.setenv("GROWLAB_ENGINE", "eager")
-    expected = torch.tensor(losses(gpu_run(make_spec, corpus, precision=precision), 200))
+    expected = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 200))
     monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
 
-    run = gpu_run(make_spec, corpus, precision=precision)
+    run = gpu_run(make_spec, corpus, **calm)
     seen = torch.tensor(losses(run, 200))
 
     assert run.engine.name == gear.value
     first, means = (seen / expected - 1)[:20], seen.view(10, 20).mean(1) / expected.view(10, 20).mean(1) - 1
     print(f"{gear}, {precision}: {first.abs().max():.1e} apart in the first steps, {means.abs().max():.1e} on the mean")
-    assert first.abs().max() <= 0.1 * apart
-    assert means.abs().max() <= apart
+    assert first.abs().max() <= at_first
+    assert means.abs().max() <= later
     assert seen[-1] < 0.5 * seen[0]
 
 
@@ -127,6 +123,7 @@ def test_a_step_that_waits_stays_eager_until_the_model_changes(
     def waiting(self: GatedConv, x_BTD: Tensor) -> Tensor:
         return forward(self, x_BTD) * (1.0 if x_BTD.sum().item() < 1e9 else 2.0)
 
+    monkeypatch.setenv("GROWLAB_ENGINE", "graph")
     run = gpu_run(make_spec, corpus)
     monkeypatch.setattr(GatedConv, "forward", waiting)
     before = losses(run, 12)

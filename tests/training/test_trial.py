@@ -102,7 +102,7 @@ def test_flops_are_those_of_every_step_and_of_the_telemetry(grown: Any) -> None:
 def test_the_sample_goes_on_from_the_first_validation_tokens(
     make_spec: MakeSpec, new_trial: NewTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("growlab.training.trial.SAMPLE_LENGTH", 50)
+    monkeypatch.setattr("growlab.training.sample.LENGTH", 50)
     trial = new_trial(make_spec(steps=3))
 
     result = trial.attempt()
