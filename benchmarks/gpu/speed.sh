@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All figures of speed, on the first GPU of this machine; those that others do not disturb, on the last.
-#   bash benchmarks/gpu/speed.sh CORPUS OUT          # some fifteen minutes; what is in OUT already is not measured again
+#   bash benchmarks/gpu/speed.sh CORPUS OUT          # some twenty minutes; what is in OUT already is not measured again
 # GROWLAB_ENGINE is respected by what trains whole trials. With MPS=1 NVIDIA's MPS is started for some of the trials.
 set -u
 corpus=$(realpath -e "${1:?CORPUS}") || exit 2
@@ -9,25 +9,32 @@ here=$(cd "$(dirname "$0")" && pwd)
 last=$(($(nvidia-smi --list-gpus | wc -l) - 1))
 measure() { python3 "$here/$1.py" "$corpus" "$out/$1.jsonl" "${@:2}"; }
 
+trial() { # a study of one trial, after a short one of its name that fills the cache on disk; then the trial's page
+    local settings=(--device cuda --set "data.path=$corpus")
+    GROWLAB_STORAGE=sqlite:///$out/warm-up.db python3 -m growlab study run "$here/$1.yaml" "${settings[@]}" --set "$2"
+    python3 -m growlab study run "$here/$1.yaml" "${settings[@]}"
+    python3 -m growlab report "${1//_/-}" --trial 0
+}
+
 first_gpu() {
     export CUDA_VISIBLE_DEVICES=0 GROWLAB_CACHE=$out/cache-first
-    measure trials --slots 1 2
     measure step
+    measure trials --slots 1 2
     measure telemetry
     measure kernels
-    if [ -n "${MPS:-}" ]; then nvidia-cuda-mps-control -d && measure trials --slots 2 3 --mps; fi
+    if [ -n "${MPS:-}" ]; then
+        nvidia-cuda-mps-control -d && measure trials --slots 2 3 --mps
+        echo quit | nvidia-cuda-mps-control
+    fi
 }
 
 last_gpu() {
     export CUDA_VISIBLE_DEVICES=$last GROWLAB_CACHE=$out/cache-last
     measure cold_start
-    measure soak
     export GROWLAB_STORAGE=sqlite:///$out/speed.db GROWLAB_ARTIFACTS=$out/artifacts
-    for study in growth_3m nanogpt; do
-        python3 -m growlab study run "$here/$study.yaml" --device cuda --set "data.path=$corpus"
-    done
-    python3 -m growlab report growth-3m --trial 0
-    python3 -m growlab report nanogpt --trial 0
+    trial growth_3m budget.tokens=10e6
+    trial nanogpt budget.steps=600
+    measure soak
 }
 
 if [ "$last" -gt 0 ]; then
@@ -38,4 +45,4 @@ else
     first_gpu 2>&1 | tee "$out/first.log"
     last_gpu 2>&1 | tee "$out/last.log"
 fi
-rm -rf "${out:?}"/cache-* "${out:?}/artifacts"
+rm -rf "${out:?}"/cache-* "${out:?}"/artifacts "${out:?}"/*.db
