@@ -22,13 +22,22 @@ def gram(increments: Sequence[Tensor]) -> Gram:
 
 def extend_gram(gram_nn: Gram, increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, "m m"]:
     """The Gram matrix of `increments` followed by `newest`, m = n + 1; costs (n + 1)·2D operations."""
+    return bordered(gram_nn, newest_row(increments, newest).cpu())
+
+
+def newest_row(increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, " m"]:
+    """Inner products of `newest` with each increment and with itself. On their device; does not wait for it."""
     flat_D = in_float64(newest.flatten())
-    row = torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)]).cpu()
-    n = len(increments)
+    return torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)])
+
+
+def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:
+    """The matrix with this last row and column, m = n + 1, on the CPU."""
+    n = len(gram_nn)
     extended = torch.empty(n + 1, n + 1, dtype=torch.float64)
     extended[:n, :n] = gram_nn
-    extended[n, :] = row
-    extended[:, n] = row
+    extended[n, :] = row_m
+    extended[:, n] = row_m
     return extended
 
 

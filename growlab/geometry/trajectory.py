@@ -8,7 +8,13 @@ for an empty window.
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
 from growlab.geometry.gram import Gram
+
+Entries = Float[np.ndarray, "n n"]  # of a Gram matrix: on so few numbers NumPy's operations take less time than torch's
 
 # Displacements below this share of the path are rounding: fp32 increments carry 6e-8 each.
 _CLOSED = 1e-7
@@ -28,9 +34,10 @@ class Shape:
     displacement: float
 
 
-def measure(gram_nn: Gram) -> Shape:
+def measure(gram_nn: Gram | Entries) -> Shape:
+    gram_nn = _entries(gram_nn)
     return Shape(
-        n_increments=gram_nn.shape[0],
+        n_increments=len(gram_nn),
         tau=tau(gram_nn),
         kappa=kappa(gram_nn),
         diffusion_exponent=diffusion_exponent(gram_nn),
@@ -41,62 +48,65 @@ def measure(gram_nn: Gram) -> Shape:
     )
 
 
-def path_length(gram_nn: Gram) -> float:
+def path_length(gram_nn: Gram | Entries) -> float:
     """Σ ‖V_i‖ = Σ √G_ii, in units of the weights."""
-    _require_increments(gram_nn)
-    return float(gram_nn.diagonal().clamp(min=0).sqrt().sum())
+    return float(np.sqrt(_entries(gram_nn).diagonal().clip(min=0)).sum())
 
 
-def displacement(gram_nn: Gram) -> float:
+def displacement(gram_nn: Gram | Entries) -> float:
     """‖Δ‖ = √(1ᵀ G 1), in units of the weights; exactly 0 for a closed path."""
+    gram_nn = _entries(gram_nn)
     length = math.sqrt(max(float(gram_nn.sum()), 0.0))
     return length if length > _CLOSED * path_length(gram_nn) else 0.0
 
 
-def tau(gram_nn: Gram) -> float | None:
+def tau(gram_nn: Gram | Entries) -> float | None:
     """How much longer the path is than the straight line: 1 straight, √n a random walk.
 
     τ = Σ √G_ii / √(1ᵀ G 1), no unit. None when nothing moved, inf for a closed path.
     Source: AIether technical report, "Temporal Stretch Factor".
     """
+    gram_nn = _entries(gram_nn)
     path, distance = path_length(gram_nn), displacement(gram_nn)
     if path == 0:
         return None
     return path / distance if distance > 0 else math.inf
 
 
-def kappa(gram_nn: Gram) -> float | None:
+def kappa(gram_nn: Gram | Entries) -> float | None:
     """How much of the path leads aside: 0 straight, √(n-1) a random walk; √(τ² - 1) in high dimension.
 
     κ = Σ √(G_ii - α_i²) / Σ |α_i| with α_i = (G 1)_i / ‖Δ‖, no unit. None and inf as for τ.
     Source: AIether technical report, "Effective Curvature".
     """
+    gram_nn = _entries(gram_nn)
     distance = displacement(gram_nn)
     if distance == 0:
         return None if path_length(gram_nn) == 0 else math.inf
     along_n = gram_nn.sum(1) / distance
-    across_n = (gram_nn.diagonal() - along_n**2).clamp(min=0).sqrt()
-    return float(across_n.sum() / along_n.abs().sum())
+    across_n = np.sqrt((gram_nn.diagonal() - along_n**2).clip(min=0))
+    return float(across_n.sum() / np.abs(along_n).sum())
 
 
-def diffusion_exponent(gram_nn: Gram) -> float | None:
+def diffusion_exponent(gram_nn: Gram | Entries) -> float | None:
     """H = 1 - ln τ / ln n: 1 ballistic, 1/2 a random walk, whatever the window's length.
 
     None below two increments, when nothing moved, and for a closed path.
     """
-    stretch = tau(gram_nn)
-    n = gram_nn.shape[0]
+    gram_nn = _entries(gram_nn)
+    stretch, n = tau(gram_nn), len(gram_nn)
     if n < 2 or stretch is None or math.isinf(stretch):
         return None
     return 1 - math.log(stretch) / math.log(n)
 
 
-def drift_to_noise(gram_nn: Gram) -> float | None:
+def drift_to_noise(gram_nn: Gram | Entries) -> float | None:
     """r̂² = off̄ / (diag̅ - off̄), unbiased for (drift / noise)² per increment; below 0 when steps turn back.
 
     None below two increments or when nothing moved; inf for equal increments.
     """
-    n = gram_nn.shape[0]
+    gram_nn = _entries(gram_nn)
+    n = len(gram_nn)
     if path_length(gram_nn) == 0 or n < 2:
         return None
     off, diagonal = _mean_off_diagonal(gram_nn), float(gram_nn.diagonal().mean())
@@ -104,14 +114,15 @@ def drift_to_noise(gram_nn: Gram) -> float | None:
     return off / noise if noise > 1e-14 * diagonal else math.inf
 
 
-def drift_z(gram_nn: Gram) -> float | None:
+def drift_z(gram_nn: Gram | Entries) -> float | None:
     """A test of 'the increments have no common drift': standard normal under noise, large under drift.
 
     z = off̄ · √(n(n-1) / (2·tr̂Σ²)), tr̂Σ² the mean of ((V_i - V_k)·(V_j - V_l))² / 4 over distinct i, j, k, l.
     None below four increments or when nothing moved; inf for equal increments.
     Source: Chen and Qin 2010, "A two-sample test for high-dimensional data", one-sample form.
     """
-    n = gram_nn.shape[0]
+    gram_nn = _entries(gram_nn)
+    n = len(gram_nn)
     if path_length(gram_nn) == 0 or n < 4:
         return None
     off = _mean_off_diagonal(gram_nn)
@@ -121,12 +132,12 @@ def drift_z(gram_nn: Gram) -> float | None:
     return off * math.sqrt(n * (n - 1) / (2 * trace_squared))
 
 
-def _mean_off_diagonal(gram_nn: Gram) -> float:
-    n = gram_nn.shape[0]
+def _mean_off_diagonal(gram_nn: Entries) -> float:
+    n = len(gram_nn)
     return float(gram_nn.sum() - gram_nn.trace()) / (n * (n - 1))
 
 
-def _mean_squared_contrast(gram_nn: Gram) -> float:
+def _mean_squared_contrast(gram_nn: Entries) -> float:
     """Mean over distinct i, j, k, l of ((V_i - V_k)·(V_j - V_l))², in n² operations.
 
     Multiplied out, the square is a sum over pairs of entries O_ij of the matrix without its diagonal. They are
@@ -134,15 +145,17 @@ def _mean_squared_contrast(gram_nn: Gram) -> float:
     contrast does not change when a constant is taken from all entries, so the mean is: that keeps cancellation
     small.
     """
-    n = gram_nn.shape[0]
-    off_nn = (gram_nn - _mean_off_diagonal(gram_nn)).fill_diagonal_(0)
-    same = float(off_nn.square().sum())
-    share_one = float(off_nn.sum(1).square().sum()) - same
+    n = len(gram_nn)
+    off_nn = gram_nn - _mean_off_diagonal(gram_nn)
+    np.fill_diagonal(off_nn, 0)
+    same = float((off_nn**2).sum())
+    share_one = float((off_nn.sum(1) ** 2).sum()) - same
     share_none = float(off_nn.sum()) ** 2 - 2 * same - 4 * share_one
     total = 4 * same * (n - 2) * (n - 3) - 8 * share_one * (n - 3) + 4 * share_none
     return max(total, 0.0) / (n * (n - 1) * (n - 2) * (n - 3))
 
 
-def _require_increments(gram_nn: Gram) -> None:
-    if gram_nn.shape[0] == 0:
+def _entries(gram_nn: Gram | Entries) -> Entries:
+    if len(gram_nn) == 0:
         raise ValueError("a path needs at least one increment, got an empty window")
+    return gram_nn.numpy() if isinstance(gram_nn, Tensor) else gram_nn

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from growlab.geometry.gram import Gram, extend_gram
+from growlab.geometry.gram import Gram, bordered, newest_row
 from growlab.geometry.trajectory import Shape, measure
 from growlab.growth.operators import TensorPath
 
@@ -19,13 +19,16 @@ class Track:
     increments: deque[Tensor]
     gram: Gram = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
-    def append(self, increment: Tensor, last: Tensor) -> None:
+    def append(self, newest: Tensor) -> Tensor:
+        """Move on to it; the oldest increment falls out of a full window. Returns what is to border the matrix."""
+        increment = newest - self.last
         if len(self.increments) == self.increments.maxlen:
             self.increments.popleft()
             self.gram = self.gram[1:, 1:]
-        self.gram = extend_gram(self.gram, self.increments, increment)
+        row = newest_row(self.increments, increment)
         self.increments.append(increment)
-        self.last = last
+        self.last = newest
+        return row
 
 
 class Window:
@@ -49,18 +52,20 @@ class Window:
 
     @torch.no_grad()
     def snapshot(self, unit: nn.Module) -> int:
-        """Take one; the oldest falls out when the window is full. Returns the FLOPs it cost."""
-        flops = 0
-        self.n_taken += len(self) > 0
-        for name, parameter in unit.named_parameters():
-            newest = parameter.detach().clone()
-            track = self.tracks.get(name)
-            if track is None:
-                self.tracks[name] = Track(newest, deque(maxlen=self.size - 1))
-                continue
-            track.append(newest - track.last, newest)
-            flops += newest.numel() * (1 + 2 * len(track.increments))
-        return flops
+        """Take one; the oldest falls out when the window is full. Returns the FLOPs it cost.
+
+        Waits for the device once, whatever the number of tensors.
+        """
+        copies = {name: parameter.detach().clone() for name, parameter in unit.named_parameters()}
+        if not self.tracks:
+            self.tracks = {name: Track(copy, deque(maxlen=self.size - 1)) for name, copy in copies.items()}
+            return 0
+        self.n_taken += 1
+        rows = [self.tracks[name].append(copy) for name, copy in copies.items()]
+        for name, row in zip(copies, torch.stack(rows).cpu(), strict=True):
+            self.tracks[name].gram = bordered(self.tracks[name].gram, row)
+        n = len(self) - 1
+        return sum(copy.numel() for copy in copies.values()) * (1 + 2 * n)
 
     def shapes(self) -> dict[str, Shape]:
         """The path of each tensor. Empty before the first increment."""

@@ -152,3 +152,14 @@ def test_a_snapshot_says_what_it_cost(unit: nn.Linear) -> None:
 
     # nothing for the first; then one subtraction and one row of the Gram matrix: n products and n sums per number
     assert costs == [0, n_params * 3, n_params * 5, n_params * 5]
+
+
+def test_products_go_to_the_tensor_they_are_of_in_whatever_order_a_window_was_loaded(unit: nn.Linear) -> None:
+    window = walked(unit, size=4, snapshots=3)
+    window.tracks = dict(reversed(window.tracks.items()))
+
+    window.snapshot(unit)
+
+    for name in ("weight", "bias"):
+        path = window.path(name)
+        assert torch.allclose(path.gram, gram(path.increments), rtol=1e-12)

@@ -50,8 +50,10 @@ def test_an_engine_that_there_is_not_is_refused(
 # ---- on a GPU --------------------------------------------------------------------------------------------------
 
 
-def gpu_run(make_spec: MakeSpec, corpus: Corpus, **changes: object) -> TrialRun:
-    layout = "d=32 attn[n_heads=2,qk_norm=true] mlp conv mlp[activation=gelu] mamba mlp"
+HYBRID = "d=32 attn[n_heads=2,qk_norm=true] mlp conv mlp[activation=gelu] mamba mlp"
+
+
+def gpu_run(make_spec: MakeSpec, corpus: Corpus, layout: str = HYBRID, **changes: object) -> TrialRun:
     spec = make_spec(
         layout=layout,
         trigger="stagnation",
@@ -102,9 +104,18 @@ def test_gears_agree_over_200_steps_also_when_the_model_grows(
     assert seen[-1] < 0.5 * seen[0]
 
 
+@pytest.fixture
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", "graph")
+
+
 @pytest.mark.gpu
-def test_each_replay_drops_something_else(make_spec: MakeSpec, corpus: Corpus) -> None:
-    run = gpu_run(make_spec, corpus, dropout=0.5, lr=1e-12)
+@pytest.mark.parametrize("gear", [Gear.GRAPH, Gear.COMPILED_GRAPH])
+def test_each_replay_drops_something_else(
+    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, gear: Gear
+) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+    run = gpu_run(make_spec, corpus, "d=32 attn mlp", dropout=0.5, lr=1e-12)
     seen = []
     for _ in range(WARM_UP + 6):
         run.loss_sum.zero_()
@@ -115,6 +126,7 @@ def test_each_replay_drops_something_else(make_spec: MakeSpec, corpus: Corpus) -
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("not_compiled")
 def test_a_step_that_waits_stays_eager_until_the_model_changes(
     losses: Losses, make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +135,6 @@ def test_a_step_that_waits_stays_eager_until_the_model_changes(
     def waiting(self: GatedConv, x_BTD: Tensor) -> Tensor:
         return forward(self, x_BTD) * (1.0 if x_BTD.sum().item() < 1e9 else 2.0)
 
-    monkeypatch.setenv("GROWLAB_ENGINE", "graph")
     run = gpu_run(make_spec, corpus)
     monkeypatch.setattr(GatedConv, "forward", waiting)
     before = losses(run, 12)
@@ -138,6 +149,7 @@ def test_a_step_that_waits_stays_eager_until_the_model_changes(
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("not_compiled")
 def test_a_step_is_recorded_from_batches_made_ahead_by_the_host(
     losses: Losses, make_spec: MakeSpec, corpus: Corpus
 ) -> None:
