@@ -31,8 +31,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from growlab.blocks import Block
+from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING
+from growlab.kinds import complete_block
+from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
 from growlab.resources import cache_dir
 
@@ -97,6 +99,15 @@ def _nothing_mixed(stream_BTD: Tensor) -> Tensor:
 def _differentiable(x_BTD: Tensor) -> Tensor:
     """Where nothing below trains; else the block's program would be another one, without a gradient of its input."""
     return x_BTD if x_BTD.requires_grad else x_BTD.detach().requires_grad_()
+
+
+def load_compiler(device: torch.device) -> None:
+    """Now, which takes seconds, and not in the middle of the first trial: by compiling something small."""
+    _, run, _ = programs()
+    block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)
+    x_BTD = torch.zeros(1, 2, 8, device=device, requires_grad=True)
+    stream_BTD, mixed_BTD = run(block, x_BTD, x_BTD)
+    (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
 
 
 def lacking_to_compile(device: torch.device) -> str:

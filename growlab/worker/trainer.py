@@ -93,7 +93,9 @@ class _Trainer:
 
         from growlab.data import RecentCorpus
         from growlab.plugins import load_plugins
+        from growlab.training.compiled import load_compiler
         from growlab.training.device import use_device
+        from growlab.training.engine import COMPILE_FROM, choose_gear
 
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
@@ -103,6 +105,8 @@ class _Trainer:
         self.store = Store.open(setup.storage_url)
         self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
+        if choose_gear(self.device, COMPILE_FROM).compiled:
+            load_compiler(self.device)
         versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:
             versions["deterministic"] = "true"

@@ -14,7 +14,7 @@ from growlab.errors import UsageError
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.specs import TrialSpec
-from growlab.training.compiled import Run, as_it_is, lacking_to_compile, programs
+from growlab.training.compiled import Run, as_it_is, lacking_to_compile, load_compiler, programs
 from growlab.training.device import autocast, use_device
 from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
 from growlab.training.run import TrialRun, fresh_run
@@ -99,6 +99,15 @@ def test_a_gear_can_be_asked_for(gear: Gear, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
 
     assert choose_gear(CUDA, COMPILE_FROM) is gear
+
+
+@pytest.mark.usefixtures("compiled")
+def test_the_compiler_can_be_loaded_before_a_trial_needs_it() -> None:
+    before = n_programs()
+
+    load_compiler(CPU)
+
+    assert n_programs() - before == 1
 
 
 def test_a_short_trial_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
