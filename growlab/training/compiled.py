@@ -33,6 +33,7 @@ from torch import Tensor
 
 from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING
+from growlab.errors import UsageError
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
@@ -102,12 +103,21 @@ def _differentiable(x_BTD: Tensor) -> Tensor:
 
 
 def load_compiler(device: torch.device) -> None:
-    """Now, which takes seconds, and not in the middle of the first trial: by compiling something small."""
+    """Now, which takes seconds, and not in the middle of the first trial: by compiling something small.
+
+    Raises UsageError where that fails.
+    """
     _, run, _ = programs()
     block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)
     x_BTD = torch.zeros(1, 2, 8, device=device, requires_grad=True)
-    stream_BTD, mixed_BTD = run(block, x_BTD, x_BTD)
-    (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
+    try:
+        stream_BTD, mixed_BTD = run(block, x_BTD, x_BTD)
+        (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # of a compiler, a driver or a library that does not fit
+        raise UsageError(
+            f"blocks cannot be compiled for {device} ({type(error).__name__}: {error}); "
+            f"set GROWLAB_ENGINE={'graph' if device.type == 'cuda' else 'eager'}"
+        ) from error
 
 
 def lacking_to_compile(device: torch.device) -> str:
@@ -138,8 +148,10 @@ def programs() -> tuple[Embed, Run, Head]:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
     warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # which it advises; fp32 is fp32
-    torch._functorch.config.backward_pass_autocast = "off"  # as backward() is called outside of it
-    config = torch._dynamo.config
+    from torch._dynamo import config
+    from torch._functorch import config as autograd_config
+
+    autograd_config.backward_pass_autocast = "off"  # as backward() is called outside of it
     config.suppress_errors = True
     config.recompile_limit = config.accumulated_recompile_limit = _MOST
     for function in NEVER_CHANGING:
