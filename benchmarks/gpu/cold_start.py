@@ -3,8 +3,8 @@
     python benchmarks/gpu/cold_start.py CORPUS OUT.jsonl
 
 The first trial of pace.yaml, twice: the second time the cache on disk holds what the first has put there, compiled
-blocks too under GROWLAB_ENGINE=compiled-graph. A plugin tells when the model is built, and when the first and the sixth
-step are over on the device: by then the step is a graph.
+blocks too. A plugin tells when the model is built, and when the first and the sixth step are over on the device: by
+then the step is a graph.
 """
 
 import json

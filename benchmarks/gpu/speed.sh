@@ -32,8 +32,8 @@ last_gpu() {
     export CUDA_VISIBLE_DEVICES=$last GROWLAB_CACHE=$out/cache-last
     measure cold_start
     export GROWLAB_STORAGE=sqlite:///$out/speed.db GROWLAB_ARTIFACTS=$out/artifacts
-    trial growth_3m budget.tokens=10e6
-    trial nanogpt budget.steps=600
+    trial growth_3m budget.tokens=20e6
+    trial nanogpt budget.steps=1200
     measure soak
 }
 

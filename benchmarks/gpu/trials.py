@@ -3,9 +3,8 @@
     python benchmarks/gpu/trials.py CORPUS OUT.jsonl [--slots 1 2 3] [--mps]
 
 The six trials of pace.yaml, everything counted from the first claim to the last result; beside it the wall time of the
-command, with the start of its processes. A first trial, not counted, fills the cache on disk, with compiled blocks too
-under GROWLAB_ENGINE=compiled-graph. --mps says that NVIDIA's MPS is running (whoever calls this starts it), under which
-processes compute side by side.
+command, with the start of its processes. A first trial, not counted, fills the cache on disk, with compiled blocks too.
+--mps says that NVIDIA's MPS is running (whoever calls this starts it), under which processes compute side by side.
 """
 
 import json

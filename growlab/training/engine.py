@@ -31,7 +31,7 @@ from growlab.training.compiled import lacking_to_compile
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
-COMPILE_FROM = 500  # steps of a trial: fewer save less time than compiling its kinds takes
+COMPILE_FROM = 1000  # steps of a trial: fewer save less time than compiling its kinds takes
 
 WARM_UP = 3  # eager steps before recording: they load kernels and make the optimizer's state
 
