@@ -23,7 +23,7 @@ from growlab.blocks.selective_scan import selective_scan
 B, T, E, N = 8, 256, 256, 16
 T_95 = {5: 2.776, 10: 2.262, 20: 2.093, 40: 2.023}  # Student's quantiles for so many pairs
 
-Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Scan = Callable[..., Tensor]
 
 
 def chunked(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -67,25 +67,33 @@ def seconds(scan: Scan, inputs: list[Tensor]) -> float:
     return clock() - began
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def compare(loop: Scan, chunked: Scan, inputs: list[Tensor], n_pairs: int) -> None:
+    for scan in (chunked, loop):  # the first time is not like the others
+        seconds(scan, inputs)
+    pairs = [(seconds(loop, inputs), seconds(chunked, inputs)) for _ in range(n_pairs)]
+    logs = [math.log(slow / fast) for slow, fast in pairs]
+    middle, half = statistics.mean(logs), T_95[len(logs)] * statistics.stdev(logs) / math.sqrt(len(logs))
+    slow_ms, fast_ms = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
+    print(
+        f"{loop.__name__}: {slow_ms:.0f} ms, chunked: {fast_ms:.0f} ms; "
+        f"ratio {math.exp(middle):.2f} (95%: {math.exp(middle - half):.2f} to {math.exp(middle + half):.2f})"
+    )
+
+
+def asked(doc: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("--pairs", type=int, choices=sorted(T_95), default=20)
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = asked(__doc__)
     torch.set_num_threads(1)
     inputs = draw_inputs(torch.device(arguments.device))
     print(f"torch {torch.__version__}, {arguments.device}, B {B}, T {T}, E {E}, N {N}, {arguments.pairs} pairs")
     for loop in (loop_with_sums, loop_with_products):
-        for scan in (chunked, loop):  # the first time is not like the others
-            seconds(scan, inputs)
-        pairs = [(seconds(loop, inputs), seconds(chunked, inputs)) for _ in range(arguments.pairs)]
-        logs = [math.log(slow / fast) for slow, fast in pairs]
-        middle, half = statistics.mean(logs), T_95[len(logs)] * statistics.stdev(logs) / math.sqrt(len(logs))
-        slow_ms, fast_ms = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
-        print(
-            f"{loop.__name__}: {slow_ms:.0f} ms, chunked: {fast_ms:.0f} ms; "
-            f"ratio {math.exp(middle):.2f} (95%: {math.exp(middle - half):.2f} to {math.exp(middle + half):.2f})"
-        )
+        compare(loop, chunked, inputs, arguments.pairs)
 
 
 if __name__ == "__main__":

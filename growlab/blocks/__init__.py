@@ -3,6 +3,7 @@
 base   what every kind keeps: the residual Block and the Mixer it holds
 attn   causal attention, rotary positions, grouped heads, QK-norm
 conv   causal gated convolution
+hebbian  fast weights that forget at a rate of each token
 mamba  S6: a selective state space, scanned by selective_scan
 mlp    SwiGLU or GELU
 ssm    diagonal SSM (S4D) with a learnt input scale
@@ -11,7 +12,20 @@ swa    attention to a window of the last tokens, linear in their number
 Importing this package fills growlab.kinds.KINDS.
 """
 
-from growlab.blocks import attn, conv, mamba, mlp, ssm, swa
+from growlab.blocks import attn, conv, hebbian, mamba, mlp, ssm, swa
 from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
 
-__all__ = ["Block", "Mixer", "State", "attn", "block_cost", "build_block", "conv", "mamba", "mlp", "ssm", "swa"]
+__all__ = [
+    "Block",
+    "Mixer",
+    "State",
+    "attn",
+    "block_cost",
+    "build_block",
+    "conv",
+    "hebbian",
+    "mamba",
+    "mlp",
+    "ssm",
+    "swa",
+]

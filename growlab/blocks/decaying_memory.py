@@ -1,0 +1,81 @@
+"""A matrix memory that forgets at a rate of its own for each token: chunked, in log space.
+
+    S_t = a_t S_{t-1} + k_t v_tᵀ,    y_t = S_tᵀ q_t,    0 < a_t ≤ 1
+
+Within a chunk, token t reads (q_t · k_s) e^(Σ_{s<r≤t} ln a_r) v_s of every token s ≤ t: products of C × C numbers. From
+chunk to chunk the memory itself is handed on, so that time and memory are linear in T. No exponent is ever positive and
+none is the difference of two sums: whatever the decay, nothing overflows and nothing cancels.
+
+Sources: Yang et al. 2024, "Gated Linear Attention Transformers with Hardware-Efficient Training" (chunkwise form); Dao
+and Gu 2024, "Transformers are SSMs" (the stable segment sum).
+
+Legend: B batch, H heads, T tokens, K entries of a key, V of a value, N chunks of C tokens.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+LONGEST = 64  # tokens of a chunk
+
+
+def chunks(n_tokens: int) -> tuple[int, int]:
+    """How many chunks a text is cut into, and of how many tokens: of nearly equal length, to pad little."""
+    n_chunks = -(-n_tokens // LONGEST)
+    return n_chunks, -(-n_tokens // n_chunks)
+
+
+def remember(
+    q_BHTK: Float[Tensor, "B H T K"],
+    k_BHTK: Float[Tensor, "B H T K"],
+    v_BHTV: Float[Tensor, "B H T V"],
+    log_decay_BHT: Float[Tensor, "B H T"],
+    memory_BHKV: Float[Tensor, "B H K V"] | None = None,
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H K V"] | None]:
+    """What each token reads, and the memory after the last one. `log_decay` is ln a ≤ 0.
+
+    Without a memory to start from, it starts empty, and what it ends with is not computed: the second value is None.
+    """
+    T, carried = q_BHTK.shape[2], memory_BHKV is not None
+    q_BHNCK, k_BHNCK, v_BHNCV, log_decay_BHNC = (_cut(each) for each in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT))
+    kept_BHNCC = segment_sums(log_decay_BHNC).exp()
+    y_BHNCV = (q_BHNCK @ k_BHNCK.transpose(-1, -2) * kept_BHNCC) @ v_BHNCV
+
+    n_chunks = q_BHNCK.shape[2]
+    n_written = n_chunks if carried else n_chunks - 1  # nobody reads what the last one leaves
+    left_BHNCK = (k_BHNCK * kept_BHNCC[..., -1, :, None])[:, :, :n_written]
+    written_BHNKV = left_BHNCK.transpose(-1, -2) @ v_BHNCV[:, :, :n_written]
+    from_start_BHNC = log_decay_BHNC.cumsum(-1).exp()
+    memories = _handed_on(written_BHNKV, from_start_BHNC[:, :, :n_written, -1], memory_BHKV)
+    found = memories[:-1] if carried else memories  # by the last chunks
+    if found:
+        read_BHNCV = (q_BHNCK * from_start_BHNC[..., None])[:, :, -len(found) :] @ torch.stack(found, dim=2)
+        y_BHNCV = y_BHNCV + F.pad(read_BHNCV, (0, 0, 0, 0, n_chunks - len(found), 0))
+    return y_BHNCV.flatten(2, 3)[:, :, :T], memories[-1] if carried else None
+
+
+def _handed_on(written_BHNKV: Tensor, decay_BHN: Tensor, memory_BHKV: Tensor | None) -> list[Tensor]:
+    """The memory to start from, if there is one, and the memory after each chunk."""
+    memories = [] if memory_BHKV is None else [memory_BHKV]
+    for written_BHKV, decay_BH in zip(written_BHNKV.unbind(2), decay_BHN.unbind(2), strict=True):
+        if memories:
+            written_BHKV = torch.addcmul(written_BHKV, decay_BH[..., None, None], memories[-1])
+        memories.append(written_BHKV)
+    return memories
+
+
+def segment_sums(x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C C"]:
+    """Σ_{s<r≤t} x_r at row t and column s ≤ t, -inf where s > t; added up one by one, never subtracted."""
+    C = x.shape[-1]
+    later = torch.ones(C, C, dtype=torch.bool, device=x.device).tril(-1)  # row r > column s
+    sums = (x[..., None] * later).cumsum(-2)
+    return sums.masked_fill(later.t(), -torch.inf)
+
+
+def _cut(x_BHT: Tensor) -> Tensor:
+    """Into chunks. What pads the last one neither writes nor forgets."""
+    n_tokens = x_BHT.shape[2]
+    n_chunks, length = chunks(n_tokens)
+    padded = F.pad(x_BHT, (0, 0) * (x_BHT.dim() - 3) + (0, n_chunks * length - n_tokens))
+    return padded.view(*x_BHT.shape[:2], n_chunks, length, *x_BHT.shape[3:])
