@@ -5,6 +5,7 @@ attn   causal attention, rotary positions, grouped heads, QK-norm
 conv   causal gated convolution
 hebbian  fast weights that forget at a rate of each token
 mamba  S6: a selective state space, scanned by selective_scan
+mamba2 SSD: a selective state space with one decay for each head
 mlp    SwiGLU or GELU
 ssm    diagonal SSM (S4D) with a learnt input scale
 swa    attention to a window of the last tokens, linear in their number
@@ -12,7 +13,7 @@ swa    attention to a window of the last tokens, linear in their number
 Importing this package fills growlab.kinds.KINDS.
 """
 
-from growlab.blocks import attn, conv, hebbian, mamba, mlp, ssm, swa
+from growlab.blocks import attn, conv, hebbian, mamba, mamba2, mlp, ssm, swa
 from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "conv",
     "hebbian",
     "mamba",
+    "mamba2",
     "mlp",
     "ssm",
     "swa",

@@ -9,7 +9,8 @@ none is the difference of two sums: whatever the decay, nothing overflows and no
 Sources: Yang et al. 2024, "Gated Linear Attention Transformers with Hardware-Efficient Training" (chunkwise form); Dao
 and Gu 2024, "Transformers are SSMs" (the stable segment sum).
 
-Legend: B batch, H heads, T tokens, K entries of a key, V of a value, N chunks of C tokens.
+Legend: B batch, H heads, G heads of queries and keys (H, or 1), T tokens, K entries of a key, V of a value, N chunks of
+C tokens.
 """
 
 import torch
@@ -27,8 +28,8 @@ def chunks(n_tokens: int) -> tuple[int, int]:
 
 
 def remember(
-    q_BHTK: Float[Tensor, "B H T K"],
-    k_BHTK: Float[Tensor, "B H T K"],
+    q_BGTK: Float[Tensor, "B G T K"],
+    k_BGTK: Float[Tensor, "B G T K"],
     v_BHTV: Float[Tensor, "B H T V"],
     log_decay_BHT: Float[Tensor, "B H T"],
     memory_BHKV: Float[Tensor, "B H K V"] | None = None,
@@ -36,21 +37,22 @@ def remember(
     """What each token reads, and the memory after the last one. `log_decay` is ln a ≤ 0.
 
     Without a memory to start from, it starts empty, and what it ends with is not computed: the second value is None.
+    Queries and keys may have one head, which serves all.
     """
-    T, carried = q_BHTK.shape[2], memory_BHKV is not None
-    q_BHNCK, k_BHNCK, v_BHNCV, log_decay_BHNC = (_cut(each) for each in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT))
+    T, carried = q_BGTK.shape[2], memory_BHKV is not None
+    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (_cut(each) for each in (q_BGTK, k_BGTK, v_BHTV, log_decay_BHT))
     kept_BHNCC = segment_sums(log_decay_BHNC).exp()
-    y_BHNCV = (q_BHNCK @ k_BHNCK.transpose(-1, -2) * kept_BHNCC) @ v_BHNCV
+    y_BHNCV = (q_BGNCK @ k_BGNCK.transpose(-1, -2) * kept_BHNCC) @ v_BHNCV
 
-    n_chunks = q_BHNCK.shape[2]
+    n_chunks = q_BGNCK.shape[2]
     n_written = n_chunks if carried else n_chunks - 1  # nobody reads what the last one leaves
-    left_BHNCK = (k_BHNCK * kept_BHNCC[..., -1, :, None])[:, :, :n_written]
+    left_BHNCK = (k_BGNCK * kept_BHNCC[..., -1, :, None])[:, :, :n_written]
     written_BHNKV = left_BHNCK.transpose(-1, -2) @ v_BHNCV[:, :, :n_written]
     from_start_BHNC = log_decay_BHNC.cumsum(-1).exp()
     memories = _handed_on(written_BHNKV, from_start_BHNC[:, :, :n_written, -1], memory_BHKV)
     found = memories[:-1] if carried else memories  # by the last chunks
     if found:
-        read_BHNCV = (q_BHNCK * from_start_BHNC[..., None])[:, :, -len(found) :] @ torch.stack(found, dim=2)
+        read_BHNCV = (q_BGNCK * from_start_BHNC[..., None])[:, :, -len(found) :] @ torch.stack(found, dim=2)
         y_BHNCV = y_BHNCV + F.pad(read_BHNCV, (0, 0, 0, 0, n_chunks - len(found), 0))
     return y_BHNCV.flatten(2, 3)[:, :, :T], memories[-1] if carried else None
 
