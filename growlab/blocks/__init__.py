@@ -1,17 +1,31 @@
 """Block kinds. A kind is one file here: an Options dataclass, a cost function, a Mixer, one decorator.
 
-base   what every kind keeps: the residual Block and the Mixer it holds
-attn   causal attention, rotary positions, grouped heads, QK-norm
-conv   causal gated convolution
-mamba  S6: a selective state space, scanned by selective_scan
-mlp    SwiGLU or GELU
-ssm    diagonal SSM (S4D) with a learnt input scale
-swa    attention to a window of the last tokens, linear in their number
+base      what every kind keeps: the residual Block and the Mixer it holds
+attn      causal attention, rotary positions, grouped heads, QK-norm
+conv      causal gated convolution
+hopfield  modern Hopfield retrieval from earlier tokens and a learnt bank
+mamba     S6: a selective state space, scanned by selective_scan
+mlp       SwiGLU or GELU
+ssm       diagonal SSM (S4D) with a learnt input scale
+swa       attention to a window of the last tokens, linear in their number
 
 Importing this package fills growlab.kinds.KINDS.
 """
 
-from growlab.blocks import attn, conv, mamba, mlp, ssm, swa
+from growlab.blocks import attn, conv, hopfield, mamba, mlp, ssm, swa
 from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
 
-__all__ = ["Block", "Mixer", "State", "attn", "block_cost", "build_block", "conv", "mamba", "mlp", "ssm", "swa"]
+__all__ = [
+    "Block",
+    "Mixer",
+    "State",
+    "attn",
+    "block_cost",
+    "build_block",
+    "conv",
+    "hopfield",
+    "mamba",
+    "mlp",
+    "ssm",
+    "swa",
+]
