@@ -1,19 +1,22 @@
 """Block kinds. A kind is one file here: an Options dataclass, a cost function, a Mixer, one decorator.
 
-base   what every kind keeps: the residual Block and the Mixer it holds
-attn   causal attention, rotary positions, grouped heads, QK-norm
-conv   causal gated convolution
-hebbian  fast weights that forget at a rate of each token
-mamba  S6: a selective state space, scanned by selective_scan
-mamba2 SSD: a selective state space with one decay for each head
-mlp    SwiGLU or GELU
-ssm    diagonal SSM (S4D) with a learnt input scale
-swa    attention to a window of the last tokens, linear in their number
+base      what every kind keeps: the residual Block and the Mixer it holds
+attn      causal attention, rotary positions, grouped heads, QK-norm
+conv      causal gated convolution
+hebbian   fast weights that forget at a rate of each token
+hopfield  modern Hopfield retrieval from earlier tokens and a learnt bank
+mamba     S6: a selective state space, scanned by selective_scan
+mamba2    SSD: a selective state space with one decay for each head
+mlp       SwiGLU or GELU
+ssm       diagonal SSM (S4D) with a learnt input scale
+swa       attention to a window of the last tokens, linear in their number
+
+decaying_memory  the recurrence of hebbian and mamba2, in chunks
 
 Importing this package fills growlab.kinds.KINDS.
 """
 
-from growlab.blocks import attn, conv, hebbian, mamba, mamba2, mlp, ssm, swa
+from growlab.blocks import attn, conv, hebbian, hopfield, mamba, mamba2, mlp, ssm, swa
 from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "build_block",
     "conv",
     "hebbian",
+    "hopfield",
     "mamba",
     "mamba2",
     "mlp",

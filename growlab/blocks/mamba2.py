@@ -116,8 +116,8 @@ class Mamba2(Mixer):
         """y and S, in fp32 at least."""
         with torch.autocast(filtered_BTG.device.type, enabled=False):
             to = wide(filtered_BTG.dtype)
-            u_BTE, b_BTN, c_BTN = filtered_BTG.to(to).split((self.d_inner, self.d_state, self.d_state), -1)
-            u_BHTP = u_BTE.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+            u_BTE, b_BTN, c_BTN = torch.split(filtered_BTG.to(to), [self.d_inner, self.d_state, self.d_state], dim=-1)
+            u_BHTP = u_BTE.view(*u_BTE.shape[:2], self.n_heads, -1).transpose(1, 2)
             dt_BHT = F.softplus(delta_BTH.to(to) + self.dt_bias.to(to)).transpose(1, 2)
             log_decay_BHT = dt_BHT * -self.A_log.to(to).exp()[:, None]
             y_BHTP, memory_BHNP = remember(

@@ -13,7 +13,7 @@ GREEDY = Sampling(temperature=0)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["attn", "swa", "conv", "hebbian", "mamba", "mamba2", "ssm"])
+@pytest.mark.parametrize("kind", ["attn", "swa", "conv", "hebbian", "hopfield", "mamba", "mamba2", "ssm"])
 def test_a_window_that_is_replayed_writes_what_carried_states_write(kind: str) -> None:
     layout = parse(f"d=32 {kind} mlp")
     model = build_model(layout, vocab_size=11, max_depth=2, dropout=0.5, seed=0).to(use_device("cuda")).eval()

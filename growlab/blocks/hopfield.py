@@ -1,0 +1,161 @@
+"""Modern Hopfield retrieval: a token's state falls, step by step, towards the stored patterns that it resembles most.
+
+    ξ_0 = W_q x_t;  X_t = the learnt bank, then W_k x_1 … W_k x_t;  V_t = the bank's values, then W_v x_1 … W_v x_t
+    ξ_k = X_tᵀ softmax(β X_t ξ_{k-1})  for k = 1 … n_updates - 1;  out = W_out V_tᵀ softmax(β X_t ξ_{n_updates - 1})
+
+for every head, with a β = exp(log_beta) of its own that is learnt, at first 1/√E. Patterns are rows of X. The last
+update reads values where the ones before read patterns, as in the paper's layer: its weights are those of an update,
+and the state they would make is not needed. So one update without a bank is causal softmax attention, of scale β,
+without positions. A state and its patterns share one space, in which no update raises the energy
+
+    E(ξ) = -1/β ln Σ_i exp(β x_iᵀ ξ) + ½ ξᵀξ
+
+as each is a step of the concave-convex procedure. A token's patterns stay the same while it is updated: those of the
+bank, which is what is remembered before the first token, and those of no token after it. The greater β, the nearer a
+state comes to one pattern; at a small β it falls to an average of many, and what W_q learns shrinks with each update.
+Nothing here knows positions: the order of earlier tokens does not matter. Each update is one call of fused attention,
+in which scores and softmax are fp32 under autocast too where a fused kernel serves. Dropout acts on the weights of the
+last update.
+
+Source: Ramsauer et al. 2020, "Hopfield Networks is All You Need": its energy (without constants), its update and its
+layer; the values' own projection and the bank are its code's. The founding hybrid of attention, SSM and Hopfield
+memory meant this.
+
+Legend: B batch, T tokens, S patterns that the last token sees, D d_model, H heads, E head size, N patterns of the bank.
+"""
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.attention import sdpa_kernel
+
+from growlab.blocks.attn import NARROW, NOT_CUDNN
+from growlab.blocks.base import Mixer, State, wide
+from growlab.errors import LayoutError
+from growlab.kinds import Cost, option, register_block
+
+
+@dataclass(frozen=True, kw_only=True)
+class HopfieldOptions:
+    n_heads: int = option(4, search=(2, 4, 8), help="memories side by side; divides d_model")
+    n_updates: int = option(1, search=(1, 2, 3), help="steps of a retrieval; the last one reads values")
+    n_stored: int = option(16, search=(0, 16, 64), help="learnt patterns of a head that every token sees")
+
+    def check(self, d_model: int) -> None:
+        if self.n_heads < 1 or d_model % self.n_heads:
+            raise LayoutError(
+                f"hopfield[n_heads={self.n_heads}] does not fit d={d_model}: d must be a multiple of n_heads"
+            )
+        if self.n_updates < 1:
+            raise LayoutError(f"hopfield[n_updates={self.n_updates}] must be at least 1, the step that reads values")
+        if self.n_stored < 0:
+            raise LayoutError(f"hopfield[n_stored={self.n_stored}] must be at least 0, no bank")
+
+
+def hopfield_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
+    """Every update is charged all pairs of a token and a pattern, as a mask saves nothing in the MATH backend."""
+    n_patterns = options.n_stored + seq_len
+    n_pairs = seq_len * n_patterns
+    remembered = 2 * n_patterns * d_model  # patterns and values
+    return Cost(
+        n_params=4 * d_model * d_model + 2 * options.n_stored * d_model + options.n_heads,
+        matmul_flops=2 * seq_len * 4 * d_model * d_model + options.n_updates * 4 * n_pairs * d_model,
+        other_flops=0,
+        # the projection, of each update β ξ and what it retrieves, heads side by side; behind a bank all patterns again
+        activations=seq_len * (4 + 2 * options.n_updates) * d_model + (remembered if options.n_stored else 0),
+        state_size=remembered,
+        # the last update's weights, what dropout left of them and its mask of a byte each; β ξ and X: a fused kernel
+        # keeps less
+        dropped_activations=9 * options.n_heads * n_pairs // 4 + (seq_len + n_patterns) * d_model,
+    )
+
+
+@register_block(
+    "hopfield",
+    role="sequence",
+    summary="modern Hopfield retrieval from earlier tokens and a learnt bank",
+    options=HopfieldOptions,
+    cost=hopfield_cost,
+)
+class Hopfield(Mixer):
+    def __init__(self, d_model: int, options: HopfieldOptions) -> None:
+        super().__init__(d_model, options)
+        self.n_heads, self.n_updates, self.n_stored = options.n_heads, options.n_updates, options.n_stored
+        self.head_dim = d_model // options.n_heads
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.log_beta = nn.Parameter(torch.full((self.n_heads,), -0.5 * math.log(self.head_dim)))
+        self.log_beta.no_decay = True  # type: ignore[attr-defined]  # read by the optimizer: decay would mean β → 1
+        self.log_beta.copied_at_growth = True  # type: ignore[attr-defined]  # read by growth: a rate is not a weight
+        self.bank_patterns = nn.Parameter(self._drawn()) if options.n_stored else None
+        self.bank_values = nn.Parameter(self._drawn()) if options.n_stored else None
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+
+    def _drawn(self) -> Float[Tensor, "H N E"]:
+        """Of the variance that build_block gives projections of normalised tokens."""
+        return torch.randn(self.n_heads, self.n_stored, self.head_dim) / math.sqrt(3)
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return self.advance(x_BTD, self.initial_state(len(x_BTD)))[0]
+
+    def initial_state(self, batch: int) -> State:
+        if self.bank_patterns is not None and self.bank_values is not None:
+            return self.bank_patterns.expand(batch, -1, -1, -1), self.bank_values.expand(batch, -1, -1, -1)
+        weight = self.qkv.weight
+        empty = torch.empty(batch, self.n_heads, 0, self.head_dim, device=weight.device, dtype=weight.dtype)
+        return (empty, empty)
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """The state is all patterns so far and their values, those of the bank first."""
+        B, T, _ = x_BTD.shape
+        xi_BHTE, new_BHTE, read_BHTE = self._heads(x_BTD)
+        x_BHSE, v_BHSE = remember(state[0], new_BHTE), remember(state[1], read_BHTE)
+        retrieved_BHTE = self.retrieve(xi_BHTE, x_BHSE, v_BHSE)
+        y_BTD: Tensor = self.out_proj(retrieved_BHTE.transpose(1, 2).reshape(B, T, -1))
+        return y_BTD, (x_BHSE, v_BHSE)
+
+    def _heads(self, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First states, patterns and values of tokens, each (B, H, T, E)."""
+        B, T, _ = x_BTD.shape
+        xi_BHTE, x_BHTE, v_BHTE = self.qkv(x_BTD).view(B, T, 3, self.n_heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        return xi_BHTE, x_BHTE, v_BHTE
+
+    def retrieve(
+        self, xi_BHTE: Float[Tensor, "B H T E"], x_BHSE: Float[Tensor, "B H S E"], v_BHSE: Float[Tensor, "B H S E"]
+    ) -> Float[Tensor, "B H T E"]:
+        """What n_updates make of the states of the last T tokens; the last T of the S patterns are theirs."""
+        n_tokens, n_patterns = xi_BHTE.shape[2], x_BHSE.shape[2]
+        causal, mask_TS = n_tokens == n_patterns, None
+        if not causal and n_tokens > 1:  # one token sees all
+            seen_TS = torch.ones(n_tokens, n_patterns, dtype=torch.bool, device=xi_BHTE.device)
+            mask_TS = seen_TS.tril(n_patterns - n_tokens)
+        for _ in range(self.n_updates - 1):
+            xi_BHTE = self._update(xi_BHTE, x_BHSE, x_BHSE, causal, mask_TS)
+        return self._update(xi_BHTE, x_BHSE, v_BHSE, causal, mask_TS, self.p_dropout if self.training else 0.0)
+
+    def _update(
+        self,
+        xi_BHTE: Tensor,
+        x_BHSE: Tensor,
+        read_BHSE: Tensor,
+        causal: bool,
+        mask_TS: Tensor | None,
+        p_dropout: float = 0.0,
+    ) -> Tensor:
+        """readᵀ softmax(β X ξ). As β is learnt it goes into the state, not into the kernel's scale."""
+        to = wide(xi_BHTE.dtype)
+        scaled_BHTE = (xi_BHTE.to(to) * self.log_beta.to(to).exp()[:, None, None]).to(xi_BHTE.dtype)
+        narrow = xi_BHTE.is_cuda and self.head_dim <= NARROW
+        with sdpa_kernel(NOT_CUDNN) if narrow else nullcontext():
+            return F.scaled_dot_product_attention(
+                scaled_BHTE, x_BHSE, read_BHSE, attn_mask=mask_TS, dropout_p=p_dropout, is_causal=causal, scale=1.0
+            )
+
+
+def remember(known_BHSE: Float[Tensor, "B H S E"], new_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H S+T E"]:
+    """The new after the known; no copy where nothing is known."""
+    return torch.cat((known_BHSE.to(new_BHTE.dtype), new_BHTE), 2) if known_BHSE.shape[2] else new_BHTE
