@@ -1,10 +1,19 @@
-"""Causal softmax attention with rotary positions, grouped key-value heads and, if asked for, QK-norm.
+"""Causal softmax attention with rotary positions, grouped key-value heads and, if asked for, QK-norm and a gate.
 
 QK-norm is an RMSNorm of each head's queries and keys before they are rotated: scores stay bounded, so that a
 larger learning rate can be taken. Dropout acts on the attention weights too.
 
+The gate is one number for each head and token, taken from the token's own input x:
+
+    y_t = W_out [g_t1 · o_t1; …; g_tH · o_tH],   g_t = sigmoid(W_g x_t),   W_g of shape (H, D)
+
+where o_th is what head h mixed for token t. A head can so say nothing without attending to a token of no content; at
+first every gate is near 1/2.
+
 Sources: Vaswani et al. 2017; rotary positions, Su et al. 2021 (halves layout); grouped heads,
-Ainslie et al. 2023; QK-norm, Henry et al. 2020 and Dehghani et al. 2023.
+Ainslie et al. 2023; QK-norm, Henry et al. 2020 and Dehghani et al. 2023; the gate, Qiu et al. 2025, "Gated Attention
+for Large Language Models: Non-linearity, Sparsity, and Attention-Sink-Free" (the headwise form there). The founding
+project AGIFORMER gated its block too.
 
 Legend: B batch, T tokens, S tokens seen so far, D d_model, H query heads, G key-value heads, E head size.
 """
@@ -35,6 +44,7 @@ class AttentionOptions:
     n_heads: int = option(4, search=(2, 4, 8), help="query heads; d_model / n_heads must be even")
     heads_per_kv: int = option(1, search=(1, 2), help="query heads that share one key-value head; divides n_heads")
     qk_norm: bool = option(False, search=(False, True), help="normalise each head's queries and keys")
+    gate: bool = option(False, search=(False, True), help="weigh each head's output by a sigmoid of the token's input")
 
     kind: ClassVar = "attn"
 
@@ -56,14 +66,16 @@ def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cos
 def cost_of_pairs(d_model: int, options: AttentionOptions, seq_len: int, *, n_pairs: int) -> Cost:
     """Of attention in which so many pairs of a query and a key meet."""
     kv = 2 * d_model // options.heads_per_kv
-    matrices = d_model * (d_model + kv) + d_model * d_model
+    gates = options.n_heads if options.gate else 0  # a token's
+    matrices = d_model * (d_model + kv) + d_model * gates + d_model * d_model
     normed = d_model + kv // 2 if options.qk_norm else 0  # q and k once more
+    gated = d_model + gates if options.gate else 0  # the heads' output once more, and what it is weighed by
     return Cost(
         n_params=matrices + (2 * d_model // options.n_heads if options.qk_norm else 0),
         matmul_flops=2 * seq_len * matrices + 4 * n_pairs * d_model,
         other_flops=0,
         # the projection (v is a part of it), q and k after rotation, the heads' output, and side by side
-        activations=seq_len * ((d_model + kv) + normed + (d_model + kv // 2) + 2 * d_model),
+        activations=seq_len * ((d_model + kv) + normed + (d_model + kv // 2) + gated + 2 * d_model),
         state_size=seq_len * kv,
         # weights, what dropout left of them and its mask of a byte each; q and k, scaled: a fused kernel keeps less
         dropped_activations=9 * options.n_heads * n_pairs // 4 + seq_len * (d_model + kv // 2),
@@ -73,7 +85,7 @@ def cost_of_pairs(d_model: int, options: AttentionOptions, seq_len: int, *, n_pa
 @register_block(
     "attn",
     role="sequence",
-    summary="causal attention, rotary positions, grouped heads, QK-norm",
+    summary="causal attention, rotary positions, grouped heads, QK-norm, gate",
     options=AttentionOptions,
     cost=attention_cost,
 )
@@ -86,11 +98,12 @@ class Attention(Mixer):
         self.qkv = nn.Linear(d_model, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim, bias=False)
         self.q_norm = HeadGain(self.head_dim) if options.qk_norm else None
         self.k_norm = HeadGain(self.head_dim) if options.qk_norm else None
+        self.gate = nn.Linear(d_model, self.n_heads, bias=False) if options.gate else None
         self.out_proj = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         q_BHTE, k_BGTE, v_BGTE = self._heads(x_BTD, start=0)
-        return self._join(self._attend(q_BHTE, k_BGTE, v_BGTE, causal=True))
+        return self._join(self._attend(q_BHTE, k_BGTE, v_BGTE, causal=True), x_BTD)
 
     def initial_state(self, batch: int) -> State:
         weight = self.qkv.weight
@@ -109,7 +122,7 @@ class Attention(Mixer):
         else:
             mask_TS = torch.ones(x_BTD.shape[1], k_BGSE.shape[2], dtype=torch.bool, device=x_BTD.device).tril(start)
             mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE, mask_TS=mask_TS)
-        return self._join(mixed_BHTE), (k_BGSE, v_BGSE)
+        return self._join(mixed_BHTE, x_BTD), (k_BGSE, v_BGSE)
 
     def _heads(self, x_BTD: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries and keys, and values. Queries and keys are rotated side by side."""
@@ -149,9 +162,13 @@ class Attention(Mixer):
                 return attend()
         return attend()
 
-    def _join(self, mixed_BHTE: Tensor) -> Tensor:
-        B, _, T, _ = mixed_BHTE.shape
-        joined: Tensor = self.out_proj(mixed_BHTE.transpose(1, 2).reshape(B, T, -1))
+    def _join(self, mixed_BHTE: Tensor, x_BTD: Tensor) -> Tensor:
+        """The heads side by side, each weighed by its gate if there is one, and projected."""
+        B, T, _ = x_BTD.shape
+        mixed_BTHE = mixed_BHTE.transpose(1, 2)
+        if self.gate is not None:
+            mixed_BTHE = mixed_BTHE * self.gate(x_BTD).sigmoid()[..., None]
+        joined: Tensor = self.out_proj(mixed_BTHE.reshape(B, T, -1))
         return joined
 
 

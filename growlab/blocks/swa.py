@@ -65,7 +65,7 @@ class SlidingWindowAttention(Attention):
         self.window = options.window
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self._join(self._windowed(*self._heads(x_BTD, start=0)))
+        return self._join(self._windowed(*self._heads(x_BTD, start=0)), x_BTD)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         """The state is the last window - 1 keys, before rotation, and their values."""
@@ -83,7 +83,7 @@ class SlidingWindowAttention(Attention):
             mask_TS = band(x_BTD.shape[1], k_BGSE.shape[2], n_kept, self.window, x_BTD.device)
             mixed_BHTE = self._attend(q_BHTE, turned_BGSE, v_BGSE, mask_TS=mask_TS)
         forgotten = max(0, k_BGSE.shape[2] - (self.window - 1))
-        return self._join(mixed_BHTE), (k_BGSE[:, :, forgotten:], v_BGSE[:, :, forgotten:])
+        return self._join(mixed_BHTE, x_BTD), (k_BGSE[:, :, forgotten:], v_BGSE[:, :, forgotten:])
 
     def _windowed(self, q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
         """All tokens of a text from its beginning."""

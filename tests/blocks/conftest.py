@@ -14,7 +14,10 @@ from growlab.kinds import KINDS
 from growlab.layout import BlockSpec
 
 D_MODEL = 32  # eight heads of four numbers
-NARROW = [BlockSpec("swa", (("window", window),)) for window in (2, 5, 8)]  # than the texts here; searches draw wider
+NARROW = [  # than the texts here; searches draw wider
+    *(BlockSpec("swa", (("window", window),)) for window in (2, 5, 8)),
+    BlockSpec("swa", (("gate", True), ("window", 5))),
+]
 
 
 def every_spec() -> list[BlockSpec]:

@@ -62,6 +62,10 @@ def attention_by_loops(
     return mixed
 
 
+def with_gate(spec: BlockSpec) -> BlockSpec:
+    return BlockSpec(spec.kind, tuple(sorted([*spec.options, ("gate", True)])))
+
+
 @pytest.mark.parametrize(("n_heads", "heads_per_kv"), [(4, 1), (8, 1), (4, 2), (4, 4), (1, 1)])
 def test_attention_is_what_loops_over_tokens_give(block_of, tokens, n_heads, heads_per_kv):
     spec = BlockSpec("attn", (("heads_per_kv", heads_per_kv), ("n_heads", n_heads)))
@@ -87,6 +91,39 @@ def test_qk_norm_is_what_loops_over_normalised_queries_and_keys_give(block_of, t
     gains = (gains[0].tolist(), gains[1].tolist())
     mixed_TD = attention_by_loops(x_BTD[0], mixer.qkv.weight.detach(), 4, 4 // heads_per_kv, gains)
     torch.testing.assert_close(y_TD, mixed_TD @ mixer.out_proj.weight.T, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("heads_per_kv", [1, 2])
+def test_a_gate_weighs_each_head_of_each_token_by_a_number_of_its_own(block_of, tokens, heads_per_kv):
+    spec = BlockSpec("attn", (("gate", True), ("heads_per_kv", heads_per_kv), ("n_heads", 4)))
+    mixer, x_BTD = block_of(spec).mixer, 2 * tokens(1, 9)
+
+    (y_TD,) = mixer(x_BTD)
+
+    mixed_TD = attention_by_loops(x_BTD[0], mixer.qkv.weight.detach(), 4, 4 // heads_per_kv)
+    gate_TH = 1 / (1 + torch.exp(-torch.einsum("td,hd->th", x_BTD[0], mixer.gate.weight)))
+    out_DHE = mixer.out_proj.weight.view(32, 4, 8)
+    expected_TD = torch.einsum("the,th,dhe->td", mixed_TD.view(9, 4, 8), gate_TH, out_DHE)
+    torch.testing.assert_close(y_TD, expected_TD, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("pull", "let_through"), [(1e4, 1.0), (-1e4, 0.0)])
+@pytest.mark.parametrize("text", ["attn", "attn[heads_per_kv=2,qk_norm=true]", "swa[window=8]"])
+def test_a_wide_open_gate_changes_no_bit_and_a_closed_one_lets_nothing_through(
+    block_of, tokens, text, pull, let_through
+):
+    (spec,) = parse_blocks(text)
+    plain, gated = block_of(spec).mixer, block_of(with_gate(spec)).mixer
+    missing, unexpected = gated.load_state_dict(plain.state_dict(), strict=False)
+    x_BTD = tokens(2, 21)
+    x_BTD[..., 0] = 1  # which the gates go by
+    gated.gate.weight.data = torch.zeros_like(gated.gate.weight)
+    gated.gate.weight.data[:, 0] = pull
+
+    y_BTD = gated(x_BTD)
+
+    assert (missing, unexpected) == (["gate.weight"], [])
+    assert torch.equal(y_BTD, let_through * plain(x_BTD))
 
 
 def test_dropout_of_attention_weights_acts_in_training_and_changes_no_mean(block_of, tokens):
@@ -176,6 +213,6 @@ def test_an_option_that_no_one_knows_is_refused():
     (spec,) = parse_blocks("attn[heads=4]")
 
     with pytest.raises(
-        UnknownName, match="unknown option of block kind 'attn' 'heads'; known: heads_per_kv, n_heads, qk_norm"
+        UnknownName, match="unknown option of block kind 'attn' 'heads'; known: gate, heads_per_kv, n_heads, qk_norm"
     ):
         KINDS["attn"].read_options(spec, 32)

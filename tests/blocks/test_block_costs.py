@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from growlab.blocks import block_cost, build_block
 from growlab.errors import LayoutError
 from growlab.kinds import KINDS
+from growlab.layout import BlockSpec, parse_blocks
 
 lengths = pytest.mark.parametrize("T", [1, 8, 33])
 
@@ -112,3 +113,17 @@ def test_the_activations_are_near_what_autograd_keeps(spec, block_of, tokens, T,
     cost = block_cost(spec, 32, T)
     told = B * (cost.activations + (cost.dropped_activations if dropout else 0))
     assert kept / 1.6 <= told <= 1.6 * kept
+
+
+@pytest.mark.parametrize("backend", [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
+@pytest.mark.parametrize("text", ["attn", "attn[heads_per_kv=2,n_heads=8]", "swa[window=8]", "swa[window=64]"])
+def test_a_gate_keeps_as_many_more_numbers_as_are_told(block_of, tokens, text, backend):
+    (plain,) = parse_blocks(text)
+    gated = BlockSpec(plain.kind, (("gate", True), *plain.options))
+    x_BTD = tokens(8, 33, dtype=torch.float32).requires_grad_()
+
+    with sdpa_kernel(backend):
+        kept = [numbers_kept_for_backward(block_of(spec, dtype=torch.float32), x_BTD) for spec in (plain, gated)]
+
+    told = [8 * block_cost(spec, 32, 33).activations for spec in (plain, gated)]
+    assert kept[1] - kept[0] == told[1] - told[0] > 0

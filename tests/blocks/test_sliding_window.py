@@ -27,11 +27,14 @@ def masked_by_hand(mixer, x_BTD: torch.Tensor, window: int) -> torch.Tensor:
         for j in range(x_BTD.shape[1]):
             if not 0 <= i - j < window:
                 scores_BHTT[:, :, i, j] = -math.inf
-    return mixer._join(scores_BHTT.softmax(-1) @ v_BHTE)
+    return mixer._join(scores_BHTT.softmax(-1) @ v_BHTE, x_BTD)
 
 
 @pytest.mark.parametrize("n_tokens", [1, 7, 8, 9, 16, 37])
-@pytest.mark.parametrize("options", [{"window": 2}, {"window": 8}, {"window": 8, "heads_per_kv": 2, "qk_norm": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{"window": 2}, {"window": 8}, {"window": 8, "heads_per_kv": 2, "qk_norm": True}, {"window": 8, "gate": True}],
+)
 def test_a_window_is_dense_attention_with_the_rest_masked(block_of, tokens, n_tokens, options):
     mixer, x_BTD = block_of(swa(**options)).mixer, tokens(2, n_tokens)
 

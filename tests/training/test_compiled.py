@@ -12,7 +12,7 @@ from growlab.blocks import build_block
 from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
 from growlab.kinds import complete_block
-from growlab.layout import BlockSpec
+from growlab.layout import BlockSpec, parse_blocks
 from growlab.specs import TrialSpec
 from growlab.training.compiled import Run, as_it_is, lacking_to_compile, load_compiler, programs
 from growlab.training.device import autocast, use_device
@@ -167,7 +167,7 @@ def furthest(found: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
 
 
 def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) -> None:
-    spec = complete_block(BlockSpec(kind), 64)
+    spec = complete_block(*parse_blocks(kind), 64)
     exact, met = gradients(as_it_is, spec, device, torch.float64, "fp32"), n_programs()
 
     eager = furthest(gradients(as_it_is, spec, device, torch.float32, precision), exact)
@@ -187,6 +187,6 @@ def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str
 @pytest.mark.gpu
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("kind", ["attn", "conv", "mamba", "mlp"])
+@pytest.mark.parametrize("kind", ["attn", "attn[gate=true]", "conv", "mamba", "mlp"])
 def test_gradients_of_each_kind_compiled_for_a_gpu_are_as_exact_as_eager_ones(kind: str, precision: str) -> None:
     assert_as_exact_as_eager(kind, precision, use_device("cuda"))
