@@ -23,8 +23,10 @@ first_gpu() {
     measure telemetry
     measure kernels
     if [ -n "${MPS:-}" ]; then
-        nvidia-cuda-mps-control -d && measure trials --slots 2 3 --mps
-        echo quit | nvidia-cuda-mps-control
+        if nvidia-cuda-mps-control -d; then
+            measure trials --slots 2 3 --mps
+            echo quit | nvidia-cuda-mps-control
+        fi
     fi
 }
 
@@ -45,4 +47,4 @@ else
     first_gpu 2>&1 | tee "$out/first.log"
     last_gpu 2>&1 | tee "$out/last.log"
 fi
-rm -rf "${out:?}"/cache-* "${out:?}"/artifacts "${out:?}"/*.db
+rm -rf "${out:?}"/cache-* "${out:?}"/artifacts "${out:?}"/speed.db* "${out:?}"/warm-up.db*

@@ -26,7 +26,7 @@ def extend_gram(gram_nn: Gram, increments: Sequence[Tensor], newest: Tensor) -> 
 
 
 def newest_row(increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, " m"]:
-    """Inner products of `newest` with each increment and with itself. On their device; does not wait for it."""
+    """Inner products of `newest` with each increment and with itself, on their device (of MPS: on the CPU)."""
     flat_D = in_float64(newest.flatten())
     return torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)])
 

@@ -34,6 +34,7 @@ class Shape:
     displacement: float
 
 
+@np.errstate(all="ignore")  # a path that diverges has no shape: NaN, as in torch, and no warnings
 def measure(gram_nn: Gram | Entries) -> Shape:
     gram_nn = _entries(gram_nn)
     return Shape(
@@ -158,4 +159,4 @@ def _mean_squared_contrast(gram_nn: Entries) -> float:
 def _entries(gram_nn: Gram | Entries) -> Entries:
     if len(gram_nn) == 0:
         raise ValueError("a path needs at least one increment, got an empty window")
-    return gram_nn.numpy() if isinstance(gram_nn, Tensor) else gram_nn
+    return gram_nn.detach().numpy() if isinstance(gram_nn, Tensor) else gram_nn

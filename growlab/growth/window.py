@@ -54,7 +54,7 @@ class Window:
     def snapshot(self, unit: nn.Module) -> int:
         """Take one; the oldest falls out when the window is full. Returns the FLOPs it cost.
 
-        Waits for the device once, whatever the number of tensors.
+        Waits for a CUDA device once, whatever the number of tensors.
         """
         copies = {name: parameter.detach().clone() for name, parameter in unit.named_parameters()}
         if not self.tracks:

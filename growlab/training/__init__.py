@@ -3,7 +3,8 @@
 trial        the story: from a TrialSpec to a result
 run          the moving parts of a trial, and how they start or resume
 feed         where the batch of a step comes from
-engine       how a step is executed: eagerly, or as one CUDA graph
+engine       how a step is executed: eagerly, or as one CUDA graph; of blocks as they are, or compiled
+compiled     one program for all blocks of one spec and shape
 schedule     learning rate as a function of progress
 optimizer    AdamW that adopts the parameters of new units and remembers by name
 evaluation   the full validation pass

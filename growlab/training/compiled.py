@@ -33,7 +33,6 @@ from torch import Tensor
 
 from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING
-from growlab.errors import UsageError
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
@@ -102,33 +101,41 @@ def _differentiable(x_BTD: Tensor) -> Tensor:
     return x_BTD if x_BTD.requires_grad else x_BTD.detach().requires_grad_()
 
 
-def load_compiler(device: torch.device) -> None:
-    """Now, which takes seconds, and not in the middle of the first trial: by compiling something small.
-
-    Raises UsageError where that fails.
-    """
-    _, run, _ = programs()
-    block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)
-    x_BTD = torch.zeros(1, 2, 8, device=device, requires_grad=True)
-    try:
-        stream_BTD, mixed_BTD = run(block, x_BTD, x_BTD)
-        (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as error:  # of a compiler, a driver or a library that does not fit
-        raise UsageError(
-            f"blocks cannot be compiled for {device} ({type(error).__name__}: {error}); "
-            f"set GROWLAB_ENGINE={'graph' if device.type == 'cuda' else 'eager'}"
-        ) from error
-
-
 def lacking_to_compile(device: torch.device) -> str:
-    """What this machine lacks to compile for the device, or ''. torch would find out in the middle of a trial."""
-    if device.type == "cpu":
-        return "" if _has_cpp_compiler() else f"a C++ compiler (there is no {os.environ.get('CXX', 'g++')!r}; see CXX)"
-    if find_spec("triton") is None:
+    """What this machine lacks to compile for the device, or ''. Compiles something small, once in a process, as torch
+    would find out in the middle of a trial: that loads the compiler, which takes seconds.
+
+    Raises torch.OutOfMemoryError where others fill the device.
+    """
+    _keep_programs_in_cache()
+    if device.type == "cpu" and not _has_cpp_compiler():
+        return f"a C++ compiler; there is no {os.environ.get('CXX', 'g++')!r} (see CXX)"
+    if device.type == "cuda" and find_spec("triton") is None:
         return "the package triton"
-    if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
-        return "a C compiler (gcc, clang or the one that CC names)"
-    return "" if Path(sysconfig.get_path("include"), "Python.h").exists() else "Python's headers (Python.h)"
+    named = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    if device.type == "cuda" and not any(map(shutil.which, named)):
+        return f"a C compiler; there is no {' or '.join(map(repr, named))} (see CC)"
+    if device.type == "cuda" and not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python's headers; there is no Python.h"
+    return _trouble(device)
+
+
+@cache
+def _trouble(device: torch.device) -> str:
+    """What goes wrong with a small program, or ''."""
+    try:
+        _, run, _ = programs()
+        block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)
+        x_BTD = torch.zeros(1, 2, 8, device=device, requires_grad=True)
+        with torch._dynamo.config.patch(suppress_errors=False):
+            stream_BTD, mixed_BTD = run(block, x_BTD, x_BTD)
+            (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except Exception as error:  # of a compiler, a driver, a disk or a library that does not fit
+        first_line = str(error).strip().partition("\n")[0]
+        return f"a compiler that works; {type(error).__name__}: {first_line}"
+    return ""
 
 
 def _has_cpp_compiler() -> bool:
@@ -142,10 +149,15 @@ def _has_cpp_compiler() -> bool:
     return True
 
 
+def _keep_programs_in_cache() -> None:
+    """Before anything of the compiler is imported, which else chooses a folder itself."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
+
+
 @cache
 def programs() -> tuple[Embed, Run, Head]:
     """_embed, as_it_is and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
+    _keep_programs_in_cache()
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
     warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # which it advises; fp32 is fp32
     from torch._dynamo import config

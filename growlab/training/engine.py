@@ -8,8 +8,6 @@ or compiled.
     compiled         Python launches; what lies between the products of a block is fused (`compiled.py`)
     compiled-graph   both
 
-Either of eager blocks or of compiled ones (growlab.training.compiled); `Gear` names the four.
-
 A recorded step reads and writes the tensors that it was recorded with. Whatever changes which they are, or what
 is computed (growth, freezing, thawing), must call `forget`; the step is then recorded anew. Dropout is right under
 replay: the generator's offset moves on with each.
@@ -31,7 +29,7 @@ from growlab.training.compiled import lacking_to_compile
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
-COMPILE_FROM = 1000  # steps of a trial: fewer save less time than compiling its kinds takes
+COMPILE_FROM = 1000  # steps of a trial; compiling pays where trials share programs, which the cache keeps
 
 WARM_UP = 3  # eager steps before recording: they load kernels and make the optimizer's state
 
@@ -174,7 +172,7 @@ def choose_gear(device: torch.device, n_steps: int) -> Gear:
     if gear.recorded and device.type != "cuda":
         raise UsageError(f"GROWLAB_ENGINE={asked} needs a CUDA device, got {device}")
     if gear.compiled and (lacking := lacking_to_compile(device)):
-        raise UsageError(f"GROWLAB_ENGINE={asked} needs {lacking}; install it, or leave GROWLAB_ENGINE out")
+        raise UsageError(f"GROWLAB_ENGINE={asked} needs {lacking}; or leave GROWLAB_ENGINE out")
     return gear
 
 
@@ -182,8 +180,12 @@ def _usual_gear(device: torch.device, n_steps: int) -> Gear:
     if device.type != "cuda":
         return Gear.EAGER
     # a compiler picks some kernels by their time, which is another one on another day
-    pays = n_steps >= COMPILE_FROM and not torch.are_deterministic_algorithms_enabled()
-    return Gear.COMPILED_GRAPH if pays and not lacking_to_compile(device) else Gear.GRAPH
+    if n_steps < COMPILE_FROM or torch.are_deterministic_algorithms_enabled():
+        return Gear.GRAPH
+    if lacking := lacking_to_compile(device):
+        warnings.warn(f"trains without compiled blocks, which need {lacking}", stacklevel=2)
+        return Gear.GRAPH
+    return Gear.COMPILED_GRAPH
 
 
 def engine_for(gear: Gear, compute: Compute, device: torch.device) -> Engine:

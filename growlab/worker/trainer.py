@@ -93,9 +93,7 @@ class _Trainer:
 
         from growlab.data import RecentCorpus
         from growlab.plugins import load_plugins
-        from growlab.training.compiled import load_compiler
         from growlab.training.device import use_device
-        from growlab.training.engine import COMPILE_FROM, choose_gear
 
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
@@ -105,8 +103,6 @@ class _Trainer:
         self.store = Store.open(setup.storage_url)
         self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
-        if choose_gear(self.device, COMPILE_FROM).compiled:
-            load_compiler(self.device)
         versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:
             versions["deterministic"] = "true"
@@ -123,8 +119,13 @@ class _Trainer:
         free_memory(self.device)
 
     def _propose(self, order: Propose) -> Proposed:
+        from growlab.model.cost import expected_steps
+        from growlab.training.engine import choose_gear
+
         vocab_size = self.corpus.load(order.study.data.spec()).tokenizer.vocab_size
-        return Proposed(proposed(order, vocab_size))
+        proposal = proposed(order, vocab_size)
+        choose_gear(self.device, expected_steps(proposal.spec, vocab_size))  # loads a compiler now, not in the trial
+        return Proposed(proposal)
 
     def _train(self, order: Train) -> FromTrainer:
         try:

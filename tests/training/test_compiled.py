@@ -1,6 +1,9 @@
 """Compiled blocks train as eager ones do, and a kind is compiled once, in whatever layouts it stands."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from growlab.errors import UsageError
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec, parse_blocks
 from growlab.specs import TrialSpec
-from growlab.training.compiled import Run, as_it_is, lacking_to_compile, load_compiler, programs
+from growlab.training.compiled import Run, as_it_is, lacking_to_compile, programs
 from growlab.training.device import autocast, use_device
 from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
 from growlab.training.run import TrialRun, fresh_run
@@ -25,13 +28,14 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture
-def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def with_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Runs made within are compiled, with a cache folder of their own."""
     if shutil.which("g++") is None:
         pytest.skip("compiling for a CPU needs g++")
     monkeypatch.setenv("GROWLAB_ENGINE", "compiled")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch.compiler.reset()
+    assert lacking_to_compile(CPU) == ""
     yield
     torch.compiler.reset()
 
@@ -42,7 +46,7 @@ def n_programs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-@pytest.mark.usefixtures("compiled")
+@pytest.mark.usefixtures("with_programs")
 def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
     losses: Losses, make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,10 +91,20 @@ def test_a_trial_that_must_be_the_same_twice_is_not_compiled() -> None:
         use_device("cpu")
 
 
+@pytest.fixture
+def triton(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is there, as far as one can see."""
+    (tmp_path / "triton.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+
+
+@pytest.mark.usefixtures("triton")
 def test_without_a_compiler_a_gpu_replays_blocks_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert choose_gear(CUDA, COMPILE_FROM) is Gear.GRAPH
+    with pytest.warns(UserWarning, match="need a C compiler; there is no 'gcc' or 'clang'"):
+        assert choose_gear(CUDA, COMPILE_FROM) is Gear.GRAPH
 
 
 @pytest.mark.usefixtures("a_machine_that_can_compile")
@@ -99,15 +113,6 @@ def test_a_gear_can_be_asked_for(gear: Gear, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
 
     assert choose_gear(CUDA, COMPILE_FROM) is gear
-
-
-@pytest.mark.usefixtures("compiled")
-def test_the_compiler_can_be_loaded_before_a_trial_needs_it() -> None:
-    before = n_programs()
-
-    load_compiler(CPU)
-
-    assert n_programs() - before == 1
 
 
 def test_a_short_trial_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,19 +134,36 @@ def test_compiling_without_a_compiler_is_refused_before_a_trial_begins(
     from torch._inductor import cpp_builder
 
     monkeypatch.setenv("GROWLAB_ENGINE", "compiled")
+    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     cpp_builder.cpp_compiler_search.cache_clear()
 
-    with pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler \(there is no 'g\+\+'"):
+    with pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler; there is no 'g\+\+'"):
         choose_gear(CPU, 1)
 
 
-def test_what_a_machine_lacks_to_compile_for_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "triton.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
+@pytest.mark.usefixtures("triton")
+def test_a_c_compiler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
 
-    assert lacking_to_compile(CUDA) == "a C compiler (gcc, clang or the one that CC names)"
+    assert lacking_to_compile(CUDA) == "a C compiler; there is no 'no-such-compiler' (see CC)"
+
+
+def test_a_compiler_that_fails_is_found_out_before_a_trial_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "g++"
+    broken.write_text('#!/bin/sh\ncase "$1" in --version) echo g++ 12;; *) exit 1;; esac\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    ask = "import torch; from growlab.training.compiled import lacking_to_compile as f; print(f(torch.device('cpu')))"
+
+    # a process of its own: this one may remember what it has compiled
+    told = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True).stdout
+
+    assert told.startswith("a compiler that works; ")
+    assert told.count("\n") == 1
 
 
 # ---- each kind -------------------------------------------------------------------------------------------------
@@ -178,14 +200,14 @@ def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) ->
     assert n_programs() - met == 1  # where compiling fails, a block runs as it is, in pieces
 
 
-@pytest.mark.usefixtures("compiled")
+@pytest.mark.usefixtures("with_programs")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str) -> None:
     assert_as_exact_as_eager("mlp", precision, CPU)
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("compiled")
+@pytest.mark.usefixtures("with_programs")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", ["attn", "attn[gate=true]", "conv", "mamba", "mlp"])
 def test_gradients_of_each_kind_compiled_for_a_gpu_are_as_exact_as_eager_ones(kind: str, precision: str) -> None:

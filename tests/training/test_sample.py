@@ -20,7 +20,7 @@ def test_a_window_that_is_replayed_writes_what_carried_states_write(kind: str) -
     for parameter in model.parameters():  # of a fresh model every token follows itself
         torch.nn.init.normal_(parameter, std=0.5)
 
-    written = list(write(model, [3, 1, 4], 40, GREEDY, seed=0))
+    written = write(model, [3, 1, 4], 40, GREEDY, seed=0)
 
     assert written == list(generate(model, [3, 1, 4], 40, GREEDY, seed=0))
     assert len(set(written)) > 2
