@@ -1,7 +1,7 @@
 """Block kinds. A kind is one file here: an Options dataclass, a cost function, a Mixer, one decorator.
 
 base      what every kind keeps: the residual Block and the Mixer it holds
-attn      causal attention, rotary positions, grouped heads, QK-norm
+attn      causal attention, rotary positions, grouped heads, QK-norm, gate
 conv      causal gated convolution
 hebbian   fast weights that forget at a rate of each token
 hopfield  modern Hopfield retrieval from earlier tokens and a learnt bank

@@ -20,7 +20,7 @@ Legend: B batch, T tokens, S tokens seen so far, D d_model, H query heads, G key
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -147,8 +147,7 @@ class Attention(Mixer):
     def _attend(
         self, q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, *, causal: bool = False, mask_TS: Tensor | None = None
     ) -> Tensor:
-        attend = partial(
-            F.scaled_dot_product_attention,
+        return fused_attention(
             q_BHTE,
             k_BGSE,
             v_BGSE,
@@ -157,10 +156,6 @@ class Attention(Mixer):
             is_causal=causal,
             enable_gqa=self.n_kv_heads != self.n_heads,
         )
-        if q_BHTE.is_cuda and self.head_dim <= NARROW:
-            with sdpa_kernel(NOT_CUDNN):
-                return attend()
-        return attend()
 
     def _join(self, mixed_BHTE: Tensor, x_BTD: Tensor) -> Tensor:
         """The heads side by side, each weighed by its gate if there is one, and projected."""
@@ -170,6 +165,15 @@ class Attention(Mixer):
             mixed_BTHE = mixed_BTHE * self.gate(x_BTD).sigmoid()[..., None]
         joined: Tensor = self.out_proj(mixed_BTHE.reshape(B, T, -1))
         return joined
+
+
+def fused_attention(q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, **options: Any) -> Tensor:
+    """torch's scaled_dot_product_attention with these options, by the kernels that are fastest for the head size."""
+    attend = partial(F.scaled_dot_product_attention, q_BHTE, k_BGSE, v_BGSE, **options)
+    if q_BHTE.is_cuda and q_BHTE.shape[-1] <= NARROW:
+        with sdpa_kernel(NOT_CUDNN):
+            return attend()
+    return attend()
 
 
 class HeadGain(nn.Module):

@@ -25,16 +25,13 @@ Legend: B batch, T tokens, S patterns that the last token sees, D d_model, H hea
 """
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import sdpa_kernel
 
-from growlab.blocks.attn import NARROW, NOT_CUDNN
+from growlab.blocks.attn import fused_attention
 from growlab.blocks.base import Mixer, State, wide
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -149,11 +146,9 @@ class Hopfield(Mixer):
         """readᵀ softmax(β X ξ). As β is learnt it goes into the state, not into the kernel's scale."""
         to = wide(xi_BHTE.dtype)
         scaled_BHTE = (xi_BHTE.to(to) * self.log_beta.to(to).exp()[:, None, None]).to(xi_BHTE.dtype)
-        narrow = xi_BHTE.is_cuda and self.head_dim <= NARROW
-        with sdpa_kernel(NOT_CUDNN) if narrow else nullcontext():
-            return F.scaled_dot_product_attention(
-                scaled_BHTE, x_BHSE, read_BHSE, attn_mask=mask_TS, dropout_p=p_dropout, is_causal=causal, scale=1.0
-            )
+        return fused_attention(
+            scaled_BHTE, x_BHSE, read_BHSE, attn_mask=mask_TS, dropout_p=p_dropout, is_causal=causal, scale=1.0
+        )
 
 
 def remember(known_BHSE: Float[Tensor, "B H S E"], new_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H S+T E"]:

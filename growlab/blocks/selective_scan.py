@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, library
 
 # Tokens. Long enough that the kept states, N / CHUNK numbers for each of u, weigh no more than an input at
 # N = 16; short enough that what a chunk works on stays in a processor's cache.
@@ -54,7 +54,7 @@ def scan_flops(seq_len: int, channels: int, d_state: int) -> int:
 # ---- the two passes ------------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("growlab::selective_scan", mutates_args=())
+@library.custom_op("growlab::selective_scan", mutates_args=())
 def _scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, T, E), the last state (B, N, E) and the states at the heads of the chunks (K, B, N, E)."""
     states, c_TBN = _States(u, dt, a, b), _time_first(c)
@@ -74,7 +74,7 @@ def _empty_scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tenso
     return u.new_empty(u.shape), h.new_empty(h.shape), h.new_empty(n_chunks, *h.shape)
 
 
-@torch.library.custom_op("growlab::selective_scan_backward", mutates_args=())
+@library.custom_op("growlab::selective_scan_backward", mutates_args=())
 def _scan_backward(
     y_grad: Tensor, last_grad: Tensor, u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, heads: Tensor
 ) -> list[Tensor]:

@@ -95,18 +95,18 @@ class GraphEngine:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._warmed = 0
-        self._can_record = True
+        self.can_record = True  # until a step is seen to wait for the device
 
     @property
     def name(self) -> str:
-        return (self._gear if self._can_record else self._gear.launched).value
+        return (self._gear if self.can_record else self._gear.launched).value
 
     @property
     def settled(self) -> bool:
-        return self._graph is not None or not self._can_record
+        return self._graph is not None or not self.can_record
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
-        if self._graph is None and (self._warmed < WARM_UP or not self._can_record):
+        if self._graph is None and (self._warmed < WARM_UP or not self.can_record):
             self._warm_up(inputs)
             return
         if self._graph is None:
@@ -120,7 +120,7 @@ class GraphEngine:
         if self._graph is not None:
             torch.cuda.synchronize(self._device)  # a replay may still be under way in the memory that goes
             self._graph.reset()
-        self._graph, self._inputs, self._warmed, self._can_record = None, (), 0, True
+        self._graph, self._inputs, self._warmed, self.can_record = None, (), 0, True
 
     def _warm_up(self, inputs: tuple[Tensor, ...]) -> None:
         self._warmed += 1
@@ -128,7 +128,7 @@ class GraphEngine:
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             if self._warmed == WARM_UP:
-                self._can_record = not waits(lambda: self._compute(*inputs))
+                self.can_record = not waits(lambda: self._compute(*inputs))
             else:
                 self._compute(*inputs)
         current.wait_stream(self._stream)

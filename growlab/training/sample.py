@@ -22,7 +22,7 @@ ONE_CORE = 30_000_000  # parameters at most: at every product of one token many 
 def sample_text(run: TrialRun) -> str:
     """The first validation tokens and how the model goes on from them. The model is not trained after this."""
     prompt, model, seed = run.corpus.val[:PROMPT].tolist(), run.model.eval(), run.spec.seed
-    if isinstance(run.engine, GraphEngine):
+    if isinstance(run.engine, GraphEngine) and run.engine.can_record:
         run.engine.forget()  # which gives its memory back
         continued = write(model, prompt, LENGTH, SAMPLING, seed=seed)
     elif run.n_params > ONE_CORE:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, library
 
 from growlab.blocks import build_block, mamba, selective_scan
 from growlab.blocks.selective_scan import CHUNK, scan_flops
@@ -94,7 +94,7 @@ def test_the_operators_keep_what_torch_asks_of_operators():
     """Schema, shapes without data, autograd and tracing: what a compiler relies on."""
     inputs = draw_inputs(CHUNK + 1, B=1, E=2, N=2)
 
-    torch.library.opcheck(selective_scan._scan, inputs)
+    library.opcheck(selective_scan._scan, inputs)
 
 
 def test_inputs_may_lie_in_memory_in_any_order():

@@ -201,8 +201,9 @@ def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) ->
 
 
 @pytest.mark.usefixtures("with_programs")
-def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones() -> None:
-    assert_as_exact_as_eager("mlp", "bf16", CPU)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str) -> None:
+    assert_as_exact_as_eager("mlp", precision, CPU)
 
 
 @pytest.mark.gpu
