@@ -25,7 +25,7 @@ demo:
 	&& echo "make demo took $$(( $$(date +%s) - began )) s, installation included"
 
 test: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow
