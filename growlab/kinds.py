@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from typing import Any, Literal, Protocol, TypeVar
 
 from growlab.errors import LayoutError, UnknownName
-from growlab.layout import BlockSpec, Layout, OptionValue
+from growlab.layout import BlockSpec, Layout, OptionValue, parse_blocks, walk
 from growlab.registry import Registry
 
 Role = Literal["sequence", "channel"]
@@ -44,21 +44,55 @@ def option(default: OptionValue, *, search: tuple[OptionValue, ...], help: str) 
 
 
 @dataclass(frozen=True, kw_only=True)
+class Nesting:
+    """What a kind holds in its parentheses: branches of blocks, such as mix(attn,ssm)."""
+
+    example: str  # of what stands in them
+    branches: tuple[int, int]  # fewest and most
+    length: tuple[int, int]  # blocks of a branch, fewest and most
+    whole: bool  # whole blocks, with their norms and residual sums; else their mixers alone
+
+    def check(self, spec: BlockSpec) -> None:
+        """Raises LayoutError for too few, too many, too short or too long branches."""
+        counts = [("branches, with a ',' between them", len(spec.branches), self.branches)]
+        counts += [("blocks in a branch", len(branch), self.length) for branch in spec.branches]
+        for what, got, (fewest, most) in counts:
+            if not fewest <= got <= most:
+                wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
+                like = f"write it like '{spec.kind}({self.example})'"
+                raise LayoutError(f"{spec.kind} holds {wanted} {what}, got {got}; {like}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One registered block kind."""
+    """One registered kind: of a block, or of what stands before and after all blocks."""
 
     name: str
-    role: Role  # a sequence mixer moves information between tokens, a channel mixer does not
+    # a sequence mixer moves information between tokens, a channel mixer does not, a nest is what it holds
+    role: Role | Literal["nest", "front", "head"]
     summary: str
     options: type[Any]  # satisfies Options
-    cost: Callable[[int, Any, int], Cost]  # (d_model, options, seq_len)
+    # of a block: (d_model, options, seq_len); of a nest: (d_model, options, seq_len, costs of what it holds, branch
+    # by branch); of a front end and a head: (d_model, options, seq_len, vocab_size)
+    cost: Callable[..., Cost]
     mixer: type[Any]  # the torch module; opaque here
+    nesting: Nesting | None = None
+
+    @property
+    def example(self) -> BlockSpec:
+        """A block of this kind with every option at its default."""
+        (spec,) = parse_blocks(f"{self.name}({self.nesting.example})" if self.nesting else self.name)
+        return spec
 
     def option_fields(self) -> dict[str, Field[Any]]:
         return {each.name: each for each in fields(self.options)}
 
     def read_options(self, spec: BlockSpec, d_model: int) -> Any:
         """The kind's options of a block, defaults filled in and checked. Raises LayoutError, UnknownName."""
+        if self.nesting:
+            self.nesting.check(spec)
+        elif spec.branches:
+            raise LayoutError(f"{self.name} holds no blocks, got {spec}")
         options = self.options(**{key: self.read_option(key, value) for key, value in spec.options})
         options.check(d_model)
         return options
@@ -85,9 +119,26 @@ def register_block(
     name: str, *, role: Role, summary: str, options: type[Any], cost: Callable[[int, Any, int], Cost]
 ) -> Callable[[type[T]], type[T]]:
     """Class decorator for a mixer: adds the kind to the table."""
+    return _adder(name=name, role=role, summary=summary, options=options, cost=cost)
 
+
+def register_nest(
+    name: str, *, nesting: Nesting, summary: str, options: type[Any], cost: Callable[..., Cost]
+) -> Callable[[type[T]], type[T]]:
+    """Class decorator for a mixer that is made of others: adds the kind to the table."""
+    return _adder(name=name, role="nest", summary=summary, options=options, cost=cost, nesting=nesting)
+
+
+def register_part(
+    name: str, *, place: Literal["front", "head"], summary: str, options: type[Any], cost: Callable[..., Cost]
+) -> Callable[[type[T]], type[T]]:
+    """Class decorator for a front end or a head: adds the kind to the table."""
+    return _adder(name=name, role=place, summary=summary, options=options, cost=cost)
+
+
+def _adder(**of_kind: Any) -> Callable[[type[T]], type[T]]:
     def add(mixer: type[T]) -> type[T]:
-        KINDS.add(name, Kind(name=name, role=role, summary=summary, options=options, cost=cost, mixer=mixer))
+        KINDS.add(of_kind["name"], Kind(mixer=mixer, **of_kind))
         return mixer
 
     return add
@@ -95,22 +146,60 @@ def register_block(
 
 def complete(layout: Layout, kinds: Mapping[str, Kind] = KINDS) -> Layout:
     """The same layout with every option written out. Raises UnknownName, LayoutError."""
-    return replace(layout, blocks=tuple(complete_block(spec, layout.d_model, kinds) for spec in layout.blocks))
+    return replace(
+        layout,
+        blocks=tuple(complete_block(spec, layout.d_model, kinds) for spec in layout.blocks),
+        front=_complete_part(layout.front, "front", layout.d_model, kinds),
+        head=_complete_part(layout.head, "head", layout.d_model, kinds),
+    )
 
 
 def complete_block(spec: BlockSpec, d_model: int, kinds: Mapping[str, Kind] = KINDS) -> BlockSpec:
+    if (role := kinds[spec.kind].role) in ("front", "head"):
+        raise LayoutError(f"{spec.kind} is no block: write {role}={spec}")
+    return _complete(spec, d_model, kinds)
+
+
+def _complete_part(spec: BlockSpec | None, place: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
+    if spec is None:
+        return None
+    if kinds[spec.kind].role != place:
+        known = ", ".join(name for name, kind in kinds.items() if kind.role == place)
+        raise LayoutError(f"{place}={spec}: {spec.kind} is not a {place}; known: {known}")
+    return _complete(spec, d_model, kinds)
+
+
+def _complete(spec: BlockSpec, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec:
     options = kinds[spec.kind].read_options(spec, d_model)
-    return BlockSpec(spec.kind, tuple(sorted(asdict(options).items())))
+    completed = replace(spec, options=tuple(sorted(asdict(options).items())))
+    return completed.with_inner([complete_block(inner, d_model, kinds) for inner in spec.inner])
 
 
 def shorten(layout: Layout, kinds: Mapping[str, Kind] = KINDS) -> Layout:
     """The same layout with options that equal their defaults left out: the form that people read."""
-    return replace(layout, blocks=tuple(shorten_block(spec, kinds) for spec in layout.blocks))
+    return replace(
+        layout,
+        blocks=tuple(shorten_block(spec, kinds) for spec in layout.blocks),
+        front=layout.front and shorten_block(layout.front, kinds),
+        head=layout.head and shorten_block(layout.head, kinds),
+    )
 
 
 def shorten_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> BlockSpec:
     known = kinds[spec.kind].option_fields()
-    return replace(spec, options=tuple((key, value) for key, value in spec.options if value != known[key].default))
+    short = replace(spec, options=tuple((key, value) for key, value in spec.options if value != known[key].default))
+    return short.with_inner([shorten_block(inner, kinds) for inner in spec.inner])
+
+
+def role_of(block: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> Role:
+    """A nest moves information between tokens where anything in it does."""
+    roles = [kinds[each.kind].role for each in walk(block)]
+    return "sequence" if "sequence" in roles else "channel"
+
+
+def block_kinds(kinds: Mapping[str, Kind] = KINDS) -> list[str]:
+    """Names of the kinds that may stand among the blocks."""
+    return [name for name, kind in kinds.items() if kind.role not in ("front", "head")]
 
 
 def units(blocks: tuple[BlockSpec, ...], kinds: Mapping[str, Kind] = KINDS) -> tuple[tuple[BlockSpec, ...], ...]:
@@ -120,7 +209,7 @@ def units(blocks: tuple[BlockSpec, ...], kinds: Mapping[str, Kind] = KINDS) -> t
     """
     groups: list[list[BlockSpec]] = []
     for spec in blocks:
-        if kinds[spec.kind].role == "sequence" or not groups:
+        if role_of(spec, kinds) == "sequence" or not groups:
             groups.append([])
         groups[-1].append(spec)
     return tuple(tuple(group) for group in groups)

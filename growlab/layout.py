@@ -1,11 +1,15 @@
-"""A layout: the width and the ordered blocks of a model, as data and as a short text.
+"""A layout: the width, the ordered blocks and, where it has its own, the front end and the head of a model; as data
+and as a short text.
 
     d=192 (attn mlp)x3 conv[kernel=4] mlp[expand=2.5]
+    d=192 front=patch[size=4] (mix(attn,ssm) mlp)x2 act[most=4](attn mlp) head=hebbian
 
-    layout := "d=" INTEGER item+
+    layout := "d=" INTEGER [ "front=" part ] item+ [ "head=" part ]
     item   := block | "(" item+ ")" "x" INTEGER
-    block  := KIND [ "[" KEY "=" VALUE { "," KEY "=" VALUE } "]" ]
+    block  := part [ "(" item+ { "," item+ } ")" ] [ "x" INTEGER ]        what is in parentheses belongs to the block
+    part   := KIND [ "[" KEY "=" VALUE { "," KEY "=" VALUE } "]" ]
 
+A block's own parenthesis follows it without a space; items between two commas are a branch of it.
 `parse` and `format_layout` are inverse up to how repetition is written; what a kind's options
 mean is not known here (see growlab.kinds).
 """
@@ -13,15 +17,16 @@ mean is not known here (see growlab.kinds).
 import hashlib
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from growlab.errors import LayoutError
 
 OptionValue = bool | int | float | str
 
 _TOKEN = re.compile(
-    r"\s+|(?P<repeat>\)\s*x\s*\d{1,9})|(?P<open>\()|(?P<width>d=\d{1,9})|(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)"
+    r"\s+|(?P<close>\)(\s*x\s*(?P<times>\d{1,9}))?)|(?P<open>\()|(?P<comma>,)|(?P<width>d=\d{1,9})"
+    r"|((?P<place>front|head)=)?(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)(?P<nest>\()?"
 )
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
@@ -29,22 +34,40 @@ MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """One residual sub-layer: its kind and its options, sorted by name."""
+    """One residual sub-layer: its kind, its options, sorted by name, and the branches of blocks that it holds."""
 
     kind: str
     options: tuple[tuple[str, OptionValue], ...] = ()
+    branches: tuple[tuple["BlockSpec", ...], ...] = ()
 
     def __str__(self) -> str:
         options = ",".join(f"{key}={_format_value(value)}" for key, value in self.options)
-        return f"{self.kind}[{options}]" if options else self.kind
+        branches = ",".join(format_blocks(branch) for branch in self.branches)
+        return self.kind + (f"[{options}]" if options else "") + (f"({branches})" if branches else "")
+
+    @property
+    def inner(self) -> tuple["BlockSpec", ...]:
+        """The blocks that it holds directly, branch after branch."""
+        return tuple(block for branch in self.branches for block in branch)
+
+    def with_inner(self, inner: Sequence["BlockSpec"]) -> "BlockSpec":
+        """The same with other blocks in the places of those that it holds."""
+        rest = iter(inner)
+        return replace(self, branches=tuple(tuple(next(rest) for _ in branch) for branch in self.branches))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The residual stream's width and its blocks, from the input side to the output side."""
+    """The residual stream's width and its blocks, from the input side to the output side.
+
+    Without a front end of its own tokens are embedded as they are; without a head of its own the head is
+    the embedding's matrix.
+    """
 
     d_model: int
     blocks: tuple[BlockSpec, ...]
+    front: BlockSpec | None = None
+    head: BlockSpec | None = None
 
     def __str__(self) -> str:
         return format_layout(self)
@@ -61,24 +84,36 @@ class Layout:
 
 def parse(text: str) -> Layout:
     """Read a layout's text. Raises LayoutError that names the place and shows an example."""
-    d_model, blocks = _parse_items(text)
-    if d_model is None:
+    layout = _Reader(text).read()
+    if layout.d_model is None:
         raise LayoutError(f"layout {text!r} has no width 'd=…'; {_EXAMPLE}")
-    if d_model < 1:
-        raise LayoutError(f"layout {text!r}: d must be at least 1, got {d_model}")
-    return Layout(d_model, blocks)
+    if layout.d_model < 1:
+        raise LayoutError(f"layout {text!r}: d must be at least 1, got {layout.d_model}")
+    return Layout(layout.d_model, tuple(layout.blocks), layout.front, layout.head)
 
 
 def parse_blocks(text: str) -> tuple[BlockSpec, ...]:
-    """Read blocks without a width, such as the unit 'conv mlp'. Raises LayoutError."""
-    d_model, blocks = _parse_items(text)
-    if d_model is not None:
-        raise LayoutError(f"blocks {text!r} must not name a width, got d={d_model}")
-    return blocks
+    """Read blocks alone, such as the unit 'conv mlp'. Raises LayoutError."""
+    layout = _Reader(text).read()
+    if layout.d_model is not None:
+        raise LayoutError(f"blocks {text!r} must not name a width, got d={layout.d_model}")
+    if layout.front or layout.head:
+        raise LayoutError(f"blocks {text!r} must name neither front nor head, got {layout.front or layout.head}")
+    return tuple(layout.blocks)
+
+
+def parse_part(text: str) -> BlockSpec:
+    """Read one front end or head, such as 'patch[size=4]'. Raises LayoutError."""
+    blocks = parse_blocks(text)
+    if len(blocks) != 1 or blocks[0].branches:
+        raise LayoutError(f"{text!r} must be one kind with its options, such as 'patch[size=4]'")
+    return blocks[0]
 
 
 def format_layout(layout: Layout) -> str:
-    return f"d={layout.d_model} {format_blocks(layout.blocks)}"
+    front = f"front={layout.front} " if layout.front else ""
+    head = f" head={layout.head}" if layout.head else ""
+    return f"d={layout.d_model} {front}{format_blocks(layout.blocks)}{head}"
 
 
 def format_blocks(blocks: Sequence[BlockSpec]) -> str:
@@ -105,41 +140,164 @@ def _best_repetition(blocks: Sequence[BlockSpec]) -> tuple[int, int]:
     return best
 
 
-def _parse_items(text: str) -> tuple[int | None, tuple[BlockSpec, ...]]:
-    d_model: int | None = None
-    stack: list[list[BlockSpec]] = [[]]
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise LayoutError(f"layout {text!r}: cannot read {text[at : at + 12]!r} at character {at + 1}; {_EXAMPLE}")
+# ---- what a block holds ------------------------------------------------------------------------------------------
+
+
+def walk(block: BlockSpec) -> Iterator[BlockSpec]:
+    """The block and all that it holds, however deep, each before what is in it."""
+    yield block
+    for inner in block.inner:
+        yield from walk(inner)
+
+
+def skeleton(block: BlockSpec) -> BlockSpec:
+    """The same without any option."""
+    return BlockSpec(block.kind, (), block.branches).with_inner([skeleton(inner) for inner in block.inner])
+
+
+def flat_options(block: BlockSpec) -> dict[str, OptionValue]:
+    """The options of the block and of all that it holds, by path: 'fuse', 'attn.n_heads', 'attn_2.n_heads'."""
+    flat = dict(block.options)
+    for name, inner in inner_names(block):
+        flat.update({f"{name}.{path}": value for path, value in flat_options(inner).items()})
+    return flat
+
+
+def with_flat_options(block: BlockSpec, flat: Mapping[str, OptionValue]) -> BlockSpec:
+    """The inverse of flat_options, on a block with the same skeleton."""
+    own = {path: value for path, value in flat.items() if "." not in path}
+    inner = [
+        with_flat_options(
+            each, {path.removeprefix(f"{name}."): flat[path] for path in flat if path.startswith(f"{name}.")}
+        )
+        for name, each in inner_names(block)
+    ]
+    return BlockSpec(block.kind, tuple(sorted(own.items())), block.branches).with_inner(inner)
+
+
+def inner_names(block: BlockSpec) -> list[tuple[str, BlockSpec]]:
+    """The blocks that it holds directly, each with a name of its own: its kind, numbered from the second on."""
+    seen: dict[str, int] = {}
+    names = []
+    for inner in block.inner:
+        seen[inner.kind] = seen.get(inner.kind, 0) + 1
+        names.append(inner.kind if seen[inner.kind] == 1 else f"{inner.kind}_{seen[inner.kind]}")
+    return list(zip(names, block.inner, strict=True))
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Open:
+    """An open parenthesis: a group to be repeated, or what belongs to `nest`."""
+
+    nest: BlockSpec | None = None
+    branches: list[tuple[BlockSpec, ...]] = field(default_factory=list)  # those that a comma has ended
+    blocks: list[BlockSpec] = field(default_factory=list)
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.d_model: int | None = None
+        self.front: BlockSpec | None = None
+        self.head: BlockSpec | None = None
+        self.stack = [_Open()]
+
+    @property
+    def blocks(self) -> list[BlockSpec]:
+        return self.stack[0].blocks
+
+    def read(self) -> "_Reader":
+        at = 0
+        while at < len(self.text):
+            match = _TOKEN.match(self.text, at)
+            if match is None:
+                raise self._error(f"cannot read {self.text[at : at + 12]!r} at character {at + 1}; {_EXAMPLE}")
+            self._take(match)
+            at = match.end()
+        if len(self.stack) > 1:
+            raise self._error(f"a '(' is not closed; {_EXAMPLE}")
+        if not self.blocks:
+            raise LayoutError(f"layout {self.text!r} has no blocks; {_EXAMPLE}")
+        return self
+
+    def _take(self, match: re.Match[str]) -> None:
         if match["width"]:
-            if d_model is not None or at != len(text) - len(text.lstrip()):
-                raise LayoutError(f"layout {text!r}: {match['width']!r} must come once and first")
-            d_model = int(match["width"][2:])
+            if self.d_model is not None or match.start() != len(self.text) - len(self.text.lstrip()):
+                raise self._error(f"{match['width']!r} must come once and first")
+            self.d_model = int(match["width"][2:])
         elif match["open"]:
-            stack.append([])
-        elif match["repeat"]:
-            _close_group(text, stack, times=int(match["repeat"].split("x")[1]))
+            self._refuse_after_head("(")
+            self.stack.append(_Open())
+        elif match["comma"]:
+            self._end_branch()
+        elif match["close"]:
+            self._close(match)
+        elif match["place"]:
+            self._set_part(match["place"], _parse_block(match["block"]), nested=bool(match["nest"]))
         elif match["block"]:
-            stack[-1].append(_parse_block(match["block"]))
-        at = match.end()
-    if len(stack) > 1:
-        raise LayoutError(f"layout {text!r}: a '(' is not closed; {_EXAMPLE}")
-    if not stack[0]:
-        raise LayoutError(f"layout {text!r} has no blocks; {_EXAMPLE}")
-    return d_model, tuple(stack[0])
+            self._refuse_after_head(match["block"])
+            self._add(_parse_block(match["block"]), nested=bool(match["nest"]))
+
+    def _add(self, block: BlockSpec, *, nested: bool) -> None:
+        if nested:
+            self.stack.append(_Open(nest=block))
+        else:
+            self.stack[-1].blocks.append(block)
+
+    def _set_part(self, place: str, part: BlockSpec, *, nested: bool) -> None:
+        if nested or len(self.stack) > 1:
+            raise self._error(f"{place}={part.kind} neither holds blocks nor stands in parentheses")
+        if place == "front" and (self.blocks or self.front or self.head):
+            raise self._error("'front=' must come once, before the blocks")
+        if place == "head" and (self.head or not self.blocks):
+            raise self._error("'head=' must come once, after the blocks")
+        setattr(self, place, part)
+
+    def _refuse_after_head(self, what: str) -> None:
+        if self.head:
+            raise self._error(f"nothing may stand behind the head, got {what!r}")
+
+    def _end_branch(self) -> None:
+        open_ = self.stack[-1]
+        if open_.nest is None:
+            raise self._error(f"a ',' stands outside of a block's parentheses; {_EXAMPLE}")
+        if not open_.blocks:
+            raise self._error(f"{open_.nest.kind}(…) has an empty branch")
+        open_.branches.append(tuple(open_.blocks))
+        open_.blocks = []
+
+    def _close(self, match: re.Match[str]) -> None:
+        if len(self.stack) == 1:
+            raise self._error(f"a ')' has no '('; {_EXAMPLE}")
+        nest = self.stack[-1].nest
+        if nest is not None:
+            self._end_branch()
+        open_ = self.stack.pop()
+        times = int(match["times"] or 1)
+        if nest is not None:
+            group = [replace(nest, branches=tuple(open_.branches))]
+        elif match["times"] is None:
+            at = match.start() + 1
+            raise self._error(f"cannot read ')' at character {at} without a repetition such as 'x2'; {_EXAMPLE}")
+        else:
+            group = open_.blocks
+        if not group or times < 1:
+            raise self._error("a group needs blocks and a repetition of at least x1")
+        blocks = self.stack[-1].blocks
+        if _size(blocks) + _size(group) * times > MAX_BLOCKS:
+            raise LayoutError(f"layout {self.text!r} has more than {MAX_BLOCKS} blocks")
+        blocks.extend(group * times)
+
+    def _error(self, words: str) -> LayoutError:
+        return LayoutError(f"layout {self.text!r}: {words}")
 
 
-def _close_group(text: str, stack: list[list[BlockSpec]], *, times: int) -> None:
-    if len(stack) == 1:
-        raise LayoutError(f"layout {text!r}: a ')' has no '('; {_EXAMPLE}")
-    group = stack.pop()
-    if not group or times < 1:
-        raise LayoutError(f"layout {text!r}: a group needs blocks and a repetition of at least x1")
-    if len(stack[-1]) + len(group) * times > MAX_BLOCKS:
-        raise LayoutError(f"layout {text!r} has more than {MAX_BLOCKS} blocks")
-    stack[-1].extend(group * times)
+def _size(blocks: Sequence[BlockSpec]) -> int:
+    """How many there are, with all that they hold."""
+    return sum(1 for block in blocks for _ in walk(block))
 
 
 def _parse_block(text: str) -> BlockSpec:

@@ -124,6 +124,21 @@ class Attention(Mixer):
             mixed_BHTE = self._attend(q_BHTE, k_BGSE, v_BGSE, mask_TS=mask_TS)
         return self._join(mixed_BHTE, x_BTD), (k_BGSE, v_BGSE)
 
+    def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
+        """Neither queries nor attention nor output."""
+        k_BTGE, v_BTGE = self._keys_and_values(x_BTD)
+        k_BTGE = rotate(k_BTGE, state[0].shape[2])
+        return torch.cat((state[0], k_BTGE.transpose(1, 2)), 2), torch.cat((state[1], v_BTGE.transpose(1, 2)), 2)
+
+    def _keys_and_values(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys, normalised if asked for, not yet rotated; and values."""
+        B, T, _ = x_BTD.shape
+        kv_BTGE = F.linear(x_BTD, self.qkv.weight[self.n_heads * self.head_dim :]).view(B, T, -1, self.head_dim)
+        k_BTGE, v_BTGE = kv_BTGE.chunk(2, dim=2)
+        if self.k_norm is not None:
+            k_BTGE = normalise(k_BTGE, self.k_norm.of_heads(self.n_kv_heads))
+        return k_BTGE, v_BTGE
+
     def _heads(self, x_BTD: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries and keys, and values. Queries and keys are rotated side by side."""
         qk_BTHE, v_BTGE = self._projected(x_BTD)

@@ -5,9 +5,9 @@ Legend of shape suffixes: B batch, T tokens, D d_model.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from growlab.kinds import KINDS, Cost
 from growlab.layout import BlockSpec
 
 State = tuple[Tensor, ...]  # what a mixer carries from token to token; () for a channel mixer
+Penalty = Tensor | None  # what a mixer adds to the training loss: a scalar, weighed already; None for nothing
 
 NORM_EPS = 1e-6
 
@@ -30,10 +31,10 @@ class Mixer(nn.Module, ABC):
 
     Contract, tested for every registered kind: causal; `advance` over any split of a sequence equals
     `forward` over the whole; every parameter receives a gradient; two instances of one spec have equal
-    names and shapes; with `out_proj.weight` zero the output is zero.
+    names and shapes; with its out-projections zero the output is zero.
     """
 
-    out_proj: nn.Linear
+    out_proj: nn.Linear  # its last product; a mixer that has others overrides `out_projections`
     p_dropout = 0.0  # of what a mixer drops inside itself, when it is trained; the block drops of its output
 
     def __init__(self, d_model: int, options: object) -> None:
@@ -43,6 +44,18 @@ class Mixer(nn.Module, ABC):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """All tokens at once, from an empty state."""
 
+    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        """forward in training, and what is added to the loss besides: it never enters a reported loss."""
+        return self(x_BTD), None
+
+    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+        """What is worth a row about how these tokens were treated, such as the load of experts; names to scalars."""
+        return {}
+
+    def out_projections(self) -> list[nn.Parameter]:
+        """The matrices whose vanishing makes the output zero."""
+        return [cast(nn.Parameter, self.out_proj.weight)]
+
     def initial_state(self, batch: int) -> State:
         """The state before the first token, on the mixer's device and in its dtype."""
         return ()
@@ -50,6 +63,10 @@ class Mixer(nn.Module, ABC):
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         """The next T ≥ 1 tokens, continuing from `state`. As it stands: a mixer that sees one token at a time."""
         return self(x_BTD), state
+
+    def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
+        """The state after tokens whose output nobody reads: that of `advance`, for less where a mixer can."""
+        return self.advance(x_BTD, state)[1] if state else state
 
 
 class Block(nn.Module):
@@ -66,9 +83,19 @@ class Block(nn.Module):
         mixed: Tensor = self.dropout(self.mixer(self.norm(x_BTD)))
         return x_BTD + mixed
 
+    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        mixed, penalty = self.mixer.learn(self.norm(x_BTD))
+        return x_BTD + self.dropout(mixed), penalty
+
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         mixed, state = self.mixer.advance(self.norm(x_BTD), state)
         return x_BTD + self.dropout(mixed), state
+
+    def initial_state(self, batch: int) -> State:
+        return self.mixer.initial_state(batch)
+
+    def out_projections(self) -> list[nn.Parameter]:
+        return self.mixer.out_projections()
 
 
 def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:
@@ -78,16 +105,37 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
     stream's variance does not depend on when a block enters. `max_depth` is the depth that growth may
     reach, not today's: a block's initialisation must not depend on the moment of its birth.
     """
+    return Block(spec, build_mixer(spec, d_model, max_depth=max_depth, dropout=dropout), d_model, dropout)
+
+
+def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Mixer:
+    """A block's mixer, and in it those of what it holds. Whole blocks in it do not drop of their output: it does."""
     kind = KINDS[spec.kind]
     options = kind.read_options(spec, d_model)
-    mixer = kind.mixer(d_model, options)
+    held: set[nn.Module] = set()
+    if kind.nesting is None:
+        mixer: Mixer = kind.mixer(d_model, options)
+    else:
+        branches = [
+            [_build_held(each, d_model, kind.nesting.whole, max_depth, dropout) for each in branch]
+            for branch in spec.branches
+        ]
+        held = {module for branch in branches for each in branch for module in each.modules()}
+        mixer = kind.mixer(d_model, options, branches)
     for module in mixer.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module not in held:
             nn.init.normal_(module.weight, std=1 / math.sqrt(3 * module.in_features))
-    mixer.out_proj.weight.data.div_(math.sqrt(max_depth))
+    if kind.nesting is None:
+        for weight in mixer.out_projections():
+            weight.data.div_(math.sqrt(max_depth))
     mixer.p_dropout = dropout
-    _require_kept_word(spec.kind, mixer, _told_cost(spec.kind, kind.cost, d_model, options, 1))
-    return Block(spec, mixer, d_model, dropout)
+    _require_kept_word(spec.kind, mixer, mixer_cost(spec, d_model, 1))
+    return mixer
+
+
+def _build_held(spec: BlockSpec, d_model: int, whole: bool, max_depth: int, dropout: float) -> nn.Module:
+    mixer = build_mixer(spec, d_model, max_depth=max_depth, dropout=dropout)
+    return Block(spec, mixer, d_model, dropout=0.0) if whole else mixer
 
 
 def _require_kept_word(kind: str, mixer: Mixer, cost: Cost) -> None:
@@ -117,11 +165,7 @@ def _told_cost(kind: str, cost: Callable[..., object], *of: object) -> Cost:
 
 def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     """The cost of a whole block: its mixer, its norm and its residual sum."""
-    kind = KINDS[spec.kind]
-    mixer = _told_cost(spec.kind, kind.cost, d_model, kind.read_options(spec, d_model), seq_len)
-    for name, value in vars(mixer).items():  # a budget in FLOPs that are NaN would never be spent
-        if not isinstance(value, int) or value < 0:
-            raise PluginError(f"the cost of block kind {spec.kind!r}: {name} must be a whole number ≥ 0, got {value!r}")
+    mixer = mixer_cost(spec, d_model, seq_len)
     return replace(
         mixer,
         n_params=mixer.n_params + d_model,
@@ -129,10 +173,30 @@ def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     )
 
 
+def mixer_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
+    """The cost of a block without its norm and its residual sum."""
+    kind = KINDS[spec.kind]
+    of: list[object] = [d_model, kind.read_options(spec, d_model), seq_len]
+    if kind.nesting:
+        held = block_cost if kind.nesting.whole else mixer_cost
+        of.append([[held(each, d_model, seq_len) for each in branch] for branch in spec.branches])
+    cost = _told_cost(spec.kind, kind.cost, *of)
+    for name, value in vars(cost).items():  # a budget in FLOPs that are NaN would never be spent
+        if not isinstance(value, int) or value < 0:
+            raise PluginError(f"the cost of block kind {spec.kind!r}: {name} must be a whole number ≥ 0, got {value!r}")
+    return cost
+
+
 def never_changing(function: Constant) -> Constant:
     """Decorator of a module's function whose result depends on its arguments alone: a compiler may keep it."""
     NEVER_CHANGING.append(function)
     return function
+
+
+def total(penalties: Iterable[Penalty]) -> Penalty:
+    """Their sum; None where there is none."""
+    some = [penalty for penalty in penalties if penalty is not None]
+    return torch.stack(some).sum() if some else None
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:

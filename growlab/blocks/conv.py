@@ -61,6 +61,12 @@ class GatedConv(Mixer):
         seen_BDS = torch.cat((state[0].to(value_BDT.dtype), value_BDT), dim=2)
         return self._filter(seen_BDS, gate_BTD), (seen_BDS[:, :, seen_BDS.shape[2] - self.past :],)
 
+    def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
+        """Neither gate nor output: a third of the products and the filter are saved."""
+        value_BDT = F.linear(x_BTD, self.in_proj.weight[: x_BTD.shape[-1]]).transpose(1, 2)
+        seen_BDS = torch.cat((state[0].to(value_BDT.dtype), value_BDT), dim=2)
+        return (seen_BDS[:, :, seen_BDS.shape[2] - self.past :],)
+
     def _value_and_gate(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         value_BTD, gate_BTD = self.in_proj(x_BTD).chunk(2, dim=-1)
         return value_BTD.transpose(1, 2), gate_BTD

@@ -71,9 +71,7 @@ class SlidingWindowAttention(Attention):
         """The state is the last window - 1 keys, before rotation, and their values."""
         qk_BTHE, v_BTGE = self._projected(x_BTD)
         q_BTHE, k_BTGE = self._queries_and_keys(qk_BTHE)
-        k_BGSE, v_BGSE = (
-            torch.cat((kept, new.transpose(1, 2)), 2) for kept, new in zip(state, (k_BTGE, v_BTGE), strict=True)
-        )
+        k_BGSE, v_BGSE = behind(state, (k_BTGE, v_BTGE))
         n_kept = state[0].shape[2]
         q_BHTE = rotate(q_BTHE, n_kept).transpose(1, 2)
         turned_BGSE = rotate(k_BGSE.transpose(1, 2), 0).transpose(1, 2)
@@ -82,8 +80,15 @@ class SlidingWindowAttention(Attention):
         else:
             mask_TS = band(x_BTD.shape[1], k_BGSE.shape[2], n_kept, self.window, x_BTD.device)
             mixed_BHTE = self._attend(q_BHTE, turned_BGSE, v_BGSE, mask_TS=mask_TS)
+        return self._join(mixed_BHTE, x_BTD), self._remembered(k_BGSE, v_BGSE)
+
+    def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
+        """Neither queries nor attention nor output."""
+        return self._remembered(*behind(state, self._keys_and_values(x_BTD)))
+
+    def _remembered(self, k_BGSE: Tensor, v_BGSE: Tensor) -> State:
         forgotten = max(0, k_BGSE.shape[2] - (self.window - 1))
-        return self._join(mixed_BHTE, x_BTD), (k_BGSE[:, :, forgotten:], v_BGSE[:, :, forgotten:])
+        return k_BGSE[:, :, forgotten:], v_BGSE[:, :, forgotten:]
 
     def _windowed(self, q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
         """All tokens of a text from its beginning."""
@@ -98,6 +103,12 @@ class SlidingWindowAttention(Attention):
         later_MHWE = self._attend(q_MHWE, k_MGSE, v_MGSE, mask_TS=mask_WS)
         later_BHTE = later_MHWE.view(B, -1, self.n_heads, W, E).transpose(1, 2).flatten(2, 3)
         return torch.cat((first_BHWE, later_BHTE[:, :, : T - W]), dim=2)
+
+
+def behind(state: State, new: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Keys and values of new tokens, (B, T, G, E), after those of the state, (B, G, S, E)."""
+    k_BGSE, v_BGSE = (torch.cat((kept, each.transpose(1, 2)), 2) for kept, each in zip(state, new, strict=True))
+    return k_BGSE, v_BGSE
 
 
 def band(n_queries: int, n_keys: int, start: int, window: int, device: torch.device) -> Bool[Tensor, "T S"]:

@@ -8,7 +8,7 @@ import typer
 
 from growlab.commands.options import Json, Plugin
 
-_WIDTH, _LENGTH = 256, 256  # at which costs are quoted
+_WIDTH, _LENGTH, _VOCAB = 256, 256, 256  # at which costs are quoted
 
 
 def blocks(
@@ -16,7 +16,7 @@ def blocks(
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """List the block kinds: role, options, and cost at d_model 256 for 256 tokens."""
+    """List the kinds of blocks, front ends and heads: role, options, and cost at d_model 256 for 256 tokens."""
     from growlab.kinds import KINDS
     from growlab.plugins import load_plugins
 
@@ -27,27 +27,30 @@ def blocks(
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print(f"{row['kind']:<10} {row['role']:<9} {row['summary']}")
+        as_written = "" if row["example"] == row["kind"] else f"; written {row['example']}"
+        print(f"{row['kind']:<12} {row['role']:<8} {row['summary']}{as_written}")
         cost = row["cost"]
         print(
-            f"{'':<20} {cost['n_params']:,} parameters, {cost['flops']:,} FLOPs forward, "
+            f"{'':<21} {cost['n_params']:,} parameters, {cost['flops']:,} FLOPs forward, "
             f"state of {cost['state_size']:,} numbers (d_model {_WIDTH}, {_LENGTH} tokens)"
         )
         for name, each in row["options"].items():
             drawn = ", ".join(str(value) for value in each["search"])
-            print(f"{'':<20} [{name}={each['default']}]  {each['help']}; searched: {drawn}")
+            print(f"{'':<21} [{name}={each['default']}]  {each['help']}; searched: {drawn}")
 
 
 def _block_row(name: str) -> dict[str, Any]:
     from growlab.blocks import block_cost
+    from growlab.blocks.parts import part_cost
     from growlab.kinds import KINDS
-    from growlab.layout import BlockSpec
 
     kind = KINDS[name]
-    cost = block_cost(BlockSpec(name), _WIDTH, _LENGTH)
+    is_part = kind.role in ("front", "head")
+    cost = part_cost(kind.example, _WIDTH, _LENGTH, _VOCAB) if is_part else block_cost(kind.example, _WIDTH, _LENGTH)
     return {
         "kind": name,
         "role": kind.role,
+        "example": f"{kind.role}={name}" if is_part else str(kind.example),
         "summary": kind.summary,
         "cost": {
             "d_model": _WIDTH,

@@ -94,7 +94,7 @@ def print_table(rows: Sequence[Estimate]) -> None:
 def _step_flops(proposal: Proposal, vocab_size: int) -> int:
     layout, train = parse(proposal.spec.layout), proposal.spec.train
     whole = [TrainedUnit(blocks=blocks, frozen=False) for blocks in units(layout.blocks)]
-    return training_flops(whole, layout.d_model, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
+    return training_flops(whole, layout, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
 
 
 def _steps(spec: TrialSpec, step_flops: int) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growlab.blocks import block_cost
+from growlab.blocks.parts import part_cost, places
+from growlab.kinds import Cost
 from growlab.layout import BlockSpec, Layout, parse
 from growlab.specs import BudgetSpec, TrialSpec
 
@@ -11,19 +13,30 @@ BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations
 
 
 def count_params(layout: Layout, vocab_size: int) -> int:
-    """Embedding (tied with the head), blocks with their norms, and the last norm."""
+    """Embedding (tied with the head), blocks with their norms, the last norm, and parts of the layout's own."""
     blocks = sum(block_cost(spec, layout.d_model, seq_len=1).n_params for spec in layout.blocks)
-    return vocab_size * layout.d_model + blocks + layout.d_model
+    parts = sum(cost.n_params for cost in _part_costs(layout, vocab_size, seq_len=1))
+    return vocab_size * layout.d_model + blocks + layout.d_model + parts
 
 
 def forward_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
     """Of one sequence."""
-    blocks = sum(block_cost(spec, layout.d_model, seq_len).flops for spec in layout.blocks)
-    return blocks + head_flops(layout.d_model, vocab_size, seq_len)
+    seen = places(layout.front, layout.d_model, seq_len)
+    blocks = sum(block_cost(spec, layout.d_model, seen).flops for spec in layout.blocks)
+    return blocks + rest_flops(layout, vocab_size, seq_len)
 
 
-def head_flops(d_model: int, vocab_size: int, seq_len: int) -> int:
-    return 2 * seq_len * d_model * vocab_size
+def rest_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
+    """Of what is no block: the tied head, and parts of the layout's own."""
+    return 2 * seq_len * layout.d_model * vocab_size + sum(
+        cost.flops for cost in _part_costs(layout, vocab_size, seq_len)
+    )
+
+
+def _part_costs(layout: Layout, vocab_size: int, seq_len: int) -> list[Cost]:
+    """Of the front end and the head, where the layout has its own."""
+    parts = [part for part in (layout.front, layout.head) if part]
+    return [part_cost(part, layout.d_model, seq_len, vocab_size) for part in parts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +46,19 @@ class TrainedUnit:
 
 
 def training_flops(
-    units: Sequence[TrainedUnit], d_model: int, vocab_size: int, seq_len: int, batch_size: int, *, rest_frozen: bool
+    units: Sequence[TrainedUnit], layout: Layout, vocab_size: int, seq_len: int, batch_size: int, *, rest_frozen: bool
 ) -> int:
     """Of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
 
-    A frozen unit saves the gradient of its weights, and of its inputs too while nothing below it trains;
-    `rest_frozen` says the same of embedding, last norm and head.
+    `layout` is the model's; its blocks are those of the units. A frozen unit saves the gradient of its weights, and of
+    its inputs too while nothing below it trains; `rest_frozen` says the same of embedding, front end, last norm and
+    head.
     """
-    total = head_flops(d_model, vocab_size, seq_len) * (2 if rest_frozen else 3)
+    total = rest_flops(layout, vocab_size, seq_len) * (2 if rest_frozen else 3)
     trains_below = not rest_frozen
+    seen = places(layout.front, layout.d_model, seq_len)
     for unit in units:
-        forward = sum(block_cost(spec, d_model, seq_len).flops for spec in unit.blocks)
+        forward = sum(block_cost(spec, layout.d_model, seen).flops for spec in unit.blocks)
         trains_below = trains_below or not unit.frozen
         total += forward * (1 + int(trains_below) + int(not unit.frozen))
     return total * batch_size
@@ -53,7 +68,7 @@ def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
     """Of a trial whose model stays as it begins."""
     layout, train = parse(spec.layout), spec.train
     whole = [TrainedUnit(blocks=layout.blocks, frozen=False)]
-    flops = training_flops(whole, layout.d_model, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
+    flops = training_flops(whole, layout, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
     return steps_of(spec.budget, train.batch_size * train.seq_len, flops)
 
 
@@ -72,7 +87,9 @@ def training_memory(
     (values and gradient), and so does the last norm (input and output).
     """
     n_params = count_params(layout, vocab_size)
-    costs = [block_cost(spec, layout.d_model, seq_len) for spec in layout.blocks]
+    seen = places(layout.front, layout.d_model, seq_len)
+    costs = [block_cost(spec, layout.d_model, seen) for spec in layout.blocks]
+    costs += _part_costs(layout, vocab_size, seq_len)
     activations = sum(cost.activations + (cost.dropped_activations if dropout else 0) for cost in costs)
     head = 2 * seq_len * (vocab_size + layout.d_model)
     watched = n_params * min(1.0, 2 / layout.depth) * window
@@ -89,6 +106,8 @@ def fewest_bytes(layout: Layout, vocab_size: int, seq_len: int, batch_size: int,
     and no backward pass needs, masks and attention weights of dropout, the batch itself. A step whose tensors stay in
     a cache, or that computes activations again, can move fewer bytes through memory.
     """
-    blocks = sum(block_cost(spec, layout.d_model, seq_len).activations for spec in layout.blocks)
+    seen = places(layout.front, layout.d_model, seq_len)
+    blocks = sum(block_cost(spec, layout.d_model, seen).activations for spec in layout.blocks)
+    blocks += sum(cost.activations for cost in _part_costs(layout, vocab_size, seq_len))
     activations = batch_size * (blocks + seq_len * (vocab_size + 2 * layout.d_model))
     return 2 * (4 * BYTES_PER_NUMBER * count_params(layout, vocab_size) + bytes_per_activation * activations)

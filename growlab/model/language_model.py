@@ -1,9 +1,11 @@
 """A causal language model over a layout: embedding, units of residual blocks, RMSNorm, tied head.
 
-Legend: B batch, T tokens, D d_model, V vocabulary.
+A front end of its own may stand between the embedding and the blocks, a head of its own behind the tied one.
+
+Legend: B batch, T tokens, N what the blocks see of them, D d_model, V vocabulary.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -12,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from growlab.blocks import Block, State, build_block
-from growlab.blocks.base import NORM_EPS
+from growlab.blocks.base import NORM_EPS, Penalty, total
+from growlab.blocks.parts import Front, Head, build_part
 from growlab.kinds import complete, complete_block, shorten_block, units
 from growlab.layout import BlockSpec, Layout, format_blocks
 
@@ -39,14 +42,17 @@ class LanguageModel(nn.Module):
         self.d_model, self.max_depth, self.p_dropout = layout.d_model, max_depth, dropout
         self.embedding = nn.Embedding(vocab_size, layout.d_model)
         self.dropout = nn.Dropout(dropout)
+        self.front = cast(Front | None, build_part(layout.front, layout.d_model, vocab_size))
         self.units = nn.ModuleList(self._build_unit(group) for group in units(layout.blocks))
         self.norm = nn.RMSNorm(layout.d_model, eps=NORM_EPS)
+        self.head = cast(Head | None, build_part(layout.head, layout.d_model, vocab_size))
+        self._parts = (layout.front, layout.head)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
 
     @property
     def layout(self) -> Layout:
         """Of today, after any growth, with every option written out."""
-        return Layout(self.d_model, tuple(spec for unit in self._units() for spec in unit.specs))
+        return Layout(self.d_model, tuple(spec for unit in self._units() for spec in unit.specs), *self._parts)
 
     @property
     def vocab_size(self) -> int:
@@ -54,35 +60,93 @@ class LanguageModel(nn.Module):
 
     def forward(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         """Logits for the next token at every position."""
-        x_BTD = self.embed(ids_BT)
-        for block in self.blocks():
-            x_BTD = block(x_BTD)
-        return self._head(x_BTD)
-
-    def embed(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """What enters the first block."""
-        embedded: Tensor = self.dropout(self.embedding(ids_BT))
-        return embedded
+        return self._run(ids_BT, lambda block, x_BND: (block(x_BND), None))[0]
 
     def loss(self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Mean negative log-likelihood in nats per token, fp32 also under autocast; nothing else is in it."""
         return nats_per_token(self(ids_BT), targets_BT)
 
+    def objective(
+        self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, ""], Penalty]:
+        """The loss, and what blocks want besides, of which training takes the sum."""
+        logits_BTV, penalty = self._run(ids_BT, Block.learn)
+        return nats_per_token(logits_BTV, targets_BT), penalty
+
+    def measures(self, ids_BT: Int[Tensor, "B T"]) -> dict[str, Float[Tensor, ""]]:
+        """What blocks measure of these tokens; 'block_3.load_entropy' is the fourth block's."""
+        found: dict[str, Tensor] = {}
+
+        def look(block: Block, x_BND: Tensor) -> tuple[Tensor, Penalty]:
+            measured = block.mixer.measures(block.norm(x_BND))
+            found.update({f"block_{places[block]}.{name}": value for name, value in measured.items()})
+            return block(x_BND), None
+
+        places = {block: at for at, block in enumerate(self.blocks())}
+        self._run(ids_BT, look)
+        return found
+
+    def _run(
+        self, ids_BT: Tensor, through: Callable[[Block, Tensor], tuple[Tensor, Penalty]]
+    ) -> tuple[Tensor, Penalty]:
+        x_BND, leave = self.enter(self.embed(ids_BT))
+        penalties = []
+        for block in self.blocks() if x_BND.shape[1] else ():  # a text may be shorter than a patch
+            x_BND, penalty = through(block, x_BND)
+            penalties.append(penalty)
+        return self.logits(leave(x_BND), ids_BT), total(penalties)
+
+    def embed(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """What the front end sees, or the first block where there is none."""
+        embedded: Tensor = self.dropout(self.embedding(ids_BT))
+        return embedded
+
+    def enter(self, e_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B N D"], Callable[[Tensor], Tensor]]:
+        """What enters the first block, N = T or fewer, and what turns the last one's output into one for each token."""
+        if self.front is None:
+            return e_BTD, lambda x_BTD: x_BTD
+        x_BND, rest = self.front.take(e_BTD, self.front.initial_state(len(e_BTD)))
+        return x_BND, lambda h_BND: self.front.tell(h_BND, rest)[0]
+
+    def logits(self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        """Of a whole text, from its residual stream behind the last block."""
+        logits_BTV = logits_of(x_BTD, self.norm.weight, self.embedding.weight)
+        if self.head is None:
+            return logits_BTV
+        return self.head.advance(x_BTD, ids_BT, logits_BTV, self.head.initial_state(len(ids_BT)))[0]
+
     # ---- decoding with carried state ------------------------------------------------------------------------
 
     def initial_state(self, batch: int) -> list[State]:
-        return [block.mixer.initial_state(batch) for block in self.blocks()]
+        """Of the front end, of every block and of the head."""
+        front, head = (() if part is None else part.initial_state(batch) for part in (self.front, self.head))
+        return [front, *(block.initial_state(batch) for block in self.blocks()), head]
 
     def advance(
         self, ids_BT: Int[Tensor, "B T"], states: Sequence[State]
     ) -> tuple[Float[Tensor, "B T V"], list[State]]:
         """Logits of the next T ≥ 1 tokens after those that made `states`; equal to forward over the whole."""
+        front, *of_blocks, head = states
         x_BTD = self.embed(ids_BT)
+        if self.front is None:
+            x_BTD, of_blocks = self._advance_blocks(x_BTD, of_blocks)
+        else:
+            x_BND, rest = self.front.take(x_BTD, front)
+            h_BND, of_blocks = self._advance_blocks(x_BND, of_blocks)
+            x_BTD, front = self.front.tell(h_BND, rest)
+        logits_BTV = logits_of(x_BTD, self.norm.weight, self.embedding.weight)
+        if self.head is not None:
+            logits_BTV, head = self.head.advance(x_BTD, ids_BT, logits_BTV, head)
+        return logits_BTV, [front, *of_blocks, head]
+
+    def _advance_blocks(self, x_BND: Tensor, states: Sequence[State]) -> tuple[Tensor, list[State]]:
+        if not x_BND.shape[1]:  # the patch is not full yet
+            return x_BND, list(states)
         after: list[State] = []
-        for block, state in zip(self.blocks(), states, strict=True):
-            x_BTD, state = block.advance(x_BTD, state)
+        for block, state in list(zip(self.blocks(), states, strict=True)):
+            x_BND, state = block.advance(x_BND, state)
             after.append(state)
-        return self._head(x_BTD), after
+        return x_BND, after
 
     # ---- growth ---------------------------------------------------------------------------------------------
 
@@ -96,7 +160,7 @@ class LanguageModel(nn.Module):
 
     def out_projections(self, unit: nn.Module) -> Iterable[nn.Parameter]:
         """The matrices whose vanishing makes the unit the identity."""
-        return [cast(nn.Parameter, cast(Block, block).mixer.out_proj.weight) for block in cast(Unit, unit)]
+        return [weight for block in cast(Unit, unit) for weight in cast(Block, block).out_projections()]
 
     def insert_unit(self, position: int, unit: nn.Module) -> None:
         self.units.insert(position, unit)
@@ -113,9 +177,6 @@ class LanguageModel(nn.Module):
     def blocks(self) -> list[Block]:
         """Of all units, in the order in which they are run."""
         return [cast(Block, block) for unit in self._units() for block in unit]
-
-    def _head(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T V"]:
-        return logits_of(x_BTD, self.norm.weight, self.embedding.weight)
 
 
 def logits_of(

@@ -1,4 +1,8 @@
-"""Which blocks a study may draw: its kinds, the values of their options, and what fits a width."""
+"""Which blocks a study may draw: its kinds, the values of their options, and what fits a width.
+
+An entry of a menu is a kind, or a nest with what it holds, such as 'mix(attn,ssm)'; it is named by its skeleton, the
+text without any option. Options go by path: 'n_heads', or 'attn.n_heads' inside a nest.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,25 +11,70 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from growlab.errors import LayoutError
-from growlab.kinds import Kind, Role, shorten_block
-from growlab.layout import BlockSpec, Layout, OptionValue, format_blocks
+from growlab.errors import LayoutError, UnknownName
+from growlab.kinds import Kind, Role, complete_block, role_of, shorten_block
+from growlab.layout import (
+    BlockSpec,
+    Layout,
+    OptionValue,
+    flat_options,
+    format_blocks,
+    inner_names,
+    parse_blocks,
+    skeleton,
+    with_flat_options,
+)
 from growlab.study import LayoutSpace
 
 # Draws that ignore the width before the fitting combinations are listed one by one.
 _BLIND_DRAWS = 32
 
+Values = dict[str, tuple[OptionValue, ...]]  # option, by path, to the values to draw from
 
-def option_values(space: LayoutSpace, kind: Kind) -> dict[str, tuple[OptionValue, ...]]:
-    """Every option of a kind with the values to draw from: the study's, else the kind's own, else its default.
 
-    Raises UnknownName or LayoutError for an option or a value that the kind does not know.
+def read_entry(text: str) -> BlockSpec:
+    """A key of layouts.blocks. Raises LayoutError unless it is one block."""
+    blocks = parse_blocks(text)
+    if len(blocks) != 1:
+        raise LayoutError(f"layouts.blocks: {text!r} must be one block, such as 'attn' or 'mix(attn,ssm)'")
+    return blocks[0]
+
+
+def entry_values(space: LayoutSpace, key: str, kinds: Mapping[str, Kind]) -> Values:
+    """Every option of an entry and of all that it holds with the values to draw from.
+
+    They are what the study says of the entry, else what is written in its key, else what the study says of a kind
+    that stands in it, else the kind's own list, else its default. Raises UnknownName or LayoutError for an option or a
+    value that is not known.
     """
+    entry = read_entry(key)
+    values = _own_values(space, entry, kinds, top=True)
+    values.update({path: (value,) for path, value in flat_options(entry).items()})
+    for path in space.blocks[key]:
+        if path not in values:
+            raise UnknownName(f"option of block kind {key!r}", path, values)
+    values.update(space.blocks[key])
+    return {path: tuple(_read(entry, path, value, kinds) for value in values[path]) for path in sorted(values)}
+
+
+def _own_values(space: LayoutSpace, block: BlockSpec, kinds: Mapping[str, Kind], *, top: bool = False) -> Values:
+    """As the study says elsewhere, or as the kinds say."""
     own: dict[str, tuple[Any, ...]] = {
-        name: known.metadata.get("search") or (known.default,) for name, known in kind.option_fields().items()
+        name: known.metadata.get("search") or (known.default,)
+        for name, known in kinds[block.kind].option_fields().items()
     }
-    values = sorted({**own, **space.blocks[kind.name]}.items())
-    return {name: tuple(kind.read_option(name, value) for value in each) for name, each in values}
+    if not top and not block.branches:
+        own.update(space.blocks.get(block.kind, {}))
+    for name, inner in inner_names(block):
+        own.update({f"{name}.{path}": each for path, each in _own_values(space, inner, kinds).items()})
+    return own
+
+
+def _read(block: BlockSpec, path: str, value: OptionValue, kinds: Mapping[str, Kind]) -> OptionValue:
+    *holders, option = path.split(".")
+    for name in holders:
+        block = dict(inner_names(block))[name]
+    return kinds[block.kind].read_option(option, value)
 
 
 @dataclass(frozen=True)
@@ -36,53 +85,73 @@ class Menu:
     kinds: Mapping[str, Kind]
 
     @cached_property
-    def values(self) -> dict[str, dict[str, tuple[OptionValue, ...]]]:
-        """Kind to option to values, for the kinds of the study."""
-        return {name: option_values(self.space, self.kinds[name]) for name in sorted(self.space.blocks)}
+    def entries(self) -> dict[str, BlockSpec]:
+        """Skeletons of what the study draws, by name."""
+        found: dict[str, BlockSpec] = {}
+        for key in sorted(self.space.blocks):
+            block = skeleton(read_entry(key))
+            if str(block) in found:
+                raise LayoutError(f"layouts.blocks names {block} twice; give its options one list of values each")
+            found[str(block)] = block
+        return found
+
+    @cached_property
+    def values(self) -> dict[str, Values]:
+        """Entry to option to values."""
+        keys = {str(skeleton(read_entry(key))): key for key in self.space.blocks}
+        return {name: entry_values(self.space, keys[name], self.kinds) for name in self.entries}
 
     def of_role(self, role: Role) -> list[str]:
-        """The study's kinds of a role."""
-        return [name for name in self.values if self.kinds[name].role == role]
+        """The study's entries of a role."""
+        return [name for name, block in self.entries.items() if role_of(block, self.kinds) == role]
 
     def role(self, block: BlockSpec) -> Role:
-        return self.kinds[block.kind].role
+        return role_of(block, self.kinds)
+
+    def name(self, block: BlockSpec) -> str:
+        """Of the entry that the block is one of, whether the study has it or not."""
+        return str(skeleton(block))
 
     def fits(self, block: BlockSpec, d_model: int) -> bool:
         """Whether the block's options agree with the width and with each other."""
         try:
-            self.kinds[block.kind].read_options(block, d_model)
+            complete_block(block, d_model, self.kinds)
         except LayoutError:
             return False
         return True
 
-    def fitting(self, kind: str, d_model: int) -> Iterator[BlockSpec]:
-        """Every combination of a kind's options that fits the width."""
-        for combination in product(*self.values[kind].values()):
-            block = BlockSpec(kind, tuple(zip(self.values[kind], combination, strict=True)))
+    def fitting(self, name: str, d_model: int) -> Iterator[BlockSpec]:
+        """Every combination of an entry's options that fits the width."""
+        for combination in product(*self.values[name].values()):
+            block = self._block(name, dict(zip(self.values[name], combination, strict=True)))
             if self.fits(block, d_model):
                 yield block
 
-    def draw(self, rng: Random, kind: str, d_model: int) -> BlockSpec:
-        """A block of the kind with options drawn at random, evenly over the combinations that fit the width."""
+    def draw(self, rng: Random, name: str, d_model: int) -> BlockSpec:
+        """A block of the entry with options drawn at random, evenly over the combinations that fit the width."""
         for _ in range(_BLIND_DRAWS):
-            block = BlockSpec(kind, tuple((name, rng.choice(each)) for name, each in self.values[kind].items()))
+            block = self._block(name, {path: rng.choice(each) for path, each in self.values[name].items()})
             if self.fits(block, d_model):
                 return block
-        return rng.choice(list(self.fitting(kind, d_model)))
+        return rng.choice(list(self.fitting(name, d_model)))
+
+    def _block(self, name: str, options: Mapping[str, OptionValue]) -> BlockSpec:
+        return with_flat_options(self.entries[name], options)
 
     def holds(self, block: BlockSpec, d_model: int) -> bool:
-        """Whether the study could have drawn the block: its kind, all its options, their values, its fit."""
-        values = self.values.get(block.kind)
-        if values is None or [name for name, _ in block.options] != list(values):
+        """Whether the study could have drawn the block: its entry, all its options, their values, its fit."""
+        values, options = self.values.get(self.name(block)), flat_options(block)
+        if values is None or options.keys() != values.keys():
             return False
-        return all(value in values[name] for name, value in block.options) and self.fits(block, d_model)
+        return all(value in values[path] for path, value in options.items()) and self.fits(block, d_model)
 
     def adapt(self, rng: Random, block: BlockSpec, d_model: int) -> BlockSpec:
-        """The block itself where the study could draw it at the width, else one of its kind that is most like it."""
+        """The block itself where the study could draw it at the width, else one of its entry that is most like it."""
         if self.holds(block, d_model):
             return block
-        draws = [self.draw(rng, block.kind, d_model) for _ in range(_BLIND_DRAWS)]
-        return max(draws, key=lambda each: len(set(each.options) & set(block.options)))
+        draws = [self.draw(rng, self.name(block), d_model) for _ in range(_BLIND_DRAWS)]
+        options = flat_options(block).items()
+        return max(draws, key=lambda each: len(flat_options(each).items() & options))
 
     def contains(self, layout: Layout) -> bool:
         """Whether the study could have drawn the layout."""

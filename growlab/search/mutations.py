@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 
 from growlab.kinds import units
-from growlab.layout import BlockSpec, Layout, OptionValue
+from growlab.layout import BlockSpec, Layout, OptionValue, flat_options, with_flat_options
 from growlab.search.menu import Menu
 from growlab.search.repair import Change, repair, splice
 
@@ -25,10 +25,10 @@ def insert_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'insert conv at 2': a block of any kind, half of the time like one of its kind that is there."""
     if layout.depth >= menu.space.depth[1]:
         return None
-    kind = rng.choice(list(menu.values))
-    at = rng.randint(0 if menu.kinds[kind].role == "sequence" else 1, layout.depth)
-    there = [block for block in layout.blocks if block.kind == kind]
-    block = rng.choice(there) if there and rng.random() < _ALIKE else menu.draw(rng, kind, layout.d_model)
+    name = rng.choice(list(menu.values))
+    at = rng.randint(0 if menu.role(menu.entries[name]) == "sequence" else 1, layout.depth)
+    there = [block for block in layout.blocks if menu.name(block) == name]
+    block = rng.choice(there) if there and rng.random() < _ALIKE else menu.draw(rng, name, layout.d_model)
     return splice(layout, at, at, [block]), f"insert {menu.short(block)} at {at}"
 
 
@@ -56,15 +56,15 @@ def swap_neighbours(rng: Random, layout: Layout, menu: Menu) -> Change | None:
 def substitute_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'substitute conv for attn at 3': another kind of the same role."""
     choices = [
-        (at, kind)
+        (at, name)
         for at, block in enumerate(layout.blocks)
-        for kind in menu.of_role(menu.role(block))
-        if kind != block.kind
+        for name in menu.of_role(menu.role(block))
+        if name != menu.name(block)
     ]
     if not choices:
         return None
-    at, kind = rng.choice(choices)
-    block = menu.draw(rng, kind, layout.d_model)
+    at, name = rng.choice(choices)
+    block = menu.draw(rng, name, layout.d_model)
     words = f"substitute {menu.short(block)} for {menu.short(layout.blocks[at])} at {at}"
     return splice(layout, at, at + 1, [block]), words
 
@@ -72,25 +72,25 @@ def substitute_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
 def change_option(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'attn[n_heads 4→2] at 0', or '… everywhere': in every block of the kind that has the old value."""
     choices = [
-        (at, name, old, new)
+        (at, path, old, new)
         for at, block in enumerate(layout.blocks)
-        for name, old in block.options
-        for new in menu.values[block.kind][name]
+        for path, old in sorted(flat_options(block).items())
+        for new in menu.values[menu.name(block)][path]
         if new != old
     ]
     rng.shuffle(choices)
-    for at, name, old, new in choices:
-        kind = layout.blocks[at].kind
+    for at, path, old, new in choices:
+        name = menu.name(layout.blocks[at])
         everywhere = rng.random() < _EVERYWHERE
         changed = tuple(
-            _with_option(block, name, new)
-            if i == at or (everywhere and block.kind == kind and (name, old) in block.options)
+            _with_option(block, path, new)
+            if i == at or (everywhere and menu.name(block) == name and flat_options(block)[path] == old)
             else block
             for i, block in enumerate(layout.blocks)
         )
         if all(menu.fits(block, layout.d_model) for block in changed):
             place = "everywhere" if everywhere else f"at {at}"
-            return replace(layout, blocks=changed), f"{kind}[{name} {old}→{new}] {place}"
+            return replace(layout, blocks=changed), f"{name}[{path} {old}→{new}] {place}"
     return None
 
 
@@ -104,7 +104,7 @@ def change_width(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     adapted = {block: menu.adapt(rng, block, d_model) for block in dict.fromkeys(layout.blocks)}
     said = [f"{menu.short(old)} becomes {menu.short(new)}" for old, new in adapted.items() if new != old]
     blocks = tuple(adapted[block] for block in layout.blocks)
-    return Layout(d_model, blocks), "; ".join([f"d_model {layout.d_model}→{d_model}", *said])
+    return replace(layout, d_model=d_model, blocks=blocks), "; ".join([f"d_model {layout.d_model}→{d_model}", *said])
 
 
 def duplicate_unit(rng: Random, layout: Layout, menu: Menu) -> Change | None:
@@ -148,8 +148,8 @@ def mutate(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     return None
 
 
-def _with_option(block: BlockSpec, name: str, value: OptionValue) -> BlockSpec:
-    return replace(block, options=tuple((key, value if key == name else old) for key, old in block.options))
+def _with_option(block: BlockSpec, path: str, value: OptionValue) -> BlockSpec:
+    return with_flat_options(block, {**flat_options(block), path: value})
 
 
 def _unit_spans(layout: Layout, menu: Menu) -> list[range]:

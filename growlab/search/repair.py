@@ -51,7 +51,7 @@ def _repair_blocks(rng: Random, layout: Layout, menu: Menu) -> Change | None:
 
 
 def _closest(rng: Random, block: BlockSpec, d_model: int, menu: Menu) -> BlockSpec | None:
-    if block.kind in menu.values:
+    if menu.name(block) in menu.values:
         return menu.adapt(rng, block, d_model)
     same_role = menu.of_role(menu.role(block))
     return menu.draw(rng, rng.choice(same_role), d_model) if same_role else None

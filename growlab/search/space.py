@@ -1,14 +1,14 @@
 """The space of a study: is it sound, is it wise, and one layout drawn from it at random."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from random import Random
 
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import Kind, complete, complete_block
-from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks
-from growlab.search.menu import Menu
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, walk
+from growlab.search.menu import Menu, read_entry
 from growlab.search.window import centred_rank, fit_to_window
 from growlab.study import LayoutSpace, Study
 
@@ -55,7 +55,7 @@ def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     _require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
     _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
     for name, options in space.blocks.items():
-        _known_kind(name, kinds)
+        _known_kinds([read_entry(name)], kinds)
         for option, values in options.items():
             _require(len(values) > 0, f"layouts.blocks.{name}.{option}", "a value or a list of values", "none")
 
@@ -77,17 +77,19 @@ def _check_fits(menu: Menu, kind: str, d_model: int) -> None:
         raise LayoutError(f"layouts: no {kind} fits d_model {d_model}; its options offer {offered}")
 
 
-def _known_kind(name: str, kinds: Mapping[str, Kind]) -> None:
-    if name not in kinds:
-        raise NotRegistered("block kind", name, kinds)
+def _known_kinds(blocks: Iterable[BlockSpec], kinds: Mapping[str, Kind]) -> None:
+    """Of blocks and of all that they hold."""
+    for block in blocks:
+        for each in walk(block):
+            if each.kind not in kinds:
+                raise NotRegistered("block kind", each.kind, kinds)
 
 
 def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
     """Any registered kind may stand in a layout to start with, also one that the study does not draw."""
     try:
         layout = parse(text)
-        for block in layout.blocks:
-            _known_kind(block.kind, kinds)
+        _known_kinds([*layout.blocks, *filter(None, (layout.front, layout.head))], kinds)
         return complete(layout, kinds)
     except UsageError as error:
         raise LayoutError(f"layouts.start_with[{at}]: {error}") from None
@@ -123,8 +125,8 @@ def _check_unit(unit: str, widths: Sequence[int], kinds: Mapping[str, Kind]) -> 
     if unit == "last":
         return
     try:
+        _known_kinds(parse_blocks(unit), kinds)
         for block in parse_blocks(unit):
-            _known_kind(block.kind, kinds)
             for d_model in widths:
                 complete_block(block, d_model, kinds)
     except UsageError as error:

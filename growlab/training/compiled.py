@@ -15,7 +15,7 @@ program, for a forward pass alone.
 Source: Ansel et al. 2024, "PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and Graph
 Compilation".
 
-Legend: B batch, T tokens, D d_model, V vocabulary.
+Legend: B batch, T tokens, N what the blocks see of them, D d_model, V vocabulary.
 """
 
 import os
@@ -32,50 +32,58 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from growlab.blocks import Block, build_block
-from growlab.blocks.base import NEVER_CHANGING
+from growlab.blocks.base import NEVER_CHANGING, Penalty, total
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
 from growlab.resources import cache_dir
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # of ids and targets, both (B, T)
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Penalty]]  # of ids and targets, both (B, T)
 Embed = Callable[[Tensor, Tensor, float], Tensor]
-Run = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor]]
+Run = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor, Penalty]]
 Head = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float], Tensor]
 
 _MOST = 512  # programs that a process keeps; with more shapes than that, new ones run as they are
 
 
-def compiled_loss(model: LanguageModel) -> Loss:
-    """As model.loss of a model in training mode, through compiled blocks.
+def compiled_objective(model: LanguageModel) -> Objective:
+    """As model.objective of a model in training mode, through compiled blocks.
 
     What cannot be compiled in its forward pass runs as it is; where a backward pass cannot, the first step raises.
+    A front end or a head of the layout's own is not compiled.
     """
 
-    def loss(ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def objective(ids_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Penalty]:
         embed, run, head = programs()
         embedding_VD, p = model.embedding.weight, model.p_dropout
-        stream_BTD = (embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p)
-        mixed_BTD = _nothing_mixed(stream_BTD)
+        stream_BND, leave = model.enter((embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p))
+        mixed_BND = _nothing_mixed(stream_BND)
+        penalties = []
         for block in model.blocks():
             if _trains(block):
-                stream_BTD, mixed_BTD = run(block, _differentiable(stream_BTD), _differentiable(mixed_BTD))
+                stream_BND, mixed_BND, penalty = run(block, _differentiable(stream_BND), _differentiable(mixed_BND))
             else:
-                stream_BTD, mixed_BTD = as_it_is(block, stream_BTD, mixed_BTD)
-        last = head if embedding_VD.requires_grad else _head
-        return last(stream_BTD, mixed_BTD, model.norm.weight, embedding_VD, targets_BT, p)
+                stream_BND, mixed_BND, penalty = as_it_is(block, stream_BND, mixed_BND)
+            penalties.append(penalty)
+        if model.front is None and model.head is None:
+            last = head if embedding_VD.requires_grad else _head
+            loss = last(stream_BND, mixed_BND, model.norm.weight, embedding_VD, targets_BT, p)
+        else:
+            logits_BTV = model.logits(leave(stream_BND + F.dropout(mixed_BND, p)), ids_BT)
+            loss = nats_per_token(logits_BTV, targets_BT)
+        return loss, total(penalties)
 
-    return loss
+    return objective
 
 
 def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
     return F.dropout(F.embedding(ids_BT, embedding_VD), p_dropout)
 
 
-def as_it_is(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor]:
+def as_it_is(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor, Penalty]:
     """What one program does."""
     stream_BTD = stream_BTD + block.dropout(mixed_BTD)
-    return stream_BTD, block.mixer(block.norm(stream_BTD))
+    return stream_BTD, *block.mixer.learn(block.norm(stream_BTD))
 
 
 def _head(
@@ -128,7 +136,7 @@ def _trouble(device: torch.device) -> str:
         block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)
         x_BTD = torch.zeros(1, 2, 8, device=device, requires_grad=True)
         with torch._dynamo.config.patch(suppress_errors=False):
-            stream_BTD, mixed_BTD = run(block, x_BTD, x_BTD)
+            stream_BTD, mixed_BTD, _ = run(block, x_BTD, x_BTD)
             (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise

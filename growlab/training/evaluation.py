@@ -2,6 +2,7 @@
 
 import torch
 
+from growlab.blocks import Mixer
 from growlab.data.batches import n_predicted, validation_batches
 from growlab.data.corpus import Split
 from growlab.model.language_model import LanguageModel
@@ -29,3 +30,23 @@ def evaluate(
     model.train(was_training)
     losses: list[float] = torch.stack(means).tolist()
     return sum(loss * n for loss, n in zip(losses, counts, strict=True)) / sum(counts)
+
+
+@torch.no_grad()
+def measure(
+    model: LanguageModel, ids: Split, seq_len: int, batch_size: int, precision: str, device: torch.device
+) -> dict[str, float]:
+    """What the model's blocks measure of the first validation batch; {} where none measures anything.
+
+    Dropout is off; the model's mode is restored. One synchronisation.
+    """
+    if all(type(block.mixer).measures is Mixer.measures for block in model.blocks()):
+        return {}
+    was_training = model.training
+    model.eval()
+    x_BT, _ = next(validation_batches(ids, seq_len, batch_size))
+    with autocast(precision, device):
+        found = model.measures(x_BT.to(device))
+    model.train(was_training)
+    values = torch.stack([value.float() for value in found.values()]).tolist() if found else []
+    return dict(zip(found, values, strict=True))

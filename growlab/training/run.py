@@ -14,10 +14,10 @@ from growlab.layout import parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
-from growlab.training.compiled import compiled_loss
+from growlab.training.compiled import compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_gear, engine_for
-from growlab.training.evaluation import evaluate
+from growlab.training.evaluation import evaluate, measure
 from growlab.training.feed import feed_for
 from growlab.training.optimizer import GrowingAdamW
 from growlab.training.schedule import lr_at
@@ -51,7 +51,7 @@ class TrialRun:
     def __post_init__(self) -> None:
         self.feed = feed_for(self.corpus.train, self.spec.train, self.spec.seed, self.device)
         gear = choose_gear(self.device, expected_steps(self.spec, self.model.vocab_size))
-        self._loss = compiled_loss(self.model) if gear.compiled else self.model.loss
+        self._objective = compiled_objective(self.model) if gear.compiled else self.model.objective
         self.engine = engine_for(gear, self._learn, self.device)
 
     # ---- one step -------------------------------------------------------------------------------------------
@@ -71,8 +71,8 @@ class TrialRun:
         """What the device does in a step; an engine may record it."""
         x_BT, y_BT = self.feed.batch(*inputs)
         with autocast(self.spec.train.precision, self.device):
-            loss = self._loss(x_BT, y_BT)
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss, penalty = self._objective(x_BT, y_BT)
+        (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.loss_sum += loss.detach()
 
@@ -121,6 +121,11 @@ class TrialRun:
             self.counters.best_val_loss = min(self.counters.best_val_loss, val_loss)
         return val_loss
 
+    def measures(self) -> dict[str, float]:
+        """What blocks measure of the first validation windows, such as how experts are loaded."""
+        train = self.spec.train
+        return measure(self.model, self.corpus.val, train.seq_len, train.batch_size, train.precision, self.device)
+
     def adopt_unit(self, position: int) -> None:
         """Hand the parameters of a unit that just entered to the optimizer."""
         prefix = f"units.{position}."
@@ -141,7 +146,7 @@ class TrialRun:
         train = self.spec.train
         self.flops_per_step = training_flops(
             units,
-            self.model.d_model,
+            self.model.layout,
             self.model.vocab_size,
             train.seq_len,
             train.batch_size,

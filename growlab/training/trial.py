@@ -130,6 +130,8 @@ class Narrator:
         self._metric("train", "tokens", counters.tokens)
         self._metric("val", "loss", val_loss)
         self._metric("val", "bits_per_byte", bits_per_byte(val_loss, run.corpus.val_bytes_per_token))
+        for name, value in run.measures().items():
+            self._metric("val", name, value)
         return val_loss
 
     def leaks(self) -> bool:

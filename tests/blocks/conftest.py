@@ -4,14 +4,15 @@ So a new kind inherits the contract by being registered; those of docs/ are regi
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from growlab.blocks import Block, build_block
 from growlab.errors import LayoutError
-from growlab.kinds import KINDS
-from growlab.layout import BlockSpec
+from growlab.kinds import KINDS, block_kinds
+from growlab.layout import BlockSpec, parse_blocks
 
 D_MODEL = 32  # eight heads of four numbers
 NARROW = [  # than the texts here; searches draw wider
@@ -19,14 +20,27 @@ NARROW = [  # than the texts here; searches draw wider
     BlockSpec("swa", (("gate", True), ("window", 5))),
 ]
 
+NESTED = [
+    "mix(mlp,mlp[activation=gelu])",
+    "mix(conv,attn[n_heads=2],mamba2[d_state=4])",
+    "router(attn[gate=true])",
+    "router[ponder=0.0](mlp)",
+    "act(mlp)",
+    "act(conv)",
+    "act[most=2](router(conv) mix(attn,ssm) mlp)",
+]
+
 
 def every_spec() -> list[BlockSpec]:
     specs = []
-    for name, kind in KINDS.items():
-        specs.append(BlockSpec(name))
-        for key, field in kind.option_fields().items():
-            specs += [BlockSpec(name, ((key, value),)) for value in field.metadata["search"] if value != field.default]
-    return [spec for spec in [*specs, *NARROW] if fits(spec)]
+    for name in block_kinds():
+        example = KINDS[name].example
+        specs.append(example)
+        for key, field in KINDS[name].option_fields().items():
+            others = [value for value in field.metadata["search"] if value != field.default]
+            specs += [replace(example, options=((key, value),)) for value in others]
+    nested = [block for text in NESTED for block in parse_blocks(text)]
+    return [spec for spec in [*specs, *NARROW, *nested] if fits(spec)]
 
 
 def fits(spec: BlockSpec) -> bool:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from growlab.blocks import block_cost, build_block
 from growlab.errors import LayoutError
-from growlab.kinds import KINDS
+from growlab.kinds import complete_block
 from growlab.layout import BlockSpec, parse_blocks
 
 lengths = pytest.mark.parametrize("T", [1, 8, 33])
@@ -59,7 +59,7 @@ def test_the_number_of_parameters_is_the_real_one(spec, block_of):
 @given(width=st.integers(1, 300))
 def test_the_number_of_parameters_is_the_real_one_at_any_width_that_fits(spec, width):
     try:
-        KINDS[spec.kind].read_options(spec, width)
+        complete_block(spec, width)
     except LayoutError:
         width *= 16
     with torch.device("meta"):

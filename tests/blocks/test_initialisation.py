@@ -19,7 +19,7 @@ def test_only_the_out_projection_depends_on_the_depth_that_may_be_reached(spec):
     shallow, deep = (dict(born(spec, max_depth=depth).named_parameters()) for depth in (1, 9))
 
     for name in shallow:
-        factor = 3 if name == "mixer.out_proj.weight" else 1
+        factor = 3 if name.endswith("out_proj.weight") else 1
         torch.testing.assert_close(factor * deep[name], shallow[name])
 
 
@@ -28,7 +28,9 @@ def test_matrices_have_a_variance_of_a_third_over_their_inputs(spec):
 
     for module in block.modules():
         if isinstance(module, torch.nn.Linear):
-            assert module.weight.std().item() == pytest.approx(1 / math.sqrt(3 * module.in_features), rel=0.03)
+            chance = 4 / math.sqrt(2 * module.weight.numel())  # four standard deviations of what is measured
+            expected = 1 / math.sqrt(3 * module.in_features)
+            assert module.weight.std().item() == pytest.approx(expected, rel=max(0.03, chance))
             assert module.bias is None or not module.bias.any()
 
 
@@ -37,5 +39,5 @@ def test_the_norm_starts_as_a_plain_norm(spec):
 
 
 def test_an_unknown_kind_is_a_clear_error():
-    with pytest.raises(UnknownName, match=r"unknown block kind 'atn'; known: attn, .*Did you mean 'attn'"):
+    with pytest.raises(UnknownName, match=r"unknown block kind 'atn'; known: act, attn, .*Did you mean 'attn'"):
         born(BlockSpec("atn"), max_depth=1)

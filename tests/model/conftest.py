@@ -1,13 +1,14 @@
 """Random layouts of all registered kinds, those of docs/ included, and the models they mean."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import strategies as st
 
 from growlab.errors import LayoutError
-from growlab.kinds import KINDS
+from growlab.kinds import KINDS, block_kinds
 from growlab.layout import BlockSpec, Layout
 from growlab.model.language_model import LanguageModel, build_model
 
@@ -15,17 +16,32 @@ D_MODEL = 16
 VOCAB = 11
 
 
-def every_spec() -> list[BlockSpec]:
-    """Each kind's defaults and each value that a search draws, where they fit the width."""
+def specs_of(*roles: str) -> list[BlockSpec]:
+    """Each such kind's defaults and each value that a search draws, where they fit the width."""
     specs = [
-        BlockSpec(name, options)
-        for name, kind in KINDS.items()
+        replace(kind.example, options=options)
+        for kind in KINDS.values()
+        if kind.role in roles
         for options in [
             (),
             *(((key, value),) for key, field in kind.option_fields().items() for value in field.metadata["search"]),
         ]
     ]
     return [spec for spec in specs if fits(spec)]
+
+
+def nested(blocks: st.SearchStrategy[BlockSpec]) -> st.SearchStrategy[BlockSpec]:
+    """Any nest of such blocks."""
+
+    def of(nest: BlockSpec) -> st.SearchStrategy[BlockSpec]:
+        nesting = KINDS[nest.kind].nesting
+        fewest, most = nesting.length
+        branch = st.lists(blocks, min_size=fewest, max_size=min(most, 3)).map(tuple)
+        fewest, most = nesting.branches
+        branches = st.lists(branch, min_size=fewest, max_size=min(most, 3)).map(tuple)
+        return branches.map(lambda drawn: replace(nest, branches=drawn))
+
+    return st.sampled_from(specs_of("nest")).flatmap(of)
 
 
 def fits(spec: BlockSpec) -> bool:
@@ -38,7 +54,7 @@ def fits(spec: BlockSpec) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
-        metafunc.parametrize("kind", list(KINDS))
+        metafunc.parametrize("kind", block_kinds())
     if "mixer" in metafunc.fixturenames:
         metafunc.parametrize("mixer", [name for name, kind in KINDS.items() if kind.role == "sequence"])
 
@@ -49,9 +65,20 @@ def _all_kinds(documented_kinds: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def layouts(documented_kinds: None) -> st.SearchStrategy[Layout]:
-    blocks = st.lists(st.sampled_from(every_spec()), min_size=1, max_size=4).map(tuple)
-    return st.builds(Layout, st.just(D_MODEL), blocks)
+def layouts_of_blocks(documented_kinds: None) -> st.SearchStrategy[Layout]:
+    """Of the whole grammar but front ends and heads."""
+    plain = st.sampled_from(specs_of("sequence", "channel"))
+    block = plain | plain | nested(plain) | nested(plain | nested(plain))
+    return st.builds(Layout, st.just(D_MODEL), st.lists(block, min_size=1, max_size=4).map(tuple))
+
+
+@pytest.fixture(scope="module")
+def layouts(layouts_of_blocks: st.SearchStrategy[Layout]) -> st.SearchStrategy[Layout]:
+    """Of the whole grammar."""
+    front, head = (st.none() | st.sampled_from(specs_of(place)) for place in ("front", "head"))
+    return st.builds(
+        lambda layout, front, head: replace(layout, front=front, head=head), layouts_of_blocks, front, head
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from growlab.errors import LayoutError, UnknownName
-from growlab.kinds import complete, units
-from growlab.layout import BlockSpec, parse, parse_blocks
+from growlab.kinds import KINDS, complete, units
+from growlab.layout import parse, parse_blocks
 from growlab.model.language_model import build_model, short_unit_text
 
 T = 13
@@ -30,6 +30,15 @@ def decode(model, ids_BT, cuts):
     return torch.cat(pieces, dim=1)
 
 
+def sees_at_once(model, t):
+    """Whether the logits behind token t may depend on it; a decoder that draws a patch's tokens independently waits."""
+    front = model.layout.front
+    if front is None:
+        return True
+    options = dict(front.options)
+    return options["decoder"] == "autoregressive" or (t + 1) % options["size"] == 0
+
+
 # ---- causal ---------------------------------------------------------------------------------------------------
 
 
@@ -43,7 +52,8 @@ def test_changing_a_token_changes_its_logits_and_none_before(data, t, layouts, m
     before_BTV, after_BTV = model(ids_BT), model(changed_BT)
 
     torch.testing.assert_close(after_BTV[:, :t], before_BTV[:, :t], rtol=0, atol=1e-12)
-    assert not torch.allclose(after_BTV[:, t], before_BTV[:, t])
+    if sees_at_once(model, t):
+        assert not torch.allclose(after_BTV[:, t], before_BTV[:, t])
 
 
 @some_examples
@@ -59,7 +69,7 @@ def test_no_logit_has_a_gradient_with_respect_to_a_later_token(data, t, layouts,
 
     (x_BTD,) = embedded
     assert x_BTD.grad[:, t + 1 :].abs().max() <= 1e-12
-    assert (x_BTD.grad[:, t] != 0).any()
+    assert (x_BTD.grad[:, t] != 0).any() or not sees_at_once(model, t)
 
 
 # ---- decoding with carried state ------------------------------------------------------------------------------
@@ -69,7 +79,8 @@ def test_no_logit_has_a_gradient_with_respect_to_a_later_token(data, t, layouts,
 @given(data=anything, cuts=st.lists(st.integers(1, T - 1), unique=True).map(sorted))
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_decoding_over_any_split_equals_the_forward_pass(data, cuts, dtype, tolerance, layouts, model_of, ids):
-    model, ids_BT = model_of(data.draw(layouts), dtype=dtype), ids(2, T)
+    bold = dtype == torch.float64  # doubled weights make much of rounding, where rounds of rounds follow one another
+    model, ids_BT = model_of(data.draw(layouts), dtype=dtype, bold=bold), ids(2, T)
 
     logits_BTV = decode(model, ids_BT, cuts)
 
@@ -81,8 +92,10 @@ def test_decoding_over_any_split_equals_the_forward_pass(data, cuts, dtype, tole
 def test_decoding_needs_the_state_of_every_block(model_of, ids):
     model = model_of(LAYOUT)
 
+    front, _, *rest = model.initial_state(1)
+
     with pytest.raises(ValueError, match="shorter"):
-        model.advance(ids(1, 3), model.initial_state(1)[:-1])
+        model.advance(ids(1, 3), [front, *rest])
 
 
 # ---- what it is -------------------------------------------------------------------------------------------------
@@ -199,7 +212,8 @@ def test_the_loss_is_fp32_under_autocast_and_near_the_exact_one(model_of, ids):
 def test_every_parameter_of_a_model_receives_a_gradient(data, layouts, model_of, ids):
     model = model_of(data.draw(layouts), bold=False)
 
-    model.loss(ids(4, T), ids(4, T, seed=1)).backward()
+    loss, penalty = model.objective(ids(4, T), ids(4, T, seed=1))
+    (loss if penalty is None else loss + penalty).backward()
 
     for name, parameter in model.named_parameters():
         assert (parameter.grad != 0).any(), name
@@ -236,7 +250,7 @@ def test_a_unit_with_zeroed_out_projections_enters_without_a_trace(data, kind, l
     before_BTV, n_units = model(ids(2, T)), len(model.units)
     position = data.draw(st.integers(0, n_units))
 
-    unit = insert(model, position, (BlockSpec(kind), *data.draw(layouts).blocks))
+    unit = insert(model, position, (KINDS[kind].example, *data.draw(layouts).blocks))
 
     assert len(model.units) == n_units + 1
     assert model.units[position] is unit

@@ -7,8 +7,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from growlab.blocks import block_cost
+from growlab.blocks.parts import part_cost, places
 from growlab.kinds import units
-from growlab.layout import parse
+from growlab.layout import Layout, parse
 from growlab.model.cost import TrainedUnit, count_params, forward_flops, training_flops, training_memory
 
 B, T, VOCAB = 2, 9, 11
@@ -33,9 +34,12 @@ def count_flops(run) -> int:
     return counter.get_total_flops()
 
 
-def uncounted(blocks, times=1) -> int:
+def uncounted(layout, times=1) -> int:
     """Scans, norms and gates, which no counter sees."""
-    return sum(block_cost(spec, 16, T).other_flops for spec in blocks) * times
+    seen, parts = places(layout.front, 16, T), [part for part in (layout.front, layout.head) if part]
+    costs = [block_cost(spec, 16, seen) for spec in layout.blocks]
+    costs += [part_cost(part, 16, T, VOCAB) for part in parts]
+    return sum(cost.other_flops for cost in costs) * times
 
 
 @some_examples
@@ -54,7 +58,7 @@ def test_the_flops_of_a_sequence_are_those_that_torch_counts(data, layouts, mode
 
     counted = count_flops(lambda: model(ids(B, T)))
 
-    assert B * (forward_flops(layout, VOCAB, T) - uncounted(layout.blocks)) == counted
+    assert B * (forward_flops(layout, VOCAB, T) - uncounted(layout)) == counted
 
 
 def trained_units(model, frozen, rest_frozen):
@@ -67,9 +71,9 @@ def trained_units(model, frozen, rest_frozen):
 
 @some_examples
 @given(data=anything)
-def test_a_training_step_costs_what_torch_counts_also_above_a_frozen_lower_part(data, layouts, model_of, ids):
+def test_a_training_step_costs_what_torch_counts_also_above_a_frozen_lower_part(data, layouts_of_blocks, model_of, ids):
     """Matrix products and convolutions only, and not a single one is off; the embedding's look-up is free in both."""
-    layout = data.draw(layouts)
+    layout = data.draw(layouts_of_blocks)
     model = model_of(layout)
     n_frozen = data.draw(st.integers(0, len(model.units) - 1))
     rest_frozen = n_frozen > 0 or data.draw(st.booleans())
@@ -77,8 +81,8 @@ def test_a_training_step_costs_what_torch_counts_also_above_a_frozen_lower_part(
 
     counted = count_flops(lambda: model.loss(ids(B, T), ids(B, T, seed=1)).backward())
 
-    told = training_flops(told_units, 16, VOCAB, T, B, rest_frozen=rest_frozen)
-    assert abs(told - counted) <= 0.02 * counted + uncounted(layout.blocks, times=3 * B)
+    told = training_flops(told_units, layout, VOCAB, T, B, rest_frozen=rest_frozen)
+    assert abs(told - counted) <= 0.02 * counted + uncounted(layout, times=3 * B)
 
 
 def test_a_frozen_unit_above_a_trained_one_passes_gradients_on_and_saves_those_of_its_weights(model_of, ids):
@@ -87,21 +91,23 @@ def test_a_frozen_unit_above_a_trained_one_passes_gradients_on_and_saves_those_o
 
     counted = count_flops(lambda: model.loss(ids(B, T), ids(B, T, seed=1)).backward())
 
-    assert training_flops(told_units, 16, VOCAB, T, B, rest_frozen=False) == counted
+    assert training_flops(told_units, Layout(16, ()), VOCAB, T, B, rest_frozen=False) == counted
 
 
 @some_examples
 @given(data=anything)
-def test_a_frozen_attention_above_a_trained_unit_is_charged_too_little_never_too_much(data, layouts, model_of, ids):
+def test_a_frozen_attention_above_a_trained_unit_is_charged_too_little_never_too_much(
+    data, layouts_of_blocks, model_of, ids
+):
     """Attention multiplies activations by activations: two gradients of inputs, of which one is charged."""
-    layout = data.draw(layouts)
+    layout = data.draw(layouts_of_blocks)
     model = model_of(layout)
     frozen = data.draw(st.lists(st.booleans(), min_size=len(model.units), max_size=len(model.units)))
     told_units = trained_units(model, frozen, rest_frozen=False)
 
     counted = count_flops(lambda: model.loss(ids(B, T), ids(B, T, seed=1)).backward())
 
-    told = training_flops(told_units, 16, VOCAB, T, B, rest_frozen=False) - uncounted(layout.blocks, times=3 * B)
+    told = training_flops(told_units, layout, VOCAB, T, B, rest_frozen=False) - uncounted(layout, times=3 * B)
     assert told <= counted <= 3 * B * forward_flops(layout, VOCAB, T)
 
 
@@ -112,8 +118,8 @@ def test_training_costs_three_forward_passes_and_an_isolated_top_little_more_tha
     alone = [TrainedUnit(blocks=each, frozen=at < 7) for at, each in enumerate(groups)]
     together = [TrainedUnit(blocks=each, frozen=False) for each in groups]
 
-    assert training_flops(together, 16, VOCAB, T, B, rest_frozen=False) == 3 * B * forward
-    assert forward < training_flops(alone, 16, VOCAB, T, B, rest_frozen=True) / B < 1.4 * forward
+    assert training_flops(together, Layout(16, ()), VOCAB, T, B, rest_frozen=False) == 3 * B * forward
+    assert forward < training_flops(alone, Layout(16, ()), VOCAB, T, B, rest_frozen=True) / B < 1.4 * forward
 
 
 def kept_for_backward(model, run) -> tuple[int, torch.Tensor]:

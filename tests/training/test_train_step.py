@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus
-from growlab.layout import parse_blocks
+from growlab.layout import Layout, parse_blocks
 from growlab.model.cost import TrainedUnit, training_flops
 from growlab.specs import TrialSpec
 from growlab.training.run import TrialRun, fresh_run
@@ -92,7 +92,9 @@ def test_progress_in_flops_slows_down_while_most_of_the_model_is_frozen(make_spe
 
     def expected(*frozen: bool, rest_frozen: bool) -> float:
         units = [TrainedUnit(blocks=blocks, frozen=each) for each in frozen]
-        return training_flops(units, 16, corpus.tokenizer.vocab_size, 16, 4, rest_frozen=rest_frozen) / 10**9
+        return (
+            training_flops(units, Layout(16, ()), corpus.tokenizer.vocab_size, 16, 4, rest_frozen=rest_frozen) / 10**9
+        )
 
     def one_step() -> float:
         before = run.progress

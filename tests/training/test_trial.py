@@ -12,7 +12,7 @@ from growlab.data.corpus import Corpus, load_corpus
 from growlab.errors import DataError
 from growlab.growth.trigger import StagnationTrigger
 from growlab.kinds import complete
-from growlab.layout import parse
+from growlab.layout import Layout, parse
 from growlab.model.cost import TrainedUnit, count_params, training_flops
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.specs import TrialSpec
@@ -84,7 +84,7 @@ def test_flops_are_those_of_every_step_and_of_the_telemetry(grown: Any) -> None:
 
     def steps(*frozen: bool) -> int:
         units = [TrainedUnit(blocks=blocks, frozen=each) for each in frozen]
-        return training_flops(units, 16, vocab_size, 16, 4, rest_frozen=any(frozen))
+        return training_flops(units, Layout(16, ()), vocab_size, 16, 4, rest_frozen=any(frozen))
 
     training = (
         15 * steps(False)
@@ -213,7 +213,7 @@ def test_a_trial_that_never_grows_takes_no_snapshots(make_spec: MakeSpec, new_tr
 
     assert {type(fact) for fact in trial.recorder.facts} == {Metric}
     units = [TrainedUnit(blocks=complete(parse(trial.spec.layout)).blocks, frozen=False)]
-    per_step = training_flops(units, 16, trial.corpus.tokenizer.vocab_size, 16, 4, rest_frozen=False)
+    per_step = training_flops(units, Layout(16, ()), trial.corpus.tokenizer.vocab_size, 16, 4, rest_frozen=False)
     assert result.flops == 20 * per_step
 
 

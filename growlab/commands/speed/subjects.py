@@ -8,7 +8,7 @@ from growlab.blocks import block_cost
 from growlab.data import Corpus
 from growlab.domains import Fixed
 from growlab.errors import UsageError
-from growlab.kinds import KINDS, complete, shorten
+from growlab.kinds import KINDS, block_kinds, complete, role_of, shorten
 from growlab.layout import Layout, parse, parse_blocks
 from growlab.model.cost import count_params
 from growlab.search import preview
@@ -41,7 +41,10 @@ class Sizes:
 
 def kind_subjects(sizes: Sizes) -> list[Subject]:
     """Each registered kind, those of plugins included."""
-    return [Subject(what=kind, spec=spec_of(layout_of(kind, sizes), sizes, embedded_data().spec())) for kind in KINDS]
+    return [
+        Subject(what=kind, spec=spec_of(layout_of(kind, sizes), sizes, embedded_data().spec()))
+        for kind in block_kinds()
+    ]
 
 
 def layout_subjects(texts: Iterable[str], sizes: Sizes) -> list[Subject]:
@@ -69,8 +72,10 @@ def layout_of(kind: str, sizes: Sizes) -> Layout:
     """
     if sizes.depth % 2:
         raise UsageError(f"--depth must be even, as blocks are measured in pairs, got {sizes.depth}")
-    partner = PARTNERS[KINDS[kind].role]
-    pair = f"{kind} {partner}" if KINDS[kind].role == "sequence" else f"{partner} {kind}"
+    block = KINDS[kind].example
+    role = role_of(block)
+    partner = PARTNERS[role]
+    pair = f"{block} {partner}" if role == "sequence" else f"{partner} {block}"
     motif = parse_blocks("mlp mlp" if kind == "mlp" else pair)
     return Layout(sizes.d_model, motif * (sizes.depth // 2))
 

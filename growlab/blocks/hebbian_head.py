@@ -1,0 +1,101 @@
+"""A head that remembers which token followed what, in this text: fast weights from the stream to the vocabulary.
+
+    logits_t = W x_t + scale · H_t n_t,   n_t = x_t / rms(x_t)
+    H_t = decay · H_{t-1} + rate · 1(token_t) n_{t-1}ᵀ,   H_0 = 0
+
+H is written when it is known what came, so the prediction after token t knows the pairs up to (n_{t-1}, token_t) and
+none after it. It is a state, one for each sequence: nothing of it is shared in a batch, it starts empty with each
+text, it is not a weight and is saved with none. Its norm stays below rate · √D / (1 - decay). It is written while text
+is trained on too, a chunk at a time, and gradients pass through it: what is written is learnt to be worth reading.
+
+Source: the founding project AETHER meant this; its trace was one for the whole batch, was written in training only,
+from the model's own guesses, and was saved with the weights. The rule is Hebb's, with decay.
+
+Legend: B batch, T tokens, D d_model, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from growlab.blocks.base import NORM_EPS, State, wide
+from growlab.blocks.decaying_memory import chunks, remember
+from growlab.blocks.parts import Head
+from growlab.errors import LayoutError
+from growlab.kinds import Cost, option, register_part
+
+
+@dataclass(frozen=True, kw_only=True)
+class HebbianHeadOptions:
+    scale: float = option(0.1, search=(0.1, 1.0), help="of what the memory adds to the logits; 0: nothing")
+    rate: float = option(0.01, search=(0.01, 0.03), help="η: how much one token writes")
+    decay: float = option(0.99, search=(0.9, 0.99, 0.999), help="what is left of the memory from token to token")
+
+    def check(self, d_model: int) -> None:
+        if not 0 <= self.scale <= 100:
+            raise LayoutError(f"hebbian_head[scale={self.scale}] must be between 0 and 100")
+        if not 0 <= self.rate <= 1:
+            raise LayoutError(f"hebbian_head[rate={self.rate}] must be between 0 and 1")
+        if not 0 < self.decay < 1:
+            raise LayoutError(f"hebbian_head[decay={self.decay}] must be greater than 0 and below 1")
+
+
+def hebbian_head_cost(d_model: int, options: HebbianHeadOptions, seq_len: int, vocab_size: int) -> Cost:
+    """Of its memory alone; the tied head's product is counted elsewhere."""
+    n_chunks, length = chunks(seq_len)
+    pairs = n_chunks * length**2
+    between = 2 * n_chunks * length * d_model * vocab_size  # written and read
+    return Cost(
+        n_params=0,
+        matmul_flops=2 * (pairs * (d_model + vocab_size) + between),
+        other_flops=4 * pairs + 4 * seq_len * (d_model + vocab_size),
+        activations=seq_len * (3 * d_model + 4 * vocab_size) + 3 * pairs + 2 * n_chunks * d_model * vocab_size,
+        state_size=d_model * (vocab_size + 1),
+    )
+
+
+@register_part(
+    "hebbian_head",
+    place="head",
+    summary="a memory of which token followed what, written while decoding",
+    options=HebbianHeadOptions,
+    cost=hebbian_head_cost,
+)
+class HebbianHead(Head):
+    log_decay: Tensor
+
+    def __init__(self, d_model: int, options: HebbianHeadOptions, vocab_size: int) -> None:
+        super().__init__()
+        self.d_model, self.options, self.vocab_size = d_model, options, vocab_size
+        # a tensor that is never saved: it tells where the model is
+        self.register_buffer("log_decay", torch.tensor(math.log(options.decay)), persistent=False)
+
+    def initial_state(self, batch: int) -> State:
+        """No memory, and nothing before the first token: (B, D, V) and (B, 1, D), fp32 at least."""
+        zeros = self.log_decay.new_zeros
+        return zeros(batch, self.d_model, self.vocab_size), zeros(batch, 1, self.d_model)
+
+    def advance(
+        self,
+        x_BTD: Float[Tensor, "B T D"],
+        ids_BT: Int[Tensor, "B T"],
+        logits_BTV: Float[Tensor, "B T V"],
+        state: State,
+    ) -> tuple[Float[Tensor, "B T V"], State]:
+        memory_BDV, last_B1D = state
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            to = wide(x_BTD.dtype)
+            n_BTD = F.rms_norm(x_BTD.to(to), x_BTD.shape[2:], eps=NORM_EPS)
+            before_BTD = torch.cat((last_B1D.to(to), n_BTD[:, :-1]), dim=1)
+            came_BTV = F.one_hot(ids_BT, self.vocab_size).to(to) * self.options.rate
+            log_decay_B1T = self.log_decay.to(to).expand(len(x_BTD), 1, x_BTD.shape[1])
+            read_B1TV, memory = remember(
+                n_BTD[:, None], before_BTD[:, None], came_BTV[:, None], log_decay_B1T, memory_BDV[:, None].to(to)
+            )
+            assert memory is not None
+            logits_BTV = logits_BTV + self.options.scale * read_B1TV[:, 0]
+        return logits_BTV, (memory[:, 0], n_BTD[:, -1:])
