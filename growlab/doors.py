@@ -9,7 +9,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -153,7 +153,8 @@ def _specs_in(kind: type[Any]) -> list[type[Any]]:
     """A spec and the specs that its fields hold."""
     if not hasattr(kind, "__dataclass_fields__"):
         return []
-    return [kind, *(deeper for each in fields(kind) if isinstance(each.type, type) for deeper in _specs_in(each.type))]
+    held = [one for each in fields(kind) for one in (get_args(each.type) or (each.type,)) if isinstance(one, type)]
+    return [kind, *(deeper for each in held for deeper in _specs_in(each))]
 
 
 def _validate(key: str, raw: Any, kind: type[T]) -> T:
@@ -263,8 +264,9 @@ def _with_lists(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     raw = dict(raw)
-    if "d_model" in raw and not isinstance(raw["d_model"], list):
-        raw["d_model"] = [raw["d_model"]]
+    raw.update({key: _as_list(raw[key]) for key in ("d_model", "front", "head") if key in raw})
+    if isinstance(raw.get("from_layer"), dict):
+        raw["from_layer"] = {key: _as_list(value) for key, value in raw["from_layer"].items()}
     if isinstance(raw.get("blocks"), list) and all(isinstance(kind, str) for kind in raw["blocks"]):
         raw["blocks"] = dict.fromkeys(raw["blocks"])
     if isinstance(raw.get("blocks"), dict):
@@ -275,7 +277,11 @@ def _with_lists(raw: Any) -> Any:
 def _options_with_lists(options: Any) -> Any:
     if not isinstance(options, dict):
         return {} if options is None else options
-    return {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+    return {name: _as_list(value) for name, value in options.items()}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> None:

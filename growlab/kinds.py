@@ -89,13 +89,17 @@ class Kind:
 
     def read_options(self, spec: BlockSpec, d_model: int) -> Any:
         """The kind's options of a block, defaults filled in and checked. Raises LayoutError, UnknownName."""
+        self.check_held(spec)
+        options = self.options(**{key: self.read_option(key, value) for key, value in spec.options})
+        options.check(d_model)
+        return options
+
+    def check_held(self, spec: BlockSpec) -> None:
+        """Raises LayoutError where the block holds what its kind does not."""
         if self.nesting:
             self.nesting.check(spec)
         elif spec.branches:
             raise LayoutError(f"{self.name} holds no blocks, got {spec}")
-        options = self.options(**{key: self.read_option(key, value) for key, value in spec.options})
-        options.check(d_model)
-        return options
 
     def read_option(self, key: str, value: OptionValue) -> OptionValue:
         """One option's value in the type of its default. Raises LayoutError, UnknownName."""
@@ -149,18 +153,26 @@ def complete(layout: Layout, kinds: Mapping[str, Kind] = KINDS) -> Layout:
     return replace(
         layout,
         blocks=tuple(complete_block(spec, layout.d_model, kinds) for spec in layout.blocks),
-        front=_complete_part(layout.front, "front", layout.d_model, kinds),
-        head=_complete_part(layout.head, "head", layout.d_model, kinds),
+        front=complete_part(layout.front, "front", layout.d_model, kinds),
+        head=complete_part(layout.head, "head", layout.d_model, kinds),
     )
 
 
 def complete_block(spec: BlockSpec, d_model: int, kinds: Mapping[str, Kind] = KINDS) -> BlockSpec:
-    if (role := kinds[spec.kind].role) in ("front", "head"):
-        raise LayoutError(f"{spec.kind} is no block: write {role}={spec}")
+    check_block(spec, kinds)
     return _complete(spec, d_model, kinds)
 
 
-def _complete_part(spec: BlockSpec | None, place: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
+def check_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> None:
+    """Raises LayoutError for what may not stand among blocks, or not where it stands; UnknownName."""
+    for each in walk(spec):
+        kind = kinds[each.kind]
+        if kind.role in ("front", "head"):
+            raise LayoutError(f"{each.kind} is no block: write {kind.role}={each}")
+        kind.check_held(each)
+
+
+def complete_part(spec: BlockSpec | None, place: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
     if spec is None:
         return None
     if kinds[spec.kind].role != place:

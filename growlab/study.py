@@ -81,14 +81,33 @@ SEARCH_RANGES: Mapping[str, Domain] = {
 }
 
 
+PLAIN = "plain"  # no front end or head of a layout's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromLayer:
+    """Which sequence mixers stand where: attention below layer k, say, and SSMs from there on.
+
+    Layers are counted from 0 at the input side, one for each sequence mixer.
+    """
+
+    layer: tuple[int, ...]  # k is one of these
+    below: tuple[str, ...]  # entries of layouts.blocks that may stand in the layers below k
+    above: tuple[str, ...]  # … in layer k and above it
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayoutSpace:
     """Which layouts may be drawn."""
 
-    # kind -> option -> the values to draw from; an option left out is drawn from its kind's own list
+    # kind, or a nest such as mix(attn,ssm) -> option -> the values to draw from; an option left out is drawn from its
+    # kind's own list
     blocks: Mapping[str, Mapping[str, tuple[OptionValue, ...]]]
     d_model: tuple[int, ...]
     depth: tuple[int, int]  # blocks at the start of training, fewest and most
+    front: tuple[str, ...] = (PLAIN,)  # front ends to draw from, such as patch[size=4]
+    head: tuple[str, ...] = (PLAIN,)  # heads to draw from
+    from_layer: FromLayer | None = None
     start_with: tuple[str, ...] = ()  # layouts to try first
     max_params: int = 0  # 0: no limit
 

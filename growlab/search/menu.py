@@ -5,14 +5,15 @@ text without any option. Options go by path: 'n_heads', or 'attn.n_heads' inside
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from growlab.errors import LayoutError, UnknownName
-from growlab.kinds import Kind, Role, complete_block, role_of, shorten_block
+from growlab.kinds import Kind, Role, complete_block, complete_part, role_of, shorten_block
 from growlab.layout import (
     BlockSpec,
     Layout,
@@ -21,10 +22,11 @@ from growlab.layout import (
     format_blocks,
     inner_names,
     parse_blocks,
+    parse_part,
     skeleton,
     with_flat_options,
 )
-from growlab.study import LayoutSpace
+from growlab.study import PLAIN, FromLayer, LayoutSpace
 
 # Draws that ignore the width before the fitting combinations are listed one by one.
 _BLIND_DRAWS = 32
@@ -101,6 +103,28 @@ class Menu:
         keys = {str(skeleton(read_entry(key))): key for key in self.space.blocks}
         return {name: entry_values(self.space, keys[name], self.kinds) for name in self.entries}
 
+    @cached_property
+    def rule(self) -> FromLayer | None:
+        """layouts.from_layer, entries by their names."""
+        rule = self.space.from_layer
+        if rule is None:
+            return None
+        below, above = (tuple(str(skeleton(read_entry(key))) for key in keys) for keys in (rule.below, rule.above))
+        return FromLayer(layer=rule.layer, below=below, above=above)
+
+    def parts(self, place: Literal["front", "head"], d_model: int) -> list[BlockSpec | None]:
+        """The study's front ends or heads that fit the width; None for the plain one."""
+        found: list[BlockSpec | None] = []
+        for text in getattr(self.space, place):
+            with suppress(LayoutError):
+                found.append(None if text == PLAIN else complete_part(parse_part(text), place, d_model, self.kinds))
+        return found
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the study draws front ends or heads: where it does not, its draws are those of an older growlab."""
+        return {*self.space.front, *self.space.head} != {PLAIN}
+
     def of_role(self, role: Role) -> list[str]:
         """The study's entries of a role."""
         return [name for name, block in self.entries.items() if role_of(block, self.kinds) == role]
@@ -161,7 +185,25 @@ class Menu:
             and low <= layout.depth <= high
             and all(self.holds(block, layout.d_model) for block in layout.blocks)
             and self.role(layout.blocks[0]) == "sequence"
+            and layout.front in self.parts("front", layout.d_model)
+            and layout.head in self.parts("head", layout.d_model)
+            and not min(map(len, self.misplaced(layout).values()), default=0)
         )
+
+    def misplaced(self, layout: Layout) -> dict[int, list[int]]:
+        """For each k of layouts.from_layer the places of sequence mixers on its wrong side; {} without such a rule."""
+        if self.rule is None:
+            return {}
+        mixers = [at for at, block in enumerate(layout.blocks) if self.role(block) == "sequence"]
+        return {
+            k: [at for n, at in enumerate(mixers) if self.name(layout.blocks[at]) not in self.allowed(n, k)]
+            for k in self.rule.layer
+        }
+
+    def allowed(self, layer: int, k: int) -> tuple[str, ...]:
+        """The entries that may stand in a layer."""
+        assert self.rule is not None
+        return self.rule.below if layer < k else self.rule.above
 
     def short(self, *blocks: BlockSpec) -> str:
         """Blocks as people read them: options that equal their defaults are left out."""

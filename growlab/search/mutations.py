@@ -12,7 +12,8 @@ from random import Random
 from growlab.kinds import units
 from growlab.layout import BlockSpec, Layout, OptionValue, flat_options, with_flat_options
 from growlab.search.menu import Menu
-from growlab.search.repair import Change, repair, splice
+from growlab.search.repair import PLACES, Change, repair, splice, with_part
+from growlab.study import PLAIN
 
 Mutation = Callable[[Random, Layout, Menu], Change | None]
 
@@ -107,6 +108,20 @@ def change_width(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     return replace(layout, d_model=d_model, blocks=blocks), "; ".join([f"d_model {layout.d_model}→{d_model}", *said])
 
 
+def change_part(rng: Random, layout: Layout, menu: Menu) -> Change | None:
+    """'head becomes hebbian_head[…]', or the front end, where the study has another."""
+    choices = [
+        (place, part)
+        for place in PLACES
+        for part in menu.parts(place, layout.d_model)
+        if part != getattr(layout, place)
+    ]
+    if not choices:
+        return None
+    place, part = rng.choice(choices)
+    return with_part(layout, place, part), f"{place} becomes {part or PLAIN}"
+
+
 def duplicate_unit(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'duplicate attn mlp at 0': the copy stands behind its original."""
     spans = [span for span in _unit_spans(layout, menu) if layout.depth + len(span) <= menu.space.depth[1]]
@@ -134,6 +149,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     substitute_block,
     change_option,
     change_width,
+    change_part,
     duplicate_unit,
     remove_unit,
 )
@@ -141,7 +157,8 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 def mutate(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """One mutation, repaired; None where the space leaves nothing to change."""
-    for mutation in rng.sample(MUTATIONS, len(MUTATIONS)):
+    known = [each for each in MUTATIONS if each is not change_part or menu.has_parts]
+    for mutation in rng.sample(known, len(known)):
         if change := mutation(rng, layout, menu):
             repaired, words = repair(rng, change[0], menu)
             return repaired, "; ".join([change[1], *words])

@@ -7,10 +7,14 @@ space: the layouts that a study starts with.
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import Literal
 
 from growlab.layout import BlockSpec, Layout
 from growlab.search.menu import Menu
+from growlab.study import PLAIN
 
+Place = Literal["front", "head"]
+PLACES: tuple[Place, ...] = ("front", "head")
 Change = tuple[Layout, str]  # a changed layout, and what was done to it in words
 
 
@@ -22,7 +26,7 @@ def repair(rng: Random, layout: Layout, menu: Menu) -> tuple[Layout, list[str]]:
     words: list[str] = []
     if menu.contains(layout):
         return layout, words
-    for step in (_repair_width, _repair_blocks, _repair_depth, _repair_first):
+    for step in (_repair_width, _repair_parts, _repair_blocks, _repair_depth, _repair_first, _repair_layers):
         if change := step(rng, layout, menu):
             layout, said = change
             words.append(said)
@@ -35,6 +39,43 @@ def _repair_width(rng: Random, layout: Layout, menu: Menu) -> Change | None:
         return None
     nearest = min(menu.space.d_model, key=lambda d_model: (abs(d_model - layout.d_model), d_model))
     return replace(layout, d_model=nearest), f"d_model {layout.d_model}→{nearest}"
+
+
+def _repair_parts(rng: Random, layout: Layout, menu: Menu) -> Change | None:
+    """A front end or a head that the study does not draw: one that it does."""
+    said = []
+    for place in PLACES:
+        known = menu.parts(place, layout.d_model)
+        if getattr(layout, place) not in known:
+            layout = with_part(layout, place, rng.choice(known))
+            said.append(f"{place} becomes {getattr(layout, place) or PLAIN}")
+    return (layout, "; ".join(said)) if said else None
+
+
+def with_part(layout: Layout, place: Place, part: BlockSpec | None) -> Layout:
+    return replace(layout, front=part) if place == "front" else replace(layout, head=part)
+
+
+def _repair_layers(rng: Random, layout: Layout, menu: Menu) -> Change | None:
+    """Sequence mixers on the wrong side of layouts.from_layer, for the k that leaves the fewest."""
+    misplaced = menu.misplaced(layout)
+    fewest = min(map(len, misplaced.values()), default=0)
+    if not fewest:
+        return None
+    return place_layers(rng, layout, menu, rng.choice([k for k, places in misplaced.items() if len(places) == fewest]))
+
+
+def place_layers(rng: Random, layout: Layout, menu: Menu, k: int) -> Change:
+    """Others in their stead, the same for all that are equal and on one side."""
+    mixers = [at for at, block in enumerate(layout.blocks) if menu.role(block) == "sequence"]
+    blocks, instead = list(layout.blocks), dict[tuple[BlockSpec, tuple[str, ...]], BlockSpec]()
+    for at in menu.misplaced(layout)[k]:
+        key = layout.blocks[at], menu.allowed(mixers.index(at), k)
+        if key not in instead:
+            instead[key] = menu.draw(rng, rng.choice(key[1]), layout.d_model)
+        blocks[at] = instead[key]
+    said = [f"{menu.short(old)} becomes {menu.short(new)}" for (old, _), new in instead.items()]
+    return replace(layout, blocks=tuple(blocks)), "; ".join([f"from layer {k}", *said])
 
 
 def _repair_blocks(rng: Random, layout: Layout, menu: Menu) -> Change | None:

@@ -6,11 +6,12 @@ from random import Random
 
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
-from growlab.kinds import Kind, complete, complete_block
-from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, walk
+from growlab.kinds import Kind, check_block, complete, complete_block, complete_part
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
 from growlab.search.menu import Menu, read_entry
+from growlab.search.repair import PLACES, Place, place_layers
 from growlab.search.window import centred_rank, fit_to_window
-from growlab.study import LayoutSpace, Study
+from growlab.study import PLAIN, FromLayer, LayoutSpace, Study
 
 # People mostly stack one motif, and mostly give a sequence mixer a channel mixer of its own.
 _FREE_FORM = 0.15
@@ -56,6 +57,7 @@ def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
     for name, options in space.blocks.items():
         _known_kinds([read_entry(name)], kinds)
+        check_block(read_entry(name), kinds)
         for option, values in options.items():
             _require(len(values) > 0, f"layouts.blocks.{name}.{option}", "a value or a list of values", "none")
 
@@ -66,9 +68,33 @@ def _check_menu(menu: Menu) -> None:
         known = ", ".join(sorted(name for name, kind in menu.kinds.items() if kind.role == "sequence"))
         got = ", ".join(menu.values) or "no blocks"
         raise UsageError(f"layouts.blocks needs a sequence mixer to tell tokens of each other ({known}), got {got}")
-    for name in menu.values:
-        for d_model in menu.space.d_model:
+    for d_model in menu.space.d_model:
+        for name in menu.values:
             _check_fits(menu, name, d_model)
+        for place in PLACES:
+            _check_parts(menu, place, d_model)
+    if menu.rule:
+        _check_rule(menu, menu.rule)
+
+
+def _check_parts(menu: Menu, place: Place, d_model: int) -> None:
+    for text in getattr(menu.space, place):
+        try:
+            if text != PLAIN:
+                complete_part(parse_part(text), place, d_model, menu.kinds)
+        except UsageError as error:
+            raise LayoutError(f"layouts.{place} {text!r}: {error}") from None
+    _require(len(getattr(menu.space, place)) > 0, f"layouts.{place}", f"a list such as [{PLAIN}]", "none")
+
+
+def _check_rule(menu: Menu, rule: FromLayer) -> None:
+    _require(len(rule.layer) > 0, "layouts.from_layer.layer", "a layer or a list of layers", "none")
+    _require(min(rule.layer) >= 0, "layouts.from_layer.layer", "at least 0", min(rule.layer))
+    for side in ("below", "above"):
+        names, known = getattr(rule, side), menu.of_role("sequence")
+        _require(len(names) > 0, f"layouts.from_layer.{side}", "a list of sequence mixers of layouts.blocks", "none")
+        for name in names:
+            _require(name in known, f"layouts.from_layer.{side}", f"of the sequence mixers {', '.join(known)}", name)
 
 
 def _check_fits(menu: Menu, kind: str, d_model: int) -> None:
@@ -210,7 +236,9 @@ def random_layout(rng: Random, space: LayoutSpace, kinds: Mapping[str, Kind]) ->
     else:
         motif = _random_units(rng, menu, d_model, rng.choice((1, 2)))
         depth = rng.choice(_whole_depths(low, high, len(motif)))
-    return Layout(d_model, tuple(islice(cycle(motif), depth)))
+    front, head = (rng.choice(parts) if len(parts := menu.parts(place, d_model)) > 1 else parts[0] for place in PLACES)
+    layout = Layout(d_model, tuple(islice(cycle(motif), depth)), front, head)
+    return place_layers(rng, layout, menu, rng.choice(menu.rule.layer))[0] if menu.rule else layout
 
 
 def _random_units(rng: Random, menu: Menu, d_model: int, count: int) -> list[BlockSpec]:

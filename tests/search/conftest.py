@@ -14,11 +14,20 @@ from hypothesis import strategies as st
 
 from growlab.domains import Choice, Domain, Fixed, Range
 from growlab.errors import LayoutError
-from growlab.kinds import Cost, Kind, Role, option
+from growlab.kinds import Cost, Kind, Nesting, Role, option
 from growlab.layout import Layout
 from growlab.registry import Registry
 from growlab.specs import BudgetSpec
-from growlab.study import GROWTH_DEFAULTS, SEARCH_RANGES, TRAIN_DEFAULTS, LayoutSpace, SamplerSpec, Study, StudyData
+from growlab.study import (
+    GROWTH_DEFAULTS,
+    SEARCH_RANGES,
+    TRAIN_DEFAULTS,
+    FromLayer,
+    LayoutSpace,
+    SamplerSpec,
+    Study,
+    StudyData,
+)
 
 # a busy machine is no failure
 settings.register_profile("unhurried", deadline=None)
@@ -62,6 +71,24 @@ def _cost(d_model: int, options: Any, seq_len: int) -> Cost:
     return Cost(n_params=n_params, matmul_flops=2 * n_params * seq_len, other_flops=0, activations=0, state_size=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NestOptions:
+    price: float = option(0.1, search=(0.1, 1.0), help="")
+
+    def check(self, d_model: int) -> None:
+        if self.price < 0:
+            raise LayoutError(f"price={self.price} must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchOptions:
+    size: int = option(4, search=(2, 4), help="")
+
+    def check(self, d_model: int) -> None:
+        if self.size > d_model:
+            raise LayoutError(f"patch[size={self.size}] does not fit d={d_model}")
+
+
 def _kind(name: str, role: Role, options: type[Any]) -> Kind:
     return Kind(name=name, role=role, summary="", options=options, cost=_cost, mixer=object)
 
@@ -76,6 +103,15 @@ def _table() -> Registry[Kind]:
         ("glu", "channel", MlpOptions),
     ):
         table.add(name, _kind(name, role, options))
+    for name, nesting in (
+        ("mix", Nesting(example="attn,conv", branches=(2, 4), length=(1, 1), whole=False)),
+        ("act", Nesting(example="attn mlp", branches=(1, 1), length=(1, 4), whole=True)),
+    ):
+        nest = Kind(name=name, role="nest", summary="", options=NestOptions, cost=_cost, mixer=object, nesting=nesting)
+        table.add(name, nest)
+    for name, place in (("patch", "front"), ("trace", "head")):
+        part = Kind(name=name, role=place, summary="", options=PatchOptions, cost=_cost, mixer=object)
+        table.add(name, part)
     return table
 
 
@@ -93,6 +129,9 @@ def study_of(
     max_params: int = 0,
     seed: int = 0,
     n_trials: int = 100,
+    front: tuple[str, ...] = ("plain",),
+    head: tuple[str, ...] = ("plain",),
+    from_layer: FromLayer | None = None,
     **sampler: int,
 ) -> Study:
     """A study that says only what a test is about."""
@@ -100,7 +139,16 @@ def study_of(
     return Study(
         name="test",
         data=StudyData(sha256="0" * 64),
-        layouts=LayoutSpace(blocks=blocks, d_model=d_model, depth=depth, start_with=start_with, max_params=max_params),
+        layouts=LayoutSpace(
+            blocks=blocks,
+            d_model=d_model,
+            depth=depth,
+            start_with=start_with,
+            max_params=max_params,
+            front=front,
+            head=head,
+            from_layer=from_layer,
+        ),
         budget=BudgetSpec(unit="steps", amount=100),
         n_trials=n_trials,
         train={**TRAIN_DEFAULTS, **(train or {})},
@@ -155,10 +203,12 @@ def _spaces(draw: st.DrawFn) -> LayoutSpace:
         "attn": {"n_heads": (2, 4, 8), "heads_per_kv": (1, 2)},
         "conv": {"kernel": (3, 4, 7), "gated": (False, True)},
         "swa": {"n_heads": (4, 8)},
+        "mix(attn,conv[kernel=3])": {"price": (0.1, 1.0), "attn.n_heads": (2, 4, 8), "conv.gated": (False, True)},
+        "act(mix(conv,conv) mlp)": {"mix.conv_2.kernel": (3, 5), "mlp.expand": (1, 3.0)},
         "mlp": {"expand": (1, 2.5, 4)},
         "glu": {},
     }
-    sequence = draw(st.sets(st.sampled_from(["attn", "conv", "swa"]), min_size=1))
+    sequence = draw(st.sets(st.sampled_from([name for name in offered if name not in ("mlp", "glu")]), min_size=1))
     chosen = sorted(sequence | draw(st.sets(st.sampled_from(["mlp", "glu"]))))
     blocks = {}
     for kind in chosen:
@@ -170,10 +220,25 @@ def _spaces(draw: st.DrawFn) -> LayoutSpace:
     low = draw(st.integers(1, 6))
     # multiples of 16, so that 8 heads fit them all
     d_model = tuple(draw(st.lists(st.sampled_from([16, 32, 48, 64, 96]), min_size=1, unique=True)))
-    return LayoutSpace(blocks=blocks, d_model=d_model, depth=(low, low + draw(st.integers(0, 5))))
+    sides = st.lists(st.sampled_from(sorted(sequence)), min_size=1, unique=True).map(tuple)
+    layer = st.lists(st.integers(0, 4), min_size=1, unique=True).map(tuple)
+    return LayoutSpace(
+        blocks=blocks,
+        d_model=d_model,
+        depth=(low, low + draw(st.integers(0, 5))),
+        front=draw(st.sampled_from([("plain",), ("plain", "patch[size=2]"), ("patch", "patch[size=2]")])),
+        head=draw(st.sampled_from([("plain",), ("plain", "trace")])),
+        from_layer=draw(st.none() | st.builds(FromLayer, layer=layer, below=sides, above=sides)),
+    )
 
 
-_STARTS = ("d=32 attn mlp", "d=112 (swa glu)x5", "d=64 mlp conv[kernel=5] mlp", "d=96 conv")
+_STARTS = (
+    "d=32 attn mlp",
+    "d=112 (swa glu)x5",
+    "d=64 mlp conv[kernel=5] mlp",
+    "d=96 conv",
+    "d=48 front=patch act(attn[n_heads=2] mlp) mix(conv,attn[n_heads=2],swa[n_heads=2]) mlp head=trace",
+)
 
 
 @st.composite
@@ -191,6 +256,9 @@ def _studies(draw: st.DrawFn) -> Study:
         space.blocks,
         d_model=space.d_model,
         depth=space.depth,
+        front=space.front,
+        head=space.head,
+        from_layer=space.from_layer,
         train=train,
         growth=growth,
         start_with=tuple(starts),
