@@ -16,6 +16,7 @@ Legend: B batch, T tokens, D d_model, V vocabulary.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -66,17 +67,16 @@ def hebbian_head_cost(d_model: int, options: HebbianHeadOptions, seq_len: int, v
     cost=hebbian_head_cost,
 )
 class HebbianHead(Head):
-    log_decay: Tensor
+    here: Tensor
 
     def __init__(self, d_model: int, options: HebbianHeadOptions, vocab_size: int) -> None:
         super().__init__()
         self.d_model, self.options, self.vocab_size = d_model, options, vocab_size
-        # a tensor that is never saved: it tells where the model is
-        self.register_buffer("log_decay", torch.tensor(math.log(options.decay)), persistent=False)
+        self.register_buffer("here", torch.empty(0), persistent=False)  # tells the model's device and dtype
 
     def initial_state(self, batch: int) -> State:
         """No memory, and nothing before the first token: (B, D, V) and (B, 1, D), fp32 at least."""
-        zeros = self.log_decay.new_zeros
+        zeros = partial(torch.zeros, device=self.here.device, dtype=wide(self.here.dtype))
         return zeros(batch, self.d_model, self.vocab_size), zeros(batch, 1, self.d_model)
 
     def advance(
@@ -92,7 +92,7 @@ class HebbianHead(Head):
             n_BTD = F.rms_norm(x_BTD.to(to), x_BTD.shape[2:], eps=NORM_EPS)
             before_BTD = torch.cat((last_B1D.to(to), n_BTD[:, :-1]), dim=1)
             came_BTV = F.one_hot(ids_BT, self.vocab_size).to(to) * self.options.rate
-            log_decay_B1T = self.log_decay.to(to).expand(len(x_BTD), 1, x_BTD.shape[1])
+            log_decay_B1T = n_BTD.new_full((len(n_BTD), 1, n_BTD.shape[1]), math.log(self.options.decay))
             read_B1TV, memory = remember(
                 n_BTD[:, None], before_BTD[:, None], came_BTV[:, None], log_decay_B1T, memory_BDV[:, None].to(to)
             )
