@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow test-gpu lint format bench clean
+.PHONY: help install demo test test-slow test-gpu mutants lint format bench clean
 
 help:
 	@echo "make install    a virtual environment in $(VENV) with everything"
 	@echo "make demo       search, grow, report, export, generate: minutes on two cores"
 	@echo "make test       the tests that run everywhere      make lint    style, types, imports"
 	@echo "make test-slow  the long ones                      make test-gpu  those that need a GPU"
+	@echo "make mutants    plant known faults and see that tests notice"
 	@echo "make bench      measure and compare                make clean"
 
 install: $(STAMP)
@@ -32,6 +33,9 @@ test-slow: install
 
 test-gpu: install
 	$(BIN)/python -m pytest -q -m gpu
+
+mutants: install
+	$(BIN)/python tests/mutants.py
 
 lint: install
 	$(BIN)/ruff check .

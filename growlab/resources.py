@@ -13,8 +13,10 @@ def carried(name: str) -> Path:
 
 
 def shipped_studies() -> dict[str, Path]:
-    """Name to file of every study that growlab carries."""
-    return {path.stem: path for path in sorted(carried("studies").glob("*.yaml"))}
+    """Name to file of every study that growlab carries; those in a folder are named 'founding/aether'."""
+    folder = carried("studies")
+    paths = sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.parts), path))
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def cache_dir() -> Path:
