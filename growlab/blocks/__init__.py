@@ -3,7 +3,7 @@
 base      what every kind keeps: the residual Block and the Mixer it holds
 attn      causal attention, rotary positions, grouped heads, QK-norm, gate
 conv      causal gated convolution
-hebbian   fast weights that forget at a rate of each token
+hebbian   fast weights that forget at a rate of each token; added to, or corrected by the delta rule
 hopfield  modern Hopfield retrieval from earlier tokens and a learnt bank
 mamba     S6: a selective state space, scanned by selective_scan
 mamba2    SSD: a selective state space with one decay for each head
@@ -12,6 +12,7 @@ ssm       diagonal SSM (S4D) with a learnt input scale
 swa       attention to a window of the last tokens, linear in their number
 
 decaying_memory  the recurrence of hebbian and mamba2, in chunks
+delta_memory     that of hebbian[delta=true]
 
 Importing this package fills growlab.kinds.KINDS.
 """

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -52,6 +52,15 @@ class Mixer(nn.Module, ABC):
         return self(x_BTD), state
 
 
+@runtime_checkable
+class Plastic(Protocol):
+    """A mixer with the option `plasticity`, α in (0, 1], which a training may change as it goes."""
+
+    def set_plasticity(self, plasticity: float) -> None:
+        """By filling a tensor in place: a recorded or compiled step goes on reading it."""
+        ...
+
+
 class Block(nn.Module):
     """x + dropout(mixer(norm(x))); RMSNorm in fp32 because the residual stream is."""
 
@@ -69,6 +78,13 @@ class Block(nn.Module):
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         mixed, state = self.mixer.advance(self.norm(x_BTD), state)
         return x_BTD + self.dropout(mixed), state
+
+    def set_plasticity(self, plasticity: float) -> None:
+        """From the next token on; the spec says so. A mixer that has none stays as it is."""
+        if isinstance(self.mixer, Plastic):
+            self.mixer.set_plasticity(plasticity)
+            options = {**dict(self.spec.options), "plasticity": plasticity}
+            self.spec = replace(self.spec, options=tuple(sorted(options.items())))
 
 
 def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:
