@@ -77,6 +77,9 @@ def run_trial(
             if run.growth.wants_to_grow(step, story.tau, story.kappa, val_loss) and not run.finished:
                 story.grow()
 
+        if run.advance_stage():  # last: what a checkpoint holds has been told
+            story.tell_stage()
+
         story.keep_up()
 
     return story.finish(TrialState.COMPLETED)
@@ -163,6 +166,13 @@ class Narrator:
             )
         )
         self.end_pause()
+
+    def tell_stage(self) -> None:
+        """The stage of the curriculum that begins with the next step, and its plasticity where it sets one."""
+        stage = self.run.stage
+        self._metric("train", "stage", stage)
+        if plasticity := self.run.spec.curriculum[stage].plasticity:
+            self._metric("train", "plasticity", plasticity)
 
     def thaw(self) -> None:
         """Train with everything again."""

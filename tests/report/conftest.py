@@ -215,6 +215,7 @@ def _spec() -> TrialSpec:
         train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=100),
+        curriculum=(),
         seed=7,
     )
 
