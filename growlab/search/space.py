@@ -6,7 +6,7 @@ from random import Random
 
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
-from growlab.kinds import Kind, complete, complete_block
+from growlab.kinds import KINDS, Kind, complete, complete_block
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks
 from growlab.search.menu import Menu
 from growlab.search.window import centred_rank, fit_to_window
@@ -146,9 +146,15 @@ def _highest(domain: Domain) -> float:
 # ---- is it wise? ---------------------------------------------------------------------------------------------
 
 
-def warnings_for(study: Study) -> list[str]:
+def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS) -> list[str]:
     """What can run but will hardly be what was meant, a line each."""
-    return [*_dead_escape(study), *_idle_growth(study), *_no_room(study), *_nothing_learnt(study)]
+    return [
+        *_dead_escape(study),
+        *_idle_growth(study),
+        *_no_room(study),
+        *_nothing_learnt(study),
+        *_nothing_plastic(study, kinds),
+    ]
 
 
 def _dead_escape(study: Study) -> Iterator[str]:
@@ -188,6 +194,18 @@ def _nothing_learnt(study: Study) -> Iterator[str]:
             f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt} trials are "
             "start_with layouts and sampler.startup_trials random ones"
         )
+
+
+def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
+    if not any(stage.plasticity for stage in study.curriculum):
+        return
+    starts = [block.kind for text in study.layouts.start_with for block in parse(text).blocks]
+    units = [
+        block.kind for unit in corners(study.growth["unit"]) if unit != "last" for block in parse_blocks(str(unit))
+    ]
+    names = sorted({*study.layouts.blocks, *starts, *units})
+    if not any("plasticity" in kinds[name].option_fields() for name in names):
+        yield f"curriculum sets a plasticity, which none of this study's blocks has: {', '.join(names)}"
 
 
 # ---- one layout ----------------------------------------------------------------------------------------------

@@ -77,9 +77,7 @@ def run_trial(
             if run.growth.wants_to_grow(step, story.tau, story.kappa, val_loss) and not run.finished:
                 story.grow()
 
-        if run.advance_stage():  # last: what a checkpoint holds has been told
-            story.tell_stage()
-
+        story.follow_curriculum()
         story.keep_up()
 
     return story.finish(TrialState.COMPLETED)
@@ -167,12 +165,16 @@ class Narrator:
         )
         self.end_pause()
 
-    def tell_stage(self) -> None:
-        """The stage of the curriculum that begins with the next step, and its plasticity where it sets one."""
-        stage = self.run.stage
-        self._metric("train", "stage", stage)
-        if plasticity := self.run.spec.curriculum[stage].plasticity:
-            self._metric("train", "plasticity", plasticity)
+    def follow_curriculum(self) -> None:
+        """Begin the next stage with the next step, where it is due, and report it and the plasticity that it sets.
+
+        After all else of a step and before its checkpoint, so that whoever goes on from there finds it told.
+        """
+        run = self.run
+        if run.advance_stage():
+            self._metric("train", "stage", run.stage)
+            if plasticity := run.spec.curriculum[run.stage].plasticity:
+                self._metric("train", "plasticity", plasticity)
 
     def thaw(self) -> None:
         """Train with everything again."""

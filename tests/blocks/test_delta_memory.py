@@ -85,9 +85,8 @@ def test_over_thousands_of_tokens_fp32_is_near_fp64(decay):
     assert furthest([each.double() for each in gradients(read, narrow)], gradients(expected, exact)) < 1e-5
 
 
-@pytest.mark.parametrize("alpha", [1.0, 0.1])
-def test_fast_forgetting_over_16_thousand_tokens_stays_finite(alpha):
-    inputs = draw(16_384, alpha, torch.float32, decay=0.1)
+def test_fast_forgetting_over_16_thousand_tokens_stays_finite():
+    inputs = draw(16_384, 0.1, torch.float32, decay=0.1)
 
     read, _ = revise(*inputs)
 

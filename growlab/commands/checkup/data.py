@@ -79,4 +79,9 @@ def _sizes(corpus: "Corpus") -> str:
 
     splits = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
     sizes = [f"{name} {split.size:,}" for name, split in splits.items() if not isinstance(split, TaskSplit)]
-    return ", ".join(sizes) or "made from a seed, without end"
+    stages = [
+        f"curriculum[{at}] {stage.train.size:,}"
+        for at, stage in enumerate(corpus.stages)
+        if stage.sha256 and not isinstance(stage.train, TaskSplit)
+    ]
+    return ", ".join([*sizes, *stages]) or "made from a seed, without end"
