@@ -130,7 +130,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
 
 
 def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
-    return asdict(spec)
+    return asdict(spec) | {"curriculum": [asdict(stage) for stage in spec.curriculum]}  # JSON has no tuples
 
 
 # Keys that are younger than the first rows, and what a row without them meant. Never to be changed.

@@ -59,10 +59,11 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
 
 def _about(facts: TrialFacts) -> dict[str, str]:
     trial, budget = facts.trial, facts.trial.spec_mapping["budget"]
-    grew = trial.layout_end is not None and trial.layout_end != trial.layout
+    changed = trial.layout_end is not None and trial.layout_end != trial.layout
+    how = "ended as" if trial.depth_end == trial.depth_start else "grown to"  # a curriculum changes plasticities
     return {
         "layout": trial.layout,
-        **({"grown to": str(trial.layout_end)} if grew else {}),
+        **({how: str(trial.layout_end)} if changed else {}),
         "origin": facts.origin,
         **({"searched": _params(trial.params)} if trial.params else {}),
         "budget": f"{budget['amount']:,} {budget['unit']}",

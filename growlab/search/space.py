@@ -154,6 +154,7 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS) -> list[str]:
         *_no_room(study),
         *_nothing_learnt(study),
         *_nothing_plastic(study, kinds),
+        *_plasticity_drawn_in_vain(study, kinds),
     ]
 
 
@@ -206,6 +207,16 @@ def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
     names = sorted({*study.layouts.blocks, *starts, *units})
     if not any("plasticity" in kinds[name].option_fields() for name in names):
         yield f"curriculum sets a plasticity, which none of this study's blocks has: {', '.join(names)}"
+
+
+def _plasticity_drawn_in_vain(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
+    draws = study.n_trials > len(study.layouts.start_with)
+    if not (draws and any(stage.plasticity for stage in study.curriculum)):
+        return
+    for name, given in study.layouts.blocks.items():
+        field = kinds[name].option_fields().get("plasticity")
+        if field and len(given.get("plasticity", field.metadata["search"])) > 1:
+            yield f"curriculum sets the plasticity of {name}, so drawing one changes nothing; fix it in layouts.blocks"
 
 
 # ---- one layout ----------------------------------------------------------------------------------------------

@@ -203,6 +203,18 @@ def test_a_plasticity_that_no_block_has_is_warned_of(make_study, unit):
     assert warning.startswith("curriculum sets a plasticity, which none of this study's blocks has: attn, conv")
 
 
+def test_a_plasticity_that_is_drawn_and_then_set_is_warned_of(make_study):
+    stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
+    drawn, fixed = (
+        replace(make_study({"hebbian": options}), curriculum=stages) for options in ({}, {"plasticity": (1.0,)})
+    )
+
+    assert warnings_for(drawn) == [
+        "curriculum sets the plasticity of hebbian, so drawing one changes nothing; fix it in layouts.blocks"
+    ]
+    assert warnings_for(fixed) == []
+
+
 def test_a_plasticity_that_a_block_has_is_not_warned_of(make_study):
     stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
     study = make_study(growth={"unit": Fixed(value="hebbian mlp")})
