@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from growlab.domains import Domain, corners, read_domain, write_domain
 from growlab.errors import SpecError, did_you_mean
 from growlab.files import resolved
-from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
+from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec, field_types
 from growlab.study import (
     GROWTH_DEFAULTS,
     SEARCH_RANGES,
@@ -30,7 +30,19 @@ from growlab.study import (
 )
 
 T = TypeVar("T")
-_SECTIONS = ("name", "seed", "n_trials", "data", "layouts", "train", "growth", "budget", "objective", "sampler")
+_SECTIONS = (
+    "name",
+    "seed",
+    "n_trials",
+    "data",
+    "curriculum",
+    "layouts",
+    "train",
+    "growth",
+    "budget",
+    "objective",
+    "sampler",
+)
 _BUDGET_UNITS = ("flops", "tokens", "steps")
 _DATA_TEXTS = ("path", "sha256", "tokenizer_path", "tokenizer_sha256")  # as typed, though 12e3 looks like a number
 _HUB = "hf"  # the source whose path is a name, not a file
@@ -55,7 +67,12 @@ def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
         data = replace(data, path=_absolute(folder, data.path))
     if data.tokenizer_path:
         data = replace(data, tokenizer_path=_absolute(folder, data.tokenizer_path))
-    return replace(study, data=data)
+    curriculum = study.curriculum
+    if _is_path(data.source, "path"):
+        curriculum = tuple(
+            replace(stage, path=stage.path and _absolute(folder, stage.path)) for stage in study.curriculum
+        )
+    return replace(study, data=data, curriculum=curriculum)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -92,6 +109,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
         budget=_budget(raw["budget"]),
         objective=_validate("objective", raw.get("objective", {}), Objective),
         sampler=_validate("sampler", raw.get("sampler", {}), SamplerSpec),
+        curriculum=_curriculum(raw.get("curriculum", [])),
     )
 
 
@@ -103,6 +121,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
     mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
     mapping["growth"] = {key: write_domain(domain) for key, domain in study.growth.items()}
     mapping["budget"] = {study.budget.unit: study.budget.amount}
+    mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
     plain: dict[str, Any] = json.loads(json.dumps(mapping))
     return plain
 
@@ -111,7 +130,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
 
 
 def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
-    return asdict(spec)
+    return asdict(spec) | {"curriculum": [asdict(stage) for stage in spec.curriculum]}  # JSON has no tuples
 
 
 # Keys that are younger than the first rows, and what a row without them meant. Never to be changed.
@@ -119,6 +138,7 @@ _YOUNGER: Mapping[str, Mapping[str, Any]] = {
     "data": {"column": "text", "vocab_size": 0, "tokenizer_path": "", "tokenizer_sha256": "", "n_items": 0},
     "train": {"decay_shape": "linear"},
 }
+_YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}
 
 
 def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
@@ -127,7 +147,7 @@ def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     for section, younger in _YOUNGER.items():
         if isinstance(raw.get(section), Mapping):
             raw = {**raw, section: {**younger, **raw[section]}}
-    return _validate("trial", raw, TrialSpec)
+    return _validate("trial", {**_YOUNGER_SECTIONS, **raw}, TrialSpec)
 
 
 def trial_spec_from_words(raw: Mapping[str, Any]) -> TrialSpec:
@@ -150,7 +170,7 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def _specs_in(kind: type[Any]) -> list[type[Any]]:
-    """A spec and the specs that its fields hold."""
+    """A spec and the specs that its fields hold, one or a tuple of them."""
     if not hasattr(kind, "__dataclass_fields__"):
         return []
     held = [one for each in fields(kind) for one in (get_args(each.type) or (each.type,)) if isinstance(one, type)]
@@ -220,6 +240,17 @@ def _data(raw: Any) -> StudyData:
     data = _validate("data", raw, StudyData)
     data.spec()
     return data
+
+
+def _curriculum(raw: Any) -> tuple[StageSpec, ...]:
+    """The stages, each with its defaults: the study's own data, as plastic as the layout has it."""
+    if not isinstance(raw, list):
+        raise SpecError(f"curriculum: must be a list of stages such as {{until: 0.15, path: a.txt}}, got {raw!r}")
+    defaults = {"path": "", "sha256": "", "plasticity": 0.0}
+    return tuple(
+        _validate(key, {**defaults, **_require_mapping(key, stage)}, StageSpec)
+        for key, stage in ((f"curriculum[{at}]", stage) for at, stage in enumerate(raw))
+    )
 
 
 def _is_path(source: object, key: str) -> bool:

@@ -5,6 +5,7 @@ itself and raises SpecError with the key and what it got.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -161,15 +162,41 @@ class BudgetSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """What is read for a while, and how plastic a model is that reads it. Checked together, by require_curriculum."""
+
+    until: float  # progress at which it ends: the first step that begins there belongs to the next stage
+    path: str  # of what is trained on, all of it, of the kind that data.source reads; "": data's own train split
+    sha256: str  # of that; "" where path is
+    plasticity: float  # α of every block that has one; 0: as the layout has it
+
+
+def require_curriculum(stages: Sequence[StageSpec]) -> None:
+    """Raise SpecError unless the stages, if there are any, follow each other to the end of the budget."""
+    before = 0.0
+    for at, stage in enumerate(stages):
+        key = f"curriculum[{at}]"
+        last = at == len(stages) - 1
+        _require(before < stage.until <= 1, f"{key}.until", f"above {before:g} and at most 1", stage.until)
+        _require(not last or stage.until == 1, f"{key}.until", "1, as it is the last stage", stage.until)
+        _require(0 <= stage.plasticity <= 1, f"{key}.plasticity", "greater than 0 and at most 1", stage.plasticity)
+        alike = bool(stage.plasticity) == bool(stages[0].plasticity)
+        _require(alike, f"{key}.plasticity", "set in every stage or in none", stage.plasticity)
+        before = stage.until
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialSpec:
     layout: str  # with every option written out
     data: DataSpec
     train: TrainSpec
     growth: GrowthSpec
     budget: BudgetSpec
+    curriculum: tuple[StageSpec, ...]  # of the budget, in order; () reads data's train split throughout
     seed: int
 
     def __post_init__(self) -> None:
+        require_curriculum(self.curriculum)
         try:
             depth = parse(self.layout).depth
         except LayoutError as error:

@@ -12,7 +12,7 @@ from typing import Literal
 from growlab.domains import Choice, Domain, Fixed, Range
 from growlab.errors import SpecError
 from growlab.layout import OptionValue
-from growlab.specs import BudgetSpec, DataSpec
+from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 
 MAX_TRIALS = 10**9  # their numbers are 32-bit integers in SQL
 
@@ -158,9 +158,11 @@ class Study:
     growth: Mapping[str, Domain] = field(default_factory=lambda: GROWTH_DEFAULTS)
     objective: Objective = Objective()
     sampler: SamplerSpec = SamplerSpec()
+    curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_curriculum(self.curriculum)
         if not re.fullmatch(r"\w[\w.-]{0,99}", self.name):  # it names a folder and stands on command lines
             raise SpecError(
                 f"name must begin with a letter or digit and hold at most 100 letters, digits, '.', '_' and '-', "

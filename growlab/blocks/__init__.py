@@ -4,7 +4,7 @@ base      what every kind keeps: the residual Block and the Mixer it holds
 act       blocks run again and again, until each token halts
 attn      causal attention, rotary positions, grouped heads, QK-norm, gate
 conv      causal gated convolution
-hebbian   fast weights that forget at a rate of each token
+hebbian   fast weights that forget at a rate of each token; added to, or corrected by the delta rule
 hopfield  modern Hopfield retrieval from earlier tokens and a learnt bank
 mamba     S6: a selective state space, scanned by selective_scan
 mamba2    SSD: a selective state space with one decay for each head
@@ -20,6 +20,7 @@ hebbian_head  head: a memory of which token followed what
 parts            what stands before and after the blocks
 nest             what the kinds that hold others share: act, mix, router
 decaying_memory  the recurrence of hebbian and mamba2, in chunks
+delta_memory     that of hebbian[delta=true]
 
 Importing this package fills growlab.kinds.KINDS.
 """

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -69,6 +69,15 @@ class Mixer(nn.Module, ABC):
         return self.advance(x_BTD, state)[1] if state else state
 
 
+@runtime_checkable
+class Plastic(Protocol):
+    """A mixer with the option `plasticity`, α in (0, 1], which a training may change as it goes."""
+
+    def set_plasticity(self, plasticity: float) -> None:
+        """By filling a tensor in place: a recorded or compiled step goes on reading it."""
+        ...
+
+
 class Block(nn.Module):
     """x + dropout(mixer(norm(x))); RMSNorm in fp32 because the residual stream is."""
 
@@ -96,6 +105,21 @@ class Block(nn.Module):
 
     def out_projections(self) -> list[nn.Parameter]:
         return self.mixer.out_projections()
+
+    def set_plasticity(self, plasticity: float) -> None:
+        """Of its mixer and of what that holds, from the next token on; the spec says so. Others stay as they are."""
+        for module in self.mixer.modules():
+            if isinstance(module, Plastic):
+                module.set_plasticity(plasticity)
+        self.spec = _with_plasticity(self.spec, plasticity)
+
+
+def _with_plasticity(spec: BlockSpec, plasticity: float) -> BlockSpec:
+    options = dict(spec.options)
+    if "plasticity" in KINDS[spec.kind].option_fields():
+        options["plasticity"] = plasticity
+    changed = replace(spec, options=tuple(sorted(options.items())))
+    return changed.with_inner([_with_plasticity(inner, plasticity) for inner in spec.inner])
 
 
 def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:

@@ -40,7 +40,7 @@ def remember(
     Queries and keys may have one head, which serves all.
     """
     T, carried = q_BGTK.shape[2], memory_BHKV is not None
-    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (_cut(each) for each in (q_BGTK, k_BGTK, v_BHTV, log_decay_BHT))
+    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (cut(each) for each in (q_BGTK, k_BGTK, v_BHTV, log_decay_BHT))
     kept_BHNCC = segment_sums(log_decay_BHNC).exp()
     y_BHNCV = (q_BGNCK @ k_BGNCK.transpose(-1, -2) * kept_BHNCC) @ v_BHNCV
 
@@ -75,7 +75,7 @@ def segment_sums(x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C C"]:
     return sums.masked_fill(later.t(), -torch.inf)
 
 
-def _cut(x_BHT: Tensor) -> Tensor:
+def cut(x_BHT: Tensor) -> Tensor:
     """Into chunks. What pads the last one neither writes nor forgets."""
     n_tokens = x_BHT.shape[2]
     n_chunks, length = chunks(n_tokens)

@@ -206,7 +206,7 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
 
 def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corpus]":
     """Checked against kinds, operators and corpus, the corpus's hash written in; the corpus. Raises GrowlabError."""
-    from growlab.data import load_corpus, require_windows
+    from growlab.data import load_corpus, recorded_curriculum, require_windows
     from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
@@ -218,11 +218,14 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corp
     check_space(study, KINDS, list(OPERATORS))
     for warning in warnings_for(study):
         say(f"warning: {warning}")
-    corpus = load_corpus(study.data.spec())  # refuses a text other than the one that data.sha256 names
+    corpus = load_corpus(
+        study.data.spec(), study.curriculum
+    )  # refuses a text other than the one that data.sha256 names
     require_windows(corpus, longest_window(study))
     if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
-    study = replace(study, data=replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256))
+    data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256)
+    study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
     preview_study(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=1)  # has it any?
     return study, corpus
 

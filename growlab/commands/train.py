@@ -62,7 +62,7 @@ def train(
     load_plugins(plugins)
     spec, origin = read_spec(config, set_ or [], budget)
     study, _ = prepared(study_of_one(spec, name or f"{origin}-again"))
-    spec = replace(spec, data=study.data.spec())  # with the hashes of the corpus that is here
+    spec = replace(spec, data=study.data.spec(), curriculum=study.curriculum)  # with the hashes of what is here
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
         row, root, again = store.study(study.name), artifact_root(storage, artifacts), this_command(storage, "--resume")
@@ -141,6 +141,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
             start_with=(spec.layout,),
         ),
         budget=spec.budget,
+        curriculum=spec.curriculum,
         n_trials=1,
         train={key: Fixed(value=value) for key, value in asdict(spec.train).items()},
         growth={key: Fixed(value=value) for key, value in asdict(spec.growth).items()},

@@ -21,7 +21,7 @@ text ── encode ──► ids │ train ................ │ val │ test │
 """
 
 from growlab.data.byte_level import ByteLevelTokenizer
-from growlab.data.corpus import Corpus, Split, list_sources, load_corpus, require_windows
+from growlab.data.corpus import Corpus, Split, list_sources, load_corpus, recorded_curriculum, require_windows
 from growlab.data.recent import RecentCorpus
 from growlab.data.sources import SOURCES, Source, register_source
 from growlab.data.tokenizers import (
@@ -49,6 +49,7 @@ __all__ = [
     "list_tokenizers",
     "load_corpus",
     "load_tokenizer",
+    "recorded_curriculum",
     "register_source",
     "require_windows",
     "tokenizer_from_mapping",

@@ -7,11 +7,16 @@ Splits are by position: `test` is the end of the text, `val` the end of what is 
 counted in tokens for char, byte and ids. For bpe and file they are counted in characters and each split is
 encoded by itself, so that val is the same text as under char, and nothing of it shaped the tokens.
 
+A curriculum has a text of its own for some of its stages. All of it is trained on; val and test are never of it, and
+one tokenizer encodes them all.
+
 How a text gets into the cache is in texts.py.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -25,11 +30,17 @@ from growlab.data.token_files import DTYPE, checked, token_pieces
 from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
 from growlab.errors import DataError, SpecError
-from growlab.specs import DataSpec
+from growlab.specs import DataSpec, StageSpec
 
 _IDS = 1 << 20  # that are counted at once
 
 Split = Ids | TaskSplit
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    train: Split  # the corpus's own where the stage has no text
+    sha256: str  # what a study records of its text; "" there
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,9 +61,14 @@ class Corpus:
     sha256: str  # what a study records of it
     tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
     place: str  # what a message calls it
+    stages: tuple[Stage, ...]  # of the curriculum
+
+    def training(self, stage: int) -> Split:
+        """What that stage trains on; without a curriculum there is one, of the train split."""
+        return self.stages[stage].train if self.stages else self.train
 
 
-def load_corpus(spec: DataSpec) -> Corpus:
+def load_corpus(spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
     """The splits of the recorded corpus. Raises DataError when it is missing or is another one, SpecError and
     UnknownName for a data section that makes no sense.
 
@@ -64,11 +80,11 @@ def load_corpus(spec: DataSpec) -> Corpus:
     with os_errors_named(found.place(spec.path)):
         match found:
             case TextSource() as source:
-                return _text_corpus(source, spec)
+                return _text_corpus(source, spec, curriculum)
             case TokenSource() as source:
-                return _token_corpus(source, spec)
+                return _token_corpus(source, spec, curriculum)
             case TaskSource() as source:
-                return _task_corpus(source, spec)
+                return _task_corpus(source, spec, curriculum)
     raise AssertionError(spec.source)
 
 
@@ -81,6 +97,7 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
         ("train", corpus.train, "lower data.val_fraction or data.test_fraction"),
         ("val", corpus.val, "raise data.val_fraction"),
         ("test", corpus.test, "raise data.test_fraction or set it to 0"),
+        *((f"curriculum[{at}]", each.train, "leave the stage out") for at, each in enumerate(corpus.stages)),
     ]
     for name, split, remedy in splits:
         if isinstance(split, TaskSplit):
@@ -93,6 +110,11 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
             )
 
 
+def recorded_curriculum(curriculum: Sequence[StageSpec], corpus: Corpus) -> tuple[StageSpec, ...]:
+    """With the hashes of the texts that were loaded for it."""
+    return tuple(replace(spec, sha256=stage.sha256) for spec, stage in zip(curriculum, corpus.stages, strict=True))
+
+
 def list_sources() -> list[tuple[str, str]]:
     """Name and one-line summary of every source, by name."""
     return [(name, source.summary) for name, source in SOURCES.items()]
@@ -101,35 +123,63 @@ def list_sources() -> list[tuple[str, str]]:
 # ---- a text --------------------------------------------------------------------------------------------------
 
 
-def _text_corpus(source: TextSource, spec: DataSpec) -> Corpus:
+def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
     digest = read_digest(source, spec)
     _require_recorded(source, spec, digest.sha256)
     test_from = _without_last(spec.test_fraction, digest.n_chars)
     text = Text(source=source, spec=spec, digest=digest, cuts=(_without_last(spec.val_fraction, test_from), test_from))
-    tokenizer, tokenizer_sha256 = tokenizer_for(text)
+    others = {at: _stage_text(text, at, stage) for at, stage in enumerate(curriculum) if stage.path}
+    tokenizer, tokenizer_sha256 = tokenizer_for(text, list(others.values()))
     if tokenizer_sha256:
         splits = kept_splits(text, tokenizer, tokenizer_sha256)
+        ids = {at: kept_splits(each, tokenizer, tokenizer_sha256)[0] for at, each in others.items()}
     else:
-        splits = _by_position(spec, kept_ids(text, tokenizer))
-    return _corpus(text.place, splits, tokenizer, digest.sha256, tokenizer_sha256)
+        shared = spec.tokenizer == "char" and len(others) > 0
+        splits = _by_position(spec, kept_ids(text, tokenizer, shared=shared))
+        ids = {at: kept_ids(each, tokenizer, shared=shared) for at, each in others.items()}
+    found = {at: Stage(train=ids[at], sha256=each.digest.sha256) for at, each in others.items()}
+    stages = _stages(curriculum, found, splits[0])
+    return _corpus(text.place, splits, tokenizer, digest.sha256, tokenizer_sha256, stages)
+
+
+def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
+    """The whole of it is for training."""
+    spec = replace(main.spec, path=stage.path, sha256=stage.sha256)
+    with _stage_named(at, main.source.place(stage.path)):
+        digest = read_digest(main.source, spec)
+        _require_stage(main.source, stage, digest.sha256, main.digest.sha256)
+    return Text(source=main.source, spec=spec, digest=digest, cuts=(digest.n_chars, digest.n_chars))
 
 
 # ---- token ids -----------------------------------------------------------------------------------------------
 
 
-def _token_corpus(source: TokenSource, spec: DataSpec) -> Corpus:
-    """One file is mapped where it lies; several are joined in the cache."""
+def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
     tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
-    files = source.files(spec.path)
-    sha256 = checked(files, tokenizer.vocab_size)
+    ids, sha256 = _joined_ids(source, spec.path, tokenizer.vocab_size)
     _require_recorded(source, spec, sha256)
+    found = {}
+    for at, stage in enumerate(curriculum):
+        if stage.path:
+            with _stage_named(at, source.place(stage.path)):
+                of_stage, sha256_of_stage = _joined_ids(source, stage.path, tokenizer.vocab_size)
+                _require_stage(source, stage, sha256_of_stage, sha256)
+            found[at] = Stage(train=of_stage, sha256=sha256_of_stage)
+    splits = _by_position(spec, ids)
+    stages = _stages(curriculum, found, splits[0])
+    return _corpus(source.place(spec.path), splits, tokenizer, sha256, tokenizer_sha256, stages)
+
+
+def _joined_ids(source: TokenSource, path: str, vocab_size: int) -> tuple[Ids, str]:
+    """One file is mapped where it lies; several are joined in the cache. And their sha256."""
+    files = source.files(path)
+    sha256 = checked(files, vocab_size)
     if len(files) == 1:
-        path = files[0]
+        where = files[0]
     else:
         entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
-        path = entry.path
-    ids = np.memmap(path, dtype=DTYPE, mode="r")
-    return _corpus(source.place(spec.path), _by_position(spec, ids), tokenizer, sha256, tokenizer_sha256)
+        where = entry.path
+    return np.memmap(where, dtype=DTYPE, mode="r"), sha256
 
 
 def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
@@ -146,18 +196,22 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
 # ---- a synthetic task ----------------------------------------------------------------------------------------
 
 
-def _task_corpus(source: TaskSource, spec: DataSpec) -> Corpus:
+def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
     """data.val_fraction and data.test_fraction say nothing here."""
     if spec.tokenizer != "ids" or spec.path:
         raise SpecError(
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
             f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
         )
+    for at, stage in enumerate(curriculum):
+        if stage.path:
+            raise SpecError(f"curriculum[{at}].path: source {spec.source!r} has none; leave it out, got {stage.path!r}")
     task = source.task(spec.vocab_size, spec.n_items)
     sha256 = sha256_of_task(source.name, task)
     _require_recorded(source, spec, sha256)
     train, val, test = (TaskSplit(task, stream) for stream in Stream)
-    return _corpus(source.place(spec.path), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "")
+    stages = _stages(curriculum, {}, train)
+    return _corpus(source.place(spec.path), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "", stages)
 
 
 def _require_room(split: TaskSplit, seq_len: int) -> None:
@@ -172,7 +226,12 @@ def _require_room(split: TaskSplit, seq_len: int) -> None:
 
 
 def _corpus(
-    place: str, splits: tuple[Split, Split, Split], tokenizer: Tokenizer, sha256: str, tokenizer_sha256: str
+    place: str,
+    splits: tuple[Split, Split, Split],
+    tokenizer: Tokenizer,
+    sha256: str,
+    tokenizer_sha256: str,
+    stages: tuple[Stage, ...],
 ) -> Corpus:
     train, val, test = splits
     return Corpus(
@@ -185,6 +244,7 @@ def _corpus(
         sha256=sha256,
         tokenizer_sha256=tokenizer_sha256,
         place=place,
+        stages=stages,
     )
 
 
@@ -195,6 +255,35 @@ def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
             f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…; "
             "bring the recorded text back, or make a new study of this one with --set data.sha256="
         )
+
+
+def _stages(curriculum: Sequence[StageSpec], found: Mapping[int, Stage], train: Split) -> tuple[Stage, ...]:
+    own = Stage(train=train, sha256="")
+    return tuple(found.get(at, own) for at in range(len(curriculum)))
+
+
+def _require_stage(source: Source, stage: StageSpec, sha256: str, main_sha256: str) -> None:
+    """Raise DataError for another text than the recorded one, and for the main one, val and test included."""
+    if stage.sha256 not in ("", sha256):
+        raise DataError(
+            f"{source.place(stage.path)}: is not the text that this trial recorded: "
+            f"sha256 {sha256[:12]}…, recorded {stage.sha256[:12]}…; bring the recorded text back, or make a new study"
+        )
+    if sha256 == main_sha256:
+        raise DataError(
+            f"{source.place(stage.path)}: is the study's own data, val and test included; leave the stage's path out "
+            "to train on its train split"
+        )
+
+
+@contextmanager
+def _stage_named(at: int, place: str) -> Iterator[None]:
+    """What is wrong is said of the stage."""
+    try:
+        with os_errors_named(place):
+            yield
+    except (DataError, SpecError) as error:
+        raise type(error)(f"curriculum[{at}]: {error}") from None
 
 
 def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:

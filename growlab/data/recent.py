@@ -1,8 +1,10 @@
 """The corpus that was loaded last, for a process that serves many trials of one study."""
 
+from collections.abc import Sequence
+
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.data.sources import SOURCES, TokenSource
-from growlab.specs import DataSpec
+from growlab.specs import DataSpec, StageSpec
 
 
 class RecentCorpus:
@@ -14,11 +16,12 @@ class RecentCorpus:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[DataSpec, Corpus] | None = None
+        self._last: tuple[tuple[DataSpec, tuple[StageSpec, ...]], Corpus] | None = None
 
-    def load(self, spec: DataSpec) -> Corpus:
+    def load(self, spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
         """Raises what load_corpus raises."""
-        if self._last is None or self._last[0] != spec or isinstance(SOURCES[spec.source], TokenSource):
+        asked = spec, tuple(curriculum)
+        if self._last is None or self._last[0] != asked or isinstance(SOURCES[spec.source], TokenSource):
             self._last = None  # two are never held at once
-            self._last = spec, load_corpus(spec)
+            self._last = asked, load_corpus(spec, curriculum)
         return self._last[1]

@@ -4,6 +4,7 @@ It passes by in pieces, up to three times: to be hashed; to teach the tokenizer;
 happen once, as what they make is kept, and see to it that the text is still the one that was hashed.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from growlab.data.tokenizers import (
     recorded_tokenizer,
     require_recorded_tokenizer,
     tokenizer_from_mapping,
+    tokenizer_sha256,
 )
 from growlab.data.tokens import Ids, Tokenizer
 from growlab.errors import CannotEncode, DataError, SpecError
@@ -67,15 +69,20 @@ def read_digest(source: TextSource, spec: DataSpec) -> Digest:
     return digest
 
 
-def tokenizer_for(text: Text) -> tuple[Tokenizer, str]:
-    """The tokenizer that the spec names, and its sha256 where the text alone does not determine it."""
+def tokenizer_for(text: Text, stages: Sequence[Text] = ()) -> tuple[Tokenizer, str]:
+    """The tokenizer that the spec names, and its sha256 where the texts alone do not determine it.
+
+    A char tokenizer knows the characters of the stages of a curriculum too. Byte pairs are learnt from `text`'s own
+    train split: bytes can write anything, and the tokens should be those of the text that counts.
+    """
     spec, sha256 = text.spec, text.digest.sha256
     match spec.tokenizer:
         case "byte":
             return ByteTokenizer(), ""
         case "char":
-            name = f"{sha256}-char-v{_FORMAT}.tokenizer"
-            return _kept_tokenizer(name) or _keep_tokenizer(name, CharTokenizer.for_pieces(text.pieces())), ""
+            name = f"{_sha256_of_all([text, *stages])}-char-v{_FORMAT}.tokenizer"
+            pieces = (piece for each in (text, *stages) for piece in each.pieces())
+            return _kept_tokenizer(name) or _keep_tokenizer(name, CharTokenizer.for_pieces(pieces)), ""
         case "bpe":
             name = f"{sha256}-bpe{spec.vocab_size}-{text.cuts[0]}-v{_FORMAT}.tokenizer"
             tokenizer = _kept_tokenizer(name) or _keep_tokenizer(
@@ -90,22 +97,32 @@ def tokenizer_for(text: Text) -> tuple[Tokenizer, str]:
     )
 
 
-def kept_ids(text: Text, tokenizer: Tokenizer) -> Ids:
-    """All ids of the text, encoded as one. They lie in the cache, where they are put if missing or damaged."""
-    name = f"{text.digest.sha256}-{text.spec.tokenizer}-v{_FORMAT}.ids"
+def kept_ids(text: Text, tokenizer: Tokenizer, *, shared: bool) -> Ids:
+    """All ids of the text, encoded as one. They lie in the cache, where they are put if missing or damaged.
+
+    `shared`: the tokenizer is one that other texts shaped too.
+    """
+    alphabet = f"-{tokenizer_sha256(tokenizer)[:16]}" if shared else ""
+    name = f"{text.digest.sha256}-{text.spec.tokenizer}{alphabet}-v{_FORMAT}.ids"
     return _mapped(kept(name) or _keep_ids(name, text, (), tokenizer), tokenizer)
 
 
-def kept_splits(text: Text, tokenizer: Tokenizer, tokenizer_sha256: str) -> tuple[Ids, Ids, Ids]:
+def kept_splits(text: Text, tokenizer: Tokenizer, sha256: str) -> tuple[Ids, Ids, Ids]:
     """Train, val and test, each encoded by itself. They lie in the cache likewise."""
     train_to, val_to = text.cuts
-    name = f"{text.digest.sha256}-{tokenizer_sha256[:16]}-{train_to}-{val_to}-v{_FORMAT}.ids"
+    name = f"{text.digest.sha256}-{sha256[:16]}-{train_to}-{val_to}-v{_FORMAT}.ids"
     entry = kept(name)
     if entry is None or not _adds_up(entry, tokenizer):
         entry = _keep_ids(name, text, text.cuts, tokenizer)
     ids = _mapped(entry, tokenizer)
     n_train, n_val = int(entry.about["n_train"]), int(entry.about["n_val"])
     return ids[:n_train], ids[n_train : n_train + n_val], ids[n_train + n_val :]
+
+
+def _sha256_of_all(texts: Sequence[Text]) -> str:
+    """Of one text its own, of several a hash of theirs in order."""
+    hashes = [text.digest.sha256 for text in texts]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) -> Entry:

@@ -27,6 +27,7 @@ __all__ = [
     "recorded_tokenizer",
     "require_recorded_tokenizer",
     "tokenizer_from_mapping",
+    "tokenizer_sha256",
 ]
 
 _UNKNOWN = -1
@@ -194,7 +195,7 @@ def recorded_tokenizer(spec: DataSpec) -> tuple[Tokenizer, str]:
 
 def require_recorded_tokenizer(spec: DataSpec, tokenizer: Tokenizer) -> str:
     """Its sha256. Raises DataError when another was recorded."""
-    sha256 = _sha256_of(tokenizer)
+    sha256 = tokenizer_sha256(tokenizer)
     if spec.tokenizer_sha256 not in ("", sha256):
         what = spec.tokenizer_path or f"data.tokenizer {spec.tokenizer}"
         raise DataError(
@@ -205,7 +206,7 @@ def require_recorded_tokenizer(spec: DataSpec, tokenizer: Tokenizer) -> str:
     return sha256
 
 
-def _sha256_of(tokenizer: Tokenizer) -> str:
+def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     """Hexadecimal sha256 of its definition, whatever file that came in."""
     definition = json.dumps(tokenizer.to_mapping(), ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(definition.encode()).hexdigest()

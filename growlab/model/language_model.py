@@ -40,6 +40,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         layout = complete(layout)
         self.d_model, self.max_depth, self.p_dropout = layout.d_model, max_depth, dropout
+        self.plasticity = 0.0  # that was set; 0: none was, each block has its own
         self.embedding = nn.Embedding(vocab_size, layout.d_model)
         self.dropout = nn.Dropout(dropout)
         self.front = cast(Front | None, build_part(layout.front, layout.d_model, vocab_size))
@@ -148,6 +149,13 @@ class LanguageModel(nn.Module):
             after.append(state)
         return x_BND, after
 
+    def set_plasticity(self, plasticity: float) -> None:
+        """Of every block that has one, also of those that are still to grow. The layout tells it."""
+        self.plasticity = plasticity
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.set_plasticity(plasticity)
+
     # ---- growth ---------------------------------------------------------------------------------------------
 
     def make_unit(self, blocks: Sequence[BlockSpec]) -> Unit:
@@ -167,9 +175,13 @@ class LanguageModel(nn.Module):
         unit.train(self.training)
 
     def _build_unit(self, blocks: Sequence[BlockSpec]) -> Unit:
-        return Unit(
+        unit = Unit(
             build_block(spec, self.d_model, max_depth=self.max_depth, dropout=self.p_dropout) for spec in blocks
         )
+        if self.plasticity:
+            for block in unit:
+                cast(Block, block).set_plasticity(self.plasticity)
+        return unit
 
     def _units(self) -> list[Unit]:
         return [cast(Unit, unit) for unit in self.units]

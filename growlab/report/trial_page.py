@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
 from growlab.records import TrajectoryPoint
@@ -58,13 +59,15 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
 
 def _about(facts: TrialFacts) -> dict[str, str]:
     trial, budget = facts.trial, facts.trial.spec_mapping["budget"]
-    grew = trial.layout_end is not None and trial.layout_end != trial.layout
+    changed = trial.layout_end is not None and trial.layout_end != trial.layout
+    how = "ended as" if trial.depth_end == trial.depth_start else "grown to"  # a curriculum changes plasticities
     return {
         "layout": trial.layout,
-        **({"grown to": str(trial.layout_end)} if grew else {}),
+        **({how: str(trial.layout_end)} if changed else {}),
         "origin": facts.origin,
         **({"searched": _params(trial.params)} if trial.params else {}),
         "budget": f"{budget['amount']:,} {budget['unit']}",
+        **({"curriculum": stages} if (stages := _curriculum(facts)) else {}),
         "growth": _growth_rule(trial.spec_mapping["growth"]),
         "seed": str(trial.spec_mapping["seed"]),
         **({"error": trial.error} if trial.error else {}),
@@ -78,6 +81,25 @@ def _params(params: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _curriculum(facts: TrialFacts) -> str:
+    """Stage by stage what is read, and from which step on: 'words.txt, α 0.1; from step 15 its own data, α 0.99'."""
+    begun = {int(stage): step for step, stage in facts.by_step("train", "stage").items()}
+    stages = facts.trial.spec_mapping.get("curriculum", [])
+    return "; ".join(_stage(stage, at, begun.get(at), stages) for at, stage in enumerate(stages))
+
+
+def _stage(stage: Mapping[str, Any], at: int, step: int | None, stages: Sequence[Mapping[str, Any]]) -> str:
+    when = (
+        ""
+        if at == 0
+        else f"from {stages[at - 1]['until']:.4g} of the budget "
+        if step is None
+        else f"from step {step} "
+    )
+    read = PurePath(stage["path"]).name if stage["path"] else "its own data"
+    return when + read + (f", α {_value(stage['plasticity'])}" if stage["plasticity"] else "")
 
 
 def _growth_rule(growth: Mapping[str, Any]) -> str:

@@ -107,6 +107,7 @@ def _trial_spec(study: Study, layout: Layout, params: Mapping[str, Value], seed:
         train=TrainSpec(**_section("train", study.train, params)),
         growth=GrowthSpec(**growth),
         budget=study.budget,
+        curriculum=study.curriculum,
         seed=seed,
     )
 

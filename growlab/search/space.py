@@ -6,7 +6,7 @@ from random import Random
 
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
-from growlab.kinds import Kind, check_block, complete, complete_block, complete_part
+from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place, place_layers
@@ -174,9 +174,16 @@ def _highest(domain: Domain) -> float:
 # ---- is it wise? ---------------------------------------------------------------------------------------------
 
 
-def warnings_for(study: Study) -> list[str]:
+def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS) -> list[str]:
     """What can run but will hardly be what was meant, a line each."""
-    return [*_dead_escape(study), *_idle_growth(study), *_no_room(study), *_nothing_learnt(study)]
+    return [
+        *_dead_escape(study),
+        *_idle_growth(study),
+        *_no_room(study),
+        *_nothing_learnt(study),
+        *_nothing_plastic(study, kinds),
+        *_plasticity_drawn_in_vain(study, kinds),
+    ]
 
 
 def _dead_escape(study: Study) -> Iterator[str]:
@@ -216,6 +223,27 @@ def _nothing_learnt(study: Study) -> Iterator[str]:
             f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt} trials are "
             "start_with layouts and sampler.startup_trials random ones"
         )
+
+
+def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
+    if not any(stage.plasticity for stage in study.curriculum):
+        return
+    blocks = [read_entry(name) for name in study.layouts.blocks]
+    blocks += [block for text in study.layouts.start_with for block in parse(text).blocks]
+    blocks += [block for unit in corners(study.growth["unit"]) if unit != "last" for block in parse_blocks(str(unit))]
+    names = sorted({each.kind for block in blocks for each in walk(block)})
+    if not any("plasticity" in kinds[name].option_fields() for name in names):
+        yield f"curriculum sets a plasticity, which none of this study's blocks has: {', '.join(names)}"
+
+
+def _plasticity_drawn_in_vain(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
+    draws = study.n_trials > len(study.layouts.start_with)
+    if not (draws and any(stage.plasticity for stage in study.curriculum)):
+        return
+    for name, options in Menu(study.layouts, kinds).values.items():
+        for path, values in options.items():
+            if path.rpartition(".")[2] == "plasticity" and len(values) > 1:
+                yield f"curriculum sets the plasticity of {name}, so drawing {path} changes nothing; fix its value"
 
 
 # ---- one layout ----------------------------------------------------------------------------------------------

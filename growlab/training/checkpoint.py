@@ -209,6 +209,7 @@ def _unpack(
         for name, parameter in run.model.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
     run.counters = Counters(**numbers["counters"])
+    run.advance_stage()
     growth = dict(numbers["growth"])
     run.growth.state = GrowthState(trigger=StagnationTrigger(**growth.pop("trigger")), **growth)
     run.growth.window.n_taken = numbers["n_taken"]

@@ -18,9 +18,9 @@ from growlab.training.compiled import compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_gear, engine_for
 from growlab.training.evaluation import evaluate, measure
-from growlab.training.feed import feed_for
+from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingAdamW
-from growlab.training.schedule import lr_at
+from growlab.training.schedule import lr_at, stage_at
 
 
 @dataclass
@@ -49,10 +49,12 @@ class TrialRun:
     flops_per_step: int = 0
 
     def __post_init__(self) -> None:
-        self.feed = feed_for(self.corpus.train, self.spec.train, self.spec.seed, self.device)
         gear = choose_gear(self.device, expected_steps(self.spec, self.model.vocab_size))
         self._objective = compiled_objective(self.model) if gear.compiled else self.model.objective
         self.engine = engine_for(gear, self._learn, self.device)
+        self.stage = stage_at(self.progress, self.spec.curriculum)
+        self.feed = self._feed_of_stage()
+        self._be_plastic()
 
     # ---- one step -------------------------------------------------------------------------------------------
 
@@ -75,6 +77,29 @@ class TrialRun:
         (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.loss_sum += loss.detach()
+
+    # ---- a curriculum ---------------------------------------------------------------------------------------
+
+    def advance_stage(self) -> bool:
+        """Move on to the stage of the present progress. True when that is another one."""
+        stage = stage_at(self.progress, self.spec.curriculum)
+        if stage == self.stage:
+            return False
+        before, self.stage = self.stage, stage
+        if self.corpus.training(stage) is not self.corpus.training(before):
+            self.engine.forget()
+            del self.feed  # what it holds of the device is free before the next one asks for some
+            self.feed = self._feed_of_stage()
+        self._be_plastic()
+        return True
+
+    def _feed_of_stage(self) -> Feed:
+        return feed_for(self.corpus.training(self.stage), self.spec.train, self.spec.seed, self.device)
+
+    def _be_plastic(self) -> None:
+        """Forget as fast as the stage says. A recorded step need not be told: it reads the tensor that is filled."""
+        if self.spec.curriculum and (plasticity := self.spec.curriculum[self.stage].plasticity):
+            self.model.set_plasticity(plasticity)
 
     # ---- where it stands ------------------------------------------------------------------------------------
 

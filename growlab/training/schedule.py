@@ -3,12 +3,13 @@
 A cosine that begins where the warm-up ends is the schedule of nanoGPT: decay_fraction = 1 - warmup_fraction.
 
 Progress is what was spent over the budget, in the budget's own unit, so the number of steps need not be
-known, and growth does not move the end of the schedule.
+known, and growth does not move the end of the schedule. The stage of a curriculum is a function of it likewise.
 """
 
 import math
+from collections.abc import Sequence
 
-from growlab.specs import TrainSpec
+from growlab.specs import StageSpec, TrainSpec
 
 
 def lr_at(progress: float, spec: TrainSpec) -> float:
@@ -25,6 +26,16 @@ def lr_at(progress: float, spec: TrainSpec) -> float:
             remaining = (1 - math.cos(math.pi * remaining)) / 2
         return spec.lr * (spec.min_lr_ratio + (1 - spec.min_lr_ratio) * remaining)
     return spec.lr
+
+
+def stage_at(progress: float, curriculum: Sequence[StageSpec]) -> int:
+    """Index of the stage to which the step that begins at `progress` belongs; 0 without a curriculum.
+
+    A stage ends at the first step with progress >= until. Progress is a quotient of two integers and `until` a decimal
+    fraction, both rounded alike: 15 of 100 steps are 0.15.
+    """
+    passed = sum(progress >= stage.until for stage in curriculum)
+    return min(passed, max(len(curriculum) - 1, 0))
 
 
 def rewarm(step: int, born: int, rewarm_steps: int) -> float:

@@ -77,6 +77,7 @@ def run_trial(
             if run.growth.wants_to_grow(step, story.tau, story.kappa, val_loss) and not run.finished:
                 story.grow()
 
+        story.follow_curriculum()
         story.keep_up()
 
     return story.finish(TrialState.COMPLETED)
@@ -165,6 +166,17 @@ class Narrator:
             )
         )
         self.end_pause()
+
+    def follow_curriculum(self) -> None:
+        """Begin the next stage with the next step, where it is due, and report it and the plasticity that it sets.
+
+        After all else of a step and before its checkpoint, so that whoever goes on from there finds it told.
+        """
+        run = self.run
+        if run.advance_stage():
+            self._metric("train", "stage", run.stage)
+            if plasticity := run.spec.curriculum[run.stage].plasticity:
+                self._metric("train", "plasticity", plasticity)
 
     def thaw(self) -> None:
         """Train with everything again."""

@@ -100,7 +100,7 @@ def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec
 
     load_plugins(plugins)
     past = store.past_trials(row.id, row.study.objective.metric)
-    vocab_size = load_corpus(row.study.data.spec()).tokenizer.vocab_size
+    vocab_size = load_corpus(row.study.data.spec(), row.study.curriculum).tokenizer.vocab_size
     return proposed(Propose(study=row.study, past=past, number=len(past)), vocab_size).spec
 
 
@@ -222,7 +222,7 @@ def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":
     torch.set_num_threads(probe.n_threads)
     device = use_device(probe.device, probe.deterministic)
     load_plugins(probe.plugins)
-    corpus = load_corpus(probe.spec.data)
+    corpus = load_corpus(probe.spec.data, probe.spec.curriculum)
     before = device_memory(device)
     run = fresh_run(probe.spec, corpus, device)
     for _ in range(WARM_UP + 2):  # the recording and a replay

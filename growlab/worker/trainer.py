@@ -122,7 +122,7 @@ class _Trainer:
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_gear
 
-        vocab_size = self.corpus.load(order.study.data.spec()).tokenizer.vocab_size
+        vocab_size = self.corpus.load(order.study.data.spec(), order.study.curriculum).tokenizer.vocab_size
         proposal = proposed(order, vocab_size)
         choose_gear(self.device, expected_steps(proposal.spec, vocab_size))  # loads a compiler now, not in the trial
         return Proposed(proposal)
@@ -147,7 +147,7 @@ class _Trainer:
         try:
             result = run_trial(
                 order.claim.spec,
-                self.corpus.load(order.claim.spec.data),
+                self.corpus.load(order.claim.spec.data, order.claim.spec.curriculum),
                 recorder,
                 device=self.device,
                 folder=folder,

@@ -14,12 +14,14 @@ B, H, K, V = 2, 3, 5, 4
 LENGTHS = [1, 37, LONGEST, LONGEST + 1, 256, 300]
 
 
-def draw(T: int, decay: float | None = None, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
-    """Queries, keys, values and ln a; of decays between 0.1 and 1, or all alike."""
+def draw(
+    T: int, decay: float | None = None, dtype: torch.dtype = torch.float64, alpha: float = 1.0
+) -> list[torch.Tensor]:
+    """Queries, keys, values and ln a; of decays between 0.1 and 1, or all alike; times alpha."""
     random = torch.Generator().manual_seed(T)
     q, k, v = (torch.randn(B, H, T, width, generator=random, dtype=torch.float64) for width in (K, K, V))
     decays = torch.empty(B, H, T, dtype=torch.float64).uniform_(0.1, 1, generator=random)
-    log_decay = decays.log() if decay is None else torch.full_like(decays, math.log(decay))
+    log_decay = (alpha * (decays if decay is None else torch.full_like(decays, decay))).log()
     return [each.to(dtype).requires_grad_() for each in (q, k, v, log_decay)]
 
 
@@ -56,6 +58,17 @@ def test_chunks_read_what_the_recurrence_reads_and_pass_its_gradients_on(T, deca
     assert furthest(gradients(read, used), gradients(expected, used)) < 1e-11
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("T", [37, 256, pytest.param(4096, marks=pytest.mark.slow)])
+def test_plasticity_multiplies_every_decay(T, alpha):
+    inputs = draw(T, alpha=alpha)
+
+    read, expected = remember(*inputs)[0], one_by_one(*inputs)[0]
+
+    assert furthest([read], [expected]) < 1e-12
+    assert furthest(gradients(read, inputs), gradients(expected, inputs)) < 1e-11
+
+
 @pytest.mark.parametrize("T", LENGTHS)
 def test_a_memory_is_carried_on(T):
     inputs = draw(T)
@@ -78,8 +91,9 @@ def test_over_thousands_of_tokens_fp32_is_near_fp64(decay):
     assert furthest([each.double() for each in gradients(read, narrow)], gradients(expected, exact)) < 1e-5
 
 
-def test_fast_forgetting_over_16_thousand_tokens_stays_finite():
-    inputs = draw(16_384, 0.1, torch.float32)
+@pytest.mark.parametrize("alpha", [1.0, 0.1])
+def test_fast_forgetting_over_16_thousand_tokens_stays_finite(alpha):
+    inputs = draw(16_384, 0.1, torch.float32, alpha)
 
     read, _ = remember(*inputs)
 

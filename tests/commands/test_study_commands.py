@@ -33,6 +33,18 @@ def test_the_corpus_hash_is_pinned_when_a_study_is_created(growlab: Callable, ho
     assert stored.path == str(home / "corpus.txt")
 
 
+def test_the_texts_of_a_curriculum_are_pinned_likewise(growlab: Callable, home: Path) -> None:
+    (home / "words.txt").write_text("ein Wort\n" * 40, encoding="utf-8")
+    stages = "curriculum=[{until: 0.5, path: words.txt, plasticity: 0.5}, {until: 1.0, plasticity: 0.9}]"
+
+    created = growlab("study", "create", "tiny.yaml", "--set", stages)
+
+    first, last = Store.open("sqlite:///growlab.db").study("tiny").study.curriculum
+    assert (first.path, len(first.sha256)) == (str(home / "words.txt"), 64)
+    assert (last.path, last.sha256) == ("", "")
+    assert "warning: curriculum sets a plasticity, which none of this study's blocks has" in created.err
+
+
 def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> None:
     growlab("study", "create", "tiny.yaml", "--name", "other", "--set", "train.lr=5e-3", "--set", "budget.tokens=2e4")
 

@@ -60,6 +60,7 @@ def old_row() -> dict[str, Any]:
             train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
             growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
             budget=BudgetSpec(unit="steps", amount=1),
+            curriculum=(),
             seed=0,
         )
     )

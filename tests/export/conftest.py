@@ -138,6 +138,7 @@ def _enqueue(lab: Lab, number: int) -> None:
             train=TrainSpec(**{name: domain.value for name, domain in study.train.items()}),
             growth=GrowthSpec(**{name: domain.value for name, domain in study.growth.items()}),
             budget=study.budget,
+            curriculum=(),
             seed=number,
         ),
         layout=LAYOUT,

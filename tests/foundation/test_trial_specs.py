@@ -19,6 +19,7 @@ SPEC = TrialSpec(
     train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
     growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
     budget=BudgetSpec(unit="flops", amount=10**15),
+    curriculum=(),
     seed=7,
 )
 

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
-from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.storage import Fact, Store, StudyRow, TrialRow
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
@@ -147,11 +148,12 @@ def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
         decision: Decision | None = None,
         crashes: Sequence[str] = (),
         layout: str = LAYOUT,
+        curriculum: tuple[StageSpec, ...] = (),
     ) -> None:
         store.enqueue(
             study_row.id,
             number=number,
-            spec=_spec(),
+            spec=replace(_spec(), curriculum=curriculum),
             layout=layout,
             depth_start=2,
             params={"train.lr": 0.00312249, "growth.patience": 4},
@@ -215,6 +217,7 @@ def _spec() -> TrialSpec:
         train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=100),
+        curriculum=(),
         seed=7,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from growlab.errors import NotFound
 from growlab.records import Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.report.trial_page import trial_as_mapping, trial_page
+from growlab.specs import StageSpec
 
 EVENT = GrowthEvent(
     step=50,
@@ -83,6 +84,24 @@ def test_an_origin_without_a_parent_is_one_word(page, run_trial, result_of, orig
     )
 
     assert ["origin", origin] in [line.split() for line in page(0).splitlines()]
+
+
+STAGES = (
+    StageSpec(until=0.15, path="/texts/words.txt", sha256="ab", plasticity=0.1),
+    StageSpec(until=0.4, path="/texts/stories.txt", sha256="cd", plasticity=0.5),
+    StageSpec(until=1.0, path="", sha256="", plasticity=0.99),
+)
+
+
+def test_a_curriculum_is_told_with_the_steps_at_which_it_moved_on(page, run_trial):
+    switch = [Metric(step=15, split="train", name="stage", value=1)]
+
+    run_trial(0, facts=switch, curriculum=STAGES)
+
+    words = re.sub(r"\s+", " ", page(0))
+    assert (
+        "curriculum words.txt, α 0.1; from step 15 stories.txt, α 0.5; from 0.4 of the budget its own data, α 0.99"
+    ) in words
 
 
 def test_the_page_tells_what_came_out(page, run_trial, result_of):

@@ -1,6 +1,7 @@
 """Which studies are refused or warned of, and what a random layout looks like."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from growlab.kinds import complete
 from growlab.layout import format_blocks, parse
 from growlab.search import check_space, random_layout, warnings_for
 from growlab.search.menu import Menu
+from growlab.specs import StageSpec
 
 STAGNATION = {"trigger": Fixed(value="stagnation")}
 
@@ -189,3 +191,33 @@ def test_options_that_rarely_fit_are_found(make_study, kinds):
     layouts = [random_layout(Random(seed), space, kinds) for seed in range(20)]
 
     assert {dict(layout.blocks[0].options)["n_heads"] for layout in layouts} == {16}
+
+
+@pytest.mark.parametrize("unit", ["last", "conv mlp"])
+def test_a_plasticity_that_no_block_has_is_warned_of(make_study, unit):
+    stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
+    study = replace(make_study(growth={"unit": Fixed(value=unit)}), curriculum=stages)
+
+    [warning] = warnings_for(study)
+
+    assert warning.startswith("curriculum sets a plasticity, which none of this study's blocks has: attn, conv")
+
+
+def test_a_plasticity_that_is_drawn_and_then_set_is_warned_of(make_study):
+    stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
+    drawn, fixed = (
+        replace(make_study({"hebbian": options}), curriculum=stages) for options in ({}, {"plasticity": (1.0,)})
+    )
+
+    assert warnings_for(drawn) == [
+        "curriculum sets the plasticity of hebbian, so drawing plasticity changes nothing; fix its value"
+    ]
+    assert warnings_for(fixed) == []
+
+
+def test_a_plasticity_that_a_block_has_is_not_warned_of(make_study):
+    stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
+    study = make_study(growth={"unit": Fixed(value="hebbian mlp")})
+
+    assert warnings_for(replace(study, curriculum=stages)) == []
+    assert warnings_for(replace(make_study(), curriculum=(replace(stages[0], plasticity=0.0),))) == []

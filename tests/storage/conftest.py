@@ -112,6 +112,7 @@ def trial_spec(layout: str = "d=8 attn[heads=2] mlp[expand=2.0]") -> TrialSpec:
         train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
         growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
         budget=BudgetSpec(unit="steps", amount=100),
+        curriculum=(),
         seed=7,
     )
 

@@ -189,6 +189,7 @@ def make_spec(data_spec: DataSpec) -> Callable[..., TrialSpec]:
             train=TrainSpec(**(train | in_train)),
             growth=GrowthSpec(**(growth | in_growth)),
             budget=BudgetSpec(unit=unit, amount=amount),
+            curriculum=(),
             seed=seed,
         )
 

@@ -70,6 +70,26 @@ def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
     assert n_programs() - before == met
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_programs")
+@pytest.mark.parametrize("delta", [False, True])
+def test_one_program_reads_whatever_plasticity_is_set(delta: bool) -> None:
+    _, run, _ = programs()
+    spec = complete_block(BlockSpec("hebbian", (("delta", delta),)), 32)
+    block, before = build_block(spec, 32, max_depth=1, dropout=0.0), n_programs()
+    stream_BTD = torch.randn(2, 70, 32, requires_grad=True)
+    mixed_BTD = torch.zeros(2, 70, 32, requires_grad=True)
+
+    for plasticity in (1.0, 0.1, 0.5):
+        block.set_plasticity(plasticity)
+        outputs = [each(block, stream_BTD, mixed_BTD)[1] for each in (run, as_it_is)]
+        gradients = [torch.autograd.grad(each.square().sum(), stream_BTD)[0] for each in outputs]
+
+        torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+    assert n_programs() - before == 1
+
+
 @pytest.fixture
 def a_machine_that_can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("growlab.training.engine.lacking_to_compile", lambda device: "")

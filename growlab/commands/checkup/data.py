@@ -41,7 +41,7 @@ def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
 
     study = _study(name_or_file, storage)
     data = study.data
-    corpus = load_corpus(data.spec())
+    corpus = load_corpus(data.spec(), study.curriculum)
     sha256 = f"sha256 {corpus.sha256[:12]}…"
     recorded = f"the recorded one, {sha256}" if data.sha256 else f"{sha256}, recorded when the study is created"
     yield Finding("study", "corpus", "ok", f"{study.name}: {f'{data.source} {data.path}'.strip()}, {recorded}")
@@ -79,4 +79,9 @@ def _sizes(corpus: "Corpus") -> str:
 
     splits = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
     sizes = [f"{name} {split.size:,}" for name, split in splits.items() if not isinstance(split, TaskSplit)]
-    return ", ".join(sizes) or "made from a seed, without end"
+    stages = [
+        f"curriculum[{at}] {stage.train.size:,}"
+        for at, stage in enumerate(corpus.stages)
+        if stage.sha256 and not isinstance(stage.train, TaskSplit)
+    ]
+    return ", ".join([*sizes, *stages]) or "made from a seed, without end"

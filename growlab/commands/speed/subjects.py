@@ -93,6 +93,7 @@ def spec_of(layout: Layout, sizes: Sizes, data: DataSpec) -> TrialSpec:
         train=replace(TrainSpec(**train), batch_size=sizes.batch_size, seq_len=sizes.seq_len),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=10**9),  # long enough for any engine
+        curriculum=(),
         seed=0,
     )
 
