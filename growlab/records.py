@@ -33,7 +33,7 @@ class Metric:
 
     step: int
     split: str  # train | val | test
-    name: str  # loss | bits_per_byte | flops | tokens | pause_s | …
+    name: str  # loss | bits_per_byte | accuracy | flops | tokens | pause_s | …
     value: float
 
 

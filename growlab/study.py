@@ -125,6 +125,7 @@ class SamplerSpec:
     population: int = 20  # youngest trials that may have children
     tournament: int = 5  # parents compete in groups of this size
     tries: int = 200  # draws before the space is called exhausted
+    grid: bool = False  # begin with every layout of start_with at every combination of the choices
 
 
 @dataclass(frozen=True, kw_only=True)

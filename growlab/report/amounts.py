@@ -54,6 +54,11 @@ def loss(value: float | None) -> str:
     return number(value, 4)
 
 
+def share(value: float | None) -> str:
+    """'99.6%'."""
+    return UNKNOWN if value is None else f"{100 * value:.1f}%"
+
+
 def moment(at: float | None) -> str:
     """Seconds since 1970 as '2026-11-03 12:01:44', in UTC."""
     return UNKNOWN if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 from growlab.errors import UnknownName
-from growlab.report.leaderboard import LeaderboardRow
+from growlab.report.leaderboard import LeaderboardRow, have_accuracy
 from growlab.report.plain import plain
 from growlab.report.table import print_table
 
@@ -32,6 +31,7 @@ COLUMNS = {
     "elapsed_s": "float64",
     "state": "str",
     "engine": "str",
+    "accuracy": "float64",
 }
 
 
@@ -48,17 +48,22 @@ def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title
         case "csv":
             frame_of(rows).to_csv(stream, index=False, lineterminator="\n")
         case "json":
-            write_json([asdict(row) for row in rows], stream)
+            write_json([{name: getattr(row, name) for name in columns_of(rows)} for row in rows], stream)
         case _:
             raise UnknownName("format", format, FORMATS)
 
 
+def columns_of(rows: Sequence[LeaderboardRow]) -> dict[str, str]:
+    """COLUMNS, of which `accuracy` is left out where no trial has one: a study of a text keeps its columns."""
+    return {name: kind for name, kind in COLUMNS.items() if name != "accuracy" or have_accuracy(rows)}
+
+
 def frame_of(rows: Sequence[LeaderboardRow]) -> "pd.DataFrame":
-    """One row per trial, in the same order, in the columns COLUMNS."""
+    """One row per trial, in the same order, in the columns of columns_of."""
     import pandas as pd
 
     return pd.DataFrame(
-        {name: pd.Series([getattr(row, name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
+        {name: pd.Series([getattr(row, name) for row in rows], dtype=kind) for name, kind in columns_of(rows).items()}
     )
 
 

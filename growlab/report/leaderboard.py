@@ -14,7 +14,10 @@ SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderboardRow:
-    """The fields, in this order, are the columns of every format. None: not known, or not yet."""
+    """The fields, in this order, are the columns of every format. None: not known, or not yet.
+
+    `accuracy` is a column where a trial has one: of a synthetic task.
+    """
 
     rank: int | None  # place among the completed trials, by the loss
     trial: int
@@ -30,6 +33,7 @@ class LeaderboardRow:
     elapsed_s: float | None
     state: TrialState
     engine: str | None  # eager, graph, …: how its steps were executed
+    accuracy: float | None  # share of right answers at the newest evaluation
 
 
 def leaderboard(trials: Sequence[TrialRow], sort_by: str = "val_loss") -> list[LeaderboardRow]:
@@ -43,6 +47,11 @@ def leaderboard(trials: Sequence[TrialRow], sort_by: str = "val_loss") -> list[L
     ranks = _ranks(trials, sort_by if sort_by in LOSSES else "val_loss")
     rows = [_row(trial, ranks.get(trial.number)) for trial in trials]
     return sorted(rows, key=lambda row: _place(row, sort_by))
+
+
+def have_accuracy(rows: Sequence[LeaderboardRow]) -> bool:
+    """Whether they are trials of a synthetic task, of which an evaluation is on record."""
+    return any(row.accuracy is not None for row in rows)
 
 
 def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
@@ -72,6 +81,7 @@ def _row(trial: TrialRow, rank: int | None) -> LeaderboardRow:
         elapsed_s=trial.elapsed_s,
         state=trial.state,
         engine=trial.engine or None,
+        accuracy=trial.newest_accuracy,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from growlab.report import amounts
-from growlab.report.leaderboard import LeaderboardRow
+from growlab.report.leaderboard import LeaderboardRow, have_accuracy
 from growlab.report.terminal import as_it_is, console_for, fitting
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ COLUMNS = (
     Column("depth", lambda row: amounts.depth(row.depth_start, row.depth_end)),
     Column("params", lambda row: amounts.count(row.n_params)),
     Column("val_loss", lambda row: amounts.loss(row.val_loss)),
+    Column("accuracy", lambda row: amounts.share(row.accuracy)),
     Column("best", lambda row: amounts.loss(row.best_val_loss)),
     Column("bits/byte", lambda row: amounts.loss(row.bits_per_byte)),
     Column("compute", lambda row: amounts.flops(row.flops)),
@@ -49,8 +50,9 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
     if not rows:
         console.print("no trials yet")
         return
+    columns = [each for each in COLUMNS if each.header != "accuracy" or have_accuracy(rows)]
     table, hidden = fitting(
-        lambda hidden: table_of(rows, [each for each in COLUMNS if each.header not in hidden]), _FIRST_TO_GO, console
+        lambda hidden: table_of(rows, [each for each in columns if each.header not in hidden]), _FIRST_TO_GO, console
     )
     console.print(table)
     if hidden:

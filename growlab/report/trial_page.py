@@ -115,6 +115,7 @@ def _result(facts: TrialFacts) -> dict[str, str]:
     trial = facts.trial
     return {
         "val_loss": f"{amounts.loss(trial.val_loss)} nats per token (best {amounts.loss(trial.best_val_loss)})",
+        **_accuracy(facts),
         "bits per byte": amounts.loss(trial.bits_per_byte),
         "parameters": amounts.count(trial.n_params),
         "depth": f"{amounts.depth(trial.depth_start, trial.depth_end)} blocks",
@@ -128,7 +129,14 @@ def _so_far(facts: TrialFacts) -> dict[str, str]:
     trial = facts.trial
     if trial.newest_step is None:
         return {"none yet": "what a trial does is on record from its first checkpoint on"}
-    return {"val_loss so far": f"{amounts.loss(trial.newest_val_loss)} nats per token at step {trial.newest_step}"}
+    so_far = f"{amounts.loss(trial.newest_val_loss)} nats per token at step {trial.newest_step}"
+    return {"val_loss so far": so_far, **_accuracy(facts)}
+
+
+def _accuracy(facts: TrialFacts) -> dict[str, str]:
+    """Of a synthetic task, at its newest evaluation."""
+    accuracy = facts.trial.newest_accuracy
+    return {} if accuracy is None else {"accuracy": f"{amounts.share(accuracy)} of the answers are right"}
 
 
 def _curve(facts: TrialFacts) -> str:

@@ -4,6 +4,7 @@
     ├── evolution    a child of a good young trial that nobody has tried
     │   ├── mutations    the small changes: insert, delete, swap, substitute, options, width, units
     │   └── repair       back into the study's space
+    ├── grid         where that is asked for: every layout to start with at every combination of the choices
     ├── past         how good each trial was, which layouts were tried
     ├── scalars      TPE in memory; failures count as the worst
     └── window       k_subspace and ell_orth within what the window of snapshots holds

@@ -16,6 +16,7 @@ from growlab.kinds import Kind, complete, shorten
 from growlab.layout import Layout, parse
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.search.evolution import Draw, SizeLimit, draw_random, evolve, first_new
+from growlab.search.grid import cell, n_first, start_of
 from growlab.search.menu import Menu
 from growlab.search.scalars import suggest
 from growlab.search.window import fit_to_window
@@ -41,6 +42,7 @@ def propose(
 ) -> Proposal:
     """Trial `number`: first the layouts to start with, then random ones, then children of good young trials.
 
+    With sampler.grid each layout to start with comes once for each combination of the choices (growlab.search.grid).
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
     in any order. Raises UsageError when no layout has as few parameters as the study asks.
     """
@@ -48,7 +50,7 @@ def propose(
     seed = _seed(study, number, "proposal")
     limit = SizeLimit(max_params=study.layouts.max_params, measure=measure)
     drawn = _draw_layout(Random(seed), study, past, number, Menu(study.layouts, kinds), limit)
-    params = suggest(study, past, seed)
+    params = _draw_params(study, past, number, seed)
     return Proposal(
         spec=_trial_spec(study, drawn.layout, params, _seed(study, number, "trial")),
         layout=str(shorten(drawn.layout, kinds)),
@@ -81,18 +83,23 @@ def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 
 def _draw_layout(
     rng: Random, study: Study, past: Sequence[PastTrial], number: int, menu: Menu, limit: SizeLimit
 ) -> Draw:
-    starts, sampler = study.layouts.start_with, study.sampler
-    if number < len(starts):
-        return _start(complete(parse(starts[number]), menu.kinds), number, limit)
-    if number < len(starts) + sampler.startup_trials:
+    sampler, n_starts = study.sampler, n_first(study)
+    if number < n_starts:
+        at = start_of(study, number)
+        return _start(complete(parse(study.layouts.start_with[at]), menu.kinds), at, limit)
+    if number < n_starts + sampler.startup_trials:
         return first_new(lambda: draw_random(rng, menu), past, sampler.tries, limit)
     return first_new(lambda: evolve(rng, menu, past, sampler), past, sampler.tries, limit)
 
 
-def _start(layout: Layout, number: int, limit: SizeLimit) -> Draw:
+def _draw_params(study: Study, past: Sequence[PastTrial], number: int, seed: int) -> dict[str, Value]:
+    return cell(study, number) if study.sampler.grid and number < n_first(study) else suggest(study, past, seed)
+
+
+def _start(layout: Layout, at: int, limit: SizeLimit) -> Draw:
     if n_params := limit.excess(layout):
         raise UsageError(
-            f"layouts.start_with[{number}] has {n_params} parameters, more than layouts.max_params {limit.max_params}"
+            f"layouts.start_with[{at}] has {n_params} parameters, more than layouts.max_params {limit.max_params}"
         )
     return Draw(layout=layout, origin="seed")
 

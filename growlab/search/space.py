@@ -8,6 +8,7 @@ from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
+from growlab.search.grid import n_first, ranges_of
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place, place_layers
 from growlab.search.window import centred_rank, fit_to_window
@@ -29,7 +30,7 @@ def check_space(study: Study, kinds: Mapping[str, Kind], operators: Collection[s
     """
     _check_sampler(study)
     _check_layouts(study.layouts, kinds)
-    if study.n_trials > len(study.layouts.start_with):  # else nothing is drawn, as in growlab train's study of one
+    if study.n_trials > n_first(study):  # else nothing is drawn, as in growlab train's study of one
         _check_menu(Menu(study.layouts, kinds))
     starts = [_start_layout(at, text, kinds) for at, text in enumerate(study.layouts.start_with)]
     _check_schedule(study.train)
@@ -46,6 +47,15 @@ def _check_sampler(study: Study) -> None:
     for name in ("population", "tournament", "tries"):
         value = getattr(study.sampler, name)
         _require(value >= 1, f"sampler.{name}", "at least 1", value)
+    if study.sampler.grid:
+        _check_grid(study)
+
+
+def _check_grid(study: Study) -> None:
+    if not study.layouts.start_with:
+        raise UsageError("sampler.grid compares the layouts of layouts.start_with, which names none")
+    for name in ranges_of(study):
+        raise UsageError(f"sampler.grid needs a list of choices or one value for {name}, got a range")
 
 
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
@@ -183,6 +193,7 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS) -> list[str]:
         *_nothing_learnt(study),
         *_nothing_plastic(study, kinds),
         *_plasticity_drawn_in_vain(study, kinds),
+        *_cut_grid(study),
     ]
 
 
@@ -217,8 +228,8 @@ def _no_room(study: Study) -> Iterator[str]:
 
 
 def _nothing_learnt(study: Study) -> Iterator[str]:
-    unlearnt = len(study.layouts.start_with) + study.sampler.startup_trials
-    if len(study.layouts.start_with) < study.n_trials <= unlearnt:
+    unlearnt = n_first(study) + study.sampler.startup_trials
+    if n_first(study) < study.n_trials <= unlearnt:
         yield (
             f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt} trials are "
             "start_with layouts and sampler.startup_trials random ones"
@@ -244,6 +255,11 @@ def _plasticity_drawn_in_vain(study: Study, kinds: Mapping[str, Kind]) -> Iterat
         for path, values in options.items():
             if path.rpartition(".")[2] == "plasticity" and len(values) > 1:
                 yield f"curriculum sets the plasticity of {name}, so drawing {path} changes nothing; fix its value"
+
+
+def _cut_grid(study: Study) -> Iterator[str]:
+    if study.sampler.grid and study.n_trials < n_first(study):
+        yield f"n_trials {study.n_trials} ends before sampler.grid does, which has {n_first(study)} trials"
 
 
 # ---- one layout ----------------------------------------------------------------------------------------------

@@ -86,7 +86,8 @@ def _trial_rows() -> Select[Any]:
         trials,
         lease_left_s,
         _while_open("newest_step", _newest_step(), trials.c.steps),
-        _while_open("newest_val_loss", _newest_val_loss(), trials.c.val_loss),
+        _while_open("newest_val_loss", _newest_of_val("loss"), trials.c.val_loss),
+        _newest_of_val("accuracy").label("newest_accuracy"),
     )
 
 
@@ -98,9 +99,9 @@ def _newest_step() -> ScalarSelect[Any]:
     return select(func.max(metrics.c.step)).where(metrics.c.trial_id == trials.c.id).scalar_subquery()
 
 
-def _newest_val_loss() -> ScalarSelect[Any]:
-    is_val_loss = (metrics.c.trial_id == trials.c.id) & (metrics.c.split == "val") & (metrics.c.name == "loss")
-    return select(metrics.c.value).where(is_val_loss).order_by(metrics.c.step.desc()).limit(1).scalar_subquery()
+def _newest_of_val(name: str) -> ScalarSelect[Any]:
+    asked = (metrics.c.trial_id == trials.c.id) & (metrics.c.split == "val") & (metrics.c.name == name)
+    return select(metrics.c.value).where(asked).order_by(metrics.c.step.desc()).limit(1).scalar_subquery()
 
 
 def _trial_row(row: RowMapping) -> TrialRow:

@@ -65,6 +65,7 @@ class TrialRow:
     # the newest that is known, also while it runs
     newest_step: int | None
     newest_val_loss: float | None
+    newest_accuracy: float | None  # of a synthetic task's answers; None of a text
 
     layout_end: str | None
     depth_end: int | None

@@ -1,35 +1,60 @@
-"""The validation loss: one full, deterministic, non-overlapping pass."""
+"""The validation loss: one full, deterministic, non-overlapping pass. Of a synthetic task also how much is right.
+
+Legend: B windows, T tokens, V vocabulary.
+"""
+
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from growlab.blocks import Mixer
 from growlab.data.batches import n_predicted, validation_batches
 from growlab.data.corpus import Split
-from growlab.model.language_model import LanguageModel
+from growlab.data.tasks import TaskSplit
+from growlab.model.language_model import LanguageModel, nats_per_token
 from growlab.training.device import autocast
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    loss: float  # nats per token
+    accuracy: float | None  # share of a task's answers whose token has the largest logit; None of a text
 
 
 @torch.no_grad()
 def evaluate(
     model: LanguageModel, ids: Split, *, seq_len: int, batch_size: int, precision: str, device: torch.device
-) -> float:
+) -> Evaluation:
     """Mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
 
-    Of a synthetic task: over its answers.
+    Of a synthetic task: over its answers, and how many of them are right, from the same pass.
 
     Dropout is off; the model's mode is restored. Sums in float64, on the host, as MPS has none; one
     synchronisation, at the end.
     """
     was_training = model.training
     model.eval()
-    means, counts = [], []
+    measured, counts = [], []
     with autocast(precision, device):
         for x_BT, y_BT in validation_batches(ids, seq_len, batch_size):
             counts.append(n_predicted(y_BT))
-            means.append(model.loss(x_BT.to(device), y_BT.to(device)))
+            measured.append(_measured(model(x_BT.to(device)), y_BT.to(device), answers=isinstance(ids, TaskSplit)))
     model.train(was_training)
-    losses: list[float] = torch.stack(means).tolist()
-    return sum(loss * n for loss, n in zip(losses, counts, strict=True)) / sum(counts)
+    rows: list[list[float]] = torch.stack(measured).tolist()
+    loss = sum(mean * n for (mean, _), n in zip(rows, counts, strict=True)) / sum(counts)
+    n_right = sum(right for _, right in rows)
+    return Evaluation(loss=loss, accuracy=n_right / sum(counts) if isinstance(ids, TaskSplit) else None)
+
+
+def _measured(logits_BTV: Float[Tensor, "B T V"], y_BT: Int[Tensor, "B T"], *, answers: bool) -> Float[Tensor, "2"]:
+    """Mean loss, and the number of right answers (0 unless asked for), fp32: a batch never has 2**24 of them."""
+    loss = nats_per_token(logits_BTV, y_BT)
+    if not answers:  # of a text the argmax over a large vocabulary would be for nothing
+        return torch.stack((loss, torch.zeros_like(loss)))
+    n_right = (logits_BTV.argmax(dim=-1) == y_BT).sum()  # where y is IGNORED no token equals it
+    return torch.stack((loss, n_right.to(loss.dtype)))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from growlab.specs import TrialSpec
 from growlab.training.compiled import compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_gear, engine_for
-from growlab.training.evaluation import evaluate, measure
+from growlab.training.evaluation import Evaluation, evaluate, measure
 from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingAdamW
 from growlab.training.schedule import lr_at, stage_at
@@ -130,10 +130,10 @@ class TrialRun:
 
     # ---- evaluation and growth ------------------------------------------------------------------------------
 
-    def evaluate(self) -> float:
-        """Validation loss in nats per token, noted in the counters: the last one that was a finite number."""
+    def evaluate(self) -> Evaluation:
+        """On the validation split; its loss is noted in the counters: the last one that was a finite number."""
         train = self.spec.train
-        val_loss = evaluate(
+        evaluation = evaluate(
             self.model,
             self.corpus.val,
             seq_len=train.seq_len,
@@ -141,10 +141,10 @@ class TrialRun:
             precision=train.precision,
             device=self.device,
         )
-        if math.isfinite(val_loss):
-            self.counters.val_loss = val_loss
-            self.counters.best_val_loss = min(self.counters.best_val_loss, val_loss)
-        return val_loss
+        if math.isfinite(evaluation.loss):
+            self.counters.val_loss = evaluation.loss
+            self.counters.best_val_loss = min(self.counters.best_val_loss, evaluation.loss)
+        return evaluation
 
     def measures(self) -> dict[str, float]:
         """What blocks measure of the first validation windows, such as how experts are loaded."""

@@ -122,18 +122,20 @@ class Narrator:
         self._look(points)
 
     def evaluate(self) -> float:
-        """A full validation pass, reported with what led to it."""
+        """The loss of a full validation pass, which is reported with what led to it."""
         run, counters = self.run, self.run.counters
         train_loss = run.take_train_loss()
-        val_loss = run.evaluate()
+        evaluation = run.evaluate()
         self._metric("train", "loss", train_loss)
         self._metric("train", "flops", counters.flops)
         self._metric("train", "tokens", counters.tokens)
-        self._metric("val", "loss", val_loss)
-        self._metric("val", "bits_per_byte", bits_per_byte(val_loss, run.corpus.val_bytes_per_token))
+        self._metric("val", "loss", evaluation.loss)
+        self._metric("val", "bits_per_byte", bits_per_byte(evaluation.loss, run.corpus.val_bytes_per_token))
+        if evaluation.accuracy is not None:
+            self._metric("val", "accuracy", evaluation.accuracy)
         for name, value in run.measures().items():
             self._metric("val", name, value)
-        return val_loss
+        return evaluation.loss
 
     def leaks(self) -> bool:
         """Whether the model sees tokens that it should predict."""
@@ -147,7 +149,7 @@ class Narrator:
         tau, kappa, before, depth = self.tau, self.kappa, run.counters.val_loss, run.model.layout.depth
         grown = run.growth.grow(step)
         run.adopt_unit(grown.position)
-        after = run.evaluate()
+        after = run.evaluate().loss
         self.tau = self.kappa = None  # the window is empty
         self.recorder.record(
             GrowthEvent(

@@ -55,9 +55,11 @@ def test_bits_per_byte_agree_with_a_computation_by_hand(
     corpus = load_corpus(StudyData(**ways[way], val_fraction=0.1).spec())
     model = a_model(corpus)
 
-    val_loss = evaluate(model, corpus.val, seq_len=SEQ_LEN, batch_size=8, precision="fp32", device=torch.device("cpu"))
+    evaluation = evaluate(
+        model, corpus.val, seq_len=SEQ_LEN, batch_size=8, precision="fp32", device=torch.device("cpu")
+    )
 
-    assert bits_per_byte(val_loss, corpus.val_bytes_per_token) == pytest.approx(
+    assert bits_per_byte(evaluation.loss, corpus.val_bytes_per_token) == pytest.approx(
         by_hand(corpus, held_out(way)), rel=1e-5
     )
 

@@ -43,7 +43,7 @@ def edit_config(folder, **changes):
 
 def test_a_loaded_model_has_the_recorded_validation_loss(bundle):
     spec = trial_spec_from_mapping(bundle.config["trial_spec"])
-    val_loss = evaluate(
+    evaluation = evaluate(
         bundle.model,
         load_corpus(spec.data).val,
         seq_len=spec.train.seq_len,
@@ -52,7 +52,7 @@ def test_a_loaded_model_has_the_recorded_validation_loss(bundle):
         device=CPU,
     )
 
-    assert val_loss == pytest.approx(bundle.config["result"]["val_loss"], abs=1e-6)
+    assert evaluation.loss == pytest.approx(bundle.config["result"]["val_loss"], abs=1e-6)
 
 
 def test_a_loaded_model_is_the_grown_one_and_ready_to_be_used(bundle):

@@ -69,6 +69,7 @@ def trial_of() -> Callable[..., TrialRow]:
             "ended_at": 10.0,
             "newest_step": 100,
             "newest_val_loss": 2.0,
+            "newest_accuracy": None,
             "layout_end": LAYOUT,
             "depth_end": 2,
             "n_params": 1000,

@@ -172,6 +172,19 @@ def test_tau_and_kappa_stand_beside_their_critical_values(page, run_trial, resul
     assert "–" in drift
 
 
+def test_the_page_of_a_synthetic_task_has_the_share_of_right_answers(page, run_trial, result_of):
+    def known(step, share):
+        return Metric(step=step, split="val", name="accuracy", value=share)
+
+    run_trial(0, result=result_of(), facts=[known(50, 0.25), known(100, 0.99609375)])
+    run_trial(1, result=result_of())
+    run_trial(2, facts=[Metric(step=50, split="val", name="loss", value=1.4), known(50, 0.25)])
+
+    assert re.search(r"accuracy +99\.6% of the answers are right *\n", page(0))
+    assert "accuracy" not in page(1)
+    assert re.search(r"val_loss so far +1\.4000 .*\n +accuracy +25\.0% of the answers are right *\n", page(2))
+
+
 def test_every_attempt_is_listed_with_its_end_and_its_note(page, run_trial, result_of):
     run_trial(0, result=result_of(), crashes=["[bold]out of luck[/bold]"])
 

@@ -10,7 +10,7 @@ from growlab.data.corpus import Corpus, load_corpus
 from growlab.model.language_model import LanguageModel
 from growlab.specs import TrialSpec
 from growlab.study import StudyData
-from growlab.training.evaluation import evaluate
+from growlab.training.evaluation import Evaluation, evaluate
 from growlab.training.run import fresh_run
 
 MakeSpec = Callable[..., TrialSpec]
@@ -27,8 +27,12 @@ def model(make_spec: MakeSpec, corpus: Corpus) -> LanguageModel:
     return run.model
 
 
-def val_loss(model: LanguageModel, corpus: Corpus, batch_size: int = 4) -> float:
+def evaluation(model: LanguageModel, corpus: Corpus, batch_size: int = 4) -> Evaluation:
     return evaluate(model, corpus.val, seq_len=SEQ_LEN, batch_size=batch_size, precision="fp32", device=CPU)
+
+
+def val_loss(model: LanguageModel, corpus: Corpus, batch_size: int = 4) -> float:
+    return evaluation(model, corpus, batch_size).loss
 
 
 def test_it_is_the_mean_over_every_token_but_the_first(model: LanguageModel, corpus: Corpus) -> None:
@@ -84,19 +88,26 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary(model:
     assert val_loss(model, corpus) == pytest.approx(math.log(corpus.tokenizer.vocab_size), abs=1e-6)
 
 
-def test_of_a_task_it_is_the_mean_over_the_answers(make_spec: MakeSpec) -> None:
+def test_of_a_task_it_is_the_mean_over_the_answers_and_counts_those_that_are_right(make_spec: MakeSpec) -> None:
     data = StudyData(source="recall", tokenizer="ids", vocab_size=16, n_items=3).spec()
     task = load_corpus(data)
     run = fresh_run(make_spec(lr=0.01), task, CPU)
     for _ in range(5):
         run.train_step()
 
-    losses = [val_loss(run.model, task, batch_size) for batch_size in (1, 100, 256)]
+    evaluations = [evaluation(run.model, task, batch_size) for batch_size in (1, 100, 256)]
 
-    exact, total = copy.deepcopy(run.model).double().eval(), 0.0
+    exact, total, n_right = copy.deepcopy(run.model).double().eval(), 0.0, 0
     for x_BT, y_BT in validation_batches(task.val, SEQ_LEN, 256):
         with torch.no_grad():
             log_probs_BTV = torch.log_softmax(exact(x_BT), dim=-1)
         for b, t in (y_BT != IGNORED).nonzero().tolist():
             total -= float(log_probs_BTV[b, t, y_BT[b, t]])
-    assert losses == pytest.approx([total / (256 * 3)] * 3, abs=1e-5)
+            n_right += int(log_probs_BTV[b, t].argmax()) == int(y_BT[b, t])
+    assert [each.loss for each in evaluations] == pytest.approx([total / (256 * 3)] * 3, abs=1e-5)
+    assert 0 < n_right < 256 * 3
+    assert [each.accuracy for each in evaluations] == [n_right / (256 * 3)] * 3
+
+
+def test_a_text_has_no_accuracy(model: LanguageModel, corpus: Corpus) -> None:
+    assert evaluation(model, corpus).accuracy is None

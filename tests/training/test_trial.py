@@ -138,6 +138,21 @@ def test_every_evaluation_tells_the_same_five_numbers(grown: Any) -> None:
     assert metric(grown, "train", "tokens")[20] == 20 * 4 * 16
 
 
+def test_every_evaluation_of_a_synthetic_task_tells_the_share_of_right_answers(
+    make_spec: MakeSpec, new_trial: NewTrial
+) -> None:
+    data = StudyData(source="recall", tokenizer="ids", vocab_size=7, n_items=1).spec()
+    spec = make_spec(layout="d=16 conv mlp", trigger="never", steps=60, eval_every=20, lr=0.03)
+    trial = new_trial(replace(spec, data=data))
+    trial.corpus = load_corpus(data)
+
+    trial.attempt()
+
+    accuracy = metric(trial, "val", "accuracy")
+    assert list(accuracy) == list(metric(trial, "val", "loss")) == [20, 40, 60]
+    assert all((256 * share).is_integer() for share in accuracy.values())
+
+
 def test_no_number_depends_on_the_test_split(
     grown: Any, make_spec: MakeSpec, new_trial: NewTrial, corpus: Corpus
 ) -> None:
