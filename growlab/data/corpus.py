@@ -7,6 +7,8 @@ Splits are by position: `test` is the end of the text, `val` the end of what is 
 counted in tokens for char, byte and ids. For bpe and file they are counted in characters and each split is
 encoded by itself, so that val is the same text as under char, and nothing of it shaped the tokens.
 
+Of questions and answers val and test are the last questions in the order of a hash, each with all its answers.
+
 How a text gets into the cache is in texts.py.
 """
 
@@ -18,18 +20,20 @@ import numpy as np
 
 from growlab.data.cache import keep, kept
 from growlab.data.folders import os_errors_named
-from growlab.data.sources import SOURCES, Source, TaskSource, TextSource, TokenSource
+from growlab.data.qa import by_question, sha256_of_pairs
+from growlab.data.sources import SOURCES, QaSource, Source, TaskSource, TextSource, TokenSource
 from growlab.data.tasks import Stream, TaskSplit, sha256_of_task
 from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokenizer_for
 from growlab.data.token_files import DTYPE, checked, token_pieces
 from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
-from growlab.errors import DataError, SpecError
+from growlab.data.turns import TurnSplit, require_turns, tokenizer_of_pairs
+from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.specs import DataSpec
 
 _IDS = 1 << 20  # that are counted at once
 
-Split = Ids | TaskSplit
+Split = Ids | TurnSplit | TaskSplit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +42,8 @@ class Corpus:
 
     Bytes per token are UTF-8 bytes over tokens, both of all tokens but the first, which nothing
     predicts: bits per byte = nats per token / ln 2 / bytes per token. 0.0 for a split that
-    predicts nothing; nan where no tokenizer says what the ids stand for.
+    predicts nothing; nan where no tokenizer says what the ids stand for. Of questions and answers
+    they are the bytes of the answers, over their tokens and ends.
     """
 
     train: Split
@@ -69,6 +74,8 @@ def load_corpus(spec: DataSpec) -> Corpus:
                 return _token_corpus(source, spec)
             case TaskSource() as source:
                 return _task_corpus(source, spec)
+            case QaSource() as source:
+                return _qa_corpus(source, spec)
     raise AssertionError(spec.source)
 
 
@@ -85,6 +92,8 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
     for name, split, remedy in splits:
         if isinstance(split, TaskSplit):
             _require_room(split, seq_len)
+        elif isinstance(split, TurnSplit):
+            require_turns(split, name, seq_len, corpus.place, remedy)
         elif split.size <= seq_len and (split.size or name != "test"):
             raise DataError(
                 f"{corpus.place}: the {name} split has {split.size} tokens, "
@@ -168,6 +177,27 @@ def _require_room(split: TaskSplit, seq_len: int) -> None:
         )
 
 
+# ---- questions and answers -----------------------------------------------------------------------------------
+
+
+def _qa_corpus(source: QaSource, spec: DataSpec) -> Corpus:
+    """Held in memory, other than a text."""
+    pairs, place = source.pairs(spec.path), source.place(spec.path)
+    sha256 = sha256_of_pairs(pairs)
+    _require_recorded(source, spec, sha256)
+    questions = by_question(pairs)
+    test_from = _without_last(spec.test_fraction, len(questions))
+    val_from = _without_last(spec.val_fraction, test_from)
+    parts = (questions[:val_from], questions[val_from:test_from], questions[test_from:])
+    train, val, test = ([pair for answers in part for pair in answers] for part in parts)
+    tokenizer, tokenizer_sha256 = tokenizer_of_pairs(spec, pairs, train)
+    try:
+        splits = (TurnSplit.of(train, tokenizer), TurnSplit.of(val, tokenizer), TurnSplit.of(test, tokenizer))
+    except CannotEncode as error:
+        raise DataError(f"{place}: {error}") from None
+    return _corpus(place, splits, tokenizer, sha256, tokenizer_sha256)
+
+
 # ---- all of them ---------------------------------------------------------------------------------------------
 
 
@@ -211,6 +241,9 @@ def _without_last(fraction: float, n_tokens: int) -> int:
 def _bytes_per_token(tokenizer: Tokenizer, split: Split) -> float:
     if isinstance(tokenizer, IdTokenizer) or isinstance(split, TaskSplit):
         return math.nan
+    if isinstance(split, TurnSplit):
+        answers = split.ids[split.are_answers]
+        return tokenizer.n_bytes(answers) / answers.size if answers.size else 0.0
     n_predicted = max(split.size - 1, 0)
     n_bytes = sum(tokenizer.n_bytes(split[at : at + _IDS]) for at in range(1, split.size, _IDS))
     return n_bytes / n_predicted if n_predicted else 0.0
