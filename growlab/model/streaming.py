@@ -18,7 +18,7 @@ def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
 
 
 def before_stop(pieces: Iterable[str], stops: Collection[str]) -> Iterator[str]:
-    """The text of the pieces up to the first stop string, at which reading ends; all of it where none comes.
+    """The text of the pieces up to the stop string that is complete first; all of it where none is. Nothing is read on.
 
     What could be the beginning of a stop string waits until it is one or cannot be one.
     """
@@ -44,8 +44,9 @@ def require_stops(stops: Iterable[str]) -> None:
 
 
 def _first_of(stops: Iterable[str], text: str) -> int | None:
-    """Where the first one begins."""
-    return min((at for stop in stops if (at := text.find(stop)) != -1), default=None)
+    """Where the one begins that ends first, the longest of several: however the text came, that is the same."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) != -1]
+    return min(found)[1] if found else None
 
 
 def _longest_beginning(stops: Iterable[str], text: str) -> int:
