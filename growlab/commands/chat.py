@@ -79,7 +79,8 @@ def _answer(
         say(f"error: {error}")
         return
     if as_json:
-        pieces = iter([json.dumps({"question": question, "answer": "".join(pieces)}, ensure_ascii=False)])
+        row = {"question": question, "answer": "".join(pieces), "ended": conversation.ended}
+        pieces = iter([json.dumps(row, ensure_ascii=False)])
     for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()

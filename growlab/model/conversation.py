@@ -23,6 +23,7 @@ class Conversation:
     ) -> None:
         self._model, self._tokenizer, self._window, self._sampling = model.eval(), tokenizer, window, sampling
         self._random = torch.Generator().manual_seed(seed)
+        self.ended = True  # whether the last answer came to its own end, and was not cut short
         self.reset()
 
     def reset(self) -> None:
@@ -49,11 +50,12 @@ class Conversation:
         # only what is said now counts as repeated: were ends of earlier turns to count, answers would never end
         drawer = Drawer(self._sampling, self._random, seen=prompt[1:-1], never=self._tokenizer.speakers)
         self._decoder.read(prompt)
-        turn = [*prompt]
+        turn, self.ended = [*prompt], False
         try:
             for token in self._decoder.write(max_tokens, drawer, end=end):
                 turn.append(token)
                 yield token
+            self.ended = len(turn) < len(prompt) + max_tokens
         finally:
             self._decoder.read([end])
             self._turns.append([*turn, end])

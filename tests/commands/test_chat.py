@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -53,7 +55,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = [{"question": question, "answer": answer, "topic": "x"} for question, answer in PAIRS.items()]
     (folder / "pairs.json").write_text(json.dumps(entries))
     (folder / "bot.yaml").write_text(STUDY)
-    for words in (("study", "run", "bot.yaml", "--device", "cpu"), ("export", "bot", "-o", "bot")):
+    for words in (
+        ("study", "create", "bot.yaml"),
+        ("worker", "bot", "--device", "cpu", "--threads", "1"),
+        ("export", "bot", "-o", "bot"),
+    ):
         ran = growlab_in(folder, *words)
         assert ran.returncode == 0, ran.stderr
     return folder
@@ -89,14 +95,15 @@ def test_a_pipe_gets_the_trained_answers_and_nothing_else(lab: Path, trained: di
     assert outcome.stdout == "".join(f"{answer}\n" for answer in trained.values())
 
 
-def test_every_trained_question_is_answered_in_a_fresh_session_and_the_answer_ends(
+def test_every_trained_question_is_answered_in_a_fresh_session_and_its_answer_ends(
     chat: Chat, trained: dict[str, str]
 ) -> None:
     outcome = chat("".join(f"{each}\n/reset\n" for each in trained), "--json", "--temperature", "0")
 
-    answers = {row["question"]: row["answer"] for row in map(json.loads, outcome.out.splitlines())}
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
     assert len(trained) == 6
-    assert answers == trained
+    assert {row["question"]: row["answer"] for row in rows} == trained
+    assert all(row["ended"] for row in rows)
 
 
 def test_a_session_may_begin_anew_and_be_left(chat: Chat, trained: dict[str, str]) -> None:
@@ -152,6 +159,21 @@ def test_bytes_that_are_no_text_are_refused_with_their_line(chat: Chat) -> None:
 
     assert outcome.code == 1
     assert outcome.err.startswith(r"error: line 2: cannot encode '\udcff' at character 0: it is not text")
+
+
+def test_at_a_terminal_a_slip_is_told_and_the_session_goes_on(lab: Path, trained: dict[str, str]) -> None:
+    question, answer = next(iter(trained.items()))
+    command = [sys.executable, "-m", "growlab", "chat", "bot", "--temperature", "0"]
+    terminal, theirs = pty.openpty()
+    with os.fdopen(terminal, "wb", buffering=0) as keys, os.fdopen(theirs) as stdin:
+        pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=lab, text=True, **pipes) as process:
+            keys.write(b"\xff\n" + question.encode() + b"\n\x04")
+            out, err = process.communicate(timeout=120)
+
+    assert (process.returncode, out) == (0, f"{answer}\n")
+    assert "error: cannot encode" in err
+    assert err.startswith("a question a line; /reset begins a new session")
 
 
 def test_generate_lets_such_a_model_write_without_a_marker(lab: Path, growlab: Callable[..., Any]) -> None:

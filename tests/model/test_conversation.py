@@ -67,6 +67,8 @@ def test_a_turn_that_was_cut_short_is_closed_before_the_next() -> None:
 
     said(by_length, "abc", max_tokens=4)
     said(by_stop, "abc", stops=(whole[4:6],))
+    assert not by_length.ended
+    assert not by_stop.ended
     pieces = by_leaving.answer("abc", 12)
     assert "".join(itertools.islice(pieces, 4)) == cut
     pieces.close()  # type: ignore[attr-defined]
