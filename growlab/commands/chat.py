@@ -90,6 +90,8 @@ def _answer(
 
 def _lines() -> Iterator[str]:
     """What is typed, line by line, without its end. What is not UTF-8 is left to the tokenizer, which refuses it."""
+    if sys.stdin is None:  # closed, as by <&-
+        return
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     at_terminal = sys.stdin.isatty()

@@ -1,5 +1,6 @@
 """Questions and answers: what a file may hold, who is in which split, and what counts in the loss."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -296,6 +297,15 @@ def test_training_rows_are_a_function_of_seed_and_step(corpus_of: CorpusOf) -> N
             assert one.is_contiguous()
             assert one.shape == (4, 64)
             assert one.dtype == torch.int64
+
+
+def test_the_rows_are_those_that_recorded_trials_had(corpus_of: CorpusOf) -> None:
+    """Written down on the day this was made."""
+    corpus = corpus_of(PAIRS)
+    x_BT, y_BT = training_batch(corpus.train, 64, 4, seed=1, step=2)
+
+    assert corpus.sha256[:12] == "05df19206b4e"
+    assert hashlib.sha256(x_BT.numpy().tobytes() + y_BT.numpy().tobytes()).hexdigest()[:12] == "dea4d639fa68"
 
 
 def test_every_trained_turn_is_drawn_about_as_often_as_another(corpus_of: CorpusOf) -> None:
