@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from growlab import __version__
-from growlab.commands import bench, catalogue, database, demo, doctor, export, report, study, train, worker
+from growlab.commands import bench, catalogue, chat, database, demo, doctor, export, report, study, train, worker
 from growlab.errors import GrowlabError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("worker")(worker.worker)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("generate")(export.generate)
+app.command("chat")(chat.chat)
 app.command("train")(train.train)
 app.command("blocks")(catalogue.blocks)
 app.command("data")(catalogue.data)

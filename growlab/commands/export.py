@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Device, Plugin, Storage, artifact_root, say
+from growlab.commands.options import (
+    STORAGE_DEFAULT,
+    Artifacts,
+    Device,
+    Plugin,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Storage,
+    Temperature,
+    TopK,
+    TopP,
+    artifact_root,
+    say,
+)
 from growlab.errors import UsageError
 
 
@@ -41,10 +55,12 @@ def generate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
     prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
     length: Annotated[int, typer.Option(min=1, help="Tokens to add.")] = 200,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.8,
-    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")] = 0,
+    temperature: Temperature = 0.8,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = 0,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
@@ -55,10 +71,11 @@ def generate(
     from growlab.training.device import use_device
 
     load_plugins(plugin or [])
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     bundle = load_bundle(folder, use_device(device))
-    pieces = generate_text(bundle, prompt, length, sampling, seed)  # refuses a prompt before it is echoed
+    pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
     sys.stdout.write(prompt)
+    sys.stdout.flush()
     for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()

@@ -74,6 +74,16 @@ Deterministic = Annotated[
         help="The same bits each time, also on a GPU, at some cost in speed; what cannot do that is refused.",
     ),
 ]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
+TopK = Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")]
+RepetitionPenalty = Annotated[
+    float, typer.Option(help="Above 1 tokens that were there before become less likely; 1: no penalty.")
+]
+Stop = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="End before this text, which is not shown; may be repeated.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the study file, such as train.lr=1e-3.")
 ]

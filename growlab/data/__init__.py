@@ -6,10 +6,12 @@ sources.py      where a corpus comes from, by name; register_source adds another
   tables.py       JSON lines, Parquet, the Hugging Face hub: one column of documents
   download.py     a named file, fetched once and checked
   token_files.py  nanoGPT's .bin: ids that somebody else's tokenizer made
+  qa.py           questions and answers; turns.py: as tokens, of which only the answers count
   tasks.py        synthetic tasks: sequences from a seed, of which only the answers count
 pieces.py       a text in pieces, cut where it does not matter
 tokens.py       what a tokenizer is
 tokenizers.py   characters, bytes, bare ids; reading any of them back
+markers.py      any of them with three markers that no text has: user, assistant, end
 byte_level.py   byte pairs, learnt or pretrained; extras.py: packages that may be missing
 texts.py        a text larger than memory becomes ids in the cache
 corpus.py       a DataSpec becomes three splits; the recorded corpus or an error
@@ -22,6 +24,7 @@ text ── encode ──► ids │ train ................ │ val │ test │
 
 from growlab.data.byte_level import ByteLevelTokenizer
 from growlab.data.corpus import Corpus, Split, list_sources, load_corpus, recorded_curriculum, require_windows
+from growlab.data.markers import ChatTokenizer
 from growlab.data.recent import RecentCorpus
 from growlab.data.sources import SOURCES, Source, register_source
 from growlab.data.tokenizers import (
@@ -39,6 +42,7 @@ __all__ = [
     "ByteLevelTokenizer",
     "ByteTokenizer",
     "CharTokenizer",
+    "ChatTokenizer",
     "Corpus",
     "IdTokenizer",
     "RecentCorpus",

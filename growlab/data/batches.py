@@ -1,7 +1,7 @@
 """Windows of a split as tensors. B windows of T tokens; y is x shifted by one: the token to predict.
 
-Where y is IGNORED nothing is predicted: of a synthetic task only the answers count. The data position
-of a run is one integer, its step: nothing here remembers anything.
+Where y is IGNORED nothing is predicted: of a synthetic task, and of questions, only the answers count. The data
+position of a run is one integer, its step: nothing here remembers anything.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from growlab.data.tasks import Sequences, TaskSplit
 from growlab.data.tokens import Ids
+from growlab.data.turns import TurnSplit
 
 IGNORED = -100  # which F.cross_entropy leaves out of its mean
 
@@ -35,20 +36,24 @@ def window_offsets(n_tokens: int, seq_len: int, batch_size: int, seed: int, step
     return (np.random.Philox(key=key).random_raw(batch_size) % np.uint64(n_windows)).astype(np.int64)
 
 
-def training_batch(ids: Ids | TaskSplit, seq_len: int, batch_size: int, seed: int, step: int) -> Batch:
+def training_batch(ids: Ids | TaskSplit | TurnSplit, seq_len: int, batch_size: int, seed: int, step: int) -> Batch:
     """The windows of one training step: two (batch_size, seq_len) int64 tensors. A pure function."""
-    if isinstance(ids, TaskSplit):
+    if isinstance(ids, TaskSplit | TurnSplit):
         return _masked(ids.training(batch_size, seq_len + 1, seed, step))
     return _windows(ids, window_offsets(ids.size, seq_len, batch_size, seed, step), seq_len)
 
 
-def validation_batches(ids: Ids | TaskSplit, seq_len: int, batch_size: int) -> Iterator[Batch]:
+def validation_batches(ids: Ids | TaskSplit | TurnSplit, seq_len: int, batch_size: int) -> Iterator[Batch]:
     """One full pass in reading order: every token but the first is predicted exactly once.
 
     Non-overlapping windows, batch_size at a time; what is left over is a shorter window, last and
     alone. Weigh a mean over batches by n_predicted(y). Yields nothing for fewer than two tokens.
-    A task yields its held-out sequences, the same for any batch_size.
+    A task yields its held-out sequences, the same for any batch_size; questions and answers come whole, whatever
+    seq_len is, as many at once as batch_size windows have tokens.
     """
+    if isinstance(ids, TurnSplit):
+        yield from map(_masked, ids.held_out(batch_size * (seq_len + 1)))
+        return
     if isinstance(ids, TaskSplit):
         ids_BL, answers_BL = ids.held_out(seq_len + 1)
         for first in range(0, len(ids_BL), batch_size):

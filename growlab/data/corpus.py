@@ -9,6 +9,7 @@ encoded by itself, so that val is the same text as under char, and nothing of it
 
 A curriculum has a text of its own for some of its stages. All of it is trained on; val and test are never of it, and
 one tokenizer encodes them all.
+Of questions and answers val and test are the last questions in the order of a hash, each with all its answers.
 
 How a text gets into the cache is in texts.py.
 """
@@ -23,18 +24,20 @@ import numpy as np
 
 from growlab.data.cache import keep, kept
 from growlab.data.folders import os_errors_named
-from growlab.data.sources import SOURCES, Source, TaskSource, TextSource, TokenSource
+from growlab.data.qa import by_question, sha256_of_pairs
+from growlab.data.sources import SOURCES, QaSource, Source, TaskSource, TextSource, TokenSource
 from growlab.data.tasks import Stream, TaskSplit, sha256_of_task
 from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokenizer_for
 from growlab.data.token_files import DTYPE, checked, token_pieces
 from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
-from growlab.errors import DataError, SpecError
+from growlab.data.turns import TurnSplit, require_turns, tokenizer_of_pairs
+from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.specs import DataSpec, StageSpec
 
 _IDS = 1 << 20  # that are counted at once
 
-Split = Ids | TaskSplit
+Split = Ids | TurnSplit | TaskSplit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +52,8 @@ class Corpus:
 
     Bytes per token are UTF-8 bytes over tokens, both of all tokens but the first, which nothing
     predicts: bits per byte = nats per token / ln 2 / bytes per token. 0.0 for a split that
-    predicts nothing; nan where no tokenizer says what the ids stand for.
+    predicts nothing; nan where no tokenizer says what the ids stand for. Of questions and answers
+    they are the bytes of the answers, over their tokens and ends.
     """
 
     train: Split
@@ -85,6 +89,8 @@ def load_corpus(spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
                 return _token_corpus(source, spec, curriculum)
             case TaskSource() as source:
                 return _task_corpus(source, spec, curriculum)
+            case QaSource() as source:
+                return _qa_corpus(source, spec, curriculum)
     raise AssertionError(spec.source)
 
 
@@ -102,6 +108,8 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
     for name, split, remedy in splits:
         if isinstance(split, TaskSplit):
             _require_room(split, seq_len)
+        elif isinstance(split, TurnSplit):
+            require_turns(split, name, seq_len, corpus.place, remedy)
         elif split.size <= seq_len and (split.size or name != "test"):
             raise DataError(
                 f"{corpus.place}: the {name} split has {split.size} tokens, "
@@ -203,9 +211,7 @@ def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageS
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
             f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
         )
-    for at, stage in enumerate(curriculum):
-        if stage.path:
-            raise SpecError(f"curriculum[{at}].path: source {spec.source!r} has none; leave it out, got {stage.path!r}")
+    _require_no_stage_texts(spec, curriculum, "has none")
     task = source.task(spec.vocab_size, spec.n_items)
     sha256 = sha256_of_task(source.name, task)
     _require_recorded(source, spec, sha256)
@@ -214,12 +220,41 @@ def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageS
     return _corpus(source.place(spec.path), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "", stages)
 
 
+def _require_no_stage_texts(spec: DataSpec, curriculum: Sequence[StageSpec], why: str) -> None:
+    for at, stage in enumerate(curriculum):
+        if stage.path:
+            raise SpecError(f"curriculum[{at}].path: source {spec.source!r} {why}; leave it out, got {stage.path!r}")
+
+
 def _require_room(split: TaskSplit, seq_len: int) -> None:
     if seq_len + 1 < split.task.shortest:
         raise SpecError(
             f"data.n_items {split.task.n_items} of this task needs train.seq_len of at least "
             f"{split.task.shortest - 1}, got {seq_len}; raise it, or lower data.n_items"
         )
+
+
+# ---- questions and answers -----------------------------------------------------------------------------------
+
+
+def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
+    """Held in memory, other than a text. Stages may differ in plasticity, not in what is read."""
+    _require_no_stage_texts(spec, curriculum, "has the same questions in every stage")
+    pairs, place = source.pairs(spec.path), source.place(spec.path)
+    sha256 = sha256_of_pairs(pairs)
+    _require_recorded(source, spec, sha256)
+    questions = by_question(pairs)
+    test_from = _without_last(spec.test_fraction, len(questions))
+    val_from = _without_last(spec.val_fraction, test_from)
+    parts = (questions[:val_from], questions[val_from:test_from], questions[test_from:])
+    train, val, test = ([pair for answers in part for pair in answers] for part in parts)
+    tokenizer, tokenizer_sha256 = tokenizer_of_pairs(spec, pairs, train)
+    try:
+        splits = (TurnSplit.of(train, tokenizer), TurnSplit.of(val, tokenizer), TurnSplit.of(test, tokenizer))
+    except CannotEncode as error:
+        raise DataError(f"{place}: {error}") from None
+    stages = _stages(curriculum, {}, splits[0])
+    return _corpus(place, splits, tokenizer, sha256, tokenizer_sha256, stages)
 
 
 # ---- all of them ---------------------------------------------------------------------------------------------
@@ -300,6 +335,9 @@ def _without_last(fraction: float, n_tokens: int) -> int:
 def _bytes_per_token(tokenizer: Tokenizer, split: Split) -> float:
     if isinstance(tokenizer, IdTokenizer) or isinstance(split, TaskSplit):
         return math.nan
+    if isinstance(split, TurnSplit):
+        answers = split.ids[split.are_answers]
+        return tokenizer.n_bytes(answers) / answers.size if answers.size else 0.0
     n_predicted = max(split.size - 1, 0)
     n_bytes = sum(tokenizer.n_bytes(split[at : at + _IDS]) for at in range(1, split.size, _IDS))
     return n_bytes / n_predicted if n_predicted else 0.0

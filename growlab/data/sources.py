@@ -9,6 +9,7 @@ from pathlib import Path
 from growlab.data.download import TINY_SHAKESPEARE
 from growlab.data.folders import os_errors_named
 from growlab.data.pieces import gathered
+from growlab.data.qa import Pair, read_pairs
 from growlab.data.stdlib import read_stdlib
 from growlab.data.tables import read_hub, read_jsonl, read_parquet
 from growlab.data.tasks import Copying, Needle, Recall, Task
@@ -54,6 +55,13 @@ class TaskSource(Source):
     """Sequences made from a seed, without end."""
 
     task: Callable[[int, int], Task]  # vocab_size and n_items; raises SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class QaSource(Source):
+    """Questions and answers, of which only the answers count."""
+
+    pairs: Callable[[str], list[Pair]]  # at a path, in order; raises DataError and OSError
 
 
 @contextmanager
@@ -134,6 +142,11 @@ for _source in (
         name="bin",
         summary="nanoGPT's token ids of two bytes, or a folder of .bin files; with data.tokenizer file or ids",
         files=token_files,
+    ),
+    QaSource(
+        name="qa",
+        summary="a JSON list or JSON lines of question and answer, for growlab chat; only answers count",
+        pairs=read_pairs,
     ),
     TaskSource(
         name="recall",

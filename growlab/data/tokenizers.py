@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from growlab.data.byte_level import ByteLevelTokenizer
+from growlab.data.markers import ChatTokenizer
 from growlab.data.tokens import Ids, Tokenizer, utf8
 from growlab.errors import CannotEncode, DataError
 from growlab.specs import DataSpec
@@ -182,6 +183,8 @@ def tokenizer_from_mapping(raw: object) -> Tokenizer:
             return CharTokenizer("".join(chars))
         case {"type": "ids", "vocab_size": int(n_ids)} if n_ids >= 2:
             return IdTokenizer(n_ids)
+        case {"type": "chat", "text": dict(text)} if text.get("type") not in ("chat", "ids"):
+            return ChatTokenizer(tokenizer_from_mapping(text))
         case dict() if {"version", "model"} <= raw.keys():  # of the package `tokenizers`
             return ByteLevelTokenizer.from_mapping(raw)
     raise DataError(f"is no tokenizer of this growlab: {_shortened(raw)}; write it again with Tokenizer.save")

@@ -1,7 +1,6 @@
 """Read a bundle back, and let its model write."""
 
-import codecs
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from growlab.data.markers import ChatTokenizer
 from growlab.data.tokenizers import Tokenizer, load_tokenizer
 from growlab.errors import CannotEncode, CheckpointError, SpecError, UsageError
 from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
 from growlab.files import sha256_of
 from growlab.layout import parse
+from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import LanguageModel
+from growlab.model.streaming import before_stop, require_stops, whole_characters
 from growlab.training.checkpoint import read_tensors
 
 
@@ -45,14 +47,36 @@ def load_bundle(folder: Path, device: torch.device) -> Bundle:
     return Bundle(model=_build(folder, config, tensors).to(device), tokenizer=tokenizer, config=config)
 
 
-def generate_text(bundle: Bundle, prompt: str, length: int, sampling: Sampling, seed: int) -> Iterator[str]:
+def generate_text(
+    bundle: Bundle, prompt: str, length: int, sampling: Sampling, seed: int, stops: Collection[str] = ()
+) -> Iterator[str]:
     """Pieces of the text that follows the prompt, `length` tokens in all, as they are drawn.
 
-    A piece holds whole characters only. Without a prompt the model starts as if after a newline. Raises
-    DataError at once for a prompt with characters that the model has never seen.
+    A piece holds whole characters only. The text ends before a stop string. Without a prompt the model starts as if
+    after a newline. Raises DataError at once for a prompt with characters that the model has never seen, UsageError
+    for an empty stop string.
     """
-    ids = _prompt_ids(bundle.tokenizer, prompt)
-    return _pieces(bundle.tokenizer, generate(bundle.model, ids, length, sampling, seed=seed))
+    require_stops(stops)
+    tokenizer = bundle.tokenizer
+    ids = _prompt_ids(tokenizer, prompt)
+    speakers, end = (tokenizer.speakers, tokenizer.end) if isinstance(tokenizer, ChatTokenizer) else ((), None)
+    tokens = generate(bundle.model, ids, length, sampling, seed=seed, never=speakers, end=end)
+    return before_stop(whole_characters(tokenizer, tokens), stops)
+
+
+def converse(bundle: Bundle, folder: Path, sampling: Sampling, seed: int) -> Conversation:
+    """Raises UsageError for a model that was not trained on questions and answers."""
+    match bundle.config.get("trial_spec"):
+        case {"data": {"source": str(source)}, "train": {"seq_len": int(seq_len)}}:
+            pass
+        case _:
+            raise SpecError(f"{folder / CONFIG}: trial_spec: has no data or no train; export the trial again")
+    if source != "qa" or not isinstance(bundle.tokenizer, ChatTokenizer):
+        raise UsageError(
+            f"{folder} was not trained on questions and answers but on source {source!r}, so it cannot chat; "
+            f"train on data.source: qa, or try: growlab generate {folder}"
+        )
+    return Conversation(bundle.model, bundle.tokenizer, window=seq_len, sampling=sampling, seed=seed)
 
 
 def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
@@ -89,13 +113,3 @@ def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
             raise
         ids = []
     return ids or [0]
-
-
-def _pieces(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """What Tokenizer.decode makes of all ids, piece by piece."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for each in ids:
-        if piece := decoder.decode(tokenizer.to_bytes([each])):
-            yield piece
-    if piece := decoder.decode(b"", final=True):
-        yield piece

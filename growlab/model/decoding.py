@@ -1,6 +1,6 @@
 """Sampling text, one token at a time, with the state of every block carried along."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,11 +13,15 @@ from growlab.model.language_model import LanguageModel
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is drawn. temperature 0 and top_k 1 are greedy; top_k 0 and top_p 1 leave all tokens."""
+    """How the next token is drawn. temperature 0 and top_k 1 are greedy; top_k 0 and top_p 1 leave all tokens.
+
+    repetition_penalty makes tokens that were seen before less likely; at 1 it does nothing.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.temperature >= 0:
@@ -26,36 +30,92 @@ class Sampling:
             raise UsageError(f"top-k must be at least 0 (0: no limit), got {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must be greater than 0 and at most 1, got {self.top_p}")
+        if not 0 < self.repetition_penalty < float("inf"):
+            raise UsageError(
+                f"repetition-penalty must be a number greater than 0 (1: none), got {self.repetition_penalty}"
+            )
 
 
-@torch.no_grad()
+class Drawer:
+    """Draws one token after another; those that it was told of, and drew itself, are penalised as repetitions."""
+
+    def __init__(
+        self, sampling: Sampling, random: torch.Generator, *, seen: Iterable[int] = (), never: Collection[int] = ()
+    ) -> None:
+        self._sampling, self._random, self._seen, self._never = sampling, random, set(seen), never
+
+    def draw(self, logits_V: Float[Tensor, " V"]) -> int:
+        """None of `never`."""
+        token = draw(logits_V, self._sampling, self._random, seen=self._seen, never=self._never)
+        self._seen.add(token)
+        return token
+
+
+class Decoder:
+    """A model in evaluation mode that reads tokens and writes others, its states carried from one call to the next."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self._states = model.initial_state(1)
+        self._unread: list[int] = []
+
+    def read(self, tokens: Iterable[int]) -> None:
+        """Take them in before the next one is written."""
+        self._unread += tokens
+
+    @torch.no_grad()
+    def write(self, length: int, drawer: Drawer, *, end: int | None = None) -> Iterator[int]:
+        """Yield `length` tokens, or as many as come before `end`, which is not read. What it yields is."""
+        for _ in range(length):
+            assert self._unread, "writing needs at least one token to start from"
+            ids_BT = torch.tensor([self._unread], device=self.model.embedding.weight.device)
+            logits_BTV, self._states = self.model.advance(ids_BT, self._states)
+            self._unread = []
+            if (token := drawer.draw(logits_BTV[0, -1])) == end:
+                return
+            self._unread.append(token)
+            yield token
+
+
 def generate(
-    model: LanguageModel, prompt: Sequence[int], length: int, sampling: Sampling, *, seed: int
+    model: LanguageModel,
+    prompt: Sequence[int],
+    length: int,
+    sampling: Sampling,
+    *,
+    seed: int,
+    never: Collection[int] = (),
+    end: int | None = None,
 ) -> Iterator[int]:
     """Yield `length` token ids that follow a prompt of at least one token; leaves torch's generator alone.
 
-    Dropout is off while it runs, and the model's mode is restored.
+    None of them is in `never`, and `end`, if it is drawn, is the end and not among them. Dropout is off while it
+    runs, and the model's mode is restored.
     """
     assert len(prompt) > 0, "generation needs at least one token to start from"
-    device = model.embedding.weight.device
-    random = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
     try:
-        states = model.initial_state(1)
-        ids_BT = torch.tensor([list(prompt)], device=device)
-        for _ in range(length):
-            logits_BTV, states = model.advance(ids_BT, states)
-            token = draw(logits_BTV[0, -1], sampling, random)
-            yield token
-            ids_BT = torch.tensor([[token]], device=device)
+        decoder = Decoder(model)
+        decoder.read(prompt)
+        drawer = Drawer(sampling, torch.Generator().manual_seed(seed), seen=prompt, never=never)
+        yield from decoder.write(length, drawer, end=end)
     finally:
         model.train(was_training)
 
 
-def draw(logits_V: Float[Tensor, " V"], sampling: Sampling, random: torch.Generator) -> int:
-    """One token id. Ties of a greedy draw go to the lowest id."""
-    logits_V = logits_V.float().cpu()
+def draw(
+    logits_V: Float[Tensor, " V"],
+    sampling: Sampling,
+    random: torch.Generator,
+    *,
+    seen: Collection[int] = (),
+    never: Collection[int] = (),
+) -> int:
+    """One token id, none of `never`. Ties of a greedy draw go to the lowest id."""
+    logits_V = _penalised(logits_V.float().cpu(), seen, sampling.repetition_penalty)
+    if never:
+        logits_V = logits_V.index_fill(0, torch.tensor(sorted(never)), -torch.inf)
     if sampling.temperature == 0 or sampling.top_k == 1:
         return int(logits_V.argmax())
     # the largest becomes 0, so that a tiny temperature makes no inf - inf
@@ -68,3 +128,16 @@ def draw(logits_V: Float[Tensor, " V"], sampling: Sampling, random: torch.Genera
         allowed_V &= ordered_V.cumsum(0) - ordered_V < sampling.top_p
     chosen = torch.multinomial(ordered_V * allowed_V, 1, generator=random)
     return int(order_V[chosen])
+
+
+def _penalised(logits_V: Float[Tensor, " V"], seen: Collection[int], penalty: float) -> Float[Tensor, " V"]:
+    """The logits of seen tokens divided by the penalty where they are positive, and times it where they are not.
+
+    Source: Keskar et al. 2019, "CTRL", section 4.1; the negative case as everybody has written it since, as a
+    division would make those tokens likelier.
+    """
+    if penalty == 1 or not seen:
+        return logits_V
+    at = torch.tensor(sorted(seen))
+    said = logits_V[at]
+    return logits_V.index_copy(0, at, torch.where(said > 0, said / penalty, said * penalty))

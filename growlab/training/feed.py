@@ -15,7 +15,6 @@ from torch import Tensor
 
 from growlab.data.batches import Batch, training_batch, window_offsets
 from growlab.data.corpus import Split
-from growlab.data.tasks import TaskSplit
 from growlab.data.tokens import Ids
 from growlab.specs import TrainSpec
 
@@ -34,7 +33,7 @@ class Feed(Protocol):
 
 
 class HostFeed:
-    """For a CPU, for tasks, and for splits that are too large for the device."""
+    """For a CPU, for tasks, for questions, and for splits that are too large for the device."""
 
     def __init__(self, split: Split, train: TrainSpec, seed: int, device: torch.device) -> None:
         self._split, self._train, self._seed, self._device = split, train, seed, device
@@ -93,6 +92,6 @@ def feed_for(split: Split, train: TrainSpec, seed: int, device: torch.device) ->
     if device.type != "cuda":  # MPS may read what was freed (pytorch#189690), so nothing is copied ahead there
         return HostFeed(split, train, seed, device)
     free, _ = torch.cuda.mem_get_info(device)
-    if isinstance(split, TaskSplit) or split.size * _BYTES > _SHARE * free:
+    if not isinstance(split, np.ndarray) or split.size * _BYTES > _SHARE * free:
         return PrefetchingFeed(split, train, seed, device)
     return DeviceFeed(split, train, seed, device)

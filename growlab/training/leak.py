@@ -29,6 +29,7 @@ def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -
     x_BT, y_BT = (each.to(device) for each in next(validation_batches(ids, seq_len, N_WINDOWS)))
     y_BT = y_BT.clamp(min=0)  # any target shows a leak, also where a task has none
     whole_BT = _losses(model, x_BT, y_BT)
+    seq_len = x_BT.shape[1]  # other than asked for where a question and its answer are one window
     changes = [torch.zeros((), device=device)]
     for cut in sorted({seq_len // 4, seq_len // 2, seq_len // 2 + 1, 3 * seq_len // 4} & set(range(1, seq_len))):
         cut_BT = _losses(model, x_BT[:, :cut], y_BT[:, :cut])

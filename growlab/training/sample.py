@@ -3,12 +3,14 @@
 Legend: T tokens of the window, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
-from growlab.model.decoding import Sampling, draw, generate
+from growlab.data.markers import ChatTokenizer
+from growlab.data.turns import TurnSplit
+from growlab.model.decoding import Drawer, Sampling, generate
 from growlab.model.language_model import LanguageModel
 from growlab.training.device import one_thread
 from growlab.training.engine import Gear, GraphEngine
@@ -20,35 +22,60 @@ ONE_CORE = 30_000_000  # parameters at most: at every product of one token many 
 
 
 def sample_text(run: TrialRun) -> str:
-    """The first validation tokens and how the model goes on from them. The model is not trained after this."""
-    prompt, model, seed = run.corpus.val[:PROMPT].tolist(), run.model.eval(), run.spec.seed
+    """The first validation tokens and how the model goes on from them; of questions the first, on a line of its own,
+    and the answer. The model is not trained after this.
+    """
+    tokenizer, val = run.corpus.tokenizer, run.corpus.val
+    if isinstance(val, TurnSplit):
+        assert isinstance(tokenizer, ChatTokenizer)
+        question = val.prompt(0)
+        answer = continuation(run, question, never=tokenizer.speakers, end=tokenizer.end)
+        return f"{tokenizer.decode(question)}\n{tokenizer.decode(answer)}"
+    prompt = val[:PROMPT].tolist()
+    return tokenizer.decode([*prompt, *continuation(run, prompt)])
+
+
+def continuation(
+    run: TrialRun, prompt: Sequence[int], *, never: Collection[int] = (), end: int | None = None
+) -> list[int]:
+    """LENGTH tokens, or those before `end`, by whatever is fastest here. It may take the model from its device."""
+    model, seed = run.model.eval(), run.spec.seed
     if isinstance(run.engine, GraphEngine) and run.engine.can_record:
         run.engine.forget()  # which gives its memory back
-        continued = write(model, prompt, LENGTH, SAMPLING, seed=seed)
-    elif run.n_params > ONE_CORE:
-        continued = list(generate(model, prompt, LENGTH, SAMPLING, seed=seed))
-    else:
-        with one_thread():
-            continued = list(generate(model.cpu(), prompt, LENGTH, SAMPLING, seed=seed))
-    return run.corpus.tokenizer.decode([*prompt, *continued])
+        return write(model, prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end)
+    if run.n_params > ONE_CORE:
+        return list(generate(model, prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end))
+    with one_thread():
+        return list(generate(model.cpu(), prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end))
 
 
 @torch.no_grad()
-def write(model: LanguageModel, prompt: Sequence[int], length: int, sampling: Sampling, *, seed: int) -> list[int]:
+def write(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    length: int,
+    sampling: Sampling,
+    *,
+    seed: int,
+    never: Collection[int] = (),
+    end: int | None = None,
+) -> list[int]:
     """As generate, of a model in evaluation mode on a CUDA device.
 
     No state is carried: for each token a recorded pass over the whole window is replayed, whose launch takes less time
     than those of one token's operations. What stands behind the last token a causal model does not see.
     """
     assert len(prompt) > 0, "writing needs at least one token to start from"
-    random = torch.Generator().manual_seed(seed)
+    drawer = Drawer(sampling, torch.Generator().manual_seed(seed), seen=prompt, never=never)
     window = Window(model, torch.tensor([[*prompt, *[0] * length]], device=model.embedding.weight.device))
     engine = GraphEngine(Gear.GRAPH, window.look, window.ids_1T.device)
     written: list[int] = []
     for at in range(len(prompt), len(prompt) + length):
         engine.step(())
-        written.append(draw(window.logits_1TV[0, at - 1], sampling, random))
-        window.ids_1T[0, at] = written[-1]
+        if (token := drawer.draw(window.logits_1TV[0, at - 1])) == end:
+            break
+        written.append(token)
+        window.ids_1T[0, at] = token
     engine.forget()
     return written
 

@@ -10,7 +10,7 @@ from torch import nn
 from growlab.data import ByteTokenizer, CharTokenizer, load_corpus
 from growlab.data.tokenizers import IdTokenizer
 from growlab.doors import trial_spec_from_mapping
-from growlab.errors import CheckpointError, DataError, SpecError
+from growlab.errors import CheckpointError, DataError, SpecError, UsageError
 from growlab.export.load import Bundle, _prompt_ids, generate_text, load_bundle
 from growlab.layout import parse
 from growlab.model.decoding import Sampling, generate
@@ -171,6 +171,14 @@ def test_bytes_become_whole_characters():
     bundle = Bundle(model=Parrot(text), tokenizer=ByteTokenizer(), config={})
 
     assert list(generate_text(bundle, "", len(text.encode()), GREEDY, 0)) == list(text)
+
+
+def test_a_text_ends_before_a_stop_string_that_comes_in_pieces():
+    bundle = Bundle(model=Parrot("1 €: no. Stop here"), tokenizer=ByteTokenizer(), config={})
+
+    assert "".join(generate_text(bundle, "", 40, GREEDY, 0, ["Stop", "€€"])) == "1 €: no. "
+    with pytest.raises(UsageError, match="a stop string needs at least one character"):
+        generate_text(bundle, "", 40, GREEDY, 0, [""])
 
 
 def test_half_a_character_at_the_end_is_shown_as_such():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from growlab.errors import UsageError
 from growlab.layout import parse
-from growlab.model.decoding import Sampling, draw, generate
+from growlab.model.decoding import Decoder, Drawer, Sampling, draw, generate
 
 LAYOUT = parse("d=16 attn mlp conv mlp")
 HALVES = torch.tensor([0.125, 0.5, 0.0625, 0.25, 0.0625]).log()  # by rank: tokens 1, 3, 0, then 2 and 4
@@ -193,3 +193,103 @@ def test_as_many_tokens_come_as_were_asked_for(model_of, length):
 def test_text_needs_a_token_to_start_from(model_of):
     with pytest.raises(AssertionError, match="at least one token to start from"):
         text(model_of(LAYOUT), prompt=[])
+
+
+# ---- what is drawn less, or never -------------------------------------------------------------------------------
+
+
+def penalised(logits, *, seen, never=(), times=400, **options) -> Counter:
+    random = torch.Generator().manual_seed(0)
+    return Counter(draw(logits, Sampling(**options), random, seen=seen, never=never) for _ in range(times))
+
+
+def test_a_penalty_of_one_changes_nothing():
+    assert penalised(HALVES, seen={0, 1, 2}, repetition_penalty=1.0) == drawn(HALVES)
+    assert penalised(HALVES, seen=(), repetition_penalty=1.7) == drawn(HALVES)
+
+
+@pytest.mark.parametrize("penalty", [1.3, 0.7])
+def test_seen_tokens_are_drawn_as_often_as_penalised_logits_say(penalty):
+    logits_V, times = torch.tensor([2.0, -1.0, 2.0, -1.0]), 4000
+
+    counts = penalised(logits_V, seen={0, 1}, times=times, repetition_penalty=penalty)
+
+    by_hand = torch.softmax(torch.tensor([2.0 / penalty, -1.0 * penalty, 2.0, -1.0]), dim=-1).tolist()
+    for token, probability in enumerate(by_hand):
+        assert counts[token] / times == pytest.approx(probability, abs=4 * math.sqrt(probability / times))
+    assert logits_V.tolist() == [2.0, -1.0, 2.0, -1.0]
+
+
+def test_a_greedy_draw_leaves_what_it_has_seen_for_what_is_nearly_as_likely():
+    logits_V = torch.tensor([3.0, 2.9, -5.0])
+
+    assert set(penalised(logits_V, seen={0}, repetition_penalty=1.1, temperature=0.0)) == {1}
+    assert set(penalised(logits_V, seen={0, 1}, repetition_penalty=1.1, temperature=0.0)) == {0}
+
+
+@torch.no_grad()
+def test_the_penalty_looks_at_the_prompt_and_at_what_was_written(model_of):
+    model, prompt = model_of(LAYOUT).eval(), [1, 2, 3]
+
+    tokens = text(model, prompt, temperature=0.0, repetition_penalty=1.5)
+
+    for at, token in enumerate(tokens):
+        before = prompt + tokens[:at]
+        logits_V = model(torch.tensor([before]))[0, -1]
+        for seen in set(before):
+            logits_V[seen] *= 1.5 if logits_V[seen] < 0 else 1 / 1.5
+        assert token == int(logits_V.argmax())
+    assert tokens != text(model, prompt, temperature=0.0)
+
+
+def test_a_token_that_is_never_to_be_drawn_is_not():
+    assert set(penalised(HALVES, seen=(), never=(1, 3))) == {0, 2, 4}
+    assert set(penalised(HALVES, seen=(), never=(1,), temperature=0.0)) == {3}
+    assert torch.isfinite(HALVES).all()
+
+
+@pytest.mark.parametrize("penalty", [0.0, -1.0, math.nan, math.inf])
+def test_a_penalty_that_makes_no_sense_is_refused(penalty):
+    with pytest.raises(UsageError, match=r"repetition-penalty must be a number greater than 0 \(1: none\), got"):
+        Sampling(repetition_penalty=penalty)
+
+
+def test_a_text_ends_before_its_end_token(model_of):
+    model = model_of(LAYOUT)
+    whole = text(model, length=40, seed=3)
+    end = whole[7]
+
+    tokens = list(generate(model, (1, 2, 3), 40, Sampling(), seed=3, end=end))
+
+    assert tokens == whole[: whole.index(end)]
+
+
+# ---- a decoder that goes on -------------------------------------------------------------------------------------
+
+
+def test_a_decoder_that_reads_in_parts_writes_what_one_prompt_makes(model_of):
+    model = model_of(LAYOUT).eval()
+    first, second = Decoder(model), Decoder(model)
+
+    first.read([1, 2, 3])
+    written = list(first.write(4, greedy()))
+    first.read([5, 6])
+    second.read([1, 2, 3, *written, 5, 6])
+
+    assert list(first.write(9, greedy())) == list(second.write(9, greedy()))
+
+
+def test_an_end_is_not_read_unless_it_is_told(model_of):
+    model = model_of(LAYOUT).eval()
+    first, second = Decoder(model), Decoder(model)
+    first.read([1, 2, 3])
+    end = next(first.write(1, greedy()))
+    second.read([1, 2, 3])
+
+    assert list(second.write(9, greedy(), end=end)) == []
+    second.read([end])
+    assert list(first.write(9, greedy())) == list(second.write(9, greedy()))
+
+
+def greedy() -> Drawer:
+    return Drawer(Sampling(temperature=0.0), torch.Generator())

@@ -1,0 +1,109 @@
+"""growlab chat"""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from growlab.commands.options import (
+    Device,
+    Json,
+    Plugin,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    TopK,
+    TopP,
+    say,
+)
+from growlab.errors import CannotEncode
+
+if TYPE_CHECKING:
+    from growlab.model.conversation import Conversation
+
+RESET, QUIT = "/reset", "/quit"
+
+
+def chat(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of one answer, at most.")] = 500,
+    temperature: Temperature = 0.6,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Talk to an exported model that was trained on questions and answers (data.source: qa).
+
+    A line is a question; /reset begins a new session, /quit or the end of the input leaves. In a pipe answers alone
+    are printed, one a line unless they have lines of their own; with --json an object a line.
+    """
+    from growlab.export.load import converse, load_bundle
+    from growlab.model.decoding import Sampling
+    from growlab.model.streaming import require_stops
+    from growlab.plugins import load_plugins
+    from growlab.training.device import use_device
+
+    stops = stop or []
+    require_stops(stops)
+    load_plugins(plugin or [])
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
+    conversation = converse(load_bundle(folder, use_device(device)), folder, sampling, seed)
+    for number, line in enumerate(_lines(), 1):
+        if line == QUIT:
+            return
+        if line == RESET:
+            conversation.reset()
+        elif line:
+            _answer(conversation, line, number, max_tokens, stops, as_json)
+
+
+def _answer(
+    conversation: "Conversation", question: str, number: int, max_tokens: int, stops: list[str], as_json: bool
+) -> None:
+    """Raises CannotEncode in a pipe; at a terminal the person is told and may ask otherwise."""
+    try:
+        pieces = conversation.answer(question, max_tokens, stops)
+    except CannotEncode as error:
+        if not sys.stdin.isatty():
+            raise CannotEncode(f"line {number}: {error}") from None
+        say(f"error: {error}")
+        return
+    if as_json:
+        row = {"question": question, "answer": "".join(pieces), "ended": conversation.ended}
+        pieces = iter([json.dumps(row, ensure_ascii=False)])
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _lines() -> Iterator[str]:
+    """What is typed, line by line, without its end. What is not UTF-8 is left to the tokenizer, which refuses it."""
+    if sys.stdin is None:  # closed, as by <&-
+        return
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    at_terminal = sys.stdin.isatty()
+    if at_terminal:
+        say(f"a question a line; {RESET} begins a new session, {QUIT} or Ctrl-D leaves")
+    while True:
+        if at_terminal:
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            break
+        yield line.rstrip("\r\n")
+    if at_terminal:
+        say("")
