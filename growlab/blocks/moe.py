@@ -9,12 +9,13 @@ training loss, once and as it stands here:
 
     z_loss · mean(logsumexp(W x)²) + balance · N Σ_i f_i P_i
 
-f_i is the share of expert i in all choices, of sum 1, and P_i the mean of its p. The last sum times N is 1 when all is
-even, N when one expert is all that is chosen, and N/k when k are. With balancing=bias there is no such term, and nothing pulls at p; instead
-b moves against the load, b_i down where f_i > 1/N. b is a parameter whose gradient is NUDGE · (f_i - 1/N), so it moves
-by about the learning rate in a step of AdamW, against the sign of that. The paper moves it by exactly 0.001 in every
-step; ours goes slower where the sign changes, as AdamW averages, and slower as the learning rate decays, and it is
-saved, adopted and frozen as all parameters are. Without balancing=bias, b = 0.
+f_i is the share of expert i in all choices, of sum 1, and P_i the mean of its p. N Σ f_i P_i is 1 when all is even, N
+when one expert is all that is chosen, and N/k when k are.
+
+With balancing=bias there is no balance term, and nothing pulls at p; instead b moves against the load. b is a parameter
+whose gradient is NUDGE · (f_i - 1/N), so a step of AdamW moves it by about the learning rate, down where f_i > 1/N. The
+paper moves it by exactly 0.001 in every step; ours goes slower where the sign changes, as AdamW averages, and slower as
+the learning rate decays, and it is saved, adopted and frozen as all parameters are. Without balancing=bias, b = 0.
 
 Router and weights are fp32 under autocast too. On a CPU tokens are sorted by expert. On a GPU a step may not wait for
 the device, so nobody there knows how many tokens an expert has: in bf16 one kernel takes products of groups whose ends
