@@ -10,6 +10,7 @@ mamba     S6: a selective state space, scanned by selective_scan
 mamba2    SSD: a selective state space with one decay for each head
 mix       parallel mixers, fused by a gate of each token
 mlp       SwiGLU or GELU
+moe       sparse mixture of SwiGLU experts
 router    a mixer that each token opens as far as it wants
 ssm       diagonal SSM (S4D) with a learnt input scale
 swa       attention to a window of the last tokens, linear in their number
@@ -36,6 +37,7 @@ from growlab.blocks import (
     mamba2,
     mix,
     mlp,
+    moe,
     patch,
     router,
     ssm,
@@ -59,6 +61,7 @@ __all__ = [
     "mamba2",
     "mix",
     "mlp",
+    "moe",
     "patch",
     "router",
     "ssm",
