@@ -104,6 +104,49 @@ def test_gears_agree_over_200_steps_also_when_the_model_grows(
     assert seen[-1] < 0.5 * seen[0]
 
 
+EVERY_KIND = [
+    "mix(attn,ssm) moe",
+    "mix(swa[window=8],hebbian,mamba2) moe[balancing=bias,top_k=1]",
+    "router(conv) router(mlp)",
+    "act(attn mlp)",
+    "hebbian[rule=delta] mlp",
+    "hopfield[n_updates=2] moe[n_experts=4,renormalise=true]",
+    "front=patch attn mlp",
+    "front=patch[decoder=independent] mamba mlp",
+    "attn mlp head=hebbian_head[scale=1.0]",
+]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("blocks", EVERY_KIND)
+@pytest.mark.parametrize(
+    ("gear", "precision", "apart"),
+    [(Gear.GRAPH, "fp32", 1e-6), (Gear.GRAPH, "bf16", 1e-6), (Gear.COMPILED_GRAPH, "fp32", 1e-3)],
+)
+def test_every_kind_is_recorded_and_trains_as_it_does_eagerly(
+    losses: Losses,
+    make_spec: MakeSpec,
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    blocks: str,
+    gear: Gear,
+    precision: str,
+    apart: float,
+) -> None:
+    calm = {"layout": f"d=32 {blocks}", "precision": precision, "lr": 1e-3, "batch_size": 32}
+    monkeypatch.setenv("GROWLAB_ENGINE", "eager")
+    expected = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 30))
+    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+
+    run = gpu_run(make_spec, corpus, **calm)
+    seen = torch.tensor(losses(run, 30))
+
+    assert run.engine.name == gear.value, "a step that waits for the device is not recorded"
+    found = (seen / expected - 1).abs().max()
+    print(f"{blocks}, {gear}, {precision}: {found:.1e} apart")
+    assert found <= apart
+
+
 @pytest.fixture
 def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROWLAB_ENGINE", "graph")
