@@ -72,6 +72,7 @@ def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_programs")
+@pytest.mark.filterwarnings(r"ignore:.*_prims_common\.check:FutureWarning")  # as in a trial
 @pytest.mark.parametrize("delta", [False, True])
 def test_one_program_reads_whatever_plasticity_is_set(delta: bool) -> None:
     _, run, _ = programs()
