@@ -19,7 +19,7 @@ from growlab.search import propose
 from growlab.storage import Store
 
 WITH_SHIFT = ("--set", "layouts.blocks={shift: {present: 0.3}, mlp: {}}")
-KNOWN = "attn, conv, hebbian, hopfield, mamba, mamba2, mlp, ssm, swa"
+KNOWN = ", ".join(sorted(KINDS))
 HINT = f"unknown block kind 'shift'; known: {KNOWN}. Or give the file that registers it: --plugin FILE"
 
 

@@ -56,7 +56,7 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("study", "create", "tinny.yaml"), 2, "no study file 'tinny.yaml'; shipped studies: hybrid, quickstart"),
+        (("study", "create", "tinny.yaml"), 2, "no study file 'tinny.yaml'; shipped studies: chat, hybrid, mqar_long"),
         (("study", "create", "quickstrat"), 2, "Did you mean 'quickstart'?"),
         (("study", "create", "tiny.yaml", "--set", "layouts.blocks={atn: {}}"), 2, "Did you mean 'attn'?"),
         (("study", "create", "tiny.yaml", "--set", "train.lrr=1"), 2, "train.lrr: unknown key. Did you mean 'lr'?"),

@@ -363,7 +363,7 @@ def test_bits_per_byte_are_those_of_the_answers_by_hand(corpus_of: CorpusOf, cha
     corpus = corpus_of(pairs, **changes)
     model, answers = a_model(corpus), dict(pairs)
 
-    val_loss = evaluate(model, corpus.val, seq_len=40, batch_size=3, precision="fp32", device=CPU)
+    val_loss = evaluate(model, corpus.val, seq_len=40, batch_size=3, precision="fp32", device=CPU).loss
 
     bits, n_bytes, tokenizer = 0.0, 0, corpus.tokenizer
     exact = a_model(corpus).double()

@@ -199,7 +199,7 @@ def gradients(run: Run, spec: BlockSpec, device: torch.device, dtype: torch.dtyp
     for leaf in leaves.values():
         leaf.requires_grad_()
     with autocast(precision, device):
-        stream_BTD, mixed_BTD = run(block, stream_BTD, mixed_BTD)
+        stream_BTD, mixed_BTD, _ = run(block, stream_BTD, mixed_BTD)
     ((stream_BTD + mixed_BTD).sin() * to_BTD).sum().backward()
     return {name: leaf.grad.double() for name, leaf in leaves.items() if leaf.grad is not None}
 
