@@ -119,7 +119,7 @@ class Patch(Front):
         full_BSD = F.pad(own_BSD, (0, 0, 0, (n_whole + 1) * self.size - n_own))
         y_BSD = self._decode(before_BND, full_BSD.view(len(full_BSD), -1, self.size, full_BSD.shape[2]))
         y_BTD = y_BSD[:, n_own - rest.n_new + 1 : n_own + 1]
-        return y_BTD, (seen_BSD[:, n_whole * self.size :], before_BND[:, -1:])
+        return y_BTD.to(h_BND.dtype), (seen_BSD[:, n_whole * self.size :], before_BND[:, -1:])
 
     def _n_whole(self, seen_BSD: Tensor) -> int:
         """Patches that have become full."""

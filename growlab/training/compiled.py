@@ -168,6 +168,8 @@ def programs() -> tuple[Embed, Run, Head]:
     _keep_programs_in_cache()
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
     warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # which it advises; fp32 is fp32
+    warnings.filterwarnings("ignore", r"\s*Online softmax is disabled")  # of moe's few experts
+    warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex")  # of ssm's FFT
     warnings.filterwarnings("ignore", r".*_prims_common\.check", FutureWarning)  # its own lowering of a diagonal
     from torch._dynamo import config
     from torch._functorch import config as autograd_config

@@ -196,8 +196,11 @@ def test_the_loss_is_the_mean_of_what_each_token_costs(model_of, ids):
     assert loss.item() == pytest.approx(sum(costs) / 6, rel=1e-5)
 
 
-def test_the_loss_is_fp32_under_autocast_and_near_the_exact_one(model_of, ids):
-    model = model_of(LAYOUT, dtype=torch.float32)
+@pytest.mark.parametrize(
+    "text", [str(LAYOUT), "d=16 front=patch attn mlp", "d=16 mix(conv,ssm) moe[n_experts=2] head=hebbian_head"]
+)
+def test_the_loss_is_fp32_under_autocast_and_near_the_exact_one(text, model_of, ids):
+    model = model_of(parse(text), dtype=torch.float32)
     exact = model.loss(ids(4, T), ids(4, T, seed=1))
 
     with torch.autocast("cpu", torch.bfloat16):

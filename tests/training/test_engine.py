@@ -109,7 +109,7 @@ EVERY_KIND = [
     "mix(swa[window=8],hebbian,mamba2) moe[balancing=bias,top_k=1]",
     "router(conv) router(mlp)",
     "act(attn mlp)",
-    "hebbian[rule=delta] mlp",
+    "hebbian[delta=true] mlp",
     "hopfield[n_updates=2] moe[n_experts=4,renormalise=true]",
     "front=patch attn mlp",
     "front=patch[decoder=independent] mamba mlp",
