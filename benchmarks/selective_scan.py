@@ -75,7 +75,7 @@ def compare(loop: Scan, chunked: Scan, inputs: list[Tensor], n_pairs: int) -> No
     middle, half = statistics.mean(logs), T_95[len(logs)] * statistics.stdev(logs) / math.sqrt(len(logs))
     slow_ms, fast_ms = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
     print(
-        f"{loop.__name__}: {slow_ms:.0f} ms, chunked: {fast_ms:.0f} ms; "
+        f"{loop.__name__}: {slow_ms:.0f} ms, {chunked.__name__}: {fast_ms:.0f} ms; "
         f"ratio {math.exp(middle):.2f} (95%: {math.exp(middle - half):.2f} to {math.exp(middle + half):.2f})"
     )
 
