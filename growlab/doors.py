@@ -329,11 +329,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     *parents, last = path.split(".")
     section = raw
     for parent in parents:
-        if section.get(parent) is None:  # absent, or written without anything under it
-            section[parent] = {}
-        section = section[parent]
-        if not isinstance(section, dict):
-            raise SpecError(f"--set {override!r}: {parent!r} is not a section")
+        section = _entered(section, parent, override)
     try:
         section[last] = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -342,6 +338,24 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raw["budget"] = {last: section[last]}
     if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
+    if parents[:1] == ["curriculum"] and last == "path":
+        source = (raw.get("data") or {}).get("source")
+        section[last] = _absolute(Path.cwd(), text) if text and _is_path(source, last) else text
+
+
+def _entered(section: Any, parent: str, override: str) -> dict[str, Any]:
+    """What lies under a key, or at a place of a list: curriculum.0. Absent, or without anything under it: made."""
+    if isinstance(section, dict) and section.get(parent) is None:
+        section[parent] = {}
+    if isinstance(section, list) and parent.isdecimal() and int(parent) < len(section):
+        inner = section[int(parent)]
+    elif isinstance(section, dict):
+        inner = section[parent]
+    else:
+        raise SpecError(f"--set {override!r}: there is no {parent!r}")
+    if not isinstance(inner, dict | list):
+        raise SpecError(f"--set {override!r}: {parent!r} is not a section")
+    return inner  # type: ignore[return-value]  # a list is entered in the next round; the last key is a mapping's
 
 
 class _Loader(yaml.SafeLoader):
