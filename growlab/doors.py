@@ -136,7 +136,7 @@ def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
 # Keys that are younger than the first rows, and what a row without them meant. Never to be changed.
 _YOUNGER: Mapping[str, Mapping[str, Any]] = {
     "data": {"column": "text", "vocab_size": 0, "tokenizer_path": "", "tokenizer_sha256": "", "n_items": 0},
-    "train": {"decay_shape": "linear"},
+    "train": {"decay_shape": "linear", "recompute": False},
 }
 _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}
 

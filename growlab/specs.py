@@ -78,6 +78,7 @@ class TrainSpec:
     dropout: float
     precision: str  # auto (bf16 autocast on a GPU that has it) | fp32 | bf16
     eval_every: int  # steps between full validation passes
+    recompute: bool  # a block's activations are computed again in the backward pass, not kept
 
     def __post_init__(self) -> None:
         _require_finite("train", self)

@@ -32,6 +32,7 @@ TRAIN_DEFAULTS: Mapping[str, Domain] = {
     "dropout": Fixed(value=0.0),
     "precision": Fixed(value="auto"),
     "eval_every": Fixed(value=100),
+    "recompute": Fixed(value=False),
 }
 GROWTH_DEFAULTS: Mapping[str, Domain] = {
     "beta0": Fixed(value=0.1),

@@ -61,6 +61,7 @@ def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
                     spec.train.batch_size,
                     spec.growth.history_window_size,
                     dropout=spec.train.dropout,
+                    recompute=spec.train.recompute,
                 ),
                 time_s=total / flops_per_s,
                 measured=number == smallest,
@@ -94,7 +95,15 @@ def print_table(rows: Sequence[Estimate]) -> None:
 def _step_flops(proposal: Proposal, vocab_size: int) -> int:
     layout, train = parse(proposal.spec.layout), proposal.spec.train
     whole = [TrainedUnit(blocks=blocks, frozen=False) for blocks in units(layout.blocks)]
-    return training_flops(whole, layout, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
+    return training_flops(
+        whole,
+        layout,
+        vocab_size,
+        train.seq_len,
+        train.batch_size,
+        rest_frozen=False,
+        recompute=train.recompute,
+    )
 
 
 def _steps(spec: TrialSpec, step_flops: int) -> int:

@@ -61,6 +61,9 @@ def generate(
     repetition_penalty: RepetitionPenalty = 1.0,
     stop: Stop = None,
     seed: Seed = 0,
+    hard_exit: Annotated[
+        bool, typer.Option("--hard-exit", help="Skip what a router would open less than half; faster.")
+    ] = False,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
@@ -73,6 +76,8 @@ def generate(
     load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     bundle = load_bundle(folder, use_device(device))
+    if hard_exit:
+        bundle.model.exit_hard()
     pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
     sys.stdout.write(prompt)
     sys.stdout.flush()

@@ -46,13 +46,20 @@ class TrainedUnit:
 
 
 def training_flops(
-    units: Sequence[TrainedUnit], layout: Layout, vocab_size: int, seq_len: int, batch_size: int, *, rest_frozen: bool
+    units: Sequence[TrainedUnit],
+    layout: Layout,
+    vocab_size: int,
+    seq_len: int,
+    batch_size: int,
+    *,
+    rest_frozen: bool,
+    recompute: bool = False,
 ) -> int:
     """Of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
 
     `layout` is the model's; its blocks are those of the units. A frozen unit saves the gradient of its weights, and of
     its inputs too while nothing below it trains; `rest_frozen` says the same of embedding, front end, last norm and
-    head.
+    head. With `recompute` blocks through which gradients pass are computed forwards once more.
     """
     total = rest_flops(layout, vocab_size, seq_len) * (2 if rest_frozen else 3)
     trains_below = not rest_frozen
@@ -60,7 +67,7 @@ def training_flops(
     for unit in units:
         forward = sum(block_cost(spec, layout.d_model, seen).flops for spec in unit.blocks)
         trains_below = trains_below or not unit.frozen
-        total += forward * (1 + int(trains_below) + int(not unit.frozen))
+        total += forward * (1 + int(trains_below) + int(not unit.frozen) + int(recompute and trains_below))
     return total * batch_size
 
 
@@ -68,7 +75,15 @@ def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
     """Of a trial whose model stays as it begins."""
     layout, train = parse(spec.layout), spec.train
     whole = [TrainedUnit(blocks=layout.blocks, frozen=False)]
-    flops = training_flops(whole, layout, vocab_size, train.seq_len, train.batch_size, rest_frozen=False)
+    flops = training_flops(
+        whole,
+        layout,
+        vocab_size,
+        train.seq_len,
+        train.batch_size,
+        rest_frozen=False,
+        recompute=train.recompute,
+    )
     return steps_of(spec.budget, train.batch_size * train.seq_len, flops)
 
 
@@ -79,18 +94,32 @@ def steps_of(budget: BudgetSpec, tokens_per_step: int, flops_per_step: int) -> i
 
 
 def training_memory(
-    layout: Layout, vocab_size: int, seq_len: int, batch_size: int, window: int, *, dropout: float
+    layout: Layout,
+    vocab_size: int,
+    seq_len: int,
+    batch_size: int,
+    window: int,
+    *,
+    dropout: float,
+    recompute: bool = False,
 ) -> int:
     """An estimate in bytes: weights, gradients, two moments; activations; the watched unit's increments.
 
     The window is charged as if the whole model were one unit per two blocks; logits count twice
-    (values and gradient), and so does the last norm (input and output).
+    (values and gradient), and so does the last norm (input and output). With `recompute` the inputs of all blocks are
+    kept, and the activations of one at a time.
     """
     n_params = count_params(layout, vocab_size)
     seen = places(layout.front, layout.d_model, seq_len)
-    costs = [block_cost(spec, layout.d_model, seen) for spec in layout.blocks]
-    costs += _part_costs(layout, vocab_size, seq_len)
-    activations = sum(cost.activations + (cost.dropped_activations if dropout else 0) for cost in costs)
+    blocks, parts = (
+        [cost.activations + (cost.dropped_activations if dropout else 0) for cost in costs]
+        for costs in (
+            [block_cost(spec, layout.d_model, seen) for spec in layout.blocks],
+            _part_costs(layout, vocab_size, seq_len),
+        )
+    )
+    kept = len(blocks) * seen * layout.d_model + max(blocks) if recompute else sum(blocks)
+    activations = kept + sum(parts)
     head = 2 * seq_len * (vocab_size + layout.d_model)
     watched = n_params * min(1.0, 2 / layout.depth) * window
     return int(BYTES_PER_NUMBER * (4 * n_params + batch_size * (activations + head) + watched))

@@ -6,20 +6,26 @@ Legend: B batch, T tokens, N what the blocks see of them, D d_model, V vocabular
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from growlab.blocks import Block, State, build_block
 from growlab.blocks.base import NORM_EPS, Penalty, total
 from growlab.blocks.parts import Front, Head, build_part
+from growlab.blocks.router import Router
 from growlab.kinds import complete, complete_block, shorten_block, units
 from growlab.layout import BlockSpec, Layout, format_blocks
 
 EMBEDDING_STD = 0.02
+
+
+Run = TypeVar("Run", bound=Callable[..., object])  # a block on its inputs
 
 
 class Unit(nn.ModuleList):
@@ -40,6 +46,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         layout = complete(layout)
         self.d_model, self.max_depth, self.p_dropout = layout.d_model, max_depth, dropout
+        self.recompute = False
         self.plasticity = 0.0  # that was set; 0: none was, each block has its own
         self.embedding = nn.Embedding(vocab_size, layout.d_model)
         self.dropout = nn.Dropout(dropout)
@@ -71,8 +78,16 @@ class LanguageModel(nn.Module):
         self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Penalty]:
         """The loss, and what blocks want besides, of which training takes the sum."""
-        logits_BTV, penalty = self._run(ids_BT, Block.learn)
+        logits_BTV, penalty = self._run(ids_BT, self.again(Block.learn))
         return nats_per_token(logits_BTV, targets_BT), penalty
+
+    def again(self, run: Run) -> Run:
+        """The same, computed again in the backward pass instead of kept, where the model recomputes (Chen et al. 2016,
+        "Training Deep Nets with Sublinear Memory Cost"). What dropout drops is the same both times."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return run
+        keep_random = self.training and self.p_dropout > 0
+        return cast(Run, partial(checkpoint, run, use_reentrant=False, preserve_rng_state=keep_random))
 
     def measures(self, ids_BT: Int[Tensor, "B T"]) -> dict[str, Float[Tensor, ""]]:
         """What blocks measure of these tokens; 'block_3.load_entropy' is the fourth block's."""
@@ -155,6 +170,12 @@ class LanguageModel(nn.Module):
         for block in self.modules():
             if isinstance(block, Block):
                 block.set_plasticity(plasticity)
+
+    def exit_hard(self) -> None:
+        """Decode with routers that are open or closed, and skip what is behind a closed one."""
+        for module in self.modules():
+            if isinstance(module, Router):
+                module.hard = True
 
     # ---- growth ---------------------------------------------------------------------------------------------
 

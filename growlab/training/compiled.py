@@ -54,7 +54,8 @@ def compiled_objective(model: LanguageModel) -> Objective:
     """
 
     def objective(ids_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Penalty]:
-        embed, run, head = programs()
+        embed, compiled, head = programs()
+        run, plain = model.again(compiled), model.again(as_it_is)
         embedding_VD, p = model.embedding.weight, model.p_dropout
         stream_BND, leave = model.enter((embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p))
         mixed_BND = _nothing_mixed(stream_BND)
@@ -63,7 +64,7 @@ def compiled_objective(model: LanguageModel) -> Objective:
             if _trains(block):
                 stream_BND, mixed_BND, penalty = run(block, _differentiable(stream_BND), _differentiable(mixed_BND))
             else:
-                stream_BND, mixed_BND, penalty = as_it_is(block, stream_BND, mixed_BND)
+                stream_BND, mixed_BND, penalty = plain(block, stream_BND, mixed_BND)
             penalties.append(penalty)
         if model.front is None and model.head is None:
             last = head if embedding_VD.requires_grad else _head

@@ -50,6 +50,10 @@ class TrialRun:
 
     def __post_init__(self) -> None:
         gear = choose_gear(self.device, expected_steps(self.spec, self.model.vocab_size))
+        if (
+            self.spec.train.recompute and self.spec.train.dropout
+        ):  # the second pass asks the host for the first's random
+            gear = gear.launched
         self._objective = compiled_objective(self.model) if gear.compiled else self.model.objective
         self.engine = engine_for(gear, self._learn, self.device)
         self.stage = stage_at(self.progress, self.spec.curriculum)
@@ -176,6 +180,7 @@ class TrialRun:
             train.seq_len,
             train.batch_size,
             rest_frozen=not self.model.embedding.weight.requires_grad,
+            recompute=train.recompute,
         )
 
     @property
@@ -208,6 +213,7 @@ def assemble_run(
     for blocks in grown:
         model.insert_unit(len(model.units), model.make_unit(parse_blocks(blocks)))
     model.train()
+    model.recompute = spec.train.recompute
     run = TrialRun(
         spec=spec,
         corpus=corpus,

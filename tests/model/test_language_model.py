@@ -235,6 +235,39 @@ def test_dropout_changes_what_is_trained_and_not_what_is_evaluated(model_of, ids
     assert torch.equal(evaluated, plain(ids_BT))
 
 
+# ---- recomputed blocks ------------------------------------------------------------------------------------------
+
+
+@some_examples
+@given(data=anything, dropout=st.sampled_from([0.0, 0.3]))
+def test_blocks_computed_again_give_the_same_gradients(data, dropout, layouts, model_of, ids):
+    model = model_of(data.draw(layouts), dropout=dropout, bold=False)
+
+    def gradients(recompute):
+        model.recompute = recompute
+        torch.manual_seed(3)
+        loss, penalty = model.objective(ids(2, T), ids(2, T, seed=1))
+        return torch.autograd.grad(loss if penalty is None else loss + penalty, list(model.parameters()))
+
+    for kept, again in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(again, kept, rtol=0, atol=1e-12)
+
+
+def test_blocks_computed_again_keep_little(model_of, ids):
+    model, held = model_of(parse("d=16 (attn mlp)x4"), dtype=torch.float32), []
+
+    def numbers_kept(recompute):
+        model.recompute = recompute
+        held.clear()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda kept: held.append(kept.numel()) or kept, lambda kept: kept
+        ):
+            model.objective(ids(8, 64), ids(8, 64, seed=1))
+        return sum(held)
+
+    assert numbers_kept(True) < 0.3 * numbers_kept(False)
+
+
 # ---- growth -----------------------------------------------------------------------------------------------------
 
 
