@@ -17,9 +17,16 @@ Nothing here knows positions: the order of earlier tokens does not matter. Each 
 in which scores and softmax are fp32 under autocast too where a fused kernel serves. Dropout acts on the weights of the
 last update.
 
-Source: Ramsauer et al. 2020, "Hopfield Networks is All You Need": its energy (without constants), its update and its
-layer; the values' own projection and the bank are its code's. The founding hybrid of attention, SSM and Hopfield
-memory meant this.
+`incremental` is the classic memory instead, an outer product for each pattern, running along the text:
+
+    M_t = Σ_bank x vᵀ + Σ_{s≤t} x_s v_sᵀ,   out = W_out M_tᵀ β ξ_0 / (N + t)
+
+It reads in one step, without a softmax and so less sharply, from a state whose size does not grow with the text, and
+takes time linear in T, in chunks.
+
+Sources: Ramsauer et al. 2020, "Hopfield Networks is All You Need": its energy (without constants), its update and its
+layer; the values' own projection and the bank are its code's; Hopfield 1982 for the incremental form. The founding
+hybrid of attention, SSM and Hopfield memory meant this.
 
 Legend: B batch, T tokens, S patterns that the last token sees, D d_model, H heads, E head size, N patterns of the bank.
 """
@@ -33,6 +40,8 @@ from torch import Tensor, nn
 
 from growlab.blocks.attn import fused_attention
 from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.decaying_memory import chunks
+from growlab.blocks.decaying_memory import remember as running_memory
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -42,6 +51,9 @@ class HopfieldOptions:
     n_heads: int = option(4, search=(2, 4, 8), help="memories side by side; divides d_model")
     n_updates: int = option(1, search=(1, 2, 3), help="steps of a retrieval; the last one reads values")
     n_stored: int = option(16, search=(0, 16, 64), help="learnt patterns of a head that every token sees")
+    incremental: bool = option(
+        False, search=(False, True), help="a running outer product of patterns and values, read in one step"
+    )
 
     def check(self, d_model: int) -> None:
         if self.n_heads < 1 or d_model % self.n_heads:
@@ -50,12 +62,19 @@ class HopfieldOptions:
             )
         if self.n_updates < 1:
             raise LayoutError(f"hopfield[n_updates={self.n_updates}] must be at least 1, the step that reads values")
+        if self.incremental and self.n_updates > 1:
+            raise LayoutError(
+                f"hopfield[incremental=true,n_updates={self.n_updates}]: a running memory is read in one step; leave "
+                "n_updates at 1 or incremental out"
+            )
         if self.n_stored < 0:
             raise LayoutError(f"hopfield[n_stored={self.n_stored}] must be at least 0, no bank")
 
 
 def hopfield_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
     """Every update is charged all pairs of a token and a pattern, as a mask saves nothing in the MATH backend."""
+    if options.incremental:
+        return _running_cost(d_model, options, seq_len)
     n_patterns = options.n_stored + seq_len
     n_pairs = seq_len * n_patterns
     remembered = 2 * n_patterns * d_model  # patterns and values
@@ -72,6 +91,23 @@ def hopfield_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
     )
 
 
+def _running_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
+    """The padding of the last chunk is computed too."""
+    head_dim = d_model // options.n_heads
+    n_chunks, length = chunks(seq_len)
+    pairs = n_chunks * length**2
+    within, between = 2 * pairs * d_model, 2 * (n_chunks - 1) * length * head_dim * d_model
+    from_bank = 2 * seq_len * options.n_stored * d_model
+    return Cost(
+        n_params=4 * d_model * d_model + 2 * options.n_stored * d_model + options.n_heads,
+        matmul_flops=2 * (seq_len * 4 * d_model * d_model + within + between + from_bank),
+        other_flops=options.n_heads * pairs + 3 * seq_len * d_model,
+        # the projection and copies of its parts, β ξ, what is read, of the bank too, and side by side; scores and masks
+        activations=seq_len * (10 * d_model + 2 * options.n_heads * options.n_stored) + 2 * options.n_heads * pairs,
+        state_size=d_model * head_dim + 1,
+    )
+
+
 @register_block(
     "hopfield",
     role="sequence",
@@ -83,6 +119,7 @@ class Hopfield(Mixer):
     def __init__(self, d_model: int, options: HopfieldOptions) -> None:
         super().__init__(d_model, options)
         self.n_heads, self.n_updates, self.n_stored = options.n_heads, options.n_updates, options.n_stored
+        self.incremental = options.incremental
         self.head_dim = d_model // options.n_heads
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.log_beta = nn.Parameter(torch.full((self.n_heads,), -0.5 * math.log(self.head_dim)))
@@ -97,9 +134,15 @@ class Hopfield(Mixer):
         return torch.randn(self.n_heads, self.n_stored, self.head_dim) / math.sqrt(3)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        if self.incremental:
+            return self._run_along(x_BTD, None, None)[0]
         return self.advance(x_BTD, self.initial_state(len(x_BTD)))[0]
 
     def initial_state(self, batch: int) -> State:
+        if self.incremental:
+            like, shape = self.qkv.weight, (batch, self.n_heads, self.head_dim, self.head_dim)
+            to = wide(like.dtype)
+            return like.new_zeros(shape, dtype=to), like.new_zeros((batch, 1, 1, 1), dtype=to)
         if self.bank_patterns is not None and self.bank_values is not None:
             return self.bank_patterns.expand(batch, -1, -1, -1), self.bank_values.expand(batch, -1, -1, -1)
         weight = self.qkv.weight
@@ -107,13 +150,38 @@ class Hopfield(Mixer):
         return (empty, empty)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is all patterns so far and their values, those of the bank first."""
+        """The state is all patterns so far and their values, those of the bank first; of the running memory M and t."""
+        if self.incremental:
+            memory, n_before = state
+            said_BTD, memory_after = self._run_along(x_BTD, memory, n_before)
+            assert memory_after is not None
+            return said_BTD, (memory_after, n_before + x_BTD.shape[1])
         B, T, _ = x_BTD.shape
         xi_BHTE, new_BHTE, read_BHTE = self._heads(x_BTD)
         x_BHSE, v_BHSE = remember(state[0], new_BHTE), remember(state[1], read_BHTE)
         retrieved_BHTE = self.retrieve(xi_BHTE, x_BHSE, v_BHSE)
         y_BTD: Tensor = self.out_proj(retrieved_BHTE.transpose(1, 2).reshape(B, T, -1))
         return y_BTD, (x_BHSE, v_BHSE)
+
+    def _run_along(
+        self, x_BTD: Tensor, memory_BHEE: Tensor | None, n_before: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the running memory says of each token, and the memory after the last; fp32 at least."""
+        heads = self._heads(x_BTD)
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            to = wide(heads[0].dtype)
+            xi_BHTE, x_BHTE, v_BHTE = (each.to(to) for each in heads)
+            xi_BHTE = xi_BHTE * self.log_beta.to(to).exp()[:, None, None]
+            no_decay_BHT = xi_BHTE.new_zeros(xi_BHTE.shape[:3])
+            read_BHTE, memory = running_memory(xi_BHTE, x_BHTE, v_BHTE, no_decay_BHT, memory_BHEE)
+            if self.bank_patterns is not None and self.bank_values is not None:
+                scores_BHTN = xi_BHTE @ self.bank_patterns.to(to).transpose(1, 2)
+                read_BHTE = read_BHTE + scores_BHTN @ self.bank_values.to(to)
+            n_T1 = torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device, dtype=to)[:, None]
+            n_seen = self.n_stored + n_T1 if n_before is None else self.n_stored + n_T1 + n_before
+            said_BTD = (read_BHTE / n_seen).transpose(1, 2).flatten(2)
+        y_BTD: Tensor = self.out_proj(said_BTD.to(heads[0].dtype))
+        return y_BTD, memory
 
     def _heads(self, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """First states, patterns and values of tokens, each (B, H, T, E)."""

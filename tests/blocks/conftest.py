@@ -16,6 +16,7 @@ from growlab.layout import BlockSpec, parse_blocks
 
 D_MODEL = 32  # eight heads of four numbers
 NARROW = [  # than the texts here; searches draw wider
+    BlockSpec("hopfield", (("incremental", True), ("n_stored", 0))),
     *(BlockSpec("swa", (("window", window),)) for window in (2, 5, 8)),
     BlockSpec("swa", (("gate", True), ("window", 5))),
 ]

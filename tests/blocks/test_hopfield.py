@@ -189,3 +189,34 @@ def test_dropout_acts_on_the_weights_of_the_last_update_alone(block_of, tokens):
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(LayoutError, match=message):
         KINDS["hopfield"].read_options(hopfield(**options), 32)
+
+
+@pytest.mark.parametrize("n_stored", [0, 3])
+def test_the_incremental_memory_is_the_masked_sum_of_all_outer_products(block_of, tokens, n_stored):
+    mixer, x_BTD = block_of(hopfield(incremental=True, n_stored=n_stored)).mixer, tokens(2, 150)
+
+    y_BTD = mixer(x_BTD)
+
+    xi_BHTE, x_BHTE, v_BHTE = mixer._heads(x_BTD)
+    scores_BHTT = (mixer.log_beta.exp()[:, None, None] * xi_BHTE @ x_BHTE.transpose(2, 3)).tril()
+    said_BHTE = scores_BHTT @ v_BHTE
+    if n_stored:
+        said_BHTE = (
+            said_BHTE + mixer.log_beta.exp()[:, None, None] * xi_BHTE @ mixer.bank_patterns.mT @ mixer.bank_values
+        )
+    said_BHTE = said_BHTE / (n_stored + torch.arange(1, 151, dtype=torch.float64)[:, None])
+    expected_BTD = mixer.out_proj(said_BHTE.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(y_BTD, expected_BTD, rtol=1e-11, atol=1e-11)
+
+
+def test_the_incremental_memory_does_not_grow_with_the_text(block_of, tokens):
+    mixer = block_of(hopfield(incremental=True)).mixer
+
+    sizes = [sum(each.numel() for each in mixer.advance(tokens(1, n), mixer.initial_state(1))[1]) for n in (1, 10, 100)]
+
+    assert len(set(sizes)) == 1
+
+
+def test_an_incremental_memory_of_several_updates_is_refused(block_of):
+    with pytest.raises(LayoutError, match="a running memory is read in one step"):
+        block_of(hopfield(incremental=True, n_updates=2))
