@@ -98,6 +98,28 @@ def test_decoding_needs_the_state_of_every_block(model_of, ids):
         model.advance(ids(1, 3), [front, *rest])
 
 
+@pytest.mark.slow
+@settings(deadline=None, max_examples=200)
+@given(data=anything, t=st.integers(0, T - 2), cuts=st.lists(st.integers(1, T - 1), unique=True).map(sorted))
+def test_two_hundred_layouts_of_the_grammar_see_no_future_and_decode_as_they_read(
+    data, t, cuts, layouts, model_of, ids
+):
+    model, ids_BT, embedded = model_of(data.draw(layouts)), ids(2, T), []
+    look = model.embedding.register_forward_hook(
+        lambda module, given, output: embedded.append(output) or output.retain_grad()
+    )
+
+    whole_BTV = model(ids_BT)
+    look.remove()
+    whole_BTV[:, t].square().sum().backward()
+
+    assert embedded[0].grad[:, t + 1 :].abs().max() <= 1e-12
+    with torch.no_grad():
+        decoded_BTV = decode(model, ids_BT, cuts)
+    scale = max(1.0, whole_BTV.abs().max().item())
+    torch.testing.assert_close(decoded_BTV, whole_BTV.detach(), rtol=0, atol=1e-12 * scale)
+
+
 # ---- what it is -------------------------------------------------------------------------------------------------
 
 
