@@ -98,7 +98,6 @@ def test_decoding_needs_the_state_of_every_block(model_of, ids):
         model.advance(ids(1, 3), [front, *rest])
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(data=anything, t=st.integers(0, T - 2), cuts=st.lists(st.integers(1, T - 1), unique=True).map(sorted))
 def test_two_hundred_layouts_of_the_grammar_see_no_future_and_decode_as_they_read(
