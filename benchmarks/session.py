@@ -2,10 +2,9 @@
 
     python benchmarks/session.py BUNDLE [N]
 
-BUNDLE is what growlab export wrote of a trial whose layout has head=hebbian_head. N pairs of tokens A → B, 50 unless told,
-are drawn from a seed. Each is repeated in a session of its own, A B among other
-tokens; P(B | A) is read each time that A comes: with the head as it was trained, and with its scale set to 0. A fresh
-session has seen nothing.
+BUNDLE is what growlab export wrote of a trial whose layout has head=hebbian_head. N pairs of tokens A → B, 50 unless
+told, are drawn from a seed. Each is repeated in a session of its own, among other tokens; P(B | A) is read each time
+that A comes: with the head as it was trained, and with its scale set to 0. A fresh session has seen nothing.
 """
 
 import sys
