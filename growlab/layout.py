@@ -2,11 +2,11 @@
 and as a short text.
 
     d=192 (attn mlp)x3 conv[kernel=4] mlp[expand=2.5]
-    d=192 front=patch[size=4] (mix(attn,ssm) mlp)x2 act[most=4](attn mlp) head=hebbian
+    d=192 front=patch[size=4] (mix(attn,ssm) mlp)x2 act[most=4](attn mlp) head=hebbian_head
 
     layout := "d=" INTEGER [ "front=" part ] item+ [ "head=" part ]
     item   := block | "(" item+ ")" "x" INTEGER
-    block  := part [ "(" item+ { "," item+ } ")" ] [ "x" INTEGER ]        what is in parentheses belongs to the block
+    block  := part [ "(" item+ { "," item+ } ")" [ "x" INTEGER ] ]        what is in parentheses belongs to the block
     part   := KIND [ "[" KEY "=" VALUE { "," KEY "=" VALUE } "]" ]
 
 A block's own parenthesis follows it without a space; items between two commas are a branch of it.
@@ -30,6 +30,7 @@ _TOKEN = re.compile(
 )
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
+MAX_NESTS = 8  # one in another
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,8 @@ class _Reader:
 
     def _add(self, block: BlockSpec, *, nested: bool) -> None:
         if nested:
+            if sum(each.nest is not None for each in self.stack) >= MAX_NESTS:
+                raise self._error(f"more than {MAX_NESTS} blocks hold one another")
             self.stack.append(_Open(nest=block))
         else:
             self.stack[-1].blocks.append(block)

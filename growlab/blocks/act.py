@@ -8,6 +8,8 @@ The weights p of a token sum to 1. A token that has halted stays as it is, s_n =
 all tokens are there at once every round is computed and a mask keeps what has halted; a single token that has halted
 while text is written only leaves what later tokens need of it (`absorb`). Both are the same function.
 
+What the blocks themselves add to the training loss counts once, as the mean over the rounds.
+
 The blocks have norms and residual sums of their own; they start from the normalised stream. Nothing drops out of their
 outputs: this block's output does.
 
@@ -87,7 +89,8 @@ class Act(Nest):
                 s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD
                 penalties.append(penalty)
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
-        return rounds.y_BTD, total([self.ponder * rounds.ponder_BT1.mean(), *penalties])
+        held = total(penalties)
+        return rounds.y_BTD, total([self.ponder * rounds.ponder_BT1.mean(), None if held is None else held / self.most])
 
     def initial_state(self, batch: int) -> State:
         """Of every round: those of its blocks."""

@@ -5,8 +5,9 @@
 
 H is written when it is known what came, so the prediction after token t knows the pairs up to (n_{t-1}, token_t) and
 none after it. It is a state, one for each sequence: nothing of it is shared in a batch, it starts empty with each
-text, it is not a weight and is saved with none. Its norm stays below rate · √D / (1 - decay). It is written while text
-is trained on too, a chunk at a time, and gradients pass through it: what is written is learnt to be worth reading.
+text, it is not a weight and is saved with none. Its norm stays below rate · √D / (1 - decay). A whole text, as in
+training, is read pair by pair instead, (n_t · n_s) for every s < t, which is the same function; gradients pass through
+it: what is written is learnt to be worth reading.
 
 Source: the founding project AETHER meant this; its trace was one for the whole batch, was written in training only,
 from the model's own guesses, and was saved with the weights. The rule is Hebb's, with decay.
@@ -24,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from growlab.blocks.base import NORM_EPS, State, wide
-from growlab.blocks.decaying_memory import chunks, remember
+from growlab.blocks.decaying_memory import remember
 from growlab.blocks.parts import Head
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_part
@@ -46,15 +47,14 @@ class HebbianHeadOptions:
 
 
 def hebbian_head_cost(d_model: int, options: HebbianHeadOptions, seq_len: int, vocab_size: int) -> Cost:
-    """Of its memory alone; the tied head's product is counted elsewhere."""
-    n_chunks, length = chunks(seq_len)
-    pairs = n_chunks * length**2
-    between = 2 * n_chunks * length * d_model * vocab_size  # written and read
+    """Of its memory alone; the tied head's product is counted elsewhere. Training is charged three times this, though
+    nothing needs a gradient of which token came."""
+    pairs = seq_len**2
     return Cost(
         n_params=0,
-        matmul_flops=2 * (pairs * (d_model + vocab_size) + between),
+        matmul_flops=2 * pairs * (d_model + vocab_size),
         other_flops=4 * pairs + 4 * seq_len * (d_model + vocab_size),
-        activations=seq_len * (3 * d_model + 4 * vocab_size) + 3 * pairs + 2 * n_chunks * d_model * vocab_size,
+        activations=seq_len * (3 * d_model + 2 * vocab_size) + 2 * pairs,
         state_size=d_model * (vocab_size + 1),
     )
 
@@ -79,6 +79,22 @@ class HebbianHead(Head):
         zeros = partial(torch.zeros, device=self.here.device, dtype=wide(self.here.dtype))
         return zeros(batch, self.d_model, self.vocab_size), zeros(batch, 1, self.d_model)
 
+    def forward(
+        self,
+        x_BTD: Float[Tensor, "B T D"],
+        ids_BT: Int[Tensor, "B T"],
+        logits_BTV: Float[Tensor, "B T V"],
+    ) -> Float[Tensor, "B T V"]:
+        """Every pair of tokens at once: no memory of D × V is made."""
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            n_BTD = normalised(x_BTD)
+            before_BTD = F.pad(n_BTD[:, :-1], (0, 0, 1, 0))
+            at_T = torch.arange(x_BTD.shape[1], device=x_BTD.device, dtype=n_BTD.dtype)
+            ago_TT = (at_T[:, None] - at_T).clamp(min=0)
+            kept_TT = (math.log(self.options.decay) * ago_TT).exp().tril() * (self.options.scale * self.options.rate)
+            scores_BTT = n_BTD @ before_BTD.transpose(1, 2) * kept_TT
+            return logits_BTV + scores_BTT @ F.one_hot(ids_BT, self.vocab_size).to(n_BTD.dtype)
+
     def advance(
         self,
         x_BTD: Float[Tensor, "B T D"],
@@ -88,8 +104,8 @@ class HebbianHead(Head):
     ) -> tuple[Float[Tensor, "B T V"], State]:
         memory_BDV, last_B1D = state
         with torch.autocast(x_BTD.device.type, enabled=False):
-            to = wide(x_BTD.dtype)
-            n_BTD = F.rms_norm(x_BTD.to(to), x_BTD.shape[2:], eps=NORM_EPS)
+            n_BTD = normalised(x_BTD)
+            to = n_BTD.dtype
             before_BTD = torch.cat((last_B1D.to(to), n_BTD[:, :-1]), dim=1)
             came_BTV = F.one_hot(ids_BT, self.vocab_size).to(to) * self.options.rate
             log_decay_B1T = n_BTD.new_full((len(n_BTD), 1, n_BTD.shape[1]), math.log(self.options.decay))
@@ -99,3 +115,8 @@ class HebbianHead(Head):
             assert memory is not None
             logits_BTV = logits_BTV + self.options.scale * read_B1TV[:, 0]
         return logits_BTV, (memory[:, 0], n_BTD[:, -1:])
+
+
+def normalised(x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    """n, fp32 at least."""
+    return F.rms_norm(x_BTD.to(wide(x_BTD.dtype)), x_BTD.shape[2:], eps=NORM_EPS)

@@ -44,6 +44,12 @@ class Head(nn.Module, ABC):
     """Contract, tested for every registered head: causal, and equal to itself over any split of a text."""
 
     @abstractmethod
+    def forward(
+        self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"], logits_BTV: Float[Tensor, "B T V"]
+    ) -> Float[Tensor, "B T V"]:
+        """As advance, for a whole text."""
+
+    @abstractmethod
     def initial_state(self, batch: int) -> State:
         """The state before the first token."""
 

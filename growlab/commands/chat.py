@@ -11,6 +11,7 @@ import typer
 
 from growlab.commands.options import (
     Device,
+    HardExit,
     Json,
     Plugin,
     RepetitionPenalty,
@@ -38,6 +39,7 @@ def chat(
     repetition_penalty: RepetitionPenalty = 1.0,
     stop: Stop = None,
     seed: Seed = 0,
+    hard_exit: HardExit = False,
     as_json: Json = False,
     device: Device = "auto",
     plugin: Plugin = None,
@@ -57,7 +59,10 @@ def chat(
     require_stops(stops)
     load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
-    conversation = converse(load_bundle(folder, use_device(device)), folder, sampling, seed)
+    bundle = load_bundle(folder, use_device(device))
+    if hard_exit:
+        bundle.model.exit_hard()
+    conversation = converse(bundle, folder, sampling, seed)
     for number, line in enumerate(_lines(), 1):
         if line == QUIT:
             return

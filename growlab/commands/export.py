@@ -10,6 +10,7 @@ from growlab.commands.options import (
     STORAGE_DEFAULT,
     Artifacts,
     Device,
+    HardExit,
     Plugin,
     RepetitionPenalty,
     Seed,
@@ -61,9 +62,7 @@ def generate(
     repetition_penalty: RepetitionPenalty = 1.0,
     stop: Stop = None,
     seed: Seed = 0,
-    hard_exit: Annotated[
-        bool, typer.Option("--hard-exit", help="Skip what a router would open less than half; faster.")
-    ] = False,
+    hard_exit: HardExit = False,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:

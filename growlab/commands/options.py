@@ -84,6 +84,7 @@ Stop = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="End before this text, which is not shown; may be repeated.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")]
+HardExit = Annotated[bool, typer.Option("--hard-exit", help="Skip what a router would open less than half; faster.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the study file, such as train.lr=1e-3.")
 ]

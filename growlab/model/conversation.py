@@ -15,7 +15,8 @@ class Conversation:
     """Turns as in training: user, question, assistant, answer, end. The blocks' states carry what was said.
 
     In training a model saw `window` tokens at once. When what was said and the next question fill more than half of
-    them, the oldest turns are forgotten, so that an answer is never asked for in a place that no training reached.
+    them, the oldest turns are forgotten, so that an answer begins in the first half, unless its question alone fills
+    more. By as much as a question or an answer is longer than the window, it stands where no training has been.
     """
 
     def __init__(

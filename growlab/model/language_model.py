@@ -127,9 +127,7 @@ class LanguageModel(nn.Module):
     def logits(self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         """Of a whole text, from its residual stream behind the last block."""
         logits_BTV = logits_of(x_BTD, self.norm.weight, self.embedding.weight)
-        if self.head is None:
-            return logits_BTV
-        return self.head.advance(x_BTD, ids_BT, logits_BTV, self.head.initial_state(len(ids_BT)))[0]
+        return logits_BTV if self.head is None else cast(Tensor, self.head(x_BTD, ids_BT, logits_BTV))
 
     # ---- decoding with carried state ------------------------------------------------------------------------
 

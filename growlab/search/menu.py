@@ -72,6 +72,13 @@ def _own_values(space: LayoutSpace, block: BlockSpec, kinds: Mapping[str, Kind],
     return own
 
 
+def _kinds_in(block: BlockSpec, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The path of the block and of each that it holds, '' for itself, with its kind."""
+    yield prefix, block.kind
+    for name, inner in inner_names(block):
+        yield from _kinds_in(inner, f"{prefix}.{name}" if prefix else name)
+
+
 def _read(block: BlockSpec, path: str, value: OptionValue, kinds: Mapping[str, Kind]) -> OptionValue:
     *holders, option = path.split(".")
     for name in holders:
@@ -146,6 +153,10 @@ class Menu:
 
     def fitting(self, name: str, d_model: int) -> Iterator[BlockSpec]:
         """Every combination of an entry's options that fits the width."""
+        if self.entries[name].branches:
+            for chosen in product(*self._fitting_parts(name, d_model)):
+                yield self._block(name, {path: value for options in chosen for path, value in options.items()})
+            return
         for combination in product(*self.values[name].values()):
             block = self._block(name, dict(zip(self.values[name], combination, strict=True)))
             if self.fits(block, d_model):
@@ -157,7 +168,27 @@ class Menu:
             block = self._block(name, {path: rng.choice(each) for path, each in self.values[name].items()})
             if self.fits(block, d_model):
                 return block
+        if self.entries[name].branches:  # so many combinations cannot be listed, those of each block can
+            chosen = [rng.choice(part) for part in self._fitting_parts(name, d_model)]
+            return self._block(name, {path: value for options in chosen for path, value in options.items()})
         return rng.choice(list(self.fitting(name, d_model)))
+
+    def _fitting_parts(self, name: str, d_model: int) -> list[list[dict[str, OptionValue]]]:
+        """For a nest and each block in it the combinations of its own options that fit: they fit together, too."""
+        values, parts = self.values[name], []
+        for prefix, kind in _kinds_in(self.entries[name]):
+            own = {path: each for path, each in values.items() if path.rpartition(".")[0] == prefix}
+            combinations = [dict(zip(own, each, strict=True)) for each in product(*own.values())]
+            parts.append([each for each in combinations if self._fits_alone(kind, each, d_model)])
+        return parts
+
+    def _fits_alone(self, kind: str, options: Mapping[str, OptionValue], d_model: int) -> bool:
+        own = {path.rpartition(".")[2]: value for path, value in options.items()}
+        try:
+            self.kinds[kind].options(**own).check(d_model)
+        except LayoutError:
+            return False
+        return True
 
     def _block(self, name: str, options: Mapping[str, OptionValue]) -> BlockSpec:
         return with_flat_options(self.entries[name], options)

@@ -33,6 +33,7 @@ def check_space(study: Study, kinds: Mapping[str, Kind], operators: Collection[s
     if study.n_trials > n_first(study):  # else nothing is drawn, as in growlab train's study of one
         _check_menu(Menu(study.layouts, kinds))
     starts = [_start_layout(at, text, kinds) for at, text in enumerate(study.layouts.start_with)]
+    _check_patches(study, starts, kinds)
     _check_schedule(study.train)
     _check_growth(study, starts, kinds, operators)
 
@@ -119,6 +120,16 @@ def _known_kinds(blocks: Iterable[BlockSpec], kinds: Mapping[str, Kind]) -> None
         for each in walk(block):
             if each.kind not in kinds:
                 raise NotRegistered("block kind", each.kind, kinds)
+
+
+def _check_patches(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Kind]) -> None:
+    """A patch informs the next one, so that there must be two in the shortest window."""
+    shortest = int(_lowest(study.train["seq_len"]))
+    drawn = [parse_part(text) for text in study.layouts.front if text != PLAIN]
+    for front in [*drawn, *(layout.front for layout in starts if layout.front)]:
+        options = kinds[front.kind].read_options(front, max(study.layouts.d_model))
+        fewest = 2 * options.size
+        _require(shortest >= fewest, "train.seq_len", f"at least {fewest}, two patches of front={front}", shortest)
 
 
 def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
@@ -248,7 +259,7 @@ def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
 
 
 def _plasticity_drawn_in_vain(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
-    draws = study.n_trials > len(study.layouts.start_with)
+    draws = study.n_trials > n_first(study)
     if not (draws and any(stage.plasticity for stage in study.curriculum)):
         return
     for name, options in Menu(study.layouts, kinds).values.items():

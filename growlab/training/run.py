@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from growlab.blocks.parts import places
 from growlab.data.corpus import Corpus
+from growlab.errors import SpecError
 from growlab.growth.protocol import GrowthProtocol
 from growlab.layout import parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
@@ -202,6 +204,10 @@ def assemble_run(
     `born` gives the step at which each parameter of a grown model entered it.
     """
     layout = parse(spec.layout)
+    if places(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
+        raise SpecError(
+            f"train.seq_len {spec.train.seq_len} holds fewer than two patches of front={layout.front}; raise it"
+        )
     max_depth = layout.depth if spec.growth.trigger == "never" else spec.growth.max_depth
     model = build_model(
         layout,

@@ -157,3 +157,13 @@ def test_a_dearer_round_means_fewer_of_them(block_of, tokens):
 
     assert dear <= cheap <= free
     assert dear < free
+
+
+@pytest.mark.parametrize("most", [2, 4])
+def test_what_its_blocks_want_counts_once_whatever_the_rounds(block_of, tokens, most):
+    act, x_BTD = adaptive(block_of, "router[ponder=1.0](mlp)", most=most, ponder=0.0), tokens(2, 9)
+    torch.nn.init.zeros_(act.blocks[0].mixer.gate.weight)
+
+    _, penalty = act.learn(x_BTD)
+
+    assert penalty.item() == pytest.approx(0.5)

@@ -129,6 +129,7 @@ def test_options_are_numbers_truths_or_words():
         ("d=8 ()x3", "a group needs blocks"),
         ("d=8 (attn)x0", "a repetition of at least x1"),
         ("d=8 ((attn)x4096)x4096", "has more than 4096 blocks"),
+        ("d=8 " + "router(" * 9 + "conv" + ")" * 9, "more than 8 blocks hold one another"),
         ("d=8 attn[kernel]", "block 'attn[kernel]': 'kernel' is not an option; write it like 'kernel=4'"),
         ("d=8 attn[=4]", "'=4' is not an option"),
         ("d=8 attn[a=1,a=2]", "block 'attn[a=1,a=2]' sets 'a' twice"),

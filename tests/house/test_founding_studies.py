@@ -24,7 +24,7 @@ def small_form(path: Path) -> list[str]:
     """The command that the file's first comment gives for a CPU, its lines joined."""
     comment = "\n".join(line[1:] for line in path.read_text().splitlines() if line.startswith("#"))
     commands = re.findall(r"growlab (study run founding/.*(?:\n {5}--set .*)*)", comment)
-    (small,) = (each for each in commands if "n_trials=1" in each)
+    (small,) = (each for each in commands if "start_with" in each)
     return shlex.split(small)
 
 

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from growlab.domains import Fixed
 from growlab.errors import LayoutError, NotRegistered, UnknownName, UsageError
 from growlab.kinds import complete
 from growlab.layout import flat_options, parse
@@ -143,3 +144,24 @@ def test_what_is_drawn_has_every_option_written_out(menu_of):
         assert layout == complete(layout, menu.kinds)
         assert menu.contains(layout)
         assert all(flat_options(block).keys() == menu.values[menu.name(block)].keys() for block in layout.blocks)
+
+
+def test_a_nest_of_many_options_is_drawn_and_refused_at_once(menu_of, make_study, kinds, operators):
+    """Their combinations are more than can be listed."""
+    many = "mix(" + ",".join(["attn"] * 4) + ")"
+    wide, narrow = menu_of({f"act({many} mlp)": {}, many: {}}, d_model=(20,)), make_study({many: {}}, d_model=(50,))
+
+    drawn = wide.draw(Random(0), many, 20)  # of its attentions two heads alone fit
+
+    assert {value for path, value in flat_options(drawn).items() if path.endswith("n_heads")} == {2}
+    with pytest.raises(LayoutError, match=r"no mix\(attn,attn,attn,attn\) fits d_model 50"):
+        check_space(narrow, kinds, operators)
+
+
+def test_a_window_that_does_not_hold_two_patches_is_refused(make_study, kinds, operators):
+    train = {"seq_len": Fixed(value=7)}
+
+    with pytest.raises(UsageError, match=r"train.seq_len must be at least 8, two patches of front=patch, got 7"):
+        check_space(make_study(front=("plain", "patch"), train=train), kinds, operators)
+    with pytest.raises(UsageError, match=r"two patches of front=patch\[size=4\], got 7"):
+        check_space(make_study(start_with=("d=32 front=patch attn",), train=train), kinds, operators)
