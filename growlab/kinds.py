@@ -175,7 +175,7 @@ def check_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> None:
 def complete_part(spec: BlockSpec | None, place: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
     if spec is None:
         return None
-    if kinds[spec.kind].role != place:
+    if spec.kind not in kinds or kinds[spec.kind].role != place:
         known = ", ".join(name for name, kind in kinds.items() if kind.role == place)
         raise LayoutError(f"{place}={spec}: {spec.kind} is not a {place}; known: {known}")
     return _complete(spec, d_model, kinds)

@@ -181,8 +181,8 @@ def require_curriculum(stages: Sequence[StageSpec]) -> None:
         _require(before < stage.until <= 1, f"{key}.until", f"above {before:g} and at most 1", stage.until)
         _require(not last or stage.until == 1, f"{key}.until", "1, as it is the last stage", stage.until)
         _require(0 <= stage.plasticity <= 1, f"{key}.plasticity", "greater than 0 and at most 1", stage.plasticity)
-        alike = bool(stage.plasticity) == bool(stages[0].plasticity)
-        _require(alike, f"{key}.plasticity", "set in every stage or in none", stage.plasticity)
+        if stage.plasticity == 0 and any(each.plasticity for each in stages):
+            raise SpecError(f"{key}.plasticity must be greater than 0, as other stages set one, or left out everywhere")
         before = stage.until
 
 

@@ -31,6 +31,7 @@ from growlab.blocks.nest import Nest, joined, sum_of
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, Nesting, option, register_nest
 
+MOST_ROUNDS = 64  # of blocks that run in rounds of rounds, too
 NEARLY = 0.01  # ε: a token halts a little before its weights sum to 1, so that one round can be enough
 
 
@@ -40,8 +41,10 @@ class ActOptions:
     ponder: float = option(0.01, search=(0.0, 0.01, 0.1), help="price of a round, in nats")
 
     def check(self, d_model: int) -> None:
-        if not 2 <= self.most <= 64:
-            raise LayoutError(f"act[most={self.most}] must be between 2 and 64; with one round nothing could halt")
+        if not 2 <= self.most <= MOST_ROUNDS:
+            raise LayoutError(
+                f"act[most={self.most}] must be between 2 and {MOST_ROUNDS}; with one round nothing could halt"
+            )
         if not 0 <= self.ponder <= 100:
             raise LayoutError(f"act[ponder={self.ponder}] must be between 0 and 100")
 
@@ -68,8 +71,14 @@ def act_cost(d_model: int, options: ActOptions, seq_len: int, branches: Sequence
     cost=act_cost,
 )
 class Act(Nest):
+    n_rounds: int  # of the blocks that run most often
+
     def __init__(self, d_model: int, options: ActOptions, branches: Sequence[Sequence[Block]]) -> None:
         super().__init__(d_model, options, branches)
+        inner = [each.n_rounds for each in self.inner.modules() if isinstance(each, Act)]
+        self.n_rounds = options.most * max(inner, default=1)
+        if self.n_rounds > MOST_ROUNDS:
+            raise LayoutError(f"act in act makes {self.n_rounds} rounds, at most {MOST_ROUNDS} are allowed; lower most")
         self.most, self.ponder = options.most, options.ponder
         self.halt = nn.Linear(d_model, 1)
         nn.init.zeros_(self.halt.bias)

@@ -127,7 +127,7 @@ def scaled(amount: int, budget: str) -> int:
 def study_of_one(spec: "TrialSpec", name: str) -> "Study":
     """A study that holds this trial and nothing else: every value fixed."""
     from growlab.domains import Fixed
-    from growlab.layout import parse
+    from growlab.layout import parse, skeleton
     from growlab.study import LayoutSpace, Study, StudyData
 
     layout = parse(spec.layout)
@@ -135,7 +135,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
         name=name,
         data=StudyData(**asdict(spec.data)),
         layouts=LayoutSpace(
-            blocks={block.kind: {} for block in layout.blocks},
+            blocks={str(skeleton(block)): {} for block in layout.blocks},
             d_model=(layout.d_model,),
             depth=(layout.depth, layout.depth),
             start_with=(spec.layout,),

@@ -318,7 +318,8 @@ def _stage_named(at: int, place: str) -> Iterator[None]:
         with os_errors_named(place):
             yield
     except (DataError, SpecError) as error:
-        raise type(error)(f"curriculum[{at}]: {error}") from None
+        said = str(error).replace("check data.path", f"check curriculum[{at}].path")
+        raise type(error)(f"curriculum[{at}]: {said}") from None
 
 
 def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:

@@ -30,9 +30,9 @@ class Sampling:
             raise UsageError(f"top-k must be at least 0 (0: no limit), got {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must be greater than 0 and at most 1, got {self.top_p}")
-        if not 0 < self.repetition_penalty < float("inf"):
+        if not 1e-6 <= self.repetition_penalty <= 1e6:
             raise UsageError(
-                f"repetition-penalty must be a number greater than 0 (1: none), got {self.repetition_penalty}"
+                f"repetition-penalty must be between 1e-6 and 1e6 (1: none), got {self.repetition_penalty}"
             )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from growlab.blocks.act import NEARLY, Rounds
+from growlab.errors import LayoutError
 from growlab.layout import parse_blocks
 
 
@@ -167,3 +168,8 @@ def test_what_its_blocks_want_counts_once_whatever_the_rounds(block_of, tokens, 
     _, penalty = act.learn(x_BTD)
 
     assert penalty.item() == pytest.approx(0.5)
+
+
+def test_rounds_of_rounds_are_bounded(block_of):
+    with pytest.raises(LayoutError, match="act in act makes 128 rounds, at most 64 are allowed"):
+        adaptive(block_of, "act[most=4](act[most=4](conv))", most=8)

@@ -142,7 +142,7 @@ def test_the_penalty_and_the_other_options_of_generate_are_taken(chat: Chat, tra
     ("words", "message"),
     [
         (["--stop", ""], "error: a stop string needs at least one character, got ''"),
-        (["--repetition-penalty", "0"], "error: repetition-penalty must be a number greater than 0"),
+        (["--repetition-penalty", "0"], "error: repetition-penalty must be between 1e-6 and 1e6"),
         (["--temperature", "-1"], "error: temperature must be at least 0"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_row_with_a_key_that_no_stage_has_is_refused() -> None:
         ),
         (
             [{"until": 0.5, "plasticity": 0.5}, {"until": 1.0}],
-            "curriculum[1].plasticity must be set in every stage or in none, got 0.0",
+            "curriculum[1].plasticity must be greater than 0, as other stages set one, or left out everywhere",
         ),
     ],
 )

@@ -250,7 +250,7 @@ def test_a_token_that_is_never_to_be_drawn_is_not():
 
 @pytest.mark.parametrize("penalty", [0.0, -1.0, math.nan, math.inf])
 def test_a_penalty_that_makes_no_sense_is_refused(penalty):
-    with pytest.raises(UsageError, match=r"repetition-penalty must be a number greater than 0 \(1: none\), got"):
+    with pytest.raises(UsageError, match=r"repetition-penalty must be between 1e-6 and 1e6 \(1: none\), got"):
         Sampling(repetition_penalty=penalty)
 
 
