@@ -91,15 +91,20 @@ class Act(Nest):
         return self.learn(x_BTD)[0]
 
     def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        rounds, s_BTD, penalties = Rounds(x_BTD), x_BTD, []
+        rounds, penalties = self._all_rounds(x_BTD)
+        held = total(penalties)
+        return rounds.y_BTD, total([self.ponder * rounds.ponder_BT1.mean(), None if held is None else held / self.most])
+
+    def _all_rounds(self, x_BTD: Tensor) -> tuple["Rounds", list[Penalty]]:
+        """Every round of all tokens, and what the blocks want in each."""
+        rounds, s_BTD, penalties = Rounds(x_BTD), x_BTD, list[Penalty]()
         for last in self._lasts():
             for block in self.blocks:
                 mixed_BTD, penalty = block.mixer.learn(block.norm(s_BTD))
                 s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD
                 penalties.append(penalty)
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
-        held = total(penalties)
-        return rounds.y_BTD, total([self.ponder * rounds.ponder_BT1.mean(), None if held is None else held / self.most])
+        return rounds, penalties
 
     def initial_state(self, batch: int) -> State:
         """Of every round: those of its blocks."""
@@ -121,11 +126,7 @@ class Act(Nest):
 
     def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
         """The mean number of rounds."""
-        rounds, s_BTD = Rounds(x_BTD), x_BTD
-        for last in self._lasts():
-            for block in self.blocks:
-                s_BTD = s_BTD + rounds.running_BT1 * block.mixer(block.norm(s_BTD))
-            rounds.add(s_BTD, None if last else self.halt(s_BTD))
+        rounds, _ = self._all_rounds(x_BTD)
         return {"rounds": rounds.n_BT1.mean()}
 
     def _lasts(self) -> list[bool]:

@@ -11,11 +11,9 @@ from rich.text import Text
 
 from growlab.commands.speed.measure import time_run
 from growlab.data import Corpus
-from growlab.kinds import units
 from growlab.layout import parse
-from growlab.model.cost import TrainedUnit, count_params, steps_of, training_flops, training_memory
+from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
 from growlab.search import Proposal
-from growlab.specs import TrialSpec
 from growlab.training.device import resolve_device, use_device
 from growlab.worker.display import duration_words
 
@@ -40,19 +38,19 @@ class Estimate:
 def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
     """One row per proposal. The smallest is trained for a few steps on this machine to learn its FLOP/s."""
     vocab_size = corpus.tokenizer.vocab_size
-    costs = [_step_flops(each, vocab_size) for each in proposals]
+    costs = [step_flops(each.spec, vocab_size) for each in proposals]
     smallest = costs.index(min(costs))
     flops_per_s = costs[smallest] / _seconds_per_step(proposals[smallest], corpus)
     rows = []
-    for number, (proposal, step_flops) in enumerate(zip(proposals, costs, strict=True)):
+    for number, (proposal, flops) in enumerate(zip(proposals, costs, strict=True)):
         layout, spec = parse(proposal.spec.layout), proposal.spec
-        total = _steps(spec, step_flops) * step_flops
+        total = expected_steps(spec, vocab_size) * flops
         rows.append(
             Estimate(
                 number=number,
                 layout=proposal.layout,
                 n_params=count_params(layout, vocab_size),
-                step_flops=step_flops,
+                step_flops=flops,
                 total_flops=total,
                 memory_bytes=training_memory(
                     layout,
@@ -90,24 +88,6 @@ def print_table(rows: Sequence[Estimate]) -> None:
         f"Time on {device}: one layout was timed for {_TIMED_STEPS} steps, the others (≈) are scaled by FLOPs. "
         "Evaluation and growth are not in it."
     )
-
-
-def _step_flops(proposal: Proposal, vocab_size: int) -> int:
-    layout, train = parse(proposal.spec.layout), proposal.spec.train
-    whole = [TrainedUnit(blocks=blocks, frozen=False) for blocks in units(layout.blocks)]
-    return training_flops(
-        whole,
-        layout,
-        vocab_size,
-        train.seq_len,
-        train.batch_size,
-        rest_frozen=False,
-        recompute=train.recompute,
-    )
-
-
-def _steps(spec: TrialSpec, step_flops: int) -> int:
-    return steps_of(spec.budget, spec.train.batch_size * spec.train.seq_len, step_flops)
 
 
 def _seconds_per_step(proposal: Proposal, corpus: Corpus) -> float:

@@ -71,12 +71,11 @@ def training_flops(
     return total * batch_size
 
 
-def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
-    """Of a trial whose model stays as it begins."""
+def step_flops(spec: TrialSpec, vocab_size: int) -> int:
+    """Of a training step before any growth."""
     layout, train = parse(spec.layout), spec.train
-    whole = [TrainedUnit(blocks=layout.blocks, frozen=False)]
-    flops = training_flops(
-        whole,
+    return training_flops(
+        [TrainedUnit(blocks=layout.blocks, frozen=False)],
         layout,
         vocab_size,
         train.seq_len,
@@ -84,7 +83,11 @@ def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
         rest_frozen=False,
         recompute=train.recompute,
     )
-    return steps_of(spec.budget, train.batch_size * train.seq_len, flops)
+
+
+def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
+    """Of a trial whose model stays as it begins."""
+    return steps_of(spec.budget, spec.train.batch_size * spec.train.seq_len, step_flops(spec, vocab_size))
 
 
 def steps_of(budget: BudgetSpec, tokens_per_step: int, flops_per_step: int) -> int:

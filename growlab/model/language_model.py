@@ -165,9 +165,8 @@ class LanguageModel(nn.Module):
     def set_plasticity(self, plasticity: float) -> None:
         """Of every block that has one, also of those that are still to grow. The layout tells it."""
         self.plasticity = plasticity
-        for block in self.modules():
-            if isinstance(block, Block):
-                block.set_plasticity(plasticity)
+        for block in self.blocks():
+            block.set_plasticity(plasticity)
 
     def exit_hard(self) -> None:
         """Decode with routers that are open or closed, and skip what is behind a closed one."""
