@@ -10,6 +10,7 @@
     ├── DataError             a corpus that is missing, empty, damaged or not the recorded one
     │   └── CannotEncode        a text for which a tokenizer has no ids
     ├── StorageError          the database
+    │   ├── DatabaseAway        it does not answer now, and may later
     │   ├── SchemaError         its schema is missing, older or newer than this growlab
     │   ├── NotFound            no such study or trial
     │   └── LeaseLost           another worker owns the trial now; nothing more may be written
@@ -71,6 +72,10 @@ class CannotEncode(DataError):
 
 
 class StorageError(GrowlabError):
+    pass
+
+
+class DatabaseAway(StorageError):
     pass
 
 

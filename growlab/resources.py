@@ -1,7 +1,11 @@
-"""What this process has: the migrations and studies that growlab carries, the cache it keeps, its cores."""
+"""What this process has: migrations and studies that growlab carries, the cache that it keeps, cores, signals."""
 
 import os
+import signal
 from pathlib import Path
+
+# What asks a process to stop: Ctrl-C, a scheduler, a terminal that was closed, a batch system's warning.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 _PACKAGE = Path(__file__).resolve().parent
 

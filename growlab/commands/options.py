@@ -15,6 +15,7 @@ from growlab.errors import PluginError, UsageError
 STORAGE_DEFAULT = "sqlite:///growlab.db"
 MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
 MOST_WORKERS = 256  # on one device; a word too much must not fill the machine with processes
+USUAL_PATIENCE_S = 900.0
 
 Storage = Annotated[
     str,
@@ -72,6 +73,15 @@ Deterministic = Annotated[
     typer.Option(
         "--deterministic",
         help="The same bits each time, also on a GPU, at some cost in speed; what cannot do that is refused.",
+    ),
+]
+Patience = Annotated[
+    float,
+    typer.Option(
+        "--patience",
+        min=0,
+        metavar="SECONDS",
+        help="Wait so long for a database that does not answer; what is being trained trains on meanwhile.",
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from growlab.commands.options import plugin_words, say
 from growlab.errors import GrowlabError, UsageError
-from growlab.resources import n_cores
+from growlab.resources import STOPPING, n_cores
 
 if TYPE_CHECKING:
     from growlab.fleet.local import LocalFleet
@@ -110,7 +110,7 @@ def slot_words(n: int) -> str:
 
 def stops_interrupt() -> None:
     """docker stop, systemd, Slurm and a terminal that was closed become a KeyboardInterrupt, as Ctrl-C is."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
+    for each in set(STOPPING) - {signal.SIGINT}:
         if signal.getsignal(each) is not signal.SIG_IGN:  # nohup
             signal.signal(each, _interrupt)
 

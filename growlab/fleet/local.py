@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from growlab.errors import ArtifactsError
+from growlab.resources import STOPPING
 
 _ROOT = Path(__file__).resolve().parents[2]  # of the package
 PARENT = "GROWLAB_PARENT"  # in the environment of a worker: the process that stops it
@@ -101,7 +102,7 @@ def _interrupts_delayed() -> Iterator[None]:
     Handled, not blocked: a process that is started meanwhile would inherit a block, and never hear that it is to stop.
     """
     came: list[tuple[int, FrameType | None]] = []
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {each: signal.getsignal(each) for each in STOPPING}
     heard = {number: handler for number, handler in handlers.items() if callable(handler)}
     for each in heard:
         signal.signal(each, lambda number, frame: came.append((number, frame)))

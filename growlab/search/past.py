@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from growlab.errors import LayoutError
 from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
 
@@ -15,10 +16,13 @@ def loss_of(trial: PastTrial) -> float:
 
 
 def tried_layouts(past: Iterable[PastTrial]) -> dict[str, bool]:
-    """Hash of every layout that was proposed, to whether it only ever failed."""
+    """Hash of every layout that was proposed, to whether it only ever failed. A damaged row's layout is none."""
     only_failed: dict[str, bool] = {}
     for trial in past:
+        try:
+            key = parse(trial.layout).hash
+        except LayoutError:
+            continue
         failed = trial.state.is_final and math.isinf(loss_of(trial))
-        key = parse(trial.layout).hash
         only_failed[key] = only_failed.get(key, True) and failed
     return only_failed

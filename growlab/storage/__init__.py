@@ -5,14 +5,15 @@
     study_id = store.study("nightly").id
     worker_id = store.register_worker(name="gpu0", device="cuda:0", versions={})
     while claim := store.claim_next(study_id, worker_id, lease_s=60):
-        run_trial(claim.spec, LeasedRecorder(store, claim, show))  # and, from time to time, store.beat(claim)
+        run_trial(claim.spec, LeasedRecorder(store, claim, …))  # and, from time to time, store.beat(claim, step)
 
 `growlab db` uses Database with current_revision, head_revision and upgrade.
 """
 
 from growlab.storage.database import Database
 from growlab.storage.facts import Fact
-from growlab.storage.queue import MAX_STRIKES
+from growlab.storage.faults import Patience
+from growlab.storage.queue import MAX_STRIKES, MOST_LOSSES
 from growlab.storage.recorder import LeasedRecorder
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
 from growlab.storage.schema import check_schema, current_revision, ensure_schema, head_revision, upgrade
@@ -20,11 +21,13 @@ from growlab.storage.store import Store
 
 __all__ = [
     "MAX_STRIKES",
+    "MOST_LOSSES",
     "AttemptRow",
     "Claim",
     "Database",
     "Fact",
     "LeasedRecorder",
+    "Patience",
     "Store",
     "StudyRow",
     "StudySummary",

@@ -20,6 +20,13 @@ class database_now(FunctionElement[float]):  # noqa: N801  (reads as the SQL fun
     inherit_cache = True
 
 
+class server_started_at(FunctionElement[float]):  # noqa: N801
+    """When the server started, on its own clock; 0 of a file, which has none."""
+
+    type = Double()
+    inherit_cache = True
+
+
 @compiles(database_now, "sqlite")
 def _sqlite(_element: database_now, _compiler: SQLCompiler, **_options: Any) -> str:
     # unixepoch('subsec') is NULL before SQLite 3.42
@@ -29,3 +36,13 @@ def _sqlite(_element: database_now, _compiler: SQLCompiler, **_options: Any) -> 
 @compiles(database_now, "postgresql")
 def _postgresql(_element: database_now, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST(EXTRACT(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+@compiles(server_started_at, "sqlite")
+def _no_server(_element: server_started_at, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "0.0"
+
+
+@compiles(server_started_at, "postgresql")
+def _postmaster(_element: server_started_at, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST(EXTRACT(epoch FROM pg_postmaster_start_time()) AS DOUBLE PRECISION)"

@@ -24,7 +24,7 @@ from growlab.storage.values import clean_text, finite
 def commit(connection: Connection, claim: Claim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
     """Replace the trial's checkpoint, add facts, forgive strikes. Repeated, it changes nothing. Raises LeaseLost."""
     assert checkpoint.kind == CHECKPOINT, checkpoint.kind
-    fence.hold(connection, claim, strikes=0)
+    fence.hold(connection, claim, step=checkpoint.step, strikes=0)
     forget_checkpoint(connection, claim.trial_id)
     write_artifacts(connection, claim, [checkpoint])
     write_facts(connection, claim, facts)

@@ -11,10 +11,10 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from growlab.errors import StorageError
+from growlab.errors import DatabaseAway, StorageError
 from growlab.storage.address import Address, read_address
 from growlab.storage.engine import BUSY_TIMEOUT_S, READS, make_engine
-from growlab.storage.faults import in_words, is_ours, patiently
+from growlab.storage.faults import NO_PATIENCE, Patience, in_words, is_ours, is_passing, patiently
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Database:
     """Each action runs in a transaction of its own; what it raises rolls the transaction back.
 
-    Faults of the passing sort are tried again for `patience_s`; then, like any other fault of the
-    world, they are a StorageError of one line without the password. Slips of our own stay tracebacks.
+    Faults of the passing sort are tried again while the patience lasts; then they are DatabaseAway. Any other fault
+    of the world is a StorageError: one line without the password. Slips of our own stay tracebacks.
     """
 
     def __init__(self, address: Address, engine: Engine) -> None:
@@ -41,11 +41,11 @@ class Database:
             raise StorageError(f"no database at {address.shown}; create a study first: growlab study create FILE")
         return cls(address, make_engine(address))
 
-    def read(self, action: Callable[[Connection], T], *, patience_s: float = 0.0) -> T:
-        return self._run(action, patience_s, reads=True)
+    def read(self, action: Callable[[Connection], T], patience: Patience = NO_PATIENCE) -> T:
+        return self._run(action, patience, reads=True)
 
-    def write(self, action: Callable[[Connection], T], *, patience_s: float = 0.0) -> T:
-        return self._run(action, patience_s, reads=False)
+    def write(self, action: Callable[[Connection], T], patience: Patience = NO_PATIENCE) -> T:
+        return self._run(action, patience, reads=False)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -60,21 +60,22 @@ class Database:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Turns what the driver says inside into a StorageError."""
+        """Turns what the driver says inside into a StorageError, of the passing sort into DatabaseAway."""
         try:
             yield
         except DBAPIError as error:
             if is_ours(error):
                 raise
-            raise StorageError(f"{self.shown}: {in_words(error)}") from None
+            kind = DatabaseAway if is_passing(error) else StorageError
+            raise kind(f"{self.shown}: {in_words(error)}") from None
 
-    def _run(self, action: Callable[[Connection], T], patience_s: float, *, reads: bool) -> T:
+    def _run(self, action: Callable[[Connection], T], patience: Patience, *, reads: bool) -> T:
         def once() -> T:
             with self.engine.connect().execution_options(**{READS: reads}) as connection, connection.begin():
                 return action(connection)
 
         with self.explaining():
-            return patiently(once, for_s=patience_s)
+            return patiently(once, patience)
 
 
 def _create_file(address: Address, path: Path) -> None:

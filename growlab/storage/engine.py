@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -34,6 +35,7 @@ def make_engine(address: Address) -> Engine:
         engine = create_engine(address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, **common)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        _refuse_vanished(engine, address.path, address.shown)
         return engine
     try:
         engine = create_engine(
@@ -55,6 +57,33 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver would begin by itself, and too late: at the first write
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA synchronous = {SQLITE_SYNCHRONOUS}")
+
+
+def _refuse_vanished(engine: Engine, path: Path, shown: str) -> None:
+    """Raise StorageError in place of a transaction on another file than the first: nobody would ever read it."""
+    first: list[tuple[int, int] | None] = []
+
+    def remember(_connection: object, _record: object) -> None:
+        if not first:
+            first.append(_identity(path))
+
+    def compare(_connection: object, _record: object, _proxy: object) -> None:
+        if first[0] != _identity(path):
+            raise StorageError(
+                f"{shown} was deleted, moved or replaced while it was in use; nothing more can be stored. "
+                "Bring the file back, or create the study again"
+            )
+
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import exc
@@ -22,19 +23,34 @@ _POSTGRESQL_PASSING = {
     "57P03",  # it starts up
 }
 _INSUFFICIENT_PRIVILEGE = "42501"
+# How a server refuses a connection for good. libpq gives no code for that; a server that speaks another language is
+# taken for one that is away, and waited for.
+_REFUSED = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted to log in")
 
 
-def patiently(action: Callable[[], T], *, for_s: float) -> T:
-    """The action's result, trying again for so many seconds while its faults are of the passing sort.
+@dataclass(frozen=True)
+class Patience:
+    """For how many seconds a database that is away is waited for, and who is told before each new try."""
+
+    for_s: float
+    goes_on: Callable[[str], bool] = lambda why: True  # False gives up
+
+
+NO_PATIENCE = Patience(0.0)
+
+
+def patiently(action: Callable[[], T], patience: Patience) -> T:
+    """The action's result, trying again while its faults are of the passing sort and patience lasts.
 
     An action that committed and lost only the answer is done twice: it must bear that.
     """
-    deadline = time.monotonic() + for_s
-    for wait_s in _back_off():
+    deadline = time.monotonic() + patience.for_s
+    for wait_s in back_off():
         try:
             return action()
         except DBAPIError as error:
-            if not is_passing(error) or time.monotonic() + wait_s > deadline:
+            is_over = time.monotonic() + wait_s > deadline
+            if not is_passing(error) or is_over or not patience.goes_on(in_words(error)):
                 raise
         time.sleep(wait_s)
     raise AssertionError("the back-off has no end")
@@ -47,8 +63,9 @@ def is_passing(error: DBAPIError) -> bool:
     if sqlite_code := getattr(error.orig, "sqlite_errorcode", None):
         return sqlite_code & 0xFF in _SQLITE_PASSING
     code = getattr(error.orig, "sqlstate", None)
-    if code is None:  # libpq gives no code when it finds nobody at the server's address
-        return isinstance(error, exc.OperationalError) and type(error.orig).__module__.startswith("psycopg")
+    if code is None:  # libpq gives no code when it gets no connection
+        is_connecting = isinstance(error, exc.OperationalError) and type(error.orig).__module__.startswith("psycopg")
+        return is_connecting and not any(words in str(error.orig) for words in _REFUSED)
     return code in _POSTGRESQL_PASSING
 
 
@@ -66,7 +83,7 @@ def in_words(error: DBAPIError) -> str:
     return lines[0].strip() if lines else type(error.orig).__name__
 
 
-def _back_off() -> Iterator[float]:
+def back_off() -> Iterator[float]:
     """0.05 s, doubling up to 5 s, each cut at random so that a fleet does not return in step."""
     wait_s = 0.05
     while True:

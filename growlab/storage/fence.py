@@ -4,35 +4,35 @@
 
 One row changed: the claim is good, its lease is longer, and the row stays locked until the end of the
 transaction, so that nobody takes the trial between the check and the writing. No row: LeaseLost, and
-what was to be written is rolled back. A lease that ran out while nobody took the trial is simply renewed.
+what was to be written is rolled back. A lease that ran out while nobody took the trial is simply renewed:
+that is how a worker keeps its trial through a time in which the database was away.
 """
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, literal, select, update
+from sqlalchemy import Connection, and_, case, literal, select, update
 
 from growlab.errors import LeaseLost
 from growlab.records import EndReason, TrialState
+from growlab.storage import silence
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
 from growlab.storage.tables import attempts, trials, workers
 
 
-def hold(connection: Connection, claim: Claim, **changes: Any) -> None:
-    """Lock the trial's row, extend the lease and make these changes to the row. Raises LeaseLost."""
+def hold(connection: Connection, claim: Claim, *, step: int = 0, **changes: Any) -> None:
+    """Lock the trial's row, extend the lease and make these changes to the row. Raises LeaseLost.
+
+    `step` is where the trial stands, as far as the caller knows.
+    """
     values = {"lease_expires_at": database_now() + claim.lease_s, **changes}
     is_held = and_(trials.c.id == claim.trial_id, trials.c.epoch == claim.epoch, trials.c.state == TrialState.RUNNING)
     if connection.execute(update(trials).where(is_held).values(values)).rowcount != 1:
         raise _lost(connection, claim)
-    heard(connection, claim)
-
-
-def heard(connection: Connection, claim: Claim) -> None:
-    """A sign of life of the attempt and its worker."""
-    now = {"heartbeat_at": database_now()}
-    connection.execute(update(attempts).where(attempts.c.id == claim.attempt_id).values(now))
-    worker_id = select(attempts.c.worker_id).where(attempts.c.id == claim.attempt_id).scalar_subquery()
-    connection.execute(update(workers).where(workers.c.id == worker_id).values(now))
+    furthest = case((attempts.c.step < step, step), else_=attempts.c.step)
+    alive = update(attempts).where(attempts.c.id == claim.attempt_id)
+    connection.execute(alive.values(heartbeat_at=database_now(), step=furthest))
+    silence.heard(connection, select(attempts.c.worker_id).where(attempts.c.id == claim.attempt_id).scalar_subquery())
 
 
 def ended_as(connection: Connection, claim: Claim) -> EndReason | None:

@@ -4,29 +4,33 @@
                   ^                       │   ^ │
                   └──────── release ──────┘   └─┘ claim_next by another, once the lease has run out
 
-A release as crashed and a lease that ran out are a strike each; a new checkpoint forgives them; with
-the third the trial is failed. Every transaction locks its trial's row before any other row of the
-trial, so that no two wait for each other.
+A release as crashed is a strike; a new checkpoint forgives them; with the third the trial is failed. A lease that
+ran out is none: to lose a worker is no fault of its trial, until MOST_LOSSES attempts in a row were lost and none of
+them came further than the attempts before. A trial that cannot be read is failed too. Every transaction locks its
+trial's row before any other row of the trial, so that no two wait for each other.
 """
 
+import json
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, update
 
 from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
-from growlab.errors import LeaseLost, NotFound
+from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
 from growlab.records import Decision, EndReason, TrialState
 from growlab.specs import TrialSpec
-from growlab.storage import fence
+from growlab.storage import fence, silence
 from growlab.storage.artifacts import newest_checkpoint
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
+from growlab.storage.silence import may_be_taken
 from growlab.storage.tables import IS_OPEN, attempts, decisions, studies, trials, workers
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
 
 MAX_STRIKES = 3
+MOST_LOSSES = 10  # in a row, without coming any further
 
 
 def enqueue(
@@ -66,21 +70,32 @@ def enqueue(
 
 
 def claim_next(connection: Connection, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
-    """Take the first trial that waits or is no longer heard of; those that struck out on the way are failed."""
-    claim = None
-    while claim is None and (taken := _take(connection, study_id, lease_s)):
+    """Take the first trial that waits or is no longer heard of; what cannot be run is failed on the way.
+
+    A claim whose answer was lost is given once more: a worker has one trial at a time.
+    """
+    own = _own(connection, study_id, worker_id, lease_s)
+    silence.heard(connection, worker_id)
+    if own is not None:
+        return _claim(connection, own, _spec(own), study_id, lease_s)
+    while taken := _take(connection, study_id, lease_s):
         _close_superseded(connection, taken.id)
-        if taken.strikes >= MAX_STRIKES:
-            _strike_out(connection, taken.id)
-        else:
-            claim = _begin_attempt(connection, taken, study_id, worker_id, lease_s)
-    connection.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=database_now()))
-    return claim
+        try:
+            spec = _spec(taken)
+        except GrowlabError as error:
+            _fail(connection, taken.id, f"its row in the database cannot be read: {error}")
+            continue
+        if words := _quarantine(connection, taken.id):
+            _fail(connection, taken.id, words)
+            continue
+        _begin_attempt(connection, taken, worker_id)
+        return _claim(connection, taken, spec, study_id, lease_s)
+    return None
 
 
-def beat(connection: Connection, claim: Claim) -> None:
-    """Extend the lease. Raises LeaseLost."""
-    fence.hold(connection, claim)
+def beat(connection: Connection, claim: Claim, step: int) -> None:
+    """Extend the lease, and note how far the trial has come. Raises LeaseLost."""
+    fence.hold(connection, claim, step=step)
 
 
 def release(connection: Connection, claim: Claim, reason: EndReason, note: str) -> None:
@@ -99,7 +114,7 @@ def release(connection: Connection, claim: Claim, reason: EndReason, note: str) 
     fence.end_attempt(connection, claim, reason, clean_text(note))
     strikes = connection.scalar(select(trials.c.strikes).where(trials.c.id == claim.trial_id))
     if strikes is not None and strikes >= MAX_STRIKES:
-        _strike_out(connection, claim.trial_id)
+        _fail(connection, claim.trial_id, _struck_out(connection, claim.trial_id))
 
 
 def _n_trials(connection: Connection, study_id: int) -> int:
@@ -122,35 +137,56 @@ def _decision_row(decision: Decision) -> dict[str, Any]:
     }
 
 
+_OF_TAKEN = (*(trials.c[name] for name in ("id", "number", "epoch", "layout")), cast(trials.c.spec, Text).label("spec"))
+
+
 def _take(connection: Connection, study_id: int, lease_s: float) -> Row[Any] | None:
     """One statement finds, locks and takes a trial: to select first and update then gives it to several."""
-    is_free = or_(trials.c.lease_expires_at.is_(None), trials.c.lease_expires_at < database_now())
     first = (
         select(trials.c.id)
-        .where(trials.c.study_id == study_id, IS_OPEN, is_free)
+        .where(trials.c.study_id == study_id, IS_OPEN, or_(trials.c.lease_expires_at.is_(None), may_be_taken()))
         .order_by(trials.c.number)
         .limit(1)
-        .with_for_update(skip_locked=True)  # PostgreSQL; SQLite has one writer at a time
+        .with_for_update(skip_locked=True, of=trials)  # PostgreSQL; SQLite has one writer at a time
         .correlate(None)
         .scalar_subquery()
     )
-    was_running = case((trials.c.state == TrialState.RUNNING, 1), else_=0)
-    taking = update(trials).where(trials.c.id == first)
     return connection.execute(
-        taking.values(
+        update(trials)
+        .where(trials.c.id == first)
+        .values(
             state=TrialState.RUNNING,
             epoch=trials.c.epoch + 1,
-            strikes=trials.c.strikes + was_running,
             lease_expires_at=database_now() + lease_s,
+            lease_s=lease_s,
             started_at=func.coalesce(trials.c.started_at, database_now()),
-        ).returning(*(trials.c[name] for name in ("id", "number", "epoch", "strikes", "spec", "layout")))
+        )
+        .returning(*_OF_TAKEN)
     ).one_or_none()
 
 
-def _begin_attempt(connection: Connection, taken: Row[Any], study_id: int, worker_id: int, lease_s: float) -> Claim:
+def _own(connection: Connection, study_id: int, worker_id: int, lease_s: float) -> Row[Any] | None:
+    """The trial that this worker holds already, its lease as long as if it were claimed now."""
+    is_mine = (
+        select(attempts.c.id)
+        .where(attempts.c.trial_id == trials.c.id, attempts.c.epoch == trials.c.epoch)
+        .where(attempts.c.worker_id == worker_id)
+        .exists()
+    )
+    holds = (trials.c.study_id == study_id) & IS_OPEN & (trials.c.state == TrialState.RUNNING) & is_mine
+    held = update(trials).where(holds).values(lease_expires_at=database_now() + lease_s, lease_s=lease_s)
+    return connection.execute(held.returning(*_OF_TAKEN)).one_or_none()
+
+
+def _begin_attempt(connection: Connection, taken: Row[Any], worker_id: int) -> None:
     now = {"started_at": database_now(), "heartbeat_at": database_now()}
     row = {"trial_id": taken.id, "epoch": taken.epoch, "worker_id": worker_id, "note": ""}
-    attempt_id: int | None = connection.scalar(insert(attempts).values(**row, **now).returning(attempts.c.id))
+    connection.execute(insert(attempts).values(**row, **now))
+
+
+def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: int, lease_s: float) -> Claim:
+    of_claim = (attempts.c.trial_id == taken.id) & (attempts.c.epoch == taken.epoch)
+    attempt_id = connection.scalar(select(attempts.c.id).where(of_claim))
     assert attempt_id is not None
     return Claim(
         trial_id=taken.id,
@@ -158,11 +194,21 @@ def _begin_attempt(connection: Connection, taken: Row[Any], study_id: int, worke
         epoch=taken.epoch,
         attempt_id=attempt_id,
         study_id=study_id,
-        spec=trial_spec_from_mapping(taken.spec),
+        spec=spec,
         layout=taken.layout,
         lease_s=lease_s,
         checkpoint=newest_checkpoint(connection, taken.id),
     )
+
+
+def _spec(taken: Row[Any]) -> TrialSpec:
+    """Raises GrowlabError. As text from the row: a driver's own reading of a damaged one would cost the claim."""
+    try:
+        spec = trial_spec_from_mapping(json.loads(taken.spec))
+        parse(spec.layout)
+        return spec
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"it is no JSON: {error}") from None
 
 
 def _close_superseded(connection: Connection, trial_id: int) -> None:
@@ -170,25 +216,36 @@ def _close_superseded(connection: Connection, trial_id: int) -> None:
     connection.execute(update(attempts).where(is_left_open).values(ended_at=database_now(), end_reason=EndReason.LOST))
 
 
-def _strike_out(connection: Connection, trial_id: int) -> None:
-    """Fail a trial that crashes again and again. Its last checkpoint stays, as evidence."""
+# ---- trials that are not run any more ------------------------------------------------------------------------
+
+
+def _quarantine(connection: Connection, trial_id: int) -> str:
+    """In words, when attempt after attempt was lost and the trial came no further; else ''."""
+    asked = select(workers.c.name, attempts.c.end_reason, attempts.c.step).join_from(attempts, workers)
+    past = connection.execute(asked.where(attempts.c.trial_id == trial_id).order_by(attempts.c.epoch)).all()
+    before, newest = past[:-MOST_LOSSES], past[-MOST_LOSSES:]
+    furthest = max((attempt.step for attempt in before), default=0)
+    if len(newest) < MOST_LOSSES or any(each.end_reason != EndReason.LOST or each.step > furthest for each in newest):
+        return ""
+    return (
+        f"quarantined: {MOST_LOSSES} workers in a row were lost with it (the last: {newest[-1].name}), and none came "
+        f"beyond step {furthest}; perhaps it takes more memory than these machines have"
+    )
+
+
+def _struck_out(connection: Connection, trial_id: int) -> str:
     last = connection.execute(
-        select(workers.c.name, attempts.c.end_reason, attempts.c.note)
+        select(workers.c.name, attempts.c.note)
         .join_from(attempts, workers)
         .where(attempts.c.trial_id == trial_id)
         .order_by(attempts.c.epoch.desc())
         .limit(1)
     ).one()
     words = last.note or f"the process on worker {last.name} died"
-    if last.end_reason == EndReason.LOST:
-        words = f"worker {last.name} was killed, stalled or cut off"
-    connection.execute(
-        update(trials)
-        .where(trials.c.id == trial_id)
-        .values(
-            state=TrialState.FAILED,
-            lease_expires_at=None,
-            ended_at=database_now(),
-            error=f"crashed {MAX_STRIKES} times without a new checkpoint; last: {words}",
-        )
-    )
+    return f"crashed {MAX_STRIKES} times without a new checkpoint; last: {words}"
+
+
+def _fail(connection: Connection, trial_id: int, error: str) -> None:
+    """The trial's last checkpoint stays, as evidence."""
+    failed = {"state": TrialState.FAILED, "lease_expires_at": None, "ended_at": database_now()}
+    connection.execute(update(trials).where(trials.c.id == trial_id).values(**failed, error=clean_text(error)))

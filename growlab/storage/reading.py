@@ -1,8 +1,22 @@
 """Trials, read without locks: for a search, a leaderboard, the page of one trial."""
 
+import json
 from typing import Any
 
-from sqlalchemy import Connection, Label, RowMapping, ScalarSelect, Select, case, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Label,
+    RowMapping,
+    ScalarSelect,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    select,
+    true,
+)
 
 from growlab.errors import NotFound, UnknownName
 from growlab.records import Decision, EndReason, PastTrial, TrialState
@@ -14,14 +28,26 @@ OBJECTIVES = ("val_loss", "best_val_loss", "bits_per_byte")
 
 
 def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
-    """What a search knows, by number; a value only for those that were completed."""
+    """What a search knows, by number; a value only for those that were completed.
+
+    A damaged row is a trial too, or the next number would be taken: with an empty layout, or without scalars.
+    """
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
     value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
-    layout = trials.c.spec["layout"].as_string().label("layout")
-    asked = select(trials.c.number, trials.c.state, layout, trials.c.params, value)
-    rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number)).mappings()
-    return [PastTrial(**{**row, "state": TrialState(row["state"])}) for row in rows]
+    layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
+    asked = select(trials.c.number, trials.c.state, layout, cast(trials.c.params, Text).label("params"), value)
+    rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number))
+    return [
+        PastTrial(
+            number=row.number,
+            state=TrialState(row.state),
+            layout=row.layout or "",
+            params=_mapping(row.params),
+            value=row.value,
+        )
+        for row in rows
+    ]
 
 
 def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:
@@ -41,7 +67,7 @@ def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
 
 def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
     """By epoch: the order in which they were made."""
-    of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note")
+    of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note", "step")
     asked = select(
         *(attempts.c[name] for name in of_attempt), workers.c.name.label("worker"), workers.c.host, workers.c.device
     )
@@ -80,6 +106,19 @@ def read_decision(connection: Connection, trial_id: int) -> Decision:
     )
 
 
+def _is_json(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """SQLite keeps any text in a column of JSON."""
+    return func.json_valid(cast(column, Text)) == 1 if connection.dialect.name == "sqlite" else true()
+
+
+def _mapping(words: str) -> dict[str, Any]:
+    try:
+        read = json.loads(words)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
 def _trial_rows() -> Select[Any]:
     lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
     return select(
@@ -105,7 +144,7 @@ def _newest_of_val(name: str) -> ScalarSelect[Any]:
 
 
 def _trial_row(row: RowMapping) -> TrialRow:
-    values = {name: value for name, value in row.items() if name not in ("spec", "lease_expires_at")}
+    values = {name: value for name, value in row.items() if name not in ("spec", "lease_s", "lease_expires_at")}
     flops = None if row["flops"] is None else int(row["flops"])
     return TrialRow(**{**values, "flops": flops, "state": TrialState(row["state"]), "spec_mapping": row["spec"]})
 

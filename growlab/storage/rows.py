@@ -99,3 +99,4 @@ class AttemptRow:
     ended_at: float | None
     end_reason: EndReason | None
     note: str
+    step: int  # the furthest that was heard of it

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, column, inspect, select, table, text
 from growlab.errors import SchemaError
 from growlab.resources import carried
 from growlab.storage.database import Database
+from growlab.storage.faults import NO_PATIENCE, Patience
 
 VERSION_TABLE = "growlab_alembic_version"
 _LOCK_KEY = 0x67726F776C6162  # 'growlab': everybody who changes the schema of a PostgreSQL database asks for it
@@ -29,9 +30,9 @@ def ensure_schema(database: Database) -> None:
     check_schema(database)
 
 
-def check_schema(database: Database) -> None:
+def check_schema(database: Database, patience: Patience = NO_PATIENCE) -> None:
     """Raises SchemaError, which says what to do, unless the schema is the one that this growlab was written for."""
-    have, need = database.read(read_revision), head_revision()
+    have, need = database.read(read_revision, patience), head_revision()
     if have is None:
         raise SchemaError(f"{database.label} has no growlab tables; create a study first: growlab study create FILE")
     _refuse_newer(database.label, have)

@@ -1,8 +1,8 @@
 """The room's door: studies, the queue of trials, and everything that trials say, in one SQL database.
 
-A method is one transaction. Those that workers call wait for a database that restarts or is locked,
-for at most PATIENCE_S. What they do may be done twice, as it is when only the answer was lost: at worst
-a claim that nobody heard of runs out.
+A method is one transaction. Those that workers call wait for a database that restarts, is locked or cannot be
+reached, as long as the store's patience lasts; then they raise DatabaseAway. What they do may be done twice, as it is
+when only the answer was lost.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,36 +24,40 @@ from growlab.records import (
 )
 from growlab.specs import TrialSpec
 from growlab.storage import artifacts as files
-from growlab.storage import commits, facts, queue, reading, schema, studies, workers
+from growlab.storage import commits, facts, fence, queue, reading, schema, studies, workers
 from growlab.storage.database import Database
 from growlab.storage.facts import Fact
+from growlab.storage.faults import NO_PATIENCE, Patience
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
 from growlab.study import Study
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+USUAL_PATIENCE = Patience(60.0)
 
 
 class Store:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, patience: Patience) -> None:
+        self._database, self._patience = database, patience
         self.url = database.shown  # without the password
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False) -> Self:
+    def open(cls, url: str, *, create: bool = False, patience: Patience | None = None) -> Self:
         """With `create` the file and the tables are made where there are none.
 
-        Raises StorageError when nobody answers or the file is missing, SchemaError for an older or newer
-        schema: neither is changed by opening.
+        An opener with a patience of its own waits already here. Raises StorageError when nobody answers or the file
+        is missing, SchemaError for an older or newer schema: neither is changed by opening.
         """
         database = Database.open(url, create=create)
         try:
-            (schema.ensure_schema if create else schema.check_schema)(database)
+            if create:
+                schema.ensure_schema(database)
+            else:
+                schema.check_schema(database, patience or NO_PATIENCE)
         except BaseException:
             database.close()
             raise
-        return cls(database)
+        return cls(database, patience or USUAL_PATIENCE)
 
     def close(self) -> None:
         self._database.close()
@@ -90,8 +94,8 @@ class Store:
             lambda connection: workers.register_worker(connection, name=name, device=device, versions=versions)
         )
 
-    def end_worker(self, worker_id: int) -> None:
-        self._write(lambda connection: workers.end_worker(connection, worker_id))
+    def end_worker(self, worker_id: int, *, patience: Patience | None = None) -> None:
+        self._write(lambda connection: workers.end_worker(connection, worker_id), patience)
 
     # ---- the queue -------------------------------------------------------------------------------------------
 
@@ -126,32 +130,40 @@ class Store:
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
         """The first trial that is queued, or whose worker let its lease run out; None when there is none.
 
-        The former attempt, if it was still open, is closed as lost. A trial that crashed MAX_STRIKES times
-        without a new checkpoint is failed instead.
+        The former attempt, if it was still open, is closed as lost. A trial that cannot be read, or was lost
+        MOST_LOSSES times in a row without coming any further, is failed instead. After a silence of all workers no
+        lease is taken before each of them could be heard again (growlab.storage.silence).
         """
         return self._write(lambda connection: queue.claim_next(connection, study_id, worker_id, lease_s=lease_s))
 
-    def beat(self, claim: Claim) -> None:
-        """Extend the lease. Raises LeaseLost when the trial is another's, or is no longer running."""
-        self._write(lambda connection: queue.beat(connection, claim), for_s=claim.lease_s)
+    def beat(self, claim: Claim, step: int = 0) -> None:
+        """Extend the lease, and tell at which step the trial is. Waits no longer than for one new connection.
+
+        There is a next beat. Raises LeaseLost when the trial is another's, or is no longer running.
+        """
+        self._write(lambda connection: queue.beat(connection, claim, step), Patience(1.0))
 
     def commit(
         self, claim: Claim, facts: Sequence[Metric | TrajectoryPoint | GrowthEvent], checkpoint: Artifact
     ) -> None:
         """Checkpoint and facts at once, or neither; extends the lease. Raises LeaseLost."""
-        self._write(lambda connection: commits.commit(connection, claim, facts, checkpoint), for_s=claim.lease_s)
+        self._write(lambda connection: commits.commit(connection, claim, facts, checkpoint))
 
     def finish(self, claim: Claim, result: TrialResult, facts: Sequence[Fact], artifacts: Sequence[Artifact]) -> None:
         """The final state. The checkpoint's row goes: its file is no longer needed. Raises LeaseLost."""
-        self._write(lambda connection: commits.finish(connection, claim, result, facts, artifacts), for_s=claim.lease_s)
+        self._write(lambda connection: commits.finish(connection, claim, result, facts, artifacts))
 
     def start_over(self, claim: Claim, note: str) -> None:
         """Forget a checkpoint that cannot be used, and the facts up to it; note why. Raises LeaseLost."""
-        self._write(lambda connection: commits.start_over(connection, claim, note), for_s=claim.lease_s)
+        self._write(lambda connection: commits.start_over(connection, claim, note))
 
-    def release(self, claim: Claim, reason: EndReason, note: str = "") -> None:
+    def release(self, claim: Claim, reason: EndReason, note: str = "", *, patience: Patience | None = None) -> None:
         """Give the trial back: STOPPED without blame, CRASHED with a strike. Raises LeaseLost."""
-        self._write(lambda connection: queue.release(connection, claim, reason, note), for_s=claim.lease_s)
+        self._write(lambda connection: queue.release(connection, claim, reason, note), patience)
+
+    def ended_as(self, claim: Claim) -> EndReason | None:
+        """How this very attempt ended; None while it has not, and of a study that was deleted."""
+        return self._read(lambda connection: fence.ended_as(connection, claim))
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
@@ -198,8 +210,7 @@ class Store:
     # ---- how -------------------------------------------------------------------------------------------------
 
     def _read(self, action: Callable[[Connection], T]) -> T:
-        return self._database.read(action, patience_s=PATIENCE_S)
+        return self._database.read(action, self._patience)
 
-    def _write(self, action: Callable[[Connection], T], *, for_s: float = PATIENCE_S) -> T:
-        """A lease's holder waits no longer than the lease: after that the trial may be another's."""
-        return self._database.write(action, patience_s=min(for_s, PATIENCE_S))
+    def _write(self, action: Callable[[Connection], T], patience: Patience | None = None) -> T:
+        return self._database.write(action, patience or self._patience)

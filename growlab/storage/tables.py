@@ -74,8 +74,11 @@ workers = Table(
     Column("started_at", Double, nullable=False),
     Column("heartbeat_at", Double, nullable=False),
     Column("ended_at", Double),
+    # since 0003: when this worker was the first one to be heard again after a silence of all (growlab.storage.silence)
+    Column("silence_ended_at", Double),
     sqlite_autoincrement=True,
 )
+Index("heard", workers.c.heartbeat_at)  # each beat asks for the newest
 
 trials = Table(
     "gl_trials",
@@ -91,7 +94,7 @@ trials = Table(
     Column("depth_start", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),  # 0 before the first claim
     Column("lease_expires_at", Double),
-    Column("strikes", Integer, nullable=False),  # attempts lost or crashed since the newest checkpoint
+    Column("strikes", Integer, nullable=False),  # attempts that crashed since the newest checkpoint
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
@@ -110,6 +113,7 @@ trials = Table(
     Column("error", Text, nullable=False),
     # since 0002; the default is for the rows before, and for workers of 0001 that are at work during the upgrade
     Column("engine", Text, nullable=False, server_default=""),
+    Column("lease_s", Double),  # since 0003: how long the newest claim's lease is; NULL of a claim before
     UniqueConstraint("study_id", "number"),
     _one_of("state", *TrialState),
     CheckConstraint("number >= 0", name="number"),
@@ -134,6 +138,7 @@ attempts = Table(
     Column("ended_at", Double),
     Column("end_reason", Text),
     Column("note", Text, nullable=False),  # why a checkpoint was not used, a crash's words, …
+    Column("step", BigInteger, nullable=False, server_default="0"),  # since 0003: the furthest that was heard of it
     UniqueConstraint("trial_id", "epoch"),
     _one_of("end_reason", *EndReason),
     sqlite_autoincrement=True,

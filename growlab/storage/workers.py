@@ -6,15 +6,17 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
+from growlab.storage import silence
 from growlab.storage.clock import database_now
 from growlab.storage.tables import workers
 
 
 def register_worker(connection: Connection, *, name: str, device: str, versions: dict[str, Any]) -> int:
     row = {"name": name, "host": socket.gethostname(), "pid": os.getpid(), "device": device, "versions": versions}
-    now = {"started_at": database_now(), "heartbeat_at": database_now()}
-    worker_id: int | None = connection.scalar(insert(workers).values(**row, **now).returning(workers.c.id))
+    unheard = {"started_at": database_now(), "heartbeat_at": 0.0}  # until the next statement, which looks at all others
+    worker_id: int | None = connection.scalar(insert(workers).values(**row, **unheard).returning(workers.c.id))
     assert worker_id is not None
+    silence.heard(connection, worker_id)
     return worker_id
 
 

@@ -11,7 +11,7 @@ Fact = Metric | TrajectoryPoint | GrowthEvent
 class Recorder(Protocol):
     """Facts become durable together with a checkpoint, so that a resumed trial rewrites them and adds none.
 
-    `commit` and `finish` raise LeaseLost when another worker owns the trial.
+    `commit`, `settled` and `finish` raise LeaseLost when another worker owns the trial.
     """
 
     def checkpoint(self) -> Artifact | None:
@@ -24,10 +24,20 @@ class Recorder(Protocol):
         """The checkpoint cannot be used: forget it and the facts up to it. `why` is for readers of the attempt."""
         ...
 
+    def began(self, step: int) -> None:
+        """The trial stands at this step and goes on from it. For the live display only."""
+        ...
+
     def progress(self, progress: TrialProgress) -> None:
         """For the live display only."""
         ...
 
-    def commit(self, checkpoint: Artifact) -> None: ...
+    def commit(self, checkpoint: Artifact) -> None:
+        """Begin to make the checkpoint and all facts so far durable, once everything before is settled."""
+        ...
+
+    def settled(self, within_s: float | None = 0.0) -> bool:
+        """Whether everything committed is durable; waits for it so long, with None until it is."""
+        ...
 
     def finish(self, result: TrialResult, artifacts: Sequence[Artifact]) -> None: ...

@@ -12,7 +12,7 @@ from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
 from growlab.layout import format_layout
 from growlab.model.language_model import short_unit_text
-from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
+from growlab.records import Artifact, GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
@@ -25,6 +25,7 @@ from growlab.training.sample import sample_text
 FINITE_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 PROGRESS_EVERY_S = 0.5
 CHECKPOINT_SHARE = 0.02  # of the time at most goes into checkpoints, whatever their size
+LAST_COMMIT_S = 20.0  # for a commit under way, and then for the last one, of a trial that was asked to stop
 FAULTS = {
     TrialState.DIVERGED: "the loss was no longer a finite number at step {step}",
     TrialState.LEAK: "the model sees tokens that it should predict, noticed at step {step}: one of its blocks leaks",
@@ -43,17 +44,19 @@ def run_trial(
 ) -> TrialResult | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
-    Everything it learns goes to `recorder`; when it returns, that is durable. Checkpoints come at least
-    `checkpoint_every_s` apart, further where they are dear. Raises DataError for a corpus
+    Everything it learns goes to `recorder`; when it returns a result, that is durable. Asked to stop, it saves where it
+    is, unless the recorder cannot take it within LAST_COMMIT_S: then the last checkpoint counts. Checkpoints come at
+    least `checkpoint_every_s` apart, further where they are dear. Raises DataError for a corpus
     too short, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
     run = open_run(spec, corpus, recorder, device, folder)
+    recorder.began(run.counters.step)
     story = Narrator(run, recorder, folder, checkpoint_every_s)
 
     while not run.finished:
         if should_stop():
-            story.checkpoint()
+            story.put_down()
             return None
         run.train_step()
         story.end_pause()
@@ -110,6 +113,7 @@ class Narrator:
         self._progress_at = time.monotonic()
         self._checkpoint_due = self._progress_at + checkpoint_every_s
         self._tokens_at_progress = run.counters.tokens
+        self._unsettled: Artifact | None = None  # a checkpoint that is not known to be durable yet
         self._look(observe(run.growth.window, step=run.counters.step, unit=run.growth.watched))
 
     def observe(self) -> None:
@@ -197,23 +201,40 @@ class Narrator:
         if now - self._progress_at >= PROGRESS_EVERY_S:
             self.recorder.progress(self._progress(now))
             self._progress_at, self._tokens_at_progress = now, self.run.counters.tokens
-        if now >= self._checkpoint_due:
+        if now >= self._checkpoint_due and self.settle():
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Save everything and make the facts so far durable with it."""
+        """Save everything and begin to make the facts so far durable with it."""
         began = time.monotonic()
         self.watch.add_to(self.run.counters)
-        saved = self.folder.save(self.run)
-        self.recorder.commit(saved)
-        self.folder.forget_before(saved)
-        ended = time.monotonic()
-        self._checkpoint_due = ended + max(self.checkpoint_every_s, (ended - began) / CHECKPOINT_SHARE)
+        self._unsettled = self.folder.save(self.run)
+        saved = time.monotonic()
+        self.recorder.commit(self._unsettled)
+        settled, ended = self.settle(), time.monotonic()
+        cost_s = (ended if settled else saved) - began  # not the wait for a database that is away
+        self._checkpoint_due = ended + max(self.checkpoint_every_s, cost_s / CHECKPOINT_SHARE)
+
+    def settle(self, within_s: float = 0.0) -> bool:
+        """Whether the last checkpoint is durable; those before it are deleted then, and not sooner."""
+        if not self.recorder.settled(within_s):
+            return False
+        if self._unsettled is not None:
+            self.folder.forget_before(self._unsettled)
+            self._unsettled = None
+        return True
+
+    def put_down(self) -> None:
+        """Save where the trial is, if the recorder can take it in time."""
+        if self.settle(LAST_COMMIT_S):
+            self.checkpoint()
+            self.settle(LAST_COMMIT_S)
 
     def finish(self, state: TrialState) -> TrialResult:
         """Report the result; of a completed trial save the model and a sample of its text."""
         run = self.run
-        artifacts, sample = [], ""
+        artifacts: list[Artifact] = []
+        sample = ""
         if state is TrialState.COMPLETED:
             artifacts = [self.folder.save_model(run), self.folder.save_tokenizer(run.corpus.tokenizer)]
             sample = sample_text(run)  # last: it may take the model from its device

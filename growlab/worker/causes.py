@@ -51,6 +51,12 @@ def crowded_out(memory: "DeviceMemory | None") -> str:
 
 def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
     """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
+    reason = f"out of memory: {first_line(words)}".removesuffix(": ")  # a MemoryError has no words
+    return failed_at_once(spec, layout, reason)
+
+
+def failed_at_once(spec: TrialSpec, layout: str, error: str) -> TrialResult:
+    """The result of a trial of which no step is known."""
     return TrialResult(
         state=TrialState.FAILED,
         layout_end=layout,
@@ -63,7 +69,7 @@ def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
         tokens=0,
         steps=0,
         elapsed_s=0.0,
-        error=f"out of memory: {first_line(words)}".removesuffix(": "),  # a MemoryError has no words
+        error=error,
     )
 
 

@@ -27,7 +27,19 @@ class Display(Protocol):
 
     def started(self, claim: Claim) -> None: ...
 
+    def began(self, claim: Claim, step: int, note: str) -> None:
+        """Training goes on from this step; `note` says why not from the checkpoint's."""
+        ...
+
     def progress(self, claim: Claim, progress: TrialProgress) -> None: ...
+
+    def away(self, why: str) -> None:
+        """The database does not answer, for this reason; with '' it does again."""
+        ...
+
+    def note(self, words: str) -> None:
+        """Something of the worker itself."""
+        ...
 
     def ended(self, claim: Claim, words: str) -> None: ...
 
@@ -45,6 +57,7 @@ class PlainDisplay:
         self._stream = stream
         self._said_at = 0.0
         self._is_waiting = False
+        self._away = ""
 
     def __enter__(self) -> Self:
         return self
@@ -57,12 +70,24 @@ class PlainDisplay:
     def started(self, claim: Claim) -> None:
         self._is_waiting = False
         self._said_at = time.monotonic()
-        self._say(f"trial {claim.number}: {claim.layout}{resumed_words(claim)}")
+        self._say(f"trial {claim.number}: {claim.layout}")
+
+    def began(self, claim: Claim, step: int, note: str) -> None:
+        if words := beginning_words(step, note):
+            self._say(f"trial {claim.number}: {words}")
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
         if time.monotonic() - self._said_at >= PLAIN_EVERY_S:
             self._said_at = time.monotonic()
             self._say(f"trial {claim.number}: {progress_words(progress)}")
+
+    def away(self, why: str) -> None:
+        before, self._away = self._away, why
+        if words := turn_words(before, why):
+            self._say(words)
+
+    def note(self, words: str) -> None:
+        self._say(words)
 
     def ended(self, claim: Claim, words: str) -> None:
         self._say(f"trial {claim.number}: {words}")
@@ -82,6 +107,7 @@ class LiveDisplay:
 
     def __init__(self, stream: TextIO, study: str) -> None:
         self._study = study
+        self._away, self._beginning = "", ""
         self._live = Live(console=Console(file=stream), refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -95,13 +121,26 @@ class LiveDisplay:
         self._live.stop()
 
     def started(self, claim: Claim) -> None:
-        self._live.update(Text(f"trial {claim.number}: {claim.layout}{resumed_words(claim)}"))
+        self._beginning = ""
+        self._live.update(Text(f"trial {claim.number}: {claim.layout}"))
+
+    def began(self, claim: Claim, step: int, note: str) -> None:
+        self._beginning = beginning_words(step, note)
+        self._live.update(Text(f"trial {claim.number}: {claim.layout}\n{self._beginning}".strip()))
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
         self._live.update(self._panel(claim, progress))
 
+    def away(self, why: str) -> None:
+        before, self._away = self._away, why
+        if words := turn_words(before, why):
+            self.note(words)
+
+    def note(self, words: str) -> None:
+        self._live.console.print(words, markup=False, highlight=False)
+
     def ended(self, claim: Claim, words: str) -> None:
-        self._live.console.print(f"trial {claim.number}: {words}", markup=False, highlight=False)
+        self.note(f"trial {claim.number}: {words}")
         self._live.update(Text("looking for the next trial …", style="dim"))
 
     def waiting(self, counts: Mapping[TrialState, int]) -> None:
@@ -113,6 +152,8 @@ class LiveDisplay:
         table.add_column()
         table.add_row("study", f"{self._study}, trial {claim.number}")
         table.add_row("layout", Text(claim.layout))
+        if self._beginning:
+            table.add_row("began", Text(self._beginning))
         table.add_row("depth", f"{progress.depth} blocks, {progress.phase}")
         table.add_row("progress", ProgressBar(total=1.0, completed=progress.progress, width=40))
         table.add_row("step", f"{progress.step:,}")
@@ -120,6 +161,8 @@ class LiveDisplay:
         table.add_row("τ, κ", f"{_number(progress.tau, 2)}, {_number(progress.kappa, 2)}")
         table.add_row("tokens/s", f"{progress.tokens_per_s:,.0f}")
         table.add_row("time left", duration_words(progress.remaining_s))
+        if self._away:
+            table.add_row("database", Text(f"does not answer: {self._away}", style="yellow"))
         return table
 
 
@@ -132,8 +175,16 @@ def progress_words(progress: TrialProgress) -> str:
     )
 
 
-def resumed_words(claim: Claim) -> str:
-    return f" (resumed from step {claim.checkpoint.step})" if claim.checkpoint else ""
+def beginning_words(step: int, note: str) -> str:
+    """Of an attempt that is not simply a trial's first."""
+    return note or (f"resumed from step {step}" if step else "")
+
+
+def turn_words(before: str, why: str) -> str:
+    """When the database went away, or came back."""
+    if why and not before:
+        return f"the database does not answer ({why}); waiting for it, and what is being trained trains on"
+    return "the database answers again" if before and not why else ""
 
 
 def waiting_words(counts: Mapping[TrialState, int]) -> str:

@@ -23,6 +23,7 @@ class TrainerSetup:
     checkpoint_every_s: float
     plugins: tuple[Path, ...]  # files
     deterministic: bool
+    patience_s: float  # for a database that is away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,14 @@ class Proposed:
     proposal: Proposal
 
 
+@dataclass(frozen=True, kw_only=True)
+class Began:
+    """The trial stands at this step and goes on from it; `note` says why that is not its checkpoint's step."""
+
+    step: int
+    note: str
+
+
 @dataclass(frozen=True)
 class Progress:
     progress: TrialProgress
@@ -72,7 +81,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The trial is saved and can be released."""
+    """The trial is put down and can be released."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,4 +116,4 @@ class Crashed:
 
 
 ToTrainer = Propose | Train | Stop
-FromTrainer = Ready | Proposed | Progress | Ended | Stopped | Lost | Unfit | Crowded | Crashed
+FromTrainer = Ready | Proposed | Began | Progress | Ended | Stopped | Lost | Unfit | Crowded | Crashed

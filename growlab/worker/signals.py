@@ -1,4 +1,4 @@
-"""What asks a worker to stop, and which of its processes hears it."""
+"""Which of a worker's processes and threads hears what asks it to stop."""
 
 import contextlib
 import os
@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from types import FrameType
+from typing import Self
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a scheduler, a terminal that was closed
+from growlab.resources import STOPPING
 
 
 def ignore_stopping() -> None:
@@ -17,16 +18,22 @@ def ignore_stopping() -> None:
         signal.signal(each, signal.SIG_IGN)
 
 
+def leave_signals_to_others() -> None:
+    """For a thread beside the main one, which then hears them at once."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
     """What asks us to stop waits for us until the end, and for ever in processes that are started meanwhile.
 
-    Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker
-    lets signals through when it starts, so it must have started before.
+    Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker must have
+    started before: it lets some of them through when it does, and dies of the others unless it never hears them.
     """
-    _start_tracker()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
+        _start_tracker()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -53,17 +60,30 @@ class stop_on_signals:  # noqa: N801  (reads as a statement)
     def __init__(self, ask: Callable[[], None]) -> None:
         self._ask = ask
         self._before: dict[signal.Signals, object] = {}
+        self._presses = 0
+        self._must_not_interrupt = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             heard = [each for each in STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
             self._before = {each: signal.signal(each, self._handle) for each in heard}
+        return self
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)  # type: ignore[arg-type]
 
+    @contextlib.contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Within, Ctrl-C asks to stop and no more, however often it is pressed: a trial is being given back."""
+        before, self._must_not_interrupt = self._must_not_interrupt, True
+        try:
+            yield
+        finally:
+            self._must_not_interrupt = before
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._ask()
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._presses += number == signal.SIGINT
+        if number == signal.SIGINT and self._presses > 1 and not self._must_not_interrupt:
+            raise KeyboardInterrupt

@@ -1,24 +1,25 @@
 """The loop of a worker: claim (or propose and enqueue), have it trained, release; beat all the while.
 
 No torch in this process. Every write is fenced by the claim's epoch, so whatever happens to this worker,
-what it had already lost it cannot spoil.
+what it had already lost it cannot spoil. It outlives its trainer, which is replaced, and a database that is away,
+which is waited for.
 """
 
 import contextlib
-import multiprocessing
 import os
-import signal
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from growlab import __version__
-from growlab.errors import GrowlabError, LeaseLost, UsageError
+from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
 from growlab.records import EndReason
-from growlab.storage import Claim, Store, StudyRow
+from growlab.storage import Claim, Patience, Store, StudyRow
 from growlab.worker.display import Display
+from growlab.worker.heartbeat import Heartbeat
 from growlab.worker.messages import (
+    Began,
     Crashed,
     Crowded,
     Ended,
@@ -35,14 +36,18 @@ from growlab.worker.messages import (
     TrainerSetup,
     Unfit,
 )
-from growlab.worker.signals import signals_held, stop_on_signals
-from growlab.worker.trainer import run_trainer
+from growlab.worker.process import TrainerProcess
+from growlab.worker.signals import stop_on_signals
+from growlab.worker.trainer import summary
 
 POLL_S = 0.1  # between looks at the pipe
 IDLE_S = 1.0  # between looks at the queue while others work
 CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile has room, and may take the trial
-LAST_WORDS_S = 5.0  # from the row of a result to the word of it: the device is tidied up meanwhile
-STOP_GRACE_S = 60.0  # for a trainer that was asked to stop; then it is killed and the last checkpoint counts
+STOP_GRACE_S = 60.0  # for a trainer that was asked to stop, or has stored its result; then it is killed
+RESTART_PAUSE_S = 1.0  # before the second new trainer in a row, doubling up to …
+MOST_RESTART_PAUSE_S = 60.0
+MOST_DEATHS = 10  # of trainers in a row, none of which answered anything
+LEAVING = Patience(10.0)  # for a database that is away as we leave: the lease runs out by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,7 @@ class WorkerOptions:
     max_time_s: float | None = None
     lease_s: float = 60.0
     checkpoint_every_s: float = 5.0
+    patience_s: float = 900.0  # for a database that is away
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
     deterministic: bool = False
@@ -73,21 +79,23 @@ def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
     """Work on a study until it is done, a limit is reached or a signal asks to stop.
 
     Raises GrowlabError when this worker is unfit: no such study, another schema, another corpus, no such
-    device, a plugin that fails. What it had claimed is back in the queue then.
+    device, a plugin that fails; DatabaseAway when the database was away for longer than its patience. What it had
+    claimed is back in the queue then, or will be when its lease ends.
     """
-    with Store.open(options.storage_url) as store:
-        worker = _Worker(store, store.study(study_name), options, display)
-        with stop_on_signals(worker.ask_to_stop):
-            return worker.serve()
+    return _Worker(study_name, options, display).serve()
 
 
 class _Worker:
-    def __init__(self, store: Store, study: StudyRow, options: WorkerOptions, display: Display) -> None:
-        self.store, self.study, self.options, self.display = store, study, options, display
+    def __init__(self, study_name: str, options: WorkerOptions, display: Display) -> None:
+        self.study_name, self.options, self.display = study_name, options, display
+        self.store: Store  # once it is open
+        self.study: StudyRow
         self.started_at = time.monotonic()
         self.stop_asked = False  # by a signal, or by the end of our parent
+        self.signals = stop_on_signals(self.ask_to_stop)
         self.n_trials = 0
-        self.trainer: _TrainerProcess | None = None
+        self.trainer: TrainerProcess | None = None
+        self.deaths = 0  # of trainers, since one answered
         self.worker_id = 0
         self.versions: dict[str, str] = {}  # of what the trainer runs
 
@@ -102,24 +110,45 @@ class _Worker:
         return self.stop_asked or (limit is not None and time.monotonic() - self.started_at >= limit)
 
     def serve(self) -> Served:
+        with self.signals:
+            try:
+                with Store.open(self.options.storage_url, patience=self._patience()) as self.store:
+                    self._work()
+            except DatabaseAway as error:
+                if not self.should_stop:
+                    raise DatabaseAway(
+                        f"{error}; waited {self.options.patience_s:,.0f} s for it (--patience)"
+                    ) from None
+        return Served(n_trials=self.n_trials, stopped=self.stop_asked)
+
+    def _work(self) -> None:
         try:
+            self.study = self.store.study(self.study_name)
             while not self.should_stop and not self._enough():
-                if self.trainer is None:  # before a trial is claimed: one that cannot start has nothing to give back
-                    self._start_trainer()
+                if self.trainer is None and not self._start_trainer():
+                    continue  # before a trial is claimed: what cannot start has nothing to give back
                 claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=self.options.lease_s)
+                self.display.away("")
                 if claim is not None:
                     self._run(claim)
                 elif not self._propose() and not self._wait_for_others():
                     break
-            return Served(n_trials=self.n_trials, stopped=self.stop_asked)
         finally:
-            if self.trainer:
-                self.trainer.end()
-            if self.worker_id:
-                self.store.end_worker(self.worker_id)
+            with self.signals.uninterrupted():
+                self._end_trainer()
+                if self.worker_id:
+                    with contextlib.suppress(GrowlabError):  # nothing depends on it
+                        self.store.end_worker(self.worker_id, patience=LEAVING)
 
     def _enough(self) -> bool:
         return self.options.max_trials is not None and self.n_trials >= self.options.max_trials
+
+    def _patience(self) -> Patience:
+        def goes_on(why: str) -> bool:
+            self.display.away(why)
+            return not self.should_stop
+
+        return Patience(self.options.patience_s, goes_on)
 
     # ---- the queue ------------------------------------------------------------------------------------------
 
@@ -127,9 +156,12 @@ class _Worker:
         """Add one trial if the study wants more. False when it has all."""
         number = sum(self.store.counts(self.study.id).values())
         if number >= self.study.study.n_trials:
-            return False
+            self.study = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
+            return number < self.study.study.n_trials
         past = self.store.past_trials(self.study.id, self.study.study.objective.metric)
         answer = self._ask(Propose(study=self.study.study, past=past, number=len(past)))
+        if isinstance(answer, Crashed | Stopped):
+            return True  # another trainer tries, unless we are to stop
         if not isinstance(answer, Proposed):
             raise _error(answer, "no trial could be proposed: ")
         made = answer.proposal
@@ -153,7 +185,7 @@ class _Worker:
         if all(state.is_final for state, n in counts.items() if n):
             return False
         self.display.waiting(counts)
-        time.sleep(IDLE_S)
+        self._pause(IDLE_S)
         return True
 
     # ---- one trial ------------------------------------------------------------------------------------------
@@ -163,8 +195,9 @@ class _Worker:
         try:
             self._train(claim)
         except BaseException:
-            with contextlib.suppress(GrowlabError):  # it may be free already, or the database may be what is wrong
-                self.store.release(claim, EndReason.STOPPED, "the worker failed")
+            # it may be free already, or the database may be what is wrong
+            with self.signals.uninterrupted(), contextlib.suppress(GrowlabError):
+                self.store.release(claim, EndReason.STOPPED, "the worker failed", patience=LEAVING)
             raise
 
     def _train(self, claim: Claim) -> None:
@@ -176,7 +209,8 @@ class _Worker:
                 self.n_trials += 1
                 self.display.ended(claim, f"{answer.state}: {answer.words}")
             case Stopped():
-                self._release(claim, EndReason.STOPPED, "stopped and saved; it is back in the queue")
+                saved = f"not saved: {answer.note}" if answer.note else "saved"
+                self._release(claim, EndReason.STOPPED, f"stopped and {saved}; it is back in the queue", answer.note)
             case Lost():
                 self.display.ended(claim, answer.words)
             case Unfit():
@@ -196,61 +230,109 @@ class _Worker:
             time.sleep(POLL_S)
 
     def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "") -> None:
-        """Give the trial back, unless it is another worker's already."""
-        try:
-            self.store.release(claim, reason, note)
-        except LeaseLost as error:
-            words = str(error)
-        self.display.ended(claim, words)
+        """Give the trial back, unless it has ended or is another worker's already."""
+        with self.signals.uninterrupted():
+            try:
+                self.store.release(claim, reason, note, patience=LEAVING if self.should_stop else None)
+            except LeaseLost as error:
+                if result := self._stored_result(claim):
+                    self.n_trials += 1
+                    words = f"{result.state}: {result.words}"
+                else:
+                    words = str(error)
+            except DatabaseAway:
+                if not self.should_stop:
+                    raise
+                words = "stopped while the database is away; it is free when its lease ends"
+            self.display.ended(claim, words)
 
-    def _ask(self, order: ToTrainer, claim: Claim | None = None) -> FromTrainer:
-        """Send an order and wait for its answer, beating for `claim` meanwhile. A dead trainer is a Crashed."""
-        trainer = self.trainer
-        assert trainer is not None, "serve starts it"
-        trainer.send(order)
-        beat_at = time.monotonic()
-        kill_at: float | None = None
-        while True:
-            answer = trainer.receive(POLL_S)
-            if isinstance(answer, Progress):
-                assert claim is not None
-                self.display.progress(claim, answer.progress)
-            elif answer is not None:
-                if isinstance(answer, Crashed):
-                    self._end_trainer()
-                return answer
-            now = time.monotonic()
-            if claim and now - beat_at >= self.options.lease_s / 4:
-                beat_at = now
-                try:
-                    self.store.beat(claim)
-                except LeaseLost as error:
-                    return self._last_words(trainer) or Lost(str(error))
-            if self.should_stop and kill_at is None:
-                trainer.send(Stop())
-                kill_at = now + STOP_GRACE_S
-            if kill_at is not None and now > kill_at:
-                self._end_trainer()
-                return Crashed(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
-
-    def _last_words(self, trainer: "_TrainerProcess") -> FromTrainer | None:
-        """Of a trainer that owns its trial no longer: it may have finished it just now, and be about to say so.
-
-        Otherwise it is ended, as what it does is for nothing.
-        """
-        until = time.monotonic() + LAST_WORDS_S
-        while time.monotonic() < until:
-            answer = trainer.receive(POLL_S)
-            if isinstance(answer, Crashed):
-                break
-            if answer is not None and not isinstance(answer, Progress):
-                return answer
-        self._end_trainer()
-        return None
+    def _stored_result(self, claim: Claim) -> Ended | None:
+        """What this very attempt has put into the database as its trial's end, if it has."""
+        if self.store.ended_as(claim) is not EndReason.FINISHED:
+            return None
+        trial = self.store.trial(claim.study_id, claim.number)
+        return Ended(state=trial.state, words=summary(trial))
 
     # ---- the trainer process --------------------------------------------------------------------------------
 
-    def _start_trainer(self) -> None:
+    def _ask(self, order: ToTrainer, claim: Claim | None = None) -> FromTrainer:
+        """Send an order and wait for its answer, beating for `claim` meanwhile. A dead trainer is a Crashed."""
+        assert self.trainer is not None, "_work starts it"
+        self.trainer.send(order)
+        heart = Heartbeat(self.store, claim, self.options.patience_s) if claim else None
+        try:
+            answer = self._answer(self.trainer, heart)
+        finally:
+            if heart:
+                heart.end()
+        if isinstance(answer, Crashed):
+            self._end_trainer()
+            if self.should_stop:  # whoever stops us may have killed it
+                return Stopped(answer.words)
+            self._note_death(answer)
+        else:
+            self.deaths = 0
+        return answer
+
+    def _answer(self, trainer: TrainerProcess, heart: Heartbeat | None) -> FromTrainer:
+        kill_at: float | None = None
+        while True:
+            answer = trainer.receive(POLL_S)
+            if isinstance(answer, Began | Progress):
+                assert heart is not None, f"{answer!r}, and nothing is trained"
+                self._show(answer, heart)
+            elif answer is not None:
+                return answer
+            if heart:
+                self.display.away(heart.away)
+                if heart.fault:
+                    return self._cut_off(trainer, heart.claim, heart.fault)
+            if self.should_stop and kill_at is None:
+                trainer.send(Stop())
+                kill_at = time.monotonic() + STOP_GRACE_S
+            if kill_at is not None and time.monotonic() > kill_at:
+                self._end_trainer()
+                return Stopped(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
+
+    def _show(self, message: Began | Progress, heart: Heartbeat) -> None:
+        """How far the trial is, to whoever looks and, with the next beat, to everybody."""
+        if isinstance(message, Began):
+            heart.step = message.step
+            self.display.began(heart.claim, message.step, message.note)
+        else:
+            heart.step = message.progress.step
+            self.display.progress(heart.claim, message.progress)
+
+    def _cut_off(self, trainer: TrainerProcess, claim: Claim, fault: Exception) -> FromTrainer:
+        """The beats have ended. A trainer that has stored its trial's result is about to say so; any other is ended.
+
+        Raises the fault unless it is that the lease was lost.
+        """
+        result = self._stored_result(claim) if isinstance(fault, LeaseLost) else None
+        if result is None or not self._last_words(trainer):
+            self._end_trainer()
+        if not isinstance(fault, LeaseLost):
+            raise fault
+        return result or Lost(str(fault))
+
+    def _last_words(self, trainer: TrainerProcess) -> bool:
+        """Whether the trainer answers, as it must before the next order: it may be busy with tidying up."""
+        until = time.monotonic() + STOP_GRACE_S
+        while time.monotonic() < until:
+            answer = trainer.receive(POLL_S)
+            if isinstance(answer, Crashed):
+                return False
+            if answer is not None and not isinstance(answer, Began | Progress):
+                return True
+        return False
+
+    def _start_trainer(self) -> bool:
+        """Whether there is one; not when asked to stop, or when it died, which may be tried again.
+
+        Raises GrowlabError when it cannot work here, or when so many died in a row that none ever will.
+        """
+        if self.deaths > 1:
+            self._pause(min(RESTART_PAUSE_S * 2 ** (self.deaths - 2), MOST_RESTART_PAUSE_S))
         options = self.options
         setup = TrainerSetup(
             storage_url=options.storage_url,
@@ -260,9 +342,25 @@ class _Worker:
             checkpoint_every_s=options.checkpoint_every_s,
             plugins=options.plugins,
             deterministic=options.deterministic,
+            patience_s=options.patience_s,
         )
-        self.trainer = _TrainerProcess(setup)
-        self._register(self.trainer.wait_until_ready())
+        self.trainer = TrainerProcess(setup)
+        answer = self._answer(self.trainer, None)
+        if isinstance(answer, Ready):
+            self._register(answer)
+            return True
+        self._end_trainer()
+        if isinstance(answer, Crashed):
+            self._note_death(answer)
+        elif not self.should_stop:
+            raise _error(answer)
+        return False
+
+    def _note_death(self, crashed: Crashed) -> None:
+        """Raises GrowlabError for one too many in a row."""
+        self.deaths += 1
+        if self.deaths >= MOST_DEATHS:
+            raise GrowlabError(f"the trainer died {self.deaths} times in a row; last: {crashed.words.strip()}")
 
     def _register(self, ready: Ready) -> None:
         """A row for each state of the code: a plugin may have been edited before a trainer is started again."""
@@ -283,56 +381,6 @@ class _Worker:
             self.trainer = None
 
 
-class _TrainerProcess:
-    """Spawned, never forked: a forked process cannot use CUDA."""
-
-    def __init__(self, setup: TrainerSetup) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=run_trainer, args=(setup, theirs), daemon=True, name="growlab-trainer")
-        with signals_held():  # the child inherits that: Ctrl-C while it imports must not kill it
-            self._process.start()
-        theirs.close()
-
-    def wait_until_ready(self) -> Ready:
-        """Raises GrowlabError when the trainer cannot start: no such device, no database, no torch."""
-        while (answer := self.receive(POLL_S)) is None:
-            pass
-        if isinstance(answer, Ready):
-            return answer
-        self.end()
-        raise _error(answer)
-
-    def send(self, order: ToTrainer) -> None:
-        with contextlib.suppress(OSError):  # it died; receive says so
-            self._pipe.send(order)
-
-    def receive(self, timeout_s: float) -> FromTrainer | None:
-        """The next message, None after the timeout; the death of the process reads as Crashed."""
-        try:
-            if self._pipe.poll(timeout_s):
-                message: FromTrainer = self._pipe.recv()
-                return message
-        except (EOFError, OSError):
-            self._process.join(5)
-            return Crashed(f"the trainer process died ({_exit_words(self._process.exitcode)})")
-        return None
-
-    def end(self) -> None:
-        self._pipe.close()  # it leaves by itself when its pipe ends …
-        self._process.join(2)
-        if self._process.is_alive():
-            self._process.kill()  # … unless it is stuck
-            self._process.join()
-
-
 def _error(answer: FromTrainer, before: str = "") -> GrowlabError:
-    assert isinstance(answer, Unfit | Crashed), f"unexpected {answer!r}"
-    is_usage = isinstance(answer, Unfit) and answer.is_usage
-    return (UsageError if is_usage else GrowlabError)(before + answer.words.strip())
-
-
-def _exit_words(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
+    assert isinstance(answer, Unfit), f"unexpected {answer!r}"
+    return (UsageError if answer.is_usage else GrowlabError)(before + answer.words.strip())

@@ -15,12 +15,21 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from growlab.errors import ArtifactsError, GrowlabError, LeaseLost, UsageError
+from growlab.errors import (
+    ArtifactsError,
+    DatabaseAway,
+    GrowlabError,
+    LayoutError,
+    LeaseLost,
+    SpecError,
+    UsageError,
+)
 from growlab.records import TrialResult, TrialState
 from growlab.search import Proposal, propose
-from growlab.storage import LeasedRecorder, Store
-from growlab.worker.causes import crowded_out, is_out_of_memory, out_of_memory, refused_operation
+from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
+from growlab.worker.causes import crowded_out, failed_at_once, is_out_of_memory, out_of_memory, refused_operation
 from growlab.worker.messages import (
+    Began,
     Crashed,
     Crowded,
     Ended,
@@ -100,7 +109,9 @@ class _Trainer:
         self.setup, self.pipe, self.orders = setup, pipe, orders
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
-        self.store = Store.open(setup.storage_url)
+        self.store = Store.open(
+            setup.storage_url, patience=Patience(setup.patience_s, lambda why: not orders.stop_asked.is_set())
+        )
         self.corpus = RecentCorpus()
         require_writable(setup.artifacts)
         versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
@@ -132,28 +143,43 @@ class _Trainer:
             return self._trained(order)
         except LeaseLost as error:
             return Lost(str(error))
+        except DatabaseAway as error:
+            return Stopped(str(error)) if self.orders.stop_asked.is_set() else unfit(error)
         except GrowlabError as error:
             return unfit(error)
 
     def _trained(self, order: Train) -> FromTrainer:
-        """Raises GrowlabError: LeaseLost also where a trial turns out too large only after it was lost."""
+        """Raises GrowlabError: LeaseLost also where a trial turns out too large only after it was lost.
+
+        What is wrong with the trial itself is its result.
+        """
         import torch
 
         from growlab.training.checkpoint import CheckpointFolder
         from growlab.training.trial import run_trial
 
-        recorder = LeasedRecorder(self.store, order.claim, lambda progress: self.pipe.send(Progress(progress)))
+        recorder = LeasedRecorder(
+            self.store,
+            order.claim,
+            on_begin=lambda step, note: self.pipe.send(Began(step=step, note=note)),
+            on_progress=lambda progress: self.pipe.send(Progress(progress)),
+        )
         folder = CheckpointFolder(self.setup.artifacts, order.folder)
+        spec = order.claim.spec
+        corpus = self.corpus.load(spec.data, spec.curriculum)
         try:
             result = run_trial(
-                order.claim.spec,
-                self.corpus.load(order.claim.spec.data, order.claim.spec.curriculum),
+                spec,
+                corpus,
                 recorder,
                 device=self.device,
                 folder=folder,
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
             )
+            return Ended(state=result.state, words=summary(result)) if result else Stopped()
+        except (LayoutError, SpecError) as error:
+            failed = failed_at_once(spec, order.claim.layout, str(error))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if words := refused_operation(error):
                 return Unfit(words, is_usage=True)
@@ -161,12 +187,10 @@ class _Trainer:
                 raise
             if neighbours := self._neighbours():
                 return Crowded(f"{neighbours}\n{error}")
-            result = out_of_memory(order.claim.spec, order.claim.layout, str(error))
-            recorder.finish(result, [])
-            folder.forget_all()
-        if result is None:
-            return Stopped()
-        return Ended(state=result.state, words=summary(result))
+            failed = out_of_memory(spec, order.claim.layout, str(error))
+        recorder.finish(failed, [])
+        folder.forget_all()
+        return Ended(state=failed.state, words=summary(failed))
 
     def _neighbours(self) -> str:
         """In words, when others hold so much of the device that it is not the trial's fault; else ''."""
@@ -201,7 +225,8 @@ def require_writable(root: Path) -> None:
         raise ArtifactsError(f"cannot write into the artifact folder {root}: {error.strerror}") from None
 
 
-def summary(result: TrialResult) -> str:
+def summary(result: TrialResult | TrialRow) -> str:
+    """How a trial ended, in a line."""
     if result.val_loss is None or result.state is not TrialState.COMPLETED:
         return result.error
     bits = result.bits_per_byte

@@ -154,7 +154,7 @@ def _train_next(lab: Lab) -> None:
     run_trial(
         claim.spec,
         load_corpus(claim.spec.data),
-        LeasedRecorder(lab.store, claim, lambda progress: None),
+        LeasedRecorder(lab.store, claim, on_begin=lambda step, note: None, on_progress=lambda progress: None),
         device=CPU,
         folder=CheckpointFolder(lab.artifacts, f"tiny/trial-{claim.number}"),
     )

@@ -77,16 +77,21 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(params=["0001", "0002"])
+def old_schema(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def old_url(empty_url: str) -> str:
-    """A database of schema 0001 with rows in every table; old_databases says which."""
+def old_url(empty_url: str, old_schema: str) -> str:
+    """A database of that schema with rows in every table; old_databases says which."""
     old = Path(__file__).parent / "old_databases"
     if empty_url.startswith("sqlite"):
         with closing(sqlite3.connect(empty_url.removeprefix("sqlite:///"))) as connection:
-            connection.executescript((old / "0001_sqlite.sql").read_text())
+            connection.executescript((old / f"{old_schema}_sqlite.sql").read_text())
     else:
         with psycopg.connect(empty_url) as connection:
-            connection.execute((old / "0001_postgresql.sql").read_text())
+            connection.execute((old / f"{old_schema}_postgresql.sql").read_text())
     return empty_url
 
 
@@ -197,11 +202,19 @@ class Lab:
         return self.store.claim_next(self.study_id, worker_id, lease_s=lease_s)
 
     def expire(self, claim: Claim, *, ago_s: float = 120) -> None:
-        """As if the claim's worker had not been heard of since its lease began."""
-        set_back = "UPDATE gl_trials SET lease_expires_at = lease_expires_at - :by WHERE id = :id AND state = 'running'"
-        self.sql(set_back, by=claim.lease_s + ago_s, id=claim.trial_id)
+        """As if the claim's worker had not been heard of since its lease began, while others were.
+
+        The lease counts as short: a server that a test started a moment ago grants every lease in full once more.
+        """
+        set_back = "UPDATE gl_trials SET lease_expires_at = lease_expires_at - :by, lease_s = 0"
+        self.sql(f"{set_back} WHERE id = :id AND state = 'running'", by=claim.lease_s + ago_s, id=claim.trial_id)
         set_back = "UPDATE gl_attempts SET heartbeat_at = heartbeat_at - :by WHERE id = :id"
         self.sql(set_back, by=claim.lease_s + ago_s, id=claim.attempt_id)
+
+    def overwrite(self, column: str, words: str, number: int = 0) -> None:
+        """A trial's column of JSON, past every check."""
+        value = "CAST(:words AS JSON)" if self.url.startswith("postgresql") else ":words"
+        self.sql(f"UPDATE gl_trials SET {column} = {value} WHERE number = :number", words=words, number=number)
 
     def state(self, number: int = 0) -> TrialState:
         return self.store.trial(self.study_id, number).state

@@ -2,15 +2,14 @@
 
 import sqlite3
 import threading
-import time
 from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 
-from growlab.errors import StorageError
-from growlab.storage import Database, engine
+from growlab.errors import DatabaseAway, StorageError
+from growlab.storage import Database, Patience, Store, engine
 
 
 @pytest.fixture
@@ -122,16 +121,45 @@ def test_a_new_file_that_another_opener_is_at_is_waited_for(tmp_path):
     assert mode == "wal"
 
 
-def test_a_worker_waits_no_longer_than_its_lease(impatient_lab):
+def test_who_waits_is_told_why_and_may_give_up(impatient_lab):
     lab = impatient_lab
-    claim = lab.claim(lab.worker(), lease_s=0.2)
+    reasons = []
 
-    with locked(lab.url, for_s=30):
-        began = time.monotonic()
-        with pytest.raises(StorageError, match=r"^sqlite:///.*growlab.db: database is locked$"):
+    def goes_on(why):
+        reasons.append(why)
+        return len(reasons) < 3
+
+    with (
+        locked(lab.url, for_s=30),
+        Store.open(lab.url, patience=Patience(1e6, goes_on)) as store,
+        pytest.raises(DatabaseAway, match=r"^sqlite:///.*growlab.db: database is locked$"),
+    ):
+        store.register_worker(name="gpu1", device="cpu", versions={})
+
+    assert reasons == ["database is locked"] * 3
+
+
+def test_a_file_that_was_deleted_or_replaced_takes_nothing_more(sqlite_url, new_lab, tmp_path):
+    lab = new_lab(sqlite_url)
+    lab.enqueue(0)
+    claim = lab.claim(lab.worker())
+    path = tmp_path / "growlab.db"
+    path.rename(tmp_path / "elsewhere.db")
+
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"growlab\.db was deleted, moved or replaced while it was in use; .*"):
             lab.store.beat(claim)
+        path.touch()  # another file of that name is not it
 
-    assert time.monotonic() - began < 5
+
+@pytest.mark.parametrize(("user", "database"), [("nobody_here", "postgres"), ("postgres", "no_such_database")])
+def test_a_server_that_refuses_is_not_waited_for(postgres_url, user, database):
+    url = make_url(postgres_url).set(username=user, database=database)
+
+    with pytest.raises(StorageError, match="does not exist") as refusal:
+        Store.open(url.render_as_string(hide_password=False), patience=Patience(1e6))
+
+    assert not isinstance(refusal.value, DatabaseAway)
 
 
 def test_a_fault_of_the_world_is_one_line(postgres_lab):

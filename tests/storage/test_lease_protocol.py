@@ -25,7 +25,7 @@ from sqlalchemy import Connection, text
 
 from growlab.errors import LeaseLost
 from growlab.records import EndReason, TrialState
-from growlab.storage import MAX_STRIKES, Claim
+from growlab.storage import MAX_STRIKES, MOST_LOSSES, Claim
 
 N_OPEN = 2  # trials that are not final, at any time
 N_WORKERS = 3
@@ -38,6 +38,10 @@ class Trial:
     state: str = "queued"
     epoch: int = 0
     strikes: int = 0
+    losses: int = 0  # in a row, none of which came further than the attempts before
+    furthest: int = 0  # step, of the attempts before
+    reached: int = 0  # by the newest attempt
+    holder: int = -1  # the worker of the newest attempt
     expired: bool = False
     checkpoint: int | None = None  # step
     facts: dict[int, int] = field(default_factory=dict)  # step -> epoch that wrote it last
@@ -50,10 +54,22 @@ class Trial:
     def is_held_by(self, claim: Claim) -> bool:
         return self.state == "running" and self.epoch == claim.epoch
 
-    def give_back(self, reason: EndReason, *, strike: bool) -> None:
-        self.ends[self.epoch] = reason
-        self.strikes += strike
+    def begin(self, holder: int) -> None:
+        self.epoch += 1
+        self.state, self.holder, self.ends[self.epoch] = "running", holder, None
+
+    def give_back(self, reason: EndReason) -> None:
+        self.end(reason, losses=0)
+        self.strikes += reason is EndReason.CRASHED
         self.state = "failed" if self.strikes >= MAX_STRIKES else "queued"
+
+    def lose(self) -> None:
+        self.end(EndReason.LOST, losses=self.losses + 1 if self.reached <= self.furthest else 0)
+        self.state = "failed" if self.losses >= MOST_LOSSES else "queued"
+
+    def end(self, reason: EndReason, *, losses: int) -> None:
+        self.ends[self.epoch] = reason
+        self.losses, self.furthest, self.reached = losses, max(self.furthest, self.reached), 0
 
 
 class LeaseProtocol(RuleBasedStateMachine):
@@ -84,12 +100,13 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.integers(0, N_WORKERS - 1))
     def claim(self, worker: int) -> Any:
-        expected = self.take_in_model()
+        expected = self.take_in_model(worker)
         claim = self.lab.claim(self.workers[worker])
         if expected is None:
             assert claim is None
             return multiple()
         trial = self.trials[expected]
+        trial.expired = False
         checkpoint = None if trial.checkpoint is None else self.lab.checkpoint(trial.checkpoint)
         assert (claim.number, claim.epoch, claim.checkpoint) == (expected, trial.epoch, checkpoint)
         self.newest[claim.number] = claim
@@ -99,15 +116,18 @@ class LeaseProtocol(RuleBasedStateMachine):
     @rule(data=st.data())
     def silence(self, data: st.DataObject) -> None:
         """A worker is killed, stopped or cut off, and its lease runs out."""
-        number = data.draw(st.sampled_from([n for n, trial in self.trials.items() if trial.state == "running"]))
+        self.expire(data.draw(st.sampled_from([n for n, trial in self.trials.items() if trial.state == "running"])))
+
+    def expire(self, number: int) -> None:
         self.trials[number].expired = True
-        past = "UPDATE gl_trials SET lease_expires_at = 1 WHERE study_id = :study_id AND number = :number"
+        past = "UPDATE gl_trials SET lease_expires_at = 1, lease_s = 0 WHERE study_id = :study_id AND number = :number"
         self.lab.sql(past, study_id=self.lab.study_id, number=number)
 
-    @rule(claim=claims)
-    def beat(self, claim: Claim) -> None:
-        if self.is_accepted(claim, lambda: self.lab.store.beat(claim)):
-            self.trials[claim.number].expired = False
+    @rule(claim=claims, step=st.integers(0, 3))
+    def beat(self, claim: Claim, step: int) -> None:
+        if self.is_accepted(claim, lambda: self.lab.store.beat(claim, step)):
+            trial = self.trials[claim.number]
+            trial.expired, trial.reached = False, max(trial.reached, step)
 
     @rule(claim=claims)
     def commit(self, claim: Claim) -> None:
@@ -115,7 +135,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         facts, checkpoint = [self.lab.val_loss(self.step)], self.lab.checkpoint(self.step)
         if self.is_accepted(claim, lambda: self.lab.store.commit(claim, facts, checkpoint)):
             trial = self.trials[claim.number]
-            trial.strikes, trial.expired, trial.checkpoint = 0, False, self.step
+            trial.strikes, trial.expired, trial.checkpoint, trial.reached = 0, False, self.step, self.step
             trial.facts[self.step] = claim.epoch
 
     @rule(claim=claims)
@@ -137,7 +157,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     @rule(claim=claims, reason=st.sampled_from([EndReason.STOPPED, EndReason.CRASHED]))
     def release(self, claim: Claim, reason: EndReason) -> None:
         if self.is_accepted(claim, lambda: self.lab.store.release(claim, reason), reason):
-            self.trials[claim.number].give_back(reason, strike=reason is EndReason.CRASHED)
+            self.trials[claim.number].give_back(reason)
 
     @precondition(lambda self: any(trial.state == "running" for trial in self.trials.values()))
     @rule(target=claims, data=st.data(), worker=st.integers(0, N_WORKERS - 1))
@@ -146,6 +166,16 @@ class LeaseProtocol(RuleBasedStateMachine):
         number = data.draw(st.sampled_from([n for n, trial in self.trials.items() if trial.state == "running"]))
         self.release(self.newest[number], EndReason.CRASHED)
         return self.claim(worker)
+
+    @precondition(lambda self: any(trial.state == "running" for trial in self.trials.values()))
+    @rule(data=st.data(), times=st.integers(1, 6))
+    def be_lost_again_and_again(self, data: st.DataObject, times: int) -> None:
+        """What it does ten times in a row even less."""
+        number = data.draw(st.sampled_from([n for n, trial in self.trials.items() if trial.state == "running"]))
+        for _ in range(times):
+            if self.trials[number].state == "running":
+                self.expire(number)
+                self.claim(next(worker for worker in range(N_WORKERS) if self.held_by(worker) is None))
 
     # ---- what must be true -----------------------------------------------------------------------------------
 
@@ -160,17 +190,23 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     # ---- how -------------------------------------------------------------------------------------------------
 
-    def take_in_model(self) -> int | None:
-        """The number that the next claim must get; those that strike out on the way are failed."""
+    def held_by(self, worker: int) -> int | None:
+        held = (n for n, trial in self.trials.items() if trial.state == "running" and trial.holder == worker)
+        return next(held, None)
+
+    def take_in_model(self, worker: int) -> int | None:
+        """The number that the next claim must get: the worker's own, else the first that is free, not quarantined."""
+        if (held := self.held_by(worker)) is not None:
+            return held
         for number, trial in sorted(self.trials.items()):
             if trial.state != "queued" and not (trial.state == "running" and trial.expired):
                 continue
             if trial.state == "running":
-                trial.give_back(EndReason.LOST, strike=True)
-            trial.epoch += 1
+                trial.lose()
             if trial.state == "failed":
+                trial.epoch += 1
                 continue
-            trial.state, trial.expired, trial.ends[trial.epoch] = "running", False, None
+            trial.begin(worker)
             return number
         return None
 

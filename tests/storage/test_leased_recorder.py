@@ -1,12 +1,15 @@
 """The recorder of a run: facts wait for the commit point, and stay if it fails."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from growlab.errors import LeaseLost
+from growlab.errors import DatabaseAway, LeaseLost
 from growlab.records import EndReason, TrialProgress
-from growlab.storage import LeasedRecorder
+from growlab.storage import LeasedRecorder, Patience, engine
 
 PROGRESS = TrialProgress(
     step=1,
@@ -34,8 +37,22 @@ def claim(lab):
 
 
 @pytest.fixture
-def recorder(lab, claim, seen):
-    return LeasedRecorder(lab.store, claim, seen.append)
+def begun():
+    return []
+
+
+@pytest.fixture
+def record_under(seen, begun):
+    def make(lab, claim):
+        on_begin = lambda step, note: begun.append((step, note))  # noqa: E731
+        return LeasedRecorder(lab.store, claim, on_begin=on_begin, on_progress=seen.append)
+
+    return make
+
+
+@pytest.fixture
+def recorder(lab, claim, record_under):
+    return record_under(lab, claim)
 
 
 def test_facts_are_written_at_the_commit_point_and_not_before(lab, recorder):
@@ -86,12 +103,12 @@ def test_progress_is_shown_and_never_stored(lab, recorder, seen):
     assert lab.count("gl_metrics") == 0
 
 
-def test_a_resumed_run_finds_the_checkpoint_of_the_one_before(lab, claim, recorder, seen):
+def test_a_resumed_run_finds_the_checkpoint_of_the_one_before(lab, claim, recorder, record_under):
     assert recorder.checkpoint() is None
     recorder.commit(lab.checkpoint(1))
     lab.store.release(claim, EndReason.STOPPED)
 
-    resumed = LeasedRecorder(lab.store, lab.claim(lab.worker("gpu1")), seen.append)
+    resumed = record_under(lab, lab.claim(lab.worker("gpu1")))
 
     assert resumed.checkpoint() == lab.checkpoint(1)
 
@@ -105,6 +122,14 @@ def test_a_checkpoint_that_cannot_be_used_is_forgotten(lab, recorder):
     assert (lab.count("gl_metrics"), lab.count("gl_artifacts")) == (0, 0)
 
 
+def test_where_an_attempt_begins_is_told_with_the_reason_why_not_at_its_checkpoint(recorder, begun):
+    recorder.start_over("step-1: sha256 differs")
+
+    recorder.began(0)
+
+    assert begun == [(0, "step-1: sha256 differs")]
+
+
 def test_a_run_that_lost_its_lease_hears_of_it_at_the_commit_point(lab, claim, recorder):
     lab.expire(claim)
     lab.claim(lab.worker("gpu1"))
@@ -116,3 +141,77 @@ def test_a_run_that_lost_its_lease_hears_of_it_at_the_commit_point(lab, claim, r
         recorder.finish(lab.result(), [])
 
     assert lab.count("gl_metrics") == 0
+
+
+# ---- while the database is away --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def away(sqlite_url, new_lab, record_under, monkeypatch):
+    """A recorder whose database somebody else holds until `comes_back`. SQLite's own waiting is cut short."""
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("growlab.storage.recorder.PROMPT_S", 0.01)
+    lab = new_lab(sqlite_url)
+    lab.enqueue(0)
+    recorder = record_under(lab, lab.claim(lab.worker()))
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield SimpleNamespace(lab=lab, recorder=recorder, comes_back=lambda: holder.execute("ROLLBACK"))
+
+
+def test_training_goes_on_while_a_commit_waits_for_the_database(away):
+    recorder, lab = away.recorder, away.lab
+    recorder.record(lab.val_loss(1))
+    recorder.commit(lab.checkpoint(1))
+    recorder.record(lab.val_loss(2))
+    while_away = recorder.settled()
+
+    away.comes_back()
+
+    assert not while_away
+    assert recorder.settled(within_s=None)
+    assert lab.sql("SELECT step FROM gl_metrics") == [(1,)]
+    recorder.commit(lab.checkpoint(2))
+    assert recorder.settled(within_s=None)
+    assert lab.sql("SELECT step FROM gl_metrics ORDER BY step") == [(1,), (2,)]
+
+
+def test_a_result_waits_for_the_commit_before_it(away):
+    recorder, lab = away.recorder, away.lab
+    recorder.record(lab.val_loss(1))
+    recorder.commit(lab.checkpoint(1))
+    recorder.record(lab.val_loss(2))
+    away.comes_back()
+
+    recorder.finish(lab.result(), [])
+
+    assert lab.state() == "completed"
+    assert lab.sql("SELECT step FROM gl_metrics ORDER BY step") == [(1,), (2,)]
+
+
+def test_facts_that_wait_are_bounded(away, monkeypatch):
+    """The fact too many waits until those before it are written."""
+    monkeypatch.setattr("growlab.storage.recorder.MOST_FACTS", 3)
+    recorder, lab = away.recorder, away.lab
+    recorder.record(lab.val_loss(1))
+    recorder.record(lab.val_loss(2))
+    recorder.commit(lab.checkpoint(2))
+    away.comes_back()
+
+    recorder.record(lab.val_loss(3))
+
+    assert lab.sql("SELECT step FROM gl_metrics ORDER BY step") == [(1,), (2,)]
+
+
+def test_a_database_that_stays_away_ends_the_run_in_words(away):
+    recorder, lab = away.recorder, away.lab
+    lab.store._patience = Patience(0.05)
+    recorder.record(lab.val_loss(1))
+
+    recorder.commit(lab.checkpoint(1))
+
+    with pytest.raises(DatabaseAway, match="database is locked"):
+        recorder.settled(within_s=None)
+    away.comes_back()
+    recorder.finish(lab.result(), [])
+    assert lab.count("gl_metrics") == 1

@@ -33,49 +33,57 @@ def rows_of(database: Database, columns: dict[str, list[str]]) -> dict[str, list
     return database.read(read)
 
 
-def columns_of_0001() -> dict[str, list[str]]:
-    since = {("gl_trials", "engine")}
+SINCE = {
+    "0002": {("gl_trials", "engine")},
+    "0003": {("gl_trials", "lease_s"), ("gl_attempts", "step"), ("gl_workers", "silence_ended_at")},
+}
+
+
+@pytest.fixture
+def old_columns(old_schema) -> dict[str, list[str]]:
+    later = {column for schema, columns in SINCE.items() if schema > old_schema for column in columns}
     return {
-        name: [column.name for column in table.columns if (name, column.name) not in since]
+        name: [column.name for column in table.columns if (name, column.name) not in later]
         for name, table in metadata.tables.items()
     }
 
 
 @pytest.mark.parametrize("create", [False, True])
-def test_it_is_refused_with_the_command_that_upgrades_it_and_left_alone(old_url, old, create):
+def test_it_is_refused_with_the_command_that_upgrades_it_and_left_alone(old_url, old, old_schema, create):
     with pytest.raises(SchemaError) as refusal:
         Store.open(old_url, create=create)
 
-    assert str(refusal.value) == (
-        f"{old.label} has schema 0001, this growlab needs {head_revision()}; back it up, then run: growlab db upgrade"
-    )
-    assert current_revision(old) == "0001"
+    needs = f"this growlab needs {head_revision()}; back it up, then run: growlab db upgrade"
+    assert str(refusal.value) == f"{old.label} has schema {old_schema}, {needs}"
+    assert current_revision(old) == old_schema
 
 
-def test_the_upgrade_keeps_every_row(old):
-    columns = columns_of_0001()
-    before = rows_of(old, columns)
+def test_the_upgrade_keeps_every_row(old, old_columns):
+    before = rows_of(old, old_columns)
 
     upgrade(old)
     upgrade(old)  # a second one finds nothing to do
 
-    assert rows_of(old, columns) == before
+    assert rows_of(old, old_columns) == before
     assert all(before.values())
     assert current_revision(old) == head_revision()
 
 
-def test_its_trials_are_read_and_nothing_is_known_of_their_engine(upgraded):
+def test_its_trials_are_read_and_what_was_not_recorded_then_is_not_known(upgraded, old_schema):
     trials = upgraded.trials(upgraded.study("nightly").id)
 
     assert [str(trial.state) for trial in trials] == ["completed", "diverged", "running", "queued", "queued"]
-    assert {trial.engine for trial in trials} == {""}
+    assert [trial.engine for trial in trials] == ["" if old_schema == "0001" else "graph", "", "", "", ""]
+    assert {attempt.step for trial in trials for attempt in upgraded.attempts(trial.id)} == {0}
     assert trials[0].val_loss == 1.5
     assert upgraded.growth_events(trials[0].id)[0].n_params_after == 2**33
 
 
-def test_a_trial_that_ran_before_the_upgrade_goes_on_after_it(upgraded, make_result):
+def test_a_trial_that_ran_before_the_upgrade_goes_on_after_it(upgraded, old, make_result):
     study_id = upgraded.study("nightly").id
     worker_id = upgraded.register_worker(name="gpu2", device="cpu", versions={})
+    old.write(lambda connection: connection.exec_driver_sql("UPDATE gl_workers SET silence_ended_at = 0"))
+    old.write(lambda connection: connection.exec_driver_sql("UPDATE gl_trials SET lease_s = 0"))
 
     claim = upgraded.claim_next(study_id, worker_id, lease_s=60)
     upgraded.finish(claim, make_result(engine="graph"), [], [])
@@ -85,9 +93,9 @@ def test_a_trial_that_ran_before_the_upgrade_goes_on_after_it(upgraded, make_res
     assert (trial.state, trial.engine) == (TrialState.COMPLETED, "graph")
 
 
-def test_a_worker_of_0001_that_is_at_work_during_the_upgrade_goes_on_adding_trials(old):
+def test_a_worker_that_is_at_work_during_the_upgrade_goes_on_adding_trials(old, old_columns):
     """It names the columns that it knows."""
-    known = columns_of_0001()["gl_trials"]
+    known = old_columns["gl_trials"]
     of_another = [{"id": "100", "number": "5"}.get(name, name) for name in known]
     upgrade(old)
 

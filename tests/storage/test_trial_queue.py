@@ -1,5 +1,6 @@
 """Proposals and claims: each number is made once, each trial is handed out once, in order."""
 
+import json
 import pickle
 import re
 from collections import Counter
@@ -9,6 +10,7 @@ from threading import Barrier
 
 import pytest
 
+from growlab.doors import trial_spec_to_mapping
 from growlab.errors import NotFound
 from growlab.records import TrialState
 from growlab.storage import Store
@@ -129,3 +131,48 @@ def test_a_claim_walks_only_open_trials(new_lab, storage_url):
         return connection.exec_driver_sql(f"EXPLAIN {claim}").all()
 
     assert re.search(r"(?i)using (index )?ix_gl_trials_open\b", str(lab.database.read(plan)))
+
+
+DAMAGED = {
+    "{}": "data",
+    "[]": "",
+    "null": "",
+    "{": "no JSON",
+    '{"layout": 5}': "layout",
+}
+
+
+@pytest.mark.parametrize(("words", "reason"), DAMAGED.items())
+def test_a_trial_whose_row_cannot_be_read_is_failed_in_words_and_the_next_one_is_claimed(lab, words, reason):
+    if words == "{" and lab.url.startswith("postgresql"):
+        pytest.skip("PostgreSQL keeps no text that is no JSON in such a column")
+    lab.enqueue(0, 1)
+    lab.overwrite("spec", words)
+
+    claim = lab.claim(lab.worker())
+
+    assert claim.number == 1
+    [(state, error)] = lab.sql("SELECT state, error FROM gl_trials WHERE number = 0")
+    assert state == "failed"
+    assert error.startswith("its row in the database cannot be read: ")
+    assert reason in error
+
+
+def test_a_trial_whose_layout_cannot_be_parsed_is_failed_too(lab, make_spec):
+    lab.enqueue(0)
+    lab.overwrite("spec", json.dumps(trial_spec_to_mapping(make_spec()) | {"layout": "d=8 mlp["}))
+
+    assert lab.claim(lab.worker()) is None
+
+    assert lab.state() is TrialState.FAILED
+
+
+def test_a_search_goes_on_over_damaged_rows_and_counts_them(lab):
+    lab.enqueue(0, 1)
+    lab.overwrite("spec", "[]")
+    lab.overwrite("params", "null")
+
+    damaged, sound = lab.store.past_trials(lab.study_id, "val_loss")
+
+    assert (damaged.number, damaged.layout, damaged.params) == (0, "", {})
+    assert (sound.number, sound.params) == (1, {"train.lr": 1e-3})

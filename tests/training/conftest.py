@@ -58,6 +58,7 @@ class ListRecorder:
         self.result: TrialResult | None = None
         self.reasons_to_start_over: list[str] = []
         self.glimpses: list[TrialProgress] = []
+        self.beginnings: list[int] = []
         self._waiting: list[Fact] = []
 
     def begin_attempt(self) -> None:
@@ -74,8 +75,14 @@ class ListRecorder:
     def record(self, fact: Fact) -> None:
         self._waiting.append(fact)
 
+    def began(self, step: int) -> None:
+        self.beginnings.append(step)
+
     def progress(self, progress: TrialProgress) -> None:
         self.glimpses.append(progress)
+
+    def settled(self, within_s: float | None = 0.0) -> bool:
+        return True
 
     def commit(self, checkpoint: Artifact) -> None:
         self.committed = checkpoint

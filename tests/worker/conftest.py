@@ -9,6 +9,7 @@ import pytest
 from growlab.commands.study import prepared
 from growlab.doors import read_study_file
 from growlab.kinds import KINDS
+from growlab.records import Decision
 from growlab.specs import TrialSpec
 from growlab.storage import Store
 from growlab.study import Study
@@ -43,6 +44,20 @@ def store(study: Study) -> Iterator[Store]:
 def make_spec() -> Callable[[TrialSpec], TrialSpec]:
     """Another trial than the one given."""
     return lambda spec: replace(spec, seed=spec.seed + 1)
+
+
+@pytest.fixture
+def enqueue(store: Store, study: Study) -> Callable[[], None]:
+    """Put trial 0 of the study into the queue."""
+
+    def enqueue() -> None:
+        row = store.study(study.name)
+        spec = next_spec(store, row, [])
+        assert spec is not None
+        by_hand = Decision(number=0, seed=1, origin="given", parent=None, mutation="", finished=(), running=())
+        store.enqueue(row.id, number=0, spec=spec, layout=spec.layout, depth_start=2, params={}, decision=by_hand)
+
+    return enqueue
 
 
 @pytest.fixture

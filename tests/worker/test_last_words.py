@@ -1,23 +1,40 @@
-"""A beat between a result's row and the trainer's word of it finds the attempt finished: the trial is not lost."""
+"""What becomes of a trial between its row in the database and the trainer's word of it. The database knows."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from growlab.errors import LeaseLost
-from growlab.records import TrialState
+from growlab.errors import GrowlabError
+from growlab.records import EndReason, TrialResult, TrialState
 from growlab.storage import Claim, Store
 from growlab.study import Study
 from growlab.worker import supervisor
 from growlab.worker.display import PlainDisplay
-from growlab.worker.messages import Ended, FromTrainer, Lost, Train
+from growlab.worker.messages import Crashed, Ended, FromTrainer, Lost, Stopped, Train, TrainerSetup, Unfit
+from growlab.worker.process import TrainerProcess
 from growlab.worker.supervisor import WorkerOptions
+
+RESULT = TrialResult(
+    state=TrialState.COMPLETED,
+    layout_end="d=16 conv mlp",
+    depth_end=2,
+    n_params=1_000,
+    val_loss=1.5,
+    best_val_loss=1.5,
+    bits_per_byte=2.2,
+    flops=10**9,
+    tokens=1_000,
+    steps=40,
+    elapsed_s=1.0,
+)
+STORED = Ended(state=TrialState.COMPLETED, words="val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp")
 
 
 class Trainer:
-    """Says these, one at each look."""
+    """Says these, one at each look, and then nothing."""
 
     def __init__(self, *answers: FromTrainer | None) -> None:
         self.answers, self.ended = list(answers), False
@@ -33,35 +50,142 @@ class Trainer:
 
 
 @pytest.fixture
-def ask(store: Store, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """What a worker makes of a trainer whose attempt has ended in the database."""
-    options = WorkerOptions(storage_url="sqlite:///growlab.db", artifacts=tmp_path, lease_s=0.0)
-    worker = supervisor._Worker(store, store.study(study.name), options, PlainDisplay(io.StringIO()))
-
-    def beat(_: object) -> None:
-        raise LeaseLost("the attempt is finished")
-
-    monkeypatch.setattr(store, "beat", beat)
-    monkeypatch.setattr(supervisor, "LAST_WORDS_S", 0.2)
-
-    def ask(trainer: Trainer) -> FromTrainer:
-        worker.trainer = cast(supervisor._TrainerProcess, trainer)
-        claim = cast(Claim, object())
-        return worker._ask(Train(claim=claim, folder=""), claim)
-
-    return ask
+def worker(store: Store, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> supervisor._Worker:
+    monkeypatch.setattr(supervisor, "STOP_GRACE_S", 0.3)
+    monkeypatch.setattr(supervisor, "RESTART_PAUSE_S", 0.0)
+    options = WorkerOptions(storage_url="sqlite:///growlab.db", artifacts=tmp_path, lease_s=0.01)
+    worker = supervisor._Worker("tiny", options, PlainDisplay(io.StringIO()))
+    worker.store, worker.study = store, store.study("tiny")
+    worker.worker_id = store.register_worker(name="gpu0", device="cpu", versions={})
+    return worker
 
 
-def test_a_result_that_is_told_after_the_beat_counts(ask) -> None:
-    told = Ended(state=TrialState.COMPLETED, words="val_loss 1.5")
-    trainer = Trainer(None, None, told)
+@pytest.fixture
+def claim(worker: supervisor._Worker, enqueue: Callable[[], None]) -> Claim:
+    """Of a lease so short that a beat comes at once."""
+    enqueue()
+    claim = worker.store.claim_next(worker.study.id, worker.worker_id, lease_s=0.01)
+    assert claim is not None
+    return claim
 
-    assert ask(trainer) == told
+
+def ask(worker: supervisor._Worker, trainer: Trainer, claim: Claim) -> FromTrainer:
+    worker.trainer = cast(TrainerProcess, trainer)
+    return worker._ask(Train(claim=claim, folder=""), claim)
+
+
+def test_a_result_that_is_in_the_database_counts_before_the_trainer_says_so(
+    worker: supervisor._Worker, claim: Claim
+) -> None:
+    worker.store.finish(claim, RESULT, [], [])
+    waits = [None] * 200  # looks at the pipe; the beat comes long before they are through
+    trainer = Trainer(*waits, STORED)
+
+    assert ask(worker, trainer, claim) == STORED
     assert not trainer.ended
+    assert not trainer.answers  # or the next order would be answered by this one's
 
 
-def test_a_trainer_that_says_nothing_is_ended(ask) -> None:
+def test_a_result_counts_though_its_trainer_never_says_so(worker: supervisor._Worker, claim: Claim) -> None:
+    worker.store.finish(claim, RESULT, [], [])
     trainer = Trainer()
 
-    assert ask(trainer) == Lost("the attempt is finished")
+    assert ask(worker, trainer, claim) == STORED
     assert trainer.ended
+
+
+def test_a_trainer_that_died_after_it_had_stored_its_result_crashed_nothing(
+    worker: supervisor._Worker, claim: Claim
+) -> None:
+    worker.store.finish(claim, RESULT, [], [])
+    worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
+
+    worker._train(claim)
+
+    assert worker.n_trials == 1
+    assert worker.store.trial(worker.study.id, 0).state is TrialState.COMPLETED
+
+
+def test_the_trainer_of_a_trial_that_is_another_workers_is_ended(worker: supervisor._Worker, claim: Claim) -> None:
+    other = worker.store.register_worker(name="gpu1", device="cpu", versions={})
+    while worker.store.claim_next(worker.study.id, other, lease_s=60) is None:
+        pass
+    trainer = Trainer()
+
+    answer = ask(worker, trainer, claim)
+
+    assert isinstance(answer, Lost)
+    assert "worker gpu0 no longer owns trial 0" in answer.words
+    assert trainer.ended
+
+
+def test_a_trainer_that_dies_while_we_are_stopped_is_no_strike(worker: supervisor._Worker, claim: Claim) -> None:
+    """Whoever stops a machine kills what is on it in any order."""
+    worker.ask_to_stop()
+    worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
+
+    worker._train(claim)
+
+    trial = worker.store.trial(worker.study.id, 0)
+    (attempt,) = worker.store.attempts(trial.id)
+    assert (trial.state, trial.strikes) == (TrialState.QUEUED, 0)
+    assert (attempt.end_reason, attempt.note) == (EndReason.STOPPED, "the trainer process died (signal SIGKILL)")
+
+
+def test_a_trainer_that_does_not_stop_is_killed_and_that_is_no_strike(worker: supervisor._Worker, claim: Claim) -> None:
+    worker.ask_to_stop()
+    trainer = Trainer()
+
+    assert isinstance(ask(worker, trainer, claim), Stopped)
+    assert trainer.ended
+
+
+# ---- trainers that die elsewhere ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
+    """Those that will be started, the first one first."""
+    waiting: list[Trainer] = []
+
+    def start(setup: TrainerSetup) -> Trainer:
+        return waiting.pop(0)
+
+    monkeypatch.setattr(supervisor, "TrainerProcess", start)
+    return waiting
+
+
+def test_a_trainer_that_dies_while_it_proposes_is_replaced(worker: supervisor._Worker, trainers: list[Trainer]) -> None:
+    worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
+
+    assert worker._propose()
+
+    assert worker.trainer is None
+    assert worker.deaths == 1
+
+
+def test_a_worker_leaves_when_no_trainer_lives_long_enough_to_answer(
+    worker: supervisor._Worker, trainers: list[Trainer]
+) -> None:
+    died = Crashed("the trainer process died (exit code 1)")
+    trainers += [Trainer(died) for _ in range(supervisor.MOST_DEATHS)]
+    for _ in range(supervisor.MOST_DEATHS - 1):
+        assert not worker._start_trainer()
+
+    with pytest.raises(GrowlabError, match=r"^the trainer died 10 times in a row; last: .*exit code 1"):
+        worker._start_trainer()
+
+
+def test_an_answer_forgives_the_deaths_before_it(worker: supervisor._Worker, claim: Claim) -> None:
+    worker.deaths = supervisor.MOST_DEATHS - 1
+
+    ask(worker, Trainer(STORED), claim)
+
+    assert worker.deaths == 0
+
+
+def test_what_is_no_answer_to_a_proposal_ends_the_worker_in_words(worker: supervisor._Worker) -> None:
+    worker.trainer = cast(TrainerProcess, Trainer(Unfit("corpus.txt: cannot be read", is_usage=False)))
+
+    with pytest.raises(GrowlabError, match=r"^no trial could be proposed: corpus.txt: cannot be read"):
+        worker._propose()

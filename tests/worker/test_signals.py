@@ -1,10 +1,15 @@
-"""What a process leaves that ends without teardown is removed without a word."""
+"""Who hears what asks a worker to stop; what a process leaves that ends without teardown is removed without a word."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from growlab.resources import STOPPING
+from growlab.worker.signals import stop_on_signals
 
 LEAVES = """
 import multiprocessing, os
@@ -31,3 +36,28 @@ def test_a_semaphore_that_a_child_leaves_is_removed_in_silence(tmp_path: Path, m
     ended = subprocess.run([sys.executable, tmp_path / "leaves.py"], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.fixture
+def asked() -> list[bool]:
+    return []
+
+
+@pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
+def test_whatever_asks_to_stop_is_heard_and_interrupts_nothing(number: signal.Signals, asked: list[bool]) -> None:
+    with stop_on_signals(lambda: asked.append(True)):
+        os.kill(os.getpid(), number)
+
+    assert asked == [True]
+
+
+def test_a_second_ctrl_c_interrupts_unless_a_trial_is_being_given_back(asked: list[bool]) -> None:
+    with stop_on_signals(lambda: asked.append(True)) as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        with signals.uninterrupted():
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert len(asked) == 5
