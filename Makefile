@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow test-gpu mutants lint format bench clean
+.PHONY: help install demo test test-slow test-gpu mutants chaos lint format bench clean
 
 help:
 	@echo "make install    a virtual environment in $(VENV) with everything"
@@ -12,6 +12,7 @@ help:
 	@echo "make test       the tests that run everywhere      make lint    style, types, imports"
 	@echo "make test-slow  the long ones                      make test-gpu  those that need a GPU"
 	@echo "make mutants    plant known faults and see that tests notice"
+	@echo "make chaos      kill workers and stop the database, and see that no trial is lost: half an hour"
 	@echo "make bench      measure and compare                make clean"
 
 install: $(STAMP)
@@ -36,6 +37,9 @@ test-gpu: install
 
 mutants: install
 	$(BIN)/python tests/mutants.py
+
+chaos: install
+	$(BIN)/python tests/chaos
 
 lint: install
 	$(BIN)/ruff check .
