@@ -61,8 +61,8 @@ def _check_grid(study: Study) -> None:
 
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
-    expected = f"[fewest, most] with 1 <= fewest <= most <= {MAX_BLOCKS}"
-    _require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, [low, high])
+    expected = f"{{low: …, high: …}} with 1 <= low <= high <= {MAX_BLOCKS}"
+    _require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, f"{low} to {high}")
     _require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
     _require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
     _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
