@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,10 @@ from growlab.commands.options import (
     say,
 )
 from growlab.errors import UsageError
+from growlab.suggest import command
+
+if TYPE_CHECKING:
+    from growlab.study import Study
 
 
 def export(
@@ -49,7 +53,12 @@ def export(
             print(render_configs(best_configs(store, row, top), format), end="")
             return
         export_trial(store, row, trial, artifact_root(storage, artifacts), output)
-    say(f"wrote {output}; try: growlab generate {output}")
+    say(f"wrote {output}; try: {command(speaks(row.study), output)}")
+
+
+def speaks(study: "Study") -> str:
+    """The command that lets a model of this study speak: chat, where it was trained on questions, else generate."""
+    return "chat" if study.data.source == "qa" else "generate"
 
 
 def generate(
