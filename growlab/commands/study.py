@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
 
+_SAMPLED = 10  # trials, to see how many steps a budget in FLOPs gives
+
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or the name of a study that growlab ships.")]
@@ -257,10 +259,11 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corp
     """Checked against kinds, operators and corpus, the corpus's hash written in; the corpus. Raises GrowlabError."""
     from growlab.data import load_corpus, recorded_curriculum, require_windows
     from growlab.kinds import KINDS
-    from growlab.model.cost import count_params
+    from growlab.model.cost import count_params, expected_steps
     from growlab.search import preview as preview_study
+    from growlab.search import warnings_for
 
-    checked(study, plugins)
+    _check(study, plugins)
     corpus = load_corpus(
         study.data.spec(), study.curriculum
     )  # refuses a text other than the one that data.sha256 names
@@ -269,21 +272,12 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corp
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
     data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256)
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
-    preview_study(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=1)  # has it any?
-    return study, corpus
-
-
-def checked(study: "Study", plugins: Sequence[Path] = ()) -> None:
-    """Against kinds and operators; says what it will hardly be meant to do. Raises UsageError."""
-    from growlab.growth.operators import OPERATORS
-    from growlab.kinds import KINDS
-    from growlab.plugins import load_plugins
-    from growlab.search import check_space, warnings_for
-
-    load_plugins(plugins)
-    check_space(study, KINDS, list(OPERATORS))
-    for warning in warnings_for(study):
+    vocab_size = corpus.tokenizer.vocab_size
+    n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
+    sampled = preview_study(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
+    for warning in warnings_for(study, n_steps=max(expected_steps(each.spec, vocab_size) for each in sampled)):
         say(f"warning: {warning}")
+    return study, corpus
 
 
 def is_new(name_or_file: str) -> bool:
@@ -368,8 +362,19 @@ def _changed(study: "Study", change: str, plugins: Sequence[Path]) -> int:
     apply_overrides(mapping, [change])
     changed = study_from_mapping(mapping)
     if study.n_trials <= n_first(study) < changed.n_trials:  # from now on layouts are drawn too
-        checked(changed, plugins)
+        _check(changed, plugins)
     return changed.n_trials
+
+
+def _check(study: "Study", plugins: Sequence[Path]) -> None:
+    """Raises UsageError for a study that could propose what cannot run."""
+    from growlab.growth.operators import OPERATORS
+    from growlab.kinds import KINDS
+    from growlab.plugins import load_plugins
+    from growlab.search import check_space
+
+    load_plugins(plugins)
+    check_space(study, KINDS, list(OPERATORS))
 
 
 def _how(workers: int, device: str, threads: int, deterministic: bool) -> list[str]:
