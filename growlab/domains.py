@@ -73,6 +73,18 @@ def corners(domain: Domain) -> Sequence[Value]:
             return (domain.low, domain.high)
 
 
+def admits(domain: Domain, kind: type, value: object) -> bool:
+    """Whether a value of this kind may be drawn."""
+    match domain:
+        case Range():
+            numbers = int if kind is int else (int, float)
+            return isinstance(value, numbers) and domain.low <= value <= domain.high
+        case Choice():
+            return value in domain.values
+        case Fixed():
+            return value == domain.value
+
+
 def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
     for name in raw:
         if name not in ("low", "high", "log"):

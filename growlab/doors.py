@@ -15,7 +15,18 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from growlab.domains import Choice, Domain, Fixed, Range, corners, in_quotes, read_domain, sort_of, write_domain
+from growlab.domains import (
+    Choice,
+    Domain,
+    Fixed,
+    Range,
+    admits,
+    corners,
+    in_quotes,
+    read_domain,
+    sort_of,
+    write_domain,
+)
 from growlab.errors import SpecError
 from growlab.files import resolved
 from growlab.keys import hint
@@ -98,17 +109,20 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     """The study that a YAML file or a stored JSON mapping describes. Raises SpecError."""
     _refuse_unknown("", raw, _SECTIONS)
     _refuse_missing(raw)
+    train = _domains("train", raw.get("train", {}), TrainSpec, TRAIN_DEFAULTS)
+    growth = _domains("growth", raw.get("growth", {}), GrowthSpec, GROWTH_DEFAULTS)
+    sampler = _validate("sampler", raw.get("sampler", {}), SamplerSpec)
     return Study(
         name=_text("name", raw["name"]),
         seed=_validate("seed", raw.get("seed", 0), int),
         n_trials=_positive("n_trials", raw["n_trials"]),
         data=_data(raw.get("data", {})),
         layouts=_validate("layouts", _with_lists(raw["layouts"]), LayoutSpace),
-        train=_domains("train", raw.get("train", {}), TrainSpec, TRAIN_DEFAULTS),
-        growth=_domains("growth", raw.get("growth", {}), GrowthSpec, GROWTH_DEFAULTS),
+        train=train,
+        growth=growth,
         budget=_budget(raw["budget"]),
         objective=_validate("objective", raw.get("objective", {}), Objective),
-        sampler=_validate("sampler", raw.get("sampler", {}), SamplerSpec),
+        sampler=replace(sampler, start_with=_starts(sampler.start_with, train, growth)),
         curriculum=_curriculum(raw.get("curriculum", [])),
     )
 
@@ -270,6 +284,31 @@ def _domains(section: str, raw: Any, spec: type[Any], defaults: Mapping[str, Dom
         for corner in corners(domain):
             spec(**{**first, key: corner})
     return domains
+
+
+def _starts(
+    raw: Mapping[str, Mapping[str, Any]], train: Mapping[str, Domain], growth: Mapping[str, Domain]
+) -> dict[str, dict[str, Any]]:
+    """sampler.start_with, each value of its key's kind and one that the search could draw, or whose key is fixed."""
+    key, sections = "sampler.start_with", {"train": (TrainSpec, train), "growth": (GrowthSpec, growth)}
+    _refuse_unknown(f"{key}.", raw, sections)
+    starts: dict[str, dict[str, Any]] = {}
+    for section, values in raw.items():
+        spec, domains = sections[section]
+        kinds = field_types(spec)
+        _refuse_unknown(f"{key}.{section}.", values, kinds)
+        starts[section] = {
+            name: _start(f"{key}.{section}.{name}", value, kinds[name], domains[name]) for name, value in values.items()
+        }
+    return starts
+
+
+def _start(key: str, raw: Any, kind: type, domain: Domain) -> Any:
+    read = read_domain(key, raw, kind, None)
+    assert isinstance(read, Fixed), "pydantic lets a single value through"
+    if not isinstance(domain, Fixed) and not admits(domain, kind, read.value):
+        raise SpecError(f"{key}: must be one that the search may draw, of {write_domain(domain)}, got {read.value!r}")
+    return read.value
 
 
 def _data(raw: Any) -> StudyData:

@@ -56,6 +56,8 @@ def _check_sampler(study: Study) -> None:
 def _check_grid(study: Study) -> None:
     if not study.layouts.start_with:
         raise UsageError("sampler.grid compares the layouts of layouts.start_with, which names none")
+    if study.starts():
+        raise UsageError("sampler.grid gives each trial its values; leave sampler.start_with out")
     for name in ranges_of(study):
         raise UsageError(f"sampler.grid needs a list of choices or one value for {name}, got a range")
 

@@ -248,6 +248,13 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
             "objective.metric: input should be 'val_loss', 'best_val_loss' or 'bits_per_byte'",
         ),
         ("sampler: {popluation: 3}", "sampler.popluation: unknown key. Did you mean 'population'?"),
+        ("sampler: {start_with: {data: {}}}", "sampler.start_with.data: unknown key."),
+        ("sampler: {start_with: {train: {lr: fast}}}", "sampler.start_with.train.lr must be a number, got 'fast'"),
+        ("sampler: {start_with: {train: {learning_rate: 1}}}", "sampler.start_with.train.learning_rate: unknown key."),
+        (
+            "train: {lr: {low: 1, high: 2}}\nsampler: {start_with: {train: {lr: 3}}}",
+            "sampler.start_with.train.lr: must be one that the search may draw, of {'low': 1.0, 'high': 2.0",
+        ),
         ("sampler: {tries: few}", "sampler.tries: input should be a valid integer, got 'few'"),
         ("train:", "train: must be a mapping, got None"),
         ("train: {ler: 1}", "train.ler: unknown key. Did you mean 'lr'?"),
@@ -332,6 +339,17 @@ def test_a_stored_study_holds_its_defaults(read):
     assert set(column["train"]) == set(TRAIN_DEFAULTS)
     assert column["growth"]["tau_crit"] == 2.0
     assert column["sampler"]["population"] == 20
+
+
+def test_values_to_start_with_are_of_their_keys_kind_and_survive_the_json_column(read):
+    study = read(
+        BASE + "train: {lr: search, dropout: 0.1}\nsampler: {start_with: {train: {lr: 1e-3, dropout: 1e-1}}}",
+        "sampler.start_with.growth.beta0=1",
+    )
+
+    assert study.sampler.start_with == {"train": {"lr": 0.001, "dropout": 0.1}, "growth": {"beta0": 1.0}}
+    assert study.starts() == {"train.lr": 0.001}, "what is fixed is not started with"
+    assert study_from_mapping(json.loads(json.dumps(study_to_mapping(study)))) == study
 
 
 def test_scalars_have_a_fixed_order(read):
