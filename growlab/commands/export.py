@@ -16,6 +16,7 @@ from growlab.commands.options import (
     Seed,
     Stop,
     Storage,
+    StudyName,
     Temperature,
     TopK,
     TopP,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A new folder for the model.")] = None,

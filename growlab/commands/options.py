@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from growlab.commands.completion import stored_studies
 from growlab.errors import PluginError, UsageError
 from growlab.suggest import STORAGE_DEFAULT as STORAGE_DEFAULT  # for the commands
 
@@ -34,6 +35,7 @@ Artifacts = Annotated[
         "Default: growlab-artifacts beside the SQLite file, else in this folder.",
     ),
 ]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.", autocompletion=stored_studies)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
 Devices = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1, mps, auto, or all: a worker for each GPU of this machine.")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from growlab.commands.completion import any_study, shipped
 from growlab.commands.options import (
     MOST_THREADS,
     MOST_WORKERS,
@@ -20,6 +22,7 @@ from growlab.commands.options import (
     Plugin,
     Set,
     Storage,
+    StudyName,
     artifact_root,
     place,
     say,
@@ -33,12 +36,16 @@ if TYPE_CHECKING:
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
 
-_SAMPLED = 10  # trials, to see how many steps a budget in FLOPs gives
+_SAMPLED = 10  # trials that a preview shows, and that tell how many steps a budget in FLOPs gives
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or the name of a study that growlab ships.")]
-Name = Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="A YAML file, or the name of a study that growlab ships.", autocompletion=shipped
+    ),
+]
 NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the file.", show_default=False)]
 
 
@@ -88,7 +95,7 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(study: Name, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
+def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """Print a study as it was stored, every default written out."""
     import yaml
 
@@ -105,7 +112,7 @@ def show(study: Name, storage: Storage = STORAGE_DEFAULT, as_json: Json = False)
 
 @app.command("set")
 def set_(
-    study: Name,
+    study: StudyName,
     change: Annotated[str, typer.Argument(metavar="n_trials=N", help="The one thing that can be changed.")],
     storage: Storage = STORAGE_DEFAULT,
     as_json: Json = False,
@@ -132,7 +139,7 @@ def set_(
 
 @app.command()
 def delete(
-    study: Name,
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -150,7 +157,12 @@ def delete(
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.", autocompletion=any_study
+        ),
+    ],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     workers: Annotated[
@@ -216,26 +228,34 @@ def run(
 def preview(
     file: File,
     set_: Set = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="How many.", show_default="the study's trials, at most 10")
+    ] = None,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Sample layouts as the study would, with parameters, FLOPs, memory and time, before anything is spent."""
-    from growlab.commands.estimate import estimate
+    """Sample trials as the study would, with parameters, FLOPs, memory and time, before anything is spent.
+
+    Of a study with sampler.grid only its cells are shown. In a pipe a line of TSV for each.
+    """
+    from growlab.commands.estimate import estimate, in_words, print_table, print_tsv
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
     from growlab.search import preview as sample
+    from growlab.search.grid import n_first
 
     study, corpus = prepared(read(file, set_ or []), plugin or [])
     vocab_size = corpus.tokenizer.vocab_size
-    proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
+    wanted = min(_SAMPLED, study.n_trials) if n is None else n
+    wanted = min(wanted, study.n_trials, n_first(study)) if study.sampler.grid else wanted
+    proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted)
     rows = estimate(proposals, corpus)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return
-    from growlab.commands.estimate import print_table
-
-    print_table(rows)
+    (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
+    for line in in_words(rows, study):
+        say(line)
 
 
 # ---- what the commands do ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from growlab.commands.options import (
     Devices,
     Plugin,
     Storage,
+    StudyName,
     artifact_root,
     place,
     say,
@@ -29,7 +30,7 @@ Slots = int | Literal["auto"]
 
 
 def worker(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     device: Devices = "auto",
