@@ -140,7 +140,7 @@ def curriculum_warnings(study: Study, n_steps: int | None) -> Iterator[str]:
     """Of stages that no step belongs to, or that change nothing. `n_steps`: the most that a trial has."""
     begins = 0.0
     for at, stage in enumerate(study.curriculum):
-        if n_steps is not None and math.ceil(begins * n_steps) >= stage.until * n_steps:
+        if n_steps is not None and not _has_a_step(begins, stage.until, n_steps):
             yield (
                 f"curriculum[{at}].until {stage.until:g}: none of the budget's {n_steps:,} steps lies between "
                 f"{begins:g} and {stage.until:g} of it; widen the stage, or leave it out"
@@ -151,6 +151,12 @@ def curriculum_warnings(study: Study, n_steps: int | None) -> Iterator[str]:
         begins = stage.until
     if len(study.curriculum) == 1 and not (study.curriculum[0].path or study.curriculum[0].plasticity):
         yield "curriculum has one stage, which reads data's own text and sets nothing; leave it out"
+
+
+def _has_a_step(begins: float, until: float, n_steps: int) -> bool:
+    """Compared as training.schedule.stage_at does: the first step of the stage is one of these."""
+    first = int(begins * n_steps)
+    return any(begins <= step / n_steps < until for step in (first - 1, first, first + 1))
 
 
 def most_steps(study: Study) -> int | None:

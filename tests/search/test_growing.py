@@ -132,6 +132,7 @@ def stages(*untils, path="", plasticity=0.0):
 def test_a_stage_without_a_step_is_warned_of(warned):
     assert warned(curriculum=stages(0.5, 1.0)) == []
     assert warned(curriculum=stages(0.5, 0.501, 1.0)) == []  # step 300 does
+    assert warned(STEPS, curriculum=stages(0.07, 0.07 + 1 / 600, 1.0)) == []
     [warning] = warned(curriculum=stages(0.5001, 0.5002, 1.0))
     assert warning.startswith("curriculum[1].until 0.5002: none of the budget's 600 steps lies between")
 
