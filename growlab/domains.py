@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from growlab.errors import SpecError, did_you_mean
@@ -72,6 +73,18 @@ def corners(domain: Domain) -> Sequence[Value]:
             return (domain.low, domain.high)
 
 
+def admits(domain: Domain, kind: type, value: object) -> bool:
+    """Whether a value of this kind may be drawn."""
+    match domain:
+        case Range():
+            numbers = int if kind is int else (int, float)
+            return isinstance(value, numbers) and domain.low <= value <= domain.high
+        case Choice():
+            return value in domain.values
+        case Fixed():
+            return value == domain.value
+
+
 def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
     for name in raw:
         if name not in ("low", "high", "log"):
@@ -101,9 +114,28 @@ def _typed(key: str, raw: object, kind: type) -> Value:
     if kind is int and isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if type(raw) is not kind or (isinstance(raw, float) and not math.isfinite(raw)):
-        raise SpecError(f"{key} must be {_PLAIN[kind]}, got {raw!r}")
+        raise SpecError(f"{key} must be {_PLAIN[kind]}, got {raw!r}{'' if kind is not str else in_quotes(key, raw)}")
     assert isinstance(raw, bool | int | float | str)
     return raw
+
+
+def in_quotes(key: str, raw: object) -> str:
+    """'; write name: "2024-11-05"': how a text is written that YAML reads as something else, or nothing."""
+    name = key.rpartition(".")[2]
+    if isinstance(raw, bool):
+        return f'; yes, no, on and off are {str(raw).lower()} in YAML unless they are in quotes: write {name}: "…"'
+    if isinstance(raw, date):  # and a time of a day
+        return f'; write {name}: "{raw.isoformat()}"'
+    if isinstance(raw, int | float):
+        return f'; write it as it was, in quotes: {name}: "{raw}"'
+    return ""
+
+
+def sort_of(raw: object) -> str:
+    """What YAML made of a value, for a message: 'a date', 'nothing', else the value."""
+    if isinstance(raw, date):
+        return "a date"
+    return "nothing" if raw is None else repr(raw)
 
 
 def _number_in_words(raw: str) -> float | str:

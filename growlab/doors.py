@@ -6,17 +6,30 @@ the key, what was got and what was expected.
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from growlab.domains import Domain, corners, read_domain, write_domain
-from growlab.errors import SpecError, did_you_mean
+from growlab.domains import (
+    Choice,
+    Domain,
+    Fixed,
+    Range,
+    admits,
+    corners,
+    in_quotes,
+    read_domain,
+    sort_of,
+    write_domain,
+)
+from growlab.errors import SpecError
 from growlab.files import resolved
+from growlab.keys import hint
 from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec, field_types
 from growlab.study import (
     GROWTH_DEFAULTS,
@@ -95,20 +108,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     """The study that a YAML file or a stored JSON mapping describes. Raises SpecError."""
     _refuse_unknown("", raw, _SECTIONS)
-    for needed in ("name", "layouts", "budget", "n_trials"):
-        if needed not in raw:
-            raise SpecError(f"{needed}: is missing")
+    _refuse_missing(raw)
+    train = _domains("train", raw.get("train", {}), TrainSpec, TRAIN_DEFAULTS)
+    growth = _domains("growth", raw.get("growth", {}), GrowthSpec, GROWTH_DEFAULTS)
+    sampler = _validate("sampler", raw.get("sampler", {}), SamplerSpec)
     return Study(
-        name=_validate("name", raw["name"], str),
+        name=_text("name", raw["name"]),
         seed=_validate("seed", raw.get("seed", 0), int),
         n_trials=_positive("n_trials", raw["n_trials"]),
         data=_data(raw.get("data", {})),
         layouts=_validate("layouts", _with_lists(raw["layouts"]), LayoutSpace),
-        train=_domains("train", raw.get("train", {}), TrainSpec, TRAIN_DEFAULTS),
-        growth=_domains("growth", raw.get("growth", {}), GrowthSpec, GROWTH_DEFAULTS),
+        train=train,
+        growth=growth,
         budget=_budget(raw["budget"]),
         objective=_validate("objective", raw.get("objective", {}), Objective),
-        sampler=_validate("sampler", raw.get("sampler", {}), SamplerSpec),
+        sampler=replace(sampler, start_with=_starts(sampler.start_with, train, growth)),
         curriculum=_curriculum(raw.get("curriculum", [])),
     )
 
@@ -118,6 +132,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
     mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials")}
     for name in ("data", "layouts", "objective", "sampler"):
         mapping[name] = asdict(getattr(study, name))
+    mapping["layouts"]["depth"] = _write_depth(study.layouts.depth)
     mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
     mapping["growth"] = {key: write_domain(domain) for key, domain in study.growth.items()}
     mapping["budget"] = {study.budget.unit: study.budget.amount}
@@ -184,7 +199,24 @@ def _validate(key: str, raw: Any, kind: type[T]) -> T:
     except ValidationError as error:
         raise SpecError(_in_words(key, error, kind)) from None
     except TypeError as error:  # json: a YAML date, or a key that is a tuple
+        for path, written in _dates(key, raw):
+            raise SpecError(f"{path}: must be no date, got {written}{in_quotes(path, written)}") from None
         raise SpecError(f"{key}: {error}") from None
+
+
+def _dates(path: str, raw: object) -> Iterator[tuple[str, date]]:
+    """What YAML took for a date, with its path."""
+    if isinstance(raw, date):
+        yield path, raw
+    inner = raw.items() if isinstance(raw, Mapping) else enumerate(raw) if isinstance(raw, list) else ()
+    for key, value in inner:
+        yield from _dates(f"{path}.{key}", value)
+
+
+def _text(key: str, raw: object) -> str:
+    if not isinstance(raw, str):
+        raise SpecError(f"{key}: must be text, got {sort_of(raw)}{in_quotes(key, raw)}")
+    return raw
 
 
 def _in_words(key: str, error: ValidationError, kind: type[Any]) -> str:
@@ -192,14 +224,38 @@ def _in_words(key: str, error: ValidationError, kind: type[Any]) -> str:
     path = ".".join([key, *(str(part) for part in first["loc"])])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = [each.name for spec in _specs_in(kind) for each in fields(spec)]
-        return f"{path}: unknown key.{did_you_mean(str(first['loc'][-1]), known)}"
-    if first["type"] in ("missing", "missing_keyword_only_argument"):
-        return f"{path}: is missing"
+        section, _, last = path.removeprefix("trial.").rpartition(".")
+        return f"{path}: unknown key.{hint(section, last, known)}"
+    if missing := [each for each in error.errors() if each["type"] in _MISSING]:
+        return _are_missing(".".join([key, *(str(part) for part in each["loc"])]) for each in missing)
+    if first["type"] == "string_type":
+        return f"{path}: must be text, got {sort_of(first['input'])}{in_quotes(path, first['input'])}"
     if isinstance(cause := first.get("ctx", {}).get("error"), SpecError):
         return str(cause)
     if first["loc"] and first["loc"][-1] in ("bool", "int", "float", "str"):  # no member of OptionValue fits
         return f"{path.rpartition('.')[0]}: must be a number, a word, true or false, got {first['input']!r}"
     return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+
+
+_MISSING = ("missing", "missing_keyword_only_argument")
+
+
+def _are_missing(paths: Iterable[str]) -> str:
+    """'name: is missing', 'name, budget: are missing'."""
+    named = list(paths)
+    return f"{', '.join(named)}: {'are' if len(named) > 1 else 'is'} missing"
+
+
+def _refuse_missing(raw: Mapping[str, Any]) -> None:
+    """Raises SpecError with all that a study must say and this one does not."""
+    layouts = raw.get("layouts")
+    if isinstance(layouts, Mapping):  # before what is missing: it may be there under another name
+        _refuse_unknown("layouts.", layouts, (each.name for each in fields(LayoutSpace)))
+    missing = [key for key in ("name", "n_trials", "budget", "layouts") if key not in raw]
+    if isinstance(layouts, Mapping):
+        missing += [f"layouts.{key}" for key in ("blocks", "d_model", "depth") if key not in layouts]
+    if missing:
+        raise SpecError(_are_missing(missing))
 
 
 def _require_mapping(key: str, raw: object) -> Mapping[Any, Any]:
@@ -212,7 +268,7 @@ def _refuse_unknown(prefix: str, raw: object, known: Iterable[str]) -> None:
     known = list(known)
     for key in _require_mapping(prefix.rstrip("."), raw):
         if key not in known:
-            raise SpecError(f"{prefix}{key}: unknown key.{did_you_mean(str(key), known)}")
+            raise SpecError(f"{prefix}{key}: unknown key.{hint(prefix.rstrip('.'), str(key), known)}")
 
 
 def _domains(section: str, raw: Any, spec: type[Any], defaults: Mapping[str, Domain]) -> dict[str, Domain]:
@@ -228,6 +284,31 @@ def _domains(section: str, raw: Any, spec: type[Any], defaults: Mapping[str, Dom
         for corner in corners(domain):
             spec(**{**first, key: corner})
     return domains
+
+
+def _starts(
+    raw: Mapping[str, Mapping[str, Any]], train: Mapping[str, Domain], growth: Mapping[str, Domain]
+) -> dict[str, dict[str, Any]]:
+    """sampler.start_with, each value of its key's kind and one that the search could draw, or whose key is fixed."""
+    key, sections = "sampler.start_with", {"train": (TrainSpec, train), "growth": (GrowthSpec, growth)}
+    _refuse_unknown(f"{key}.", raw, sections)
+    starts: dict[str, dict[str, Any]] = {}
+    for section, values in raw.items():
+        spec, domains = sections[section]
+        kinds = field_types(spec)
+        _refuse_unknown(f"{key}.{section}.", values, kinds)
+        starts[section] = {
+            name: _start(f"{key}.{section}.{name}", value, kinds[name], domains[name]) for name, value in values.items()
+        }
+    return starts
+
+
+def _start(key: str, raw: Any, kind: type, domain: Domain) -> Any:
+    read = read_domain(key, raw, kind, None)
+    assert isinstance(read, Fixed), "pydantic lets a single value through"
+    if not isinstance(domain, Fixed) and not admits(domain, kind, read.value):
+        raise SpecError(f"{key}: must be one that the search may draw, of {write_domain(domain)}, got {read.value!r}")
+    return read.value
 
 
 def _data(raw: Any) -> StudyData:
@@ -296,6 +377,8 @@ def _with_lists(raw: Any) -> Any:
         return raw
     raw = dict(raw)
     raw.update({key: _as_list(raw[key]) for key in ("d_model", "front", "head") if key in raw})
+    if "depth" in raw:
+        raw["depth"] = _read_depth(raw["depth"])
     if isinstance(raw.get("from_layer"), dict):
         raw["from_layer"] = {key: _as_list(value) for key, value in raw["from_layer"].items()}
     if isinstance(raw.get("blocks"), list) and all(isinstance(kind, str) for kind in raw["blocks"]):
@@ -303,6 +386,27 @@ def _with_lists(raw: Any) -> Any:
     if isinstance(raw.get("blocks"), dict):
         raw["blocks"] = {kind: _options_with_lists(options) for kind, options in raw["blocks"].items()}
     return raw
+
+
+def _read_depth(raw: Any) -> list[Any]:
+    """Fewest and most blocks: 6 | {low: 2, high: 8}, or [2, 8] as it was written at first."""
+    key = "layouts.depth"
+    match read_domain(key, raw, int, None):
+        case Fixed(value=value):
+            return [value, value]
+        case Range(low=low, high=high, log=False):
+            return [low, high]
+        case Choice(values=(low, high)):
+            return [low, high]
+        case Range():
+            raise SpecError(f"{key}.log: depths are drawn evenly; leave it out")
+        case _:
+            raise SpecError(f"{key}: must be a number or a range such as {{low: 2, high: 8}}, got {raw!r}")
+
+
+def _write_depth(depth: tuple[int, int]) -> Any:
+    low, high = depth
+    return low if low == high else {"low": low, "high": high}
 
 
 def _options_with_lists(options: Any) -> Any:

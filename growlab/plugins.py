@@ -36,6 +36,11 @@ def plugin_file(path: Path) -> Path:
     return file
 
 
+def has_outside() -> bool:
+    """Whether an installed package, or a file that was loaded before, adds to what growlab has itself."""
+    return bool(_LOADED) or bool(entry_points(group=ENTRY_POINTS))
+
+
 def load_plugins(files: Iterable[Path] = ()) -> dict[str, str]:
     """Fill the registries: with what growlab has itself, then with installed packages, then with these files.
 

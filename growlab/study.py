@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from growlab.domains import Choice, Domain, Fixed, Range
+from growlab.domains import Choice, Domain, Fixed, Range, Value
 from growlab.errors import SpecError
 from growlab.layout import OptionValue
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
@@ -127,6 +127,8 @@ class SamplerSpec:
     tournament: int = 5  # parents compete in groups of this size
     tries: int = 200  # draws before the space is called exhausted
     grid: bool = False  # begin with every layout of start_with at every combination of the choices
+    # such as {train: {lr: 1e-3}}: what the trials of layouts.start_with take of that which is searched
+    start_with: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,13 @@ class Study:
             )
         if not 1 <= self.n_trials <= MAX_TRIALS:
             raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")
+
+    def starts(self) -> dict[str, Value]:
+        """Values of searched scalars for the layouts to start with, by full name; what the study fixes stays fixed."""
+        sections = self.sampler.start_with.items()
+        given = {f"{part}.{key}": value for part, keys in sections for key, value in keys.items()}
+        searched = {name for name, domain in self.scalars().items() if not isinstance(domain, Fixed)}
+        return {name: value for name, value in given.items() if name in searched}
 
     def scalars(self) -> dict[str, Domain]:
         """All train.* and growth.* domains by their full name, in a fixed order."""

@@ -20,7 +20,6 @@ app = typer.Typer(
     name="growlab",
     help="Search language-model architectures that grow while they train.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,5 +1,6 @@
 """growlab demo: from nothing to a grown, exported model and its text, in minutes."""
 
+import shlex
 import shutil
 import sys
 import time
@@ -8,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import say, with_shell_hint
+from growlab.commands.options import place, say
 from growlab.errors import GrowlabError, UsageError
+from growlab.suggest import command
 
 _STUDY = "quickstart"
 _MADE_HERE = {"growlab.db", "growlab.db-wal", "growlab.db-shm", "growlab-artifacts", "best"}
@@ -28,12 +30,15 @@ def demo(
     storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / "growlab-artifacts"
     grown = _search(storage, artifacts, workers)
     _heading(f"Trial {grown} grew: its curve, its τ and κ, its growth")
-    _tell(f"growlab report {_STUDY} --trial {grown}", storage)
+    _tell(storage, command("report", _STUDY, options=["--trial", grown]))
     _trial_page(storage, grown)
     _heading("The best model, exported, goes on from 'The '")
-    _tell(f"growlab export {_STUDY} -o {folder}/best && growlab generate {folder}/best --prompt 'The '", storage)
-    _export_and_generate(storage, artifacts, folder / "best")
-    say(f"\ngrowlab demo took {time.monotonic() - began:.0f} s; look around with --storage {storage}")
+    best = folder / "best"
+    _tell(storage, command("export", _STUDY, options=["-o", best]))
+    _tell(storage, command("generate", best, options=["--prompt", "The "]))
+    _export_and_generate(storage, artifacts, best)
+    look = command("report", _STUDY, options=place(storage))
+    say(f"\ngrowlab demo took {time.monotonic() - began:.0f} s; look around with: {look}")
 
 
 def _make_room(folder: Path, again: bool) -> None:
@@ -42,7 +47,8 @@ def _make_room(folder: Path, again: bool) -> None:
         raise UsageError(f"{folder} is not a folder")
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if found and not again:
-        raise UsageError(f"{folder} is not empty; growlab demo --again deletes an earlier demo, --folder names another")
+        over = command("demo", options=["--again", "--folder", folder])
+        raise UsageError(f"{folder} is not empty; name another with --folder, or delete an earlier demo: {over}")
     if foreign := sorted(found - _MADE_HERE):
         raise UsageError(f"{folder} holds {foreign[0]!r}, which no demo made; nothing was deleted")
     try:
@@ -63,7 +69,7 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
     from growlab.report.title import read_title
 
     _heading("A search over hybrid layouts that grow while they train")
-    _tell(f"growlab study run {_STUDY} --workers {workers}", storage)
+    _tell(storage, command("study run", _STUDY, options=["--workers", workers]))
     with created_store(storage) as store:
         row = find_or_create(store, _STUDY, [], "")
         work(
@@ -73,11 +79,11 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
             artifacts=artifacts,
             devices=["cpu"] * workers,
             options={"--lease": 30},
-            again=f"growlab study run {_STUDY}{with_shell_hint(storage)}",
+            again=command("study run", _STUDY, options=place(storage)),
         )
         trials = store.trials(row.id)
         _heading("The leaderboard")
-        _tell(f"growlab report {_STUDY}", storage)
+        _tell(storage, command("report", _STUDY))
         rows = leaderboard(trials, row.study.objective.metric)
         render(rows, "table", sys.stdout, title=read_title(store, row))
         for trial in sorted(trials, key=lambda each: each.val_loss or float("inf")):
@@ -108,6 +114,6 @@ def _heading(words: str) -> None:
     print(f"\n── {words} ──", flush=True)
 
 
-def _tell(command: str, storage: str) -> None:
+def _tell(storage: str, line: str) -> None:
     """The command that a person would type."""
-    print(f"$ GROWLAB_STORAGE={storage} {command}", flush=True)
+    print(f"$ GROWLAB_STORAGE={shlex.quote(storage)} {line}", flush=True)

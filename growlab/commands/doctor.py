@@ -2,7 +2,6 @@
 
 import json
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from growlab.commands.checkup.findings import Finding, Status, guarded
 from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Plugin, Storage
-from growlab.report.terminal import as_it_is, console_for
+from growlab.report.terminal import as_it_is, console_for, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +21,8 @@ _MARKS: dict[Status, tuple[str, str]] = {
     "warning": ("!", "yellow"),
     "broken": ("✗", "bold red"),
 }
+# With which advice may end; a line of a shell must not be broken.
+_COMMANDS = ("growlab", "pip", "chmod", "mkdir", "fuser", "pg_isready", "createdb", "createuser", "GRANT", "unset")
 _NAME = 18  # characters; a longer name pushes its finding to the right
 _INDENT = " " * (4 + _NAME)  # of what is found
 
@@ -81,18 +82,28 @@ def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _print(finding: Finding, console: "Console") -> None:
-    """What is found is wrapped beside its name. Advice is one line however long: it holds commands to be copied."""
+    """What is found is wrapped beside its name, and advice below it; a command at its end is copied, so kept whole."""
     mark, style = _MARKS[finding.status]
-    lines = textwrap.wrap(
-        f"{finding.name:<{_NAME - 1}} {finding.found}",
-        width=console.width - 4,
-        subsequent_indent=_INDENT[4:],
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    console.print(as_it_is(f"  {mark} ", style), as_it_is("\n    ".join(lines)), sep="", soft_wrap=True)
+    found = wrapped(f"  {mark} {finding.name:<{_NAME - 1}} ", finding.found, console.width)
+    console.print(as_it_is(found[:4], style), as_it_is(found[4:]), sep="", soft_wrap=True)
     if finding.advice:
-        console.print(as_it_is(f"{_INDENT}→ {finding.advice}", "cyan"), soft_wrap=True)
+        console.print(as_it_is(_advice(finding.advice, console.width), "cyan"), soft_wrap=True)
+
+
+def _advice(text: str, width: int) -> str:
+    before = f"{_INDENT}→ "
+    if len(before) + len(text) <= width:
+        return before + text
+    words, colon, command = text.rpartition(": ")
+    if not colon:  # all of it is a command, or nothing is
+        return before + text if _is_command(text) else wrapped(before, text, width)
+    if not _is_command(command):
+        return wrapped(before, text, width)
+    return f"{wrapped(before, f'{words}:', width)}\n{' ' * len(before)}{command}"
+
+
+def _is_command(text: str) -> bool:
+    return text.split()[0] in _COMMANDS
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from growlab.commands.options import (
     Seed,
     Stop,
     Storage,
+    StudyName,
     Temperature,
     TopK,
     TopP,
@@ -23,10 +24,14 @@ from growlab.commands.options import (
     say,
 )
 from growlab.errors import UsageError
+from growlab.suggest import command
+
+if TYPE_CHECKING:
+    from growlab.study import Study
 
 
 def export(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A new folder for the model.")] = None,
@@ -49,7 +54,12 @@ def export(
             print(render_configs(best_configs(store, row, top), format), end="")
             return
         export_trial(store, row, trial, artifact_root(storage, artifacts), output)
-    say(f"wrote {output}; try: growlab generate {output}")
+    say(f"wrote {output}; try: {command(speaks(row.study), output)}")
+
+
+def speaks(study: "Study") -> str:
+    """The command that lets a model of this study speak: chat, where it was trained on questions, else generate."""
+    return "chat" if study.data.source == "qa" else "generate"
 
 
 def generate(

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from growlab.commands.completion import stored_studies
 from growlab.errors import PluginError, UsageError
+from growlab.suggest import STORAGE_DEFAULT as STORAGE_DEFAULT  # for the commands
 
-STORAGE_DEFAULT = "sqlite:///growlab.db"
 MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
 MOST_WORKERS = 256  # on one device; a word too much must not fill the machine with processes
 USUAL_PATIENCE_S = 900.0
@@ -35,6 +36,7 @@ Artifacts = Annotated[
         "Default: growlab-artifacts beside the SQLite file, else in this folder.",
     ),
 ]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.", autocompletion=stored_studies)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
 Devices = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1, mps, auto, or all: a worker for each GPU of this machine.")
@@ -116,19 +118,14 @@ def say(words: str) -> None:
         print(words, file=sys.stderr, flush=True)
 
 
-def with_shell_hint(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> str:
-    """' --storage … --artifacts … --plugin …' for a command that we suggest; nothing that is known without being said.
-
-    Never with a password.
-    """
+def place(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> list[str]:
+    """Options by which another command finds the same database, files and plugins: nothing that it knows unsaid."""
     from growlab.storage.address import read_address
 
-    known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
-    address = read_address(storage)
-    words = [] if storage == known or address.holds_password else ["--storage", address.shown]
+    words = [*read_address(storage).options]
     if artifacts is not None and str(artifacts) != os.environ.get("GROWLAB_ARTIFACTS"):
         words += ["--artifacts", str(artifacts)]
-    return "".join(f" {shlex.quote(word)}" for word in [*words, *plugin_words(plugins)])
+    return [*words, *plugin_words(plugins)]
 
 
 def this_command(storage: str, option: str) -> str:
@@ -136,7 +133,9 @@ def this_command(storage: str, option: str) -> str:
     from growlab.storage.address import read_address
 
     words = [word.replace(storage, read_address(storage).shown) for word in sys.argv[1:]]
-    return shlex.join(["growlab", *words, *([] if option in words else [option])])
+    end = words.index("--") if "--" in words else len(words)  # behind it nothing is an option
+    given = [] if option in words[:end] else [option]
+    return shlex.join(["growlab", *words[:end], *given, *words[end:]])
 
 
 def plugin_words(files: Sequence[Path]) -> list[str]:

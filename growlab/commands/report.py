@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Json, Storage
+from growlab.commands.options import STORAGE_DEFAULT, Json, Storage, StudyName
 
 
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     format: Annotated[
         str, typer.Option(metavar="table|tsv|csv|json", show_default="table on a terminal, tsv in a pipe")

@@ -1,7 +1,8 @@
-"""growlab study: create, list, show, delete, run, preview."""
+"""growlab study: create, list, show, set, delete, run, preview."""
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from growlab.commands.completion import any_study, shipped
 from growlab.commands.options import (
+    MOST_THREADS,
     MOST_WORKERS,
     STORAGE_DEFAULT,
     Artifacts,
@@ -19,11 +22,13 @@ from growlab.commands.options import (
     Plugin,
     Set,
     Storage,
+    StudyName,
     artifact_root,
+    place,
     say,
-    with_shell_hint,
 )
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
+from growlab.suggest import command
 
 if TYPE_CHECKING:
     from growlab.data import Corpus
@@ -31,10 +36,16 @@ if TYPE_CHECKING:
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
 
+_SAMPLED = 10  # trials that a preview shows, and that tell how many steps a budget in FLOPs gives
+
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or the name of a study that growlab ships.")]
-Name = Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="A YAML file, or the name of a study that growlab ships.", autocompletion=shipped
+    ),
+]
 NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the file.", show_default=False)]
 
 
@@ -48,7 +59,7 @@ def create(
     with created_store(storage) as store:
         store.create_study(study)
     say(f"created study {study.name!r} in {store.url}: {study.n_trials} trials")
-    say(f"start workers with: growlab worker {study.name}{with_shell_hint(storage, plugins)}")
+    say(f"start workers with: {command('worker', study.name, options=place(storage, plugins))}")
 
 
 @app.command("list")
@@ -76,7 +87,7 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
         print(json.dumps(rows, indent=2))
         return
     if not rows:
-        say("no studies yet; create one: growlab study create FILE")
+        say(f"no studies yet; create one: {command('study create', 'FILE', options=place(storage))}")
     for each in studies:
         done = ", ".join(f"{n} {state}" for state, n in each.counts.items() if n) or "not begun"
         best = "" if each.best_val_loss is None else f", best val_loss {each.best_val_loss:.4f}"
@@ -84,7 +95,7 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(study: Name, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
+def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """Print a study as it was stored, every default written out."""
     import yaml
 
@@ -99,9 +110,36 @@ def show(study: Name, storage: Storage = STORAGE_DEFAULT, as_json: Json = False)
         print(yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True), end="")
 
 
+@app.command("set")
+def set_(
+    study: StudyName,
+    change: Annotated[str, typer.Argument(metavar="n_trials=N", help="The one thing that can be changed.")],
+    storage: Storage = STORAGE_DEFAULT,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Change how many trials a study has, finished or not. Those that exist stay; workers that run notice.
+
+    A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
+    not on how many are to come. After the last cell of a sampler.grid it draws layouts and values.
+    """
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        n_trials = _changed(row.study, change, plugin or [])
+        store.set_n_trials(study, n_trials)
+        n_done = sum(n for state, n in store.counts(row.id).items() if state.is_final)
+    if as_json:
+        print(json.dumps({"name": study, "n_trials": n_trials}, indent=2))
+    say(f"study {study!r}: n_trials {row.study.n_trials} → {n_trials}, {n_done} done")
+    if n_done < n_trials:
+        say(f"go on with: {command('study run', study, options=place(storage, plugin or []))}")
+
+
 @app.command()
 def delete(
-    study: Name,
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -119,13 +157,26 @@ def delete(
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.", autocompletion=any_study
+        ),
+    ],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes on this machine; with --device all: per GPU.")
     ] = 1,
     device: Devices = "auto",
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MOST_THREADS,
+            help="CPU threads of torch, for each worker; 0: OMP_NUM_THREADS, else an equal share of the cores.",
+        ),
+    ] = 0,
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
     deterministic: Deterministic = False,
     name: NewName = "",
@@ -133,7 +184,8 @@ def run(
     plugin: Plugin = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
-    from growlab.commands.working import devices_for, work
+    from growlab.commands.ending import show_end
+    from growlab.commands.working import devices_for, unfinished, work
     from growlab.storage import Store
 
     devices, plugins = devices_for(device, workers), plugin or []
@@ -142,49 +194,68 @@ def run(
         read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
     with Store.open(storage, create=new) as store:
         row = find_or_create(store, study, set_ or [], name, plugins)
-        root, options = artifact_root(storage, artifacts), {"--lease": lease}
-        how = " --deterministic" if deterministic else ""
-        again = f"growlab study run {row.study.name}{how}{with_shell_hint(storage, plugins, artifacts)}"
+        if unfinished(store, row) <= 0:
+            say(f"study {row.study.name!r} is finished; more trials: {_more_trials(row, storage)}")
+            show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
+            return
+        again = command(
+            "study run",
+            row.study.name,
+            options=[
+                *_how(workers, device, threads, deterministic),
+                *place(storage, plugins, artifacts),
+            ],
+        )
         work(
             store,
             row,
             storage=storage,
-            artifacts=root,
+            artifacts=artifact_root(storage, artifacts),
             devices=devices,
-            options=options,
+            options={"--lease": lease},
+            threads=threads,
             plugins=plugins,
             deterministic=deterministic,
             again=again,
         )
-        unfinished = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
-    if unfinished:
-        raise GrowlabError(f"{unfinished} trial(s) are not finished; go on with: {again}")
+        show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
+        left = unfinished(store, row)
+    if left > 0:
+        raise GrowlabError(f"{left} trial(s) are not finished; go on with: {again}")
 
 
 @app.command()
 def preview(
     file: File,
     set_: Set = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="How many.", show_default="the study's trials, at most 10")
+    ] = None,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Sample layouts as the study would, with parameters, FLOPs, memory and time, before anything is spent."""
-    from growlab.commands.estimate import estimate
+    """Sample trials as the study would, with parameters, FLOPs, memory and time, before anything is spent.
+
+    Of a study with sampler.grid only its cells are shown. In a pipe a line of TSV for each.
+    """
+    from growlab.commands.estimate import estimate, in_words, print_table, print_tsv
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
     from growlab.search import preview as sample
+    from growlab.search.grid import n_first
 
     study, corpus = prepared(read(file, set_ or []), plugin or [])
     vocab_size = corpus.tokenizer.vocab_size
-    proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), n)
+    wanted = min(_SAMPLED, study.n_trials) if n is None else n
+    wanted = min(wanted, study.n_trials, n_first(study)) if study.sampler.grid else wanted
+    proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted)
     rows = estimate(proposals, corpus)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return
-    from growlab.commands.estimate import print_table
-
-    print_table(rows)
+    (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
+    for line in in_words(rows, study):
+        say(line)
 
 
 # ---- what the commands do ------------------------------------------------------------------------------------
@@ -207,17 +278,12 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
 def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corpus]":
     """Checked against kinds, operators and corpus, the corpus's hash written in; the corpus. Raises GrowlabError."""
     from growlab.data import load_corpus, recorded_curriculum, require_windows
-    from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
-    from growlab.model.cost import count_params
-    from growlab.plugins import load_plugins
-    from growlab.search import check_space, warnings_for
+    from growlab.model.cost import count_params, expected_steps
     from growlab.search import preview as preview_study
+    from growlab.search import warnings_for
 
-    load_plugins(plugins)
-    check_space(study, KINDS, list(OPERATORS))
-    for warning in warnings_for(study):
-        say(f"warning: {warning}")
+    _check(study, plugins)
     corpus = load_corpus(
         study.data.spec(), study.curriculum
     )  # refuses a text other than the one that data.sha256 names
@@ -226,7 +292,11 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corp
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
     data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256)
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
-    preview_study(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=1)  # has it any?
+    vocab_size = corpus.tokenizer.vocab_size
+    n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
+    sampled = preview_study(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
+    for warning in warnings_for(study, n_steps=max(expected_steps(each.spec, vocab_size) for each in sampled)):
+        say(f"warning: {warning}")
     return study, corpus
 
 
@@ -273,11 +343,15 @@ def find_or_create(
     store: "Store", name_or_file: str, overrides: list[str], new_name: str, plugins: Sequence[Path] = ()
 ) -> "StudyRow":
     """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
+    from growlab.commands.differences import not_the_same, stored_alone
     from growlab.doors import study_to_mapping
 
     known = {each.name for each in store.studies()}
-    if is_stored(name_or_file, known) and not (overrides or new_name):
-        return store.study(name_or_file)
+    if is_stored(name_or_file, known):
+        if not (overrides or new_name):
+            return store.study(name_or_file)
+        if not is_new(name_or_file):
+            raise stored_alone(name_or_file, overrides, new_name, store.options)
     study, _ = prepared(read(name_or_file, overrides, new_name), plugins)
     try:
         if study.name not in known:
@@ -287,9 +361,49 @@ def find_or_create(
     except StorageError:  # another process was faster; join it if it made the same study
         if study.name not in {each.name for each in store.studies()}:
             raise
-    if study_to_mapping(store.study(study.name).study) != study_to_mapping(study):
+    row = store.study(study.name)
+    if study_to_mapping(row.study) != study_to_mapping(study):
+        raise not_the_same(row.study, study, name_or_file, store.options)
+    return row
+
+
+def _changed(study: "Study", change: str, plugins: Sequence[Path]) -> int:
+    """The number of trials that `change` asks for. Raises UsageError for another key, or where more cannot be drawn."""
+    from growlab.doors import apply_overrides, study_from_mapping, study_to_mapping
+    from growlab.search.grid import n_first
+
+    key = change.partition("=")[0]
+    if key != "n_trials":
         raise UsageError(
-            f"study {study.name!r} exists and is not the one in {name_or_file}; "
-            f"choose another with --name, or delete it: growlab study delete {study.name}"
+            f"{key!r} of a stored study cannot be changed, as its trials were made with it: n_trials=N alone can. "
+            "Make another study of its file, with --set and --name"
         )
-    return store.study(study.name)
+    mapping = study_to_mapping(study)
+    apply_overrides(mapping, [change])
+    changed = study_from_mapping(mapping)
+    if study.n_trials <= n_first(study) < changed.n_trials:  # from now on layouts are drawn too
+        _check(changed, plugins)
+    return changed.n_trials
+
+
+def _check(study: "Study", plugins: Sequence[Path]) -> None:
+    """Raises UsageError for a study that could propose what cannot run."""
+    from growlab.growth.operators import OPERATORS
+    from growlab.kinds import KINDS
+    from growlab.plugins import load_plugins
+    from growlab.search import check_space
+
+    load_plugins(plugins)
+    check_space(study, KINDS, list(OPERATORS))
+
+
+def _how(workers: int, device: str, threads: int, deterministic: bool) -> list[str]:
+    """The options that place a run, unless they are the usual ones."""
+    words = {"--workers": workers != 1 and workers, "--device": device != "auto" and device, "--threads": threads}
+    how = [word for name, value in words.items() if value for word in (name, str(value))]
+    return [*how, *(["--deterministic"] if deterministic else [])]
+
+
+def _more_trials(row: "StudyRow", storage: str) -> str:
+    change = f"n_trials={2 * row.study.n_trials}"
+    return command("study set", row.study.name, change, options=place(storage))

@@ -16,11 +16,12 @@ from growlab.commands.options import (
     Plugin,
     Storage,
     artifact_root,
+    place,
     say,
     this_command,
-    with_shell_hint,
 )
 from growlab.errors import GrowlabError, UsageError
+from growlab.suggest import command
 
 if TYPE_CHECKING:
     from growlab.specs import TrialSpec
@@ -79,10 +80,10 @@ def train(
             again=again,
         )
         trial = store.trial(row.id, 0)
-        see = f"see growlab report {study.name} --trial 0{with_shell_hint(storage)}"
+        see = f"see {command('report', study.name, options=['--trial', 0, *place(storage)])}"
         _require_completed(trial, see if trial.state.is_final else f"go on with: {again}")
         if output is not None:
-            hint = f"growlab export {study.name} -o DIR{with_shell_hint(storage, artifacts=artifacts)}"
+            hint = command("export", study.name, options=["-o", "DIR", *place(storage, artifacts=artifacts)])
             _export(store, row, root, output, hint)
     say(f"completed: val_loss {trial.val_loss:.4f}; {see}")
 
@@ -159,7 +160,7 @@ def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:
     if not same or any(trial.spec != spec for trial in store.trials(row.id)):
         raise UsageError(
             f"study {study.name!r} exists and is not this training; "
-            f"choose another with --name, or delete it: growlab study delete {study.name}"
+            f"choose another with --name, or delete it: {command('study delete', study.name, options=store.options)}"
         )
 
 

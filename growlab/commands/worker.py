@@ -20,17 +20,19 @@ from growlab.commands.options import (
     Patience,
     Plugin,
     Storage,
+    StudyName,
     artifact_root,
+    place,
     say,
-    with_shell_hint,
 )
 from growlab.errors import UsageError
+from growlab.suggest import command
 
 Slots = int | Literal["auto"]
 
 
 def worker(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
+    study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     device: Devices = "auto",
@@ -139,7 +141,7 @@ def _several(
         stops_interrupt()
         how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
         n = slots_for(store, row, devices, **how) if slots == "auto" else slots
-        hint = f"{_where_and_how(device, slots, threads, deterministic)}{with_shell_hint(storage, plugins, artifacts)}"
+        again = [*_where_and_how(device, slots, threads, deterministic), *place(storage, plugins, artifacts)]
         work(
             store,
             row,
@@ -147,13 +149,13 @@ def _several(
             artifacts=artifact_root(storage, artifacts),
             devices=[each for each in devices for _ in range(n)],
             options=options,
-            again=f"growlab worker {study}{hint}",
+            again=command("worker", study, options=again),
             **how,
         )
 
 
-def _where_and_how(device: str, slots: Slots, threads: int, deterministic: bool) -> str:
+def _where_and_how(device: str, slots: Slots, threads: int, deterministic: bool) -> list[str]:
     """The options that a trial's place and bits depend on, unless they are the usual ones."""
     words = {"--device": device != "auto" and device, "--slots": slots != 1 and slots, "--threads": threads}
-    how = "".join(f" {name} {value}" for name, value in words.items() if value)
-    return how + (" --deterministic" if deterministic else "")
+    how = [word for name, value in words.items() if value for word in (name, str(value))]
+    return [*how, *(["--deterministic"] if deterministic else [])]

@@ -1,5 +1,6 @@
 """Workers on this machine, started and watched to their end."""
 
+import os
 import signal
 import sys
 import time
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 def devices_for(device: str, workers: int) -> list[str]:
     """The device of each worker: `workers` on the one that is named, or on every GPU for 'all'.
 
-    Raises UsageError for 'all' on a machine without a GPU.
+    Raises UsageError for one that this machine has not.
     """
-    if device != "all":
+    if device in ("auto", "cpu"):
         return [device] * workers
-    from growlab.training.device import every_gpu
+    from growlab.training.device import every_gpu, resolve_device
 
+    if device != "all":
+        resolve_device(device)
+        return [device] * workers
     return [gpu for gpu in every_gpu() for _ in range(workers)]
 
 
@@ -44,21 +48,22 @@ def work(
     """Start a worker on each device, with these options of growlab worker, and watch them until all have left.
 
     An option that is None is not given; `again` is the command line that goes on after a stop. `threads` of torch for
-    each; 0 divides the cores between them. Raises GrowlabError when all of them failed, and KeyboardInterrupt when
-    it was asked to stop and they have saved their trials.
+    each; 0 divides the cores between them, unless OMP_NUM_THREADS says how many. Raises GrowlabError when all of them
+    failed, and KeyboardInterrupt when it was asked to stop and they have saved their trials.
     """
     from growlab.fleet.local import launch
 
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
-    threads = threads or max(1, n_cores() // len(devices))
+    threads = threads or shared_threads(len(devices))
     given = {**options, "--threads": threads}
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins)]
     stops_interrupt()
+    said = {trial.number for trial in store.trials(row.id) if trial.state.is_final}
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
         try:
-            _watch(store, row, fleet)
+            _watch(store, row, fleet, said)
         except KeyboardInterrupt:
             say("stopping: each worker saves its trial …")
             fleet.stop()
@@ -104,6 +109,16 @@ def slots_for(
     return chosen
 
 
+def shared_threads(n: int) -> int:
+    """Of each of `n` processes, an equal share of the cores; 0, which leaves it to torch, under OMP_NUM_THREADS."""
+    return 0 if os.environ.get("OMP_NUM_THREADS") else max(1, n_cores() // n)
+
+
+def unfinished(store: "Store", row: "StudyRow") -> int:
+    """Trials that the study wants and that have not ended."""
+    return store.n_trials(row.id) - sum(n for state, n in store.counts(row.id).items() if state.is_final)
+
+
 def slot_words(n: int) -> str:
     return f"{n} slot" + ("s" if n > 1 else "")
 
@@ -125,30 +140,35 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _watch(store: "Store", row: "StudyRow", fleet: "LocalFleet") -> None:
-    """Redraw the leaderboard on a terminal; elsewhere say a line when a trial ends. Returns when all workers left."""
+def _watch(store: "Store", row: "StudyRow", fleet: "LocalFleet", said: set[int]) -> None:
+    """Redraw the leaderboard on a terminal; elsewhere say a line when a trial ends. Returns when all workers left.
+
+    `said` are numbers of trials that need not be told again.
+    """
     from rich.console import Console
     from rich.live import Live
 
-    from growlab.report.live import live_table
+    from growlab.report.live import live_table, progress_in_words
     from growlab.report.pace import read_pace
 
     if sys.stderr.isatty():
         with Live(console=Console(stderr=True), refresh_per_second=2, transient=True) as live:
             while fleet.running():
                 trials, counts, objective = store.trials(row.id), store.counts(row.id), row.study.objective.metric
-                pace, n_trials = read_pace(store, row.id, counts), row.study.n_trials
+                pace, n_trials = read_pace(store, row.id, counts), store.n_trials(row.id)
                 live.update(live_table(row.study.name, trials, counts, n_trials, pace=pace, sort_by=objective))
                 time.sleep(1)
         return
-    said: set[int] = set()
     while True:
         still = fleet.running()
-        for trial in store.trials(row.id):
-            if trial.state.is_final and trial.number not in said:
-                said.add(trial.number)
-                loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
-                say(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
+        ended = [trial for trial in store.trials(row.id) if trial.state.is_final and trial.number not in said]
+        for trial in ended:
+            said.add(trial.number)
+            loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
+            say(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
+        if ended:
+            counts = store.counts(row.id)
+            say(progress_in_words(counts, store.n_trials(row.id), read_pace(store, row.id, counts)))
         if not still:
             return
         time.sleep(1)

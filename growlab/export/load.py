@@ -18,6 +18,7 @@ from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import LanguageModel
 from growlab.model.streaming import before_stop, require_stops, whole_characters
+from growlab.suggest import command
 from growlab.training.checkpoint import read_tensors
 
 
@@ -74,7 +75,7 @@ def converse(bundle: Bundle, folder: Path, sampling: Sampling, seed: int) -> Con
     if source != "qa" or not isinstance(bundle.tokenizer, ChatTokenizer):
         raise UsageError(
             f"{folder} was not trained on questions and answers but on source {source!r}, so it cannot chat; "
-            f"train on data.source: qa, or try: growlab generate {folder}"
+            f"train on data.source: qa, or try: {command('generate', folder)}"
         )
     return Conversation(bundle.model, bundle.tokenizer, window=seq_len, sampling=sampling, seed=seed)
 

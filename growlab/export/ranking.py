@@ -3,6 +3,7 @@
 from growlab.errors import NotFound
 from growlab.records import TrialState
 from growlab.storage import Store, StudyRow, TrialRow
+from growlab.suggest import command
 
 
 def best_trials(store: Store, study_row: StudyRow) -> list[TrialRow]:
@@ -25,5 +26,6 @@ def _none_completed(store: Store, study_row: StudyRow) -> str:
     name, counts = study_row.study.name, store.counts(study_row.id)
     there = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "it has none at all"
     if sum(n for state, n in counts.items() if state.is_final) >= study_row.study.n_trials:
-        return f"study {name!r} is done, and none of its trials completed ({there}); see why: growlab report {name}"
-    return f"study {name!r} has no completed trial yet ({there}); run: growlab worker {name}"
+        see = command("report", name, options=store.options)
+        return f"study {name!r} is done, and none of its trials completed ({there}); see why: {see}"
+    return f"study {name!r} has no completed trial yet ({there}); run: {command('worker', name, options=store.options)}"

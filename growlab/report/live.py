@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from growlab.records import TrialState
+from growlab.report import amounts
 from growlab.report.leaderboard import LeaderboardRow, leaderboard
-from growlab.report.pace import Pace
+from growlab.report.pace import Pace, n_ended
 from growlab.report.table import COLUMNS, Column, table_of
 from growlab.report.terminal import as_it_is
-from growlab.report.title import title_of
 from growlab.storage import TrialRow
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["live_table", "state_words"]
+__all__ = ["live_table", "progress_in_words", "state_words"]
 
 _SHOWN = ("trial", "layout", "depth", "params", "val_loss")  # with the state they fit 80 columns
 
@@ -35,12 +35,30 @@ def live_table(
     running = [row for row in rows if row.state is TrialState.RUNNING]
     columns = [column for column in COLUMNS if column.header in _SHOWN]
     table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)])
-    table.title = as_it_is(title_of(study_name, counts, n_trials, pace=pace))
+    table.title = as_it_is(f"{study_name}: {progress_in_words(counts, n_trials, pace)}")
     table.title_justify = "left"
     if len(completed) > n_best:
         table.caption = f"and {len(completed) - n_best} more completed"
         table.caption_justify = "left"
     return table
+
+
+def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pace | None = None) -> str:
+    """'4 of 10 trials done (1 diverged), 2 running, 4 waiting · 31 trials/hour, about 11 min 37 s left'.
+
+    Waiting are also those that are not proposed yet. What is left of the time is known once a trial has ended.
+    """
+    ended, running = n_ended(counts), counts.get(TrialState.RUNNING, 0)
+    fallen = [
+        f"{n} {state}" for state, n in counts.items() if n and state.is_final and state is not TrialState.COMPLETED
+    ]
+    done = f"{ended} of {n_trials} trials done" + (f" ({', '.join(fallen)})" if fallen else "")
+    waiting = max(0, n_trials - ended - running)
+    if not pace:
+        return f"{done}, {running} running, {waiting} waiting"
+    left = max(0, n_trials - ended) / pace.trials_per_hour * 3600
+    about = f", about {amounts.duration(left)} left" if left else ""
+    return f"{done}, {running} running, {waiting} waiting · {pace.in_words()}{about}"
 
 
 def _state_column(trials: Sequence[TrialRow]) -> Column:

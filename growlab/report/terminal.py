@@ -4,6 +4,7 @@ Layouts such as attn[n_heads=2] look like rich's markup, and a model may write a
 a trial are shown as they are, control characters (a terminal would obey them) as pictures.
 """
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -25,6 +26,23 @@ def console_for(stream: TextIO) -> "Console":
 
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def wrapped(before: str, text: str, width: int) -> str:
+    """`before` and the text, of lines no wider than `width` that end at spaces; a longer word is a line of its own.
+
+    The lines after the first begin below the text.
+    """
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            width,
+            initial_indent=before,
+            subsequent_indent=" " * len(before),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def as_it_is(text: str, style: str = "") -> "Text":

@@ -12,6 +12,7 @@ from growlab.report.live import state_words
 from growlab.report.sparkline import finite_range, sparkline
 from growlab.report.terminal import as_it_is, console_for
 from growlab.report.trial_facts import TrialFacts, read_facts, trial_as_mapping
+from growlab.search.growing import too_late
 from growlab.storage import Store, StudyRow
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _about(facts: TrialFacts) -> dict[str, str]:
         **({"searched": _params(trial.params)} if trial.params else {}),
         "budget": f"{budget['amount']:,} {budget['unit']}",
         **({"curriculum": stages} if (stages := _curriculum(facts)) else {}),
-        "growth": _growth_rule(trial.spec_mapping["growth"]),
+        "growth": _growth_rule(trial.spec_mapping, grew=bool(facts.growth_events)),
         "seed": str(trial.spec_mapping["seed"]),
         **({"error": trial.error} if trial.error else {}),
     }
@@ -102,10 +103,22 @@ def _stage(stage: Mapping[str, Any], at: int, step: int | None, stages: Sequence
     return when + read + (f", α {_value(stage['plasticity'])}" if stage["plasticity"] else "")
 
 
-def _growth_rule(growth: Mapping[str, Any]) -> str:
+def _growth_rule(spec: Mapping[str, Any], *, grew: bool) -> str:
+    growth = spec["growth"]
     if growth["trigger"] == "never":
         return "never"
+    if not grew and (reason := _cannot_grow(spec)):
+        return f"never: {reason}"
     return f"on {growth['trigger']}, by {growth['operator']}, up to {growth['max_depth']} blocks"
+
+
+def _cannot_grow(spec: Mapping[str, Any]) -> str:
+    """Why this trial could not grow within its budget; '' where it could, or where that is not known beforehand."""
+    train, budget = spec["train"], spec["budget"]
+    per_step = {"steps": 1, "tokens": train["batch_size"] * train["seq_len"]}.get(budget["unit"])
+    if per_step is None:
+        return ""
+    return too_late(spec["growth"], train["eval_every"], -(-budget["amount"] // per_step)).partition(";")[0]
 
 
 # ---- how it went ---------------------------------------------------------------------------------------------

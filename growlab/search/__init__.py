@@ -8,6 +8,7 @@
     ├── past         how good each trial was, which layouts were tried
     ├── scalars      TPE in memory; failures count as the worst
     └── window       k_subspace and ell_orth within what the window of snapshots holds
+    growing      can a trial grow at all, has a stage of a curriculum any step
     space        is a study sound, is it wise; a random layout
     menu         which blocks a study may draw, and what fits a width
 

@@ -42,6 +42,8 @@ def propose(
 ) -> Proposal:
     """Trial `number`: first the layouts to start with, then random ones, then children of good young trials.
 
+    Those to start with have the values of sampler.start_with, where there are any.
+
     With sampler.grid each layout to start with comes once for each combination of the choices (growlab.search.grid).
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
     in any order. Raises UsageError when no layout has as few parameters as the study asks.
@@ -50,9 +52,10 @@ def propose(
     seed = _seed(study, number, "proposal")
     limit = SizeLimit(max_params=study.layouts.max_params, measure=measure)
     drawn = _draw_layout(Random(seed), study, past, number, Menu(study.layouts, kinds), limit)
-    params = _draw_params(study, past, number, seed)
+    given = study.starts() if number < n_first(study) else {}
+    params = _draw_params(study, past, number, seed, given)
     return Proposal(
-        spec=_trial_spec(study, drawn.layout, params, _seed(study, number, "trial")),
+        spec=_trial_spec(study, drawn.layout, params, given, _seed(study, number, "trial")),
         layout=str(shorten(drawn.layout, kinds)),
         depth=drawn.layout.depth,
         params=params,
@@ -92,8 +95,10 @@ def _draw_layout(
     return first_new(lambda: evolve(rng, menu, past, sampler), past, sampler.tries, limit)
 
 
-def _draw_params(study: Study, past: Sequence[PastTrial], number: int, seed: int) -> dict[str, Value]:
-    return cell(study, number) if study.sampler.grid and number < n_first(study) else suggest(study, past, seed)
+def _draw_params(
+    study: Study, past: Sequence[PastTrial], number: int, seed: int, given: Mapping[str, Value]
+) -> dict[str, Value]:
+    return cell(study, number) if study.sampler.grid and number < n_first(study) else suggest(study, past, seed, given)
 
 
 def _start(layout: Layout, at: int, limit: SizeLimit) -> Draw:
@@ -104,10 +109,17 @@ def _start(layout: Layout, at: int, limit: SizeLimit) -> Draw:
     return Draw(layout=layout, origin="seed")
 
 
-def _trial_spec(study: Study, layout: Layout, params: Mapping[str, Value], seed: int) -> TrialSpec:
+def _trial_spec(
+    study: Study, layout: Layout, params: Mapping[str, Value], given: Mapping[str, Value], seed: int
+) -> TrialSpec:
     # The sampler's raw draws stay in `params`: they are what TPE is told later, and its ranges do not depend on
-    # each other. What the spec holds is the drawn k_subspace and ell_orth cut to the drawn window.
-    growth = fit_to_window(_section("growth", study.growth, params), study.growth)
+    # each other. What the spec holds is the drawn k_subspace and ell_orth cut to the drawn window. What was given is
+    # as good as fixed.
+    domains = {
+        key: Fixed(value=given[name]) if (name := f"growth.{key}") in given else domain
+        for key, domain in study.growth.items()
+    }
+    growth = fit_to_window(_section("growth", study.growth, params), domains)
     return TrialSpec(
         layout=str(layout),
         data=study.data.spec(),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from growlab.domains import Choice, Domain, Fixed, Range, Value
+from growlab.domains import Choice, Domain, Fixed, Range, Value, admits
 from growlab.records import PastTrial
 from growlab.search.past import loss_of
 from growlab.specs import GrowthSpec, TrainSpec, field_types
@@ -24,14 +24,22 @@ _TYPES = {
 }
 
 
-def suggest(study: Study, past: Sequence[PastTrial], seed: int) -> dict[str, Value]:
+def suggest(
+    study: Study, past: Sequence[PastTrial], seed: int, given: Mapping[str, Value] | None = None
+) -> dict[str, Value]:
     """A value for every scalar that the study does not fix, by full name such as 'train.lr', in a fixed order.
 
-    Random until sampler.startup_trials have finished. `seed` is below 2**32.
+    Random until sampler.startup_trials have finished. `seed` is below 2**32. What is `given` is not drawn.
     """
-    searched = {name: domain for name, domain in study.scalars().items() if not isinstance(domain, Fixed)}
-    if not searched:
-        return {}
+    values = dict(given or {})
+    open_ = {name: domain for name, domain in study.scalars().items() if not isinstance(domain, Fixed)}
+    searched = {name: domain for name, domain in open_.items() if name not in values}
+    if searched:
+        values |= _asked(study, past, seed, searched)
+    return {name: values[name] for name in open_}
+
+
+def _asked(study: Study, past: Sequence[PastTrial], seed: int, searched: Mapping[str, Domain]) -> dict[str, Value]:
     import optuna
 
     distributions = {name: _distribution(domain, _TYPES[name]) for name, domain in searched.items()}
@@ -77,19 +85,8 @@ def _distribution(domain: Domain, kind: type) -> "BaseDistribution":
 def _fits(trial: PastTrial, searched: Mapping[str, Domain]) -> bool:
     """Whether the trial has a number in today's domain for every name: an older study file may have asked others."""
     return all(
-        name in trial.params and _admits(domain, _TYPES[name], trial.params[name]) for name, domain in searched.items()
+        name in trial.params and admits(domain, _TYPES[name], trial.params[name]) for name, domain in searched.items()
     )
-
-
-def _admits(domain: Domain, kind: type, value: object) -> bool:
-    match domain:
-        case Range():
-            numbers = int if kind is int else (int, float)
-            return isinstance(value, numbers) and domain.low <= value <= domain.high
-        case Choice():
-            return value in domain.values
-        case Fixed():
-            return value == domain.value
 
 
 @contextmanager

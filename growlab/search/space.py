@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from random import Random
 
-from growlab.domains import Domain, Fixed, Value, corners
+from growlab.domains import Domain, Value, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
 from growlab.search.grid import n_first, ranges_of
+from growlab.search.growing import curriculum_warnings, growth_warnings, most_steps
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place, place_layers
 from growlab.search.window import centred_rank, fit_to_window
@@ -55,14 +56,16 @@ def _check_sampler(study: Study) -> None:
 def _check_grid(study: Study) -> None:
     if not study.layouts.start_with:
         raise UsageError("sampler.grid compares the layouts of layouts.start_with, which names none")
+    if study.starts():
+        raise UsageError("sampler.grid gives each trial its values; leave sampler.start_with out")
     for name in ranges_of(study):
         raise UsageError(f"sampler.grid needs a list of choices or one value for {name}, got a range")
 
 
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
-    expected = f"[fewest, most] with 1 <= fewest <= most <= {MAX_BLOCKS}"
-    _require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, [low, high])
+    expected = f"{{low: …, high: …}} with 1 <= low <= high <= {MAX_BLOCKS}"
+    _require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, f"{low} to {high}")
     _require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
     _require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
     _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
@@ -195,12 +198,16 @@ def _highest(domain: Domain) -> float:
 # ---- is it wise? ---------------------------------------------------------------------------------------------
 
 
-def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS) -> list[str]:
-    """What can run but will hardly be what was meant, a line each."""
+def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS, n_steps: int | None = None) -> list[str]:
+    """What can run but will hardly be what was meant, a line each, with the value and what to change.
+
+    `n_steps` are the most steps of a trial, where a budget in FLOPs leaves them open.
+    """
+    n_steps = most_steps(study) if n_steps is None else n_steps
     return [
         *_dead_escape(study),
-        *_idle_growth(study),
-        *_no_room(study),
+        *growth_warnings(study, kinds, n_steps),
+        *curriculum_warnings(study, n_steps),
         *_nothing_learnt(study),
         *_nothing_plastic(study, kinds),
         *_plasticity_drawn_in_vain(study, kinds),
@@ -210,6 +217,8 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS) -> list[str]:
 
 def _dead_escape(study: Study) -> Iterator[str]:
     growth = study.growth
+    if set(corners(growth["trigger"])) == {"never"}:
+        return
     if not {"aiether", "aiether-code"} & set(corners(growth["operator"])):
         return
     window = int(_highest(growth["history_window_size"]))
@@ -224,18 +233,6 @@ def _dead_escape(study: Study) -> Iterator[str]:
             f"growth.k_subspace {k} with growth.history_window_size {window} leaves no escape direction "
             f"(the centred window has rank {centred_rank(window)}); the term is dead"
         )
-
-
-def _idle_growth(study: Study) -> Iterator[str]:
-    searched = [name for name, domain in study.growth.items() if not isinstance(domain, Fixed)]
-    if searched and set(corners(study.growth["trigger"])) == {"never"}:
-        yield f"growth.trigger is never, so searching {', '.join(sorted(searched))} changes nothing"
-
-
-def _no_room(study: Study) -> Iterator[str]:
-    max_depth, shallowest = int(_highest(study.growth["max_depth"])), study.layouts.depth[0]
-    if "stagnation" in corners(study.growth["trigger"]) and max_depth <= shallowest:
-        yield f"growth.max_depth {max_depth} leaves no room to grow: layouts start with {shallowest} blocks or more"
 
 
 def _nothing_learnt(study: Study) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Where a database is: a URL that is understood, and a form of it that may be shown to anybody."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -8,6 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from growlab.errors import StorageError
+from growlab.suggest import STORAGE_DEFAULT
 
 _EXAMPLES = "sqlite:///growlab.db or postgresql://user@host/growlab"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
@@ -22,6 +24,19 @@ class Address:
     label: str  # the file of SQLite as it was written, the shown URL of a server
     path: Path | None  # SQLite's file
     holds_password: bool
+
+    @property
+    def options(self) -> list[str]:
+        """Words that name it to another command; none where that would find it by itself.
+
+        A password is three stars: what is pasted as it is must fail, not find another database.
+        """
+        known = os.environ.get("GROWLAB_STORAGE", STORAGE_DEFAULT)
+        try:
+            is_known = read_address(known).url == self.url
+        except StorageError:
+            is_known = False
+        return [] if is_known else ["--storage", self.shown]
 
 
 def read_address(text: str) -> Address:

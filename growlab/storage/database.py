@@ -15,6 +15,7 @@ from growlab.errors import DatabaseAway, StorageError
 from growlab.storage.address import Address, read_address
 from growlab.storage.engine import BUSY_TIMEOUT_S, READS, make_engine
 from growlab.storage.faults import NO_PATIENCE, Patience, in_words, is_ours, is_passing, patiently
+from growlab.suggest import command
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Database:
     def __init__(self, address: Address, engine: Engine) -> None:
         self.shown = address.shown
         self.label = address.label
+        self.options = address.options  # by which another command finds it
         self.engine = engine
 
     @classmethod
@@ -38,7 +40,8 @@ class Database:
         if address.path is not None and create:
             _create_file(address, address.path)
         elif address.path is not None and not address.path.exists():
-            raise StorageError(f"no database at {address.shown}; create a study first: growlab study create FILE")
+            create_first = command("study create", "FILE", options=address.options)
+            raise StorageError(f"no database at {address.shown}; create a study first: {create_first}")
         return cls(address, make_engine(address))
 
     def read(self, action: Callable[[Connection], T], patience: Patience = NO_PATIENCE) -> T:

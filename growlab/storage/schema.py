@@ -15,6 +15,7 @@ from growlab.errors import SchemaError
 from growlab.resources import carried
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
+from growlab.suggest import command
 
 VERSION_TABLE = "growlab_alembic_version"
 _LOCK_KEY = 0x67726F776C6162  # 'growlab': everybody who changes the schema of a PostgreSQL database asks for it
@@ -34,11 +35,13 @@ def check_schema(database: Database, patience: Patience = NO_PATIENCE) -> None:
     """Raises SchemaError, which says what to do, unless the schema is the one that this growlab was written for."""
     have, need = database.read(read_revision, patience), head_revision()
     if have is None:
-        raise SchemaError(f"{database.label} has no growlab tables; create a study first: growlab study create FILE")
+        create_first = command("study create", "FILE", options=database.options)
+        raise SchemaError(f"{database.label} has no growlab tables; create a study first: {create_first}")
     _refuse_newer(database.label, have)
     if have != need:
         raise SchemaError(
-            f"{database.label} has schema {have}, this growlab needs {need}; back it up, then run: growlab db upgrade"
+            f"{database.label} has schema {have}, this growlab needs {need}; "
+            f"back it up, then run: {command('db upgrade', options=database.options)}"
         )
 
 

@@ -40,6 +40,7 @@ class Store:
     def __init__(self, database: Database, patience: Patience) -> None:
         self._database, self._patience = database, patience
         self.url = database.shown  # without the password
+        self.options = database.options  # by which another command finds it
 
     @classmethod
     def open(cls, url: str, *, create: bool = False, patience: Patience | None = None) -> Self:
@@ -74,18 +75,26 @@ class Store:
 
     def create_study(self, study: Study) -> None:
         """Raises StorageError when the name is taken."""
-        self._database.write(lambda connection: studies.create_study(connection, study))
+        self._database.write(lambda connection: studies.create_study(connection, study, self.options))
 
     def study(self, name: str) -> StudyRow:
         """Raises NotFound with the known names."""
-        return self._read(lambda connection: studies.read_study(connection, name))
+        return self._read(lambda connection: studies.read_study(connection, name, self.options))
 
     def studies(self) -> list[StudySummary]:
         return self._read(studies.read_studies)
 
+    def set_n_trials(self, name: str, n_trials: int) -> None:
+        """Raises NotFound, and UsageError for fewer trials than there are."""
+        self._database.write(lambda connection: studies.set_n_trials(connection, name, n_trials, self.options))
+
+    def n_trials(self, study_id: int) -> int:
+        """How many trials the study wants now: that may be raised while workers run. Raises NotFound."""
+        return self._read(lambda connection: studies.read_n_trials(connection, study_id))
+
     def delete_study(self, name: str) -> None:
         """With all that belongs to it. Raises StorageError while one of its trials runs under a live lease."""
-        self._database.write(lambda connection: studies.delete_study(connection, name))
+        self._database.write(lambda connection: studies.delete_study(connection, name, self.options))
 
     # ---- workers ---------------------------------------------------------------------------------------------
 

@@ -1,36 +1,37 @@
-"""Studies: made once, never changed, deleted whole."""
+"""Studies: made once, never changed but for their number of trials, deleted whole."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from growlab.doors import study_from_mapping, study_to_mapping
-from growlab.errors import NotFound, StorageError, did_you_mean
+from growlab.errors import NotFound, StorageError, UsageError, did_you_mean
 from growlab.records import TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import StudyRow, StudySummary
 from growlab.storage.tables import studies, trials
 from growlab.storage.upsert import insert_unless_there
 from growlab.study import Study
+from growlab.suggest import command
 
 
-def create_study(connection: Connection, study: Study) -> None:
-    """Raises StorageError when the name is taken."""
+def create_study(connection: Connection, study: Study, place: Sequence[str] = ()) -> None:
+    """Raises StorageError when the name is taken. `place` are the options that name this database to a command."""
     row = {"name": study.name, "created_at": database_now(), "spec": study_to_mapping(study)}
     made = connection.scalar(insert_unless_there(connection, studies, row).returning(studies.c.id))
     if made is None:
         raise StorageError(
-            f"study {study.name!r} exists already; work on it: growlab worker {study.name}, "
-            f"or give this one another name"
+            f"study {study.name!r} exists already; give this one another with --name, "
+            f"or work on it: {command('worker', study.name, options=place)}"
         )
 
 
-def read_study(connection: Connection, name: str) -> StudyRow:
+def read_study(connection: Connection, name: str, place: Sequence[str] = ()) -> StudyRow:
     """Raises NotFound."""
     row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
     if row is None:
-        raise _not_found(connection, name)
+        raise _not_found(connection, name, place)
     return StudyRow(id=row.id, created_at=row.created_at, study=study_from_mapping(row.spec))
 
 
@@ -54,16 +55,41 @@ def read_studies(connection: Connection) -> list[StudySummary]:
     ]
 
 
+def read_n_trials(connection: Connection, study_id: int) -> int:
+    """How many trials the study wants now. Raises NotFound when it was deleted."""
+    n_trials: int | None = connection.scalar(
+        select(studies.c.spec["n_trials"].as_integer()).where(studies.c.id == study_id)
+    )
+    if n_trials is None:
+        raise NotFound("the study was deleted; there is nothing left to do for it")
+    return n_trials
+
+
+def set_n_trials(connection: Connection, name: str, n_trials: int, place: Sequence[str] = ()) -> None:
+    """Raises NotFound, and UsageError for fewer than there are: a trial that exists is never taken away.
+
+    The row is locked, so that no worker adds a trial meanwhile.
+    """
+    row = connection.execute(select(studies).where(studies.c.name == name).with_for_update()).one_or_none()
+    if row is None:
+        raise _not_found(connection, name, place)
+    there = sum(count_trials(connection, row.id).values())
+    if n_trials < there:
+        raise UsageError(f"n_trials must be at least {there}, as study {name!r} has so many trials, got {n_trials}")
+    spec = {**row.spec, "n_trials": n_trials}
+    connection.execute(update(studies).where(studies.c.id == row.id).values(spec=spec))
+
+
 def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:
     """Of every state, also those that no trial is in."""
     return _counts(connection.execute(_trials_by_state().where(trials.c.study_id == study_id)))
 
 
-def delete_study(connection: Connection, name: str) -> None:
+def delete_study(connection: Connection, name: str, place: Sequence[str] = ()) -> None:
     """With all its trials and facts. Raises NotFound, and StorageError while somebody works on it."""
     study_id = connection.scalar(select(studies.c.id).where(studies.c.name == name).with_for_update())
     if study_id is None:
-        raise _not_found(connection, name)
+        raise _not_found(connection, name, place)
     busy = [row.number for row in _locked_trials(connection, study_id) if (row.lease_left_s or 0) > 0]
     if busy:
         raise StorageError(
@@ -94,8 +120,9 @@ def _locked_trials(connection: Connection, study_id: int) -> list[Row[Any]]:
     return list(connection.execute(asked.order_by(trials.c.number).with_for_update()))
 
 
-def _not_found(connection: Connection, name: str) -> NotFound:
+def _not_found(connection: Connection, name: str, place: Sequence[str]) -> NotFound:
     known = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
     if not known:
-        return NotFound(f"no study {name!r}, and none at all here; create one: growlab study create FILE")
+        create_one = command("study create", "FILE", options=place)
+        return NotFound(f"no study {name!r}, and none at all here; create one: {create_one}")
     return NotFound(f"no study {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")

@@ -1,6 +1,8 @@
+import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from growlab.commands.ending import show_end
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
 
@@ -375,3 +378,58 @@ def test_device_all_trains_on_every_gpu(growlab: Callable) -> None:
         study = store.study("tiny")
         devices = [attempt.device for trial in store.trials(study.id) for attempt in store.attempts(trial.id)]
     assert sorted(each.split()[0] for each in devices) == [f"cuda:{at}" for at in range(n_gpus)]
+
+
+# ---- the last screen -------------------------------------------------------------------------------------------
+
+
+def suggested(text: str) -> list[list[str]]:
+    """The command lines that stand alone on a line, as a shell would read them."""
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("  growlab ")]
+
+
+def test_a_run_in_a_pipe_ends_with_its_winner_and_commands_that_work(ran: Any, growlab_there: Callable) -> None:
+    [progress] = re.findall(r"^3 of 3 trials done.*$", ran.outcome.err, re.M)
+    report, export, generate = suggested(ran.outcome.err)
+
+    outcomes = [growlab_there(*report), growlab_there(*export), growlab_there(*generate, "--length", "3")]
+
+    assert "3 of 3 trials done, 0 running, 0 waiting · " in progress
+    assert re.search(r"^best: trial \d, val_loss \d\.\d{4}: d=16 ", ran.outcome.err, re.M)
+    assert [outcome.code for outcome in outcomes] == [0, 0, 0], outcomes
+    assert (ran.home / "tiny-best").is_dir()
+
+
+def test_a_finished_study_starts_no_worker_and_says_how_to_go_on(
+    growlab_there: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("growlab.fleet.local.subprocess.Popen", None)  # a worker would be an error
+
+    outcome = growlab_there("study", "run", "tiny")
+
+    assert outcome.code == 0, outcome.err
+    assert "study 'tiny' is finished; more trials: growlab study set tiny n_trials=6" in outcome.err
+    assert "best: trial" in outcome.err
+    assert "trial 0 completed" not in outcome.err
+
+
+def test_on_a_terminal_the_last_screen_has_the_table(ran: Any, growlab_there: Callable, monkeypatch: Any) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stderr", screen := Terminal())
+
+    with Store.open(STORAGE) as store:
+        show_end(store, store.study("tiny"), storage=STORAGE)
+
+    assert "tiny: 3 of 3 trials ended" in screen.getvalue()
+    assert screen.getvalue().index("val_loss") < screen.getvalue().index("best: trial")
+
+
+def test_trials_that_exist_are_not_taken_away(growlab_there: Callable) -> None:
+    outcome = growlab_there("study", "set", "tiny", "n_trials=2")
+
+    assert outcome.code == 2
+    assert "n_trials must be at least 3, as study 'tiny' has so many trials, got 2" in outcome.err

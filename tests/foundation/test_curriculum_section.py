@@ -96,7 +96,7 @@ def test_a_row_with_a_key_that_no_stage_has_is_refused() -> None:
         (["a.txt"], "curriculum[0]: must be a mapping, got 'a.txt'"),
         ([{}], "curriculum[0].until: is missing"),
         ([{"until": 1.0, "alpha": 0.5}], "curriculum[0].alpha: unknown key."),
-        ([{"until": 1.0, "path": 5}], "curriculum[0].path: input should be a valid string, got 5"),
+        ([{"until": 1.0, "path": 5}], "curriculum[0].path: must be text, got 5; write it as it was, in quotes: path:"),
         ([{"until": 0.5}], "curriculum[0].until must be 1, as it is the last stage, got 0.5"),
         ([{"until": 0.5}, {"until": 0.5}], "curriculum[1].until must be above 0.5 and at most 1, got 0.5"),
         ([{"until": 0.0}, {"until": 1.0}], "curriculum[0].until must be above 0 and at most 1, got 0.0"),

@@ -77,6 +77,22 @@ def test_numbers_may_be_written_in_powers_of_ten(read):
     assert study.train["min_lr_ratio"] == Fixed(value=0.1)
 
 
+@pytest.mark.parametrize(
+    ("written", "depth", "stored"),
+    [
+        ("4", (4, 4), 4),
+        ("{low: 2, high: 6}", (2, 6), {"low": 2, "high": 6}),
+        ("[2, 6]", (2, 6), {"low": 2, "high": 6}),  # as it was written at first
+        ("[4, 4]", (4, 4), 4),
+    ],
+)
+def test_a_depth_is_a_number_or_a_range(read, written, depth, stored):
+    study = read(BASE.replace("[2, 6]", written))
+
+    assert study.layouts.depth == depth
+    assert study_to_mapping(study)["layouts"]["depth"] == stored
+
+
 def test_search_means_the_range_its_users_know(read):
     study = read(BASE + "growth: {tau_crit: search, operator: search}\n")
 
@@ -166,6 +182,7 @@ def test_an_override_that_cannot_be_read_says_why(read, override, message):
         (BASE + "train:\n  lr: 1\n  lr: 1", "is not valid YAML: key 'lr' is written twice, in"),
         (BASE.replace("name: first\n", ""), "name: is missing"),
         (BASE.replace("n_trials: 20\n", ""), "n_trials: is missing"),
+        ("layouts: {d_model: 8}", "name, n_trials, budget, layouts.blocks, layouts.depth: are missing"),
     ],
 )
 def test_a_text_that_is_no_study_is_refused(read_wrong, text, message):
@@ -175,8 +192,16 @@ def test_a_text_that_is_no_study_is_refused(read_wrong, text, message):
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        ("first", "5", "name: input should be a valid string, got 5"),
-        ("first", "2026-11-01", "name: Object of type date is not JSON serializable"),
+        ("first", "5", 'name: must be text, got 5; write it as it was, in quotes: name: "5"'),
+        ("first", "2024-11-05", 'name: must be text, got a date; write name: "2024-11-05"'),
+        ("first", "2024-11-05 12:30:00", 'name: must be text, got a date; write name: "2024-11-05T12:30:00"'),
+        ("first", "12:30:45", 'name: must be text, got 45045; write it as it was, in quotes: name: "45045"'),
+        (
+            "first",
+            "yes",
+            "name: must be text, got True; yes, no, on and off are true in YAML unless they are in quotes",
+        ),
+        ("first", "~", "name: must be text, got nothing"),
         ("n_trials: 20", "n_trials: 0", "n_trials: must be a whole number of at least 1, got 0"),
         ("n_trials: 20", "n_trials: many", "n_trials: must be a whole number of at least 1, got 'many'"),
         ("{steps: 100}", "{step: 100}", "budget.step: unknown key. Did you mean 'steps'?"),
@@ -184,10 +209,15 @@ def test_a_text_that_is_no_study_is_refused(read_wrong, text, message):
         ("{steps: 100}", "{}", "budget: needs exactly one of flops, tokens, steps, got none"),
         ("{steps: 100}", "100", "budget: must be a mapping, got 100"),
         ("{steps: 100}", "{steps: 1.5}", "budget.steps: must be a whole number of at least 1, got 1.5"),
-        ("d_model: 64", "dmodel: 64", "layouts.d_model: is missing"),
+        ("d_model: 64", "dmodel: 64", "layouts.dmodel: unknown key. Did you mean 'd_model'?"),
+        ("d_model: 64", "hidden_size: 64", "layouts.hidden_size: unknown key. Did you mean 'd_model'?"),
+        ("  d_model: 64\n  depth: [2, 6]\n", "", "layouts.d_model, layouts.depth: are missing"),
         ("d_model: 64", "d_model: wide", "layouts.d_model.0: input should be a valid integer, got 'wide'"),
-        ("[2, 6]", "2", "layouts.depth: input should be a valid array, got 2"),
-        ("[2, 6]", "[2]", "layouts.depth.1: is missing"),
+        ("[2, 6]", "deep", "layouts.depth must be a whole number, got 'deep'"),
+        ("[2, 6]", "[2]", "layouts.depth: must be a number or a range such as {low: 2, high: 8}, got [2]"),
+        ("[2, 6]", "[2, 4, 6]", "layouts.depth: must be a number or a range such as {low: 2, high: 8}, got [2, 4, 6]"),
+        ("[2, 6]", "{low: 6, high: 2}", "layouts.depth: low must not exceed high, got low 6 and high 2"),
+        ("[2, 6]", "{low: 2, high: 6, log: true}", "layouts.depth.log: depths are drawn evenly; leave it out"),
         ("[2, 6]", "[2, 6]\n  start: []", "layouts.start: unknown key. Did you mean 'start_with'?"),
         ("{expand: 2.0}", "[expand]", "layouts.blocks.mlp: input should be an object, got ['expand']"),
         ("2.0", "{low: 1}", "layouts.blocks.mlp.expand.0: must be a number, a word, true or false, got {'low': 1}"),
@@ -206,6 +236,9 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("layuots: {}", "layuots: unknown key. Did you mean 'layouts'?"),
         ("5: five", "5: unknown key."),
         ("seed: true", "seed: input should be a valid integer, got True"),
+        ("data: {path: 2024-11-05}", 'data.path: must be no date, got 2024-11-05; write path: "2024-11-05"'),
+        ("data: {column: no}", "data.column: must be text, got False; yes, no, on and off are false in YAML"),
+        ("growth: {operator: off}", "growth.operator must be a word, got False; yes, no, on and off are false in YAML"),
         ("data: {soruce: text}", "data.soruce: unknown key. Did you mean 'source'?"),
         ("data: {val_fraction: 2}", "data.val_fraction must be between 0 and 1, got 2.0"),
         ("data: {test_fraction: .nan}", "data.test_fraction must be at least 0 and below 1, got nan"),
@@ -215,9 +248,22 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
             "objective.metric: input should be 'val_loss', 'best_val_loss' or 'bits_per_byte'",
         ),
         ("sampler: {popluation: 3}", "sampler.popluation: unknown key. Did you mean 'population'?"),
+        ("sampler: {start_with: {data: {}}}", "sampler.start_with.data: unknown key."),
+        ("sampler: {start_with: {train: {lr: fast}}}", "sampler.start_with.train.lr must be a number, got 'fast'"),
+        ("sampler: {start_with: {train: {learning_rate: 1}}}", "sampler.start_with.train.learning_rate: unknown key."),
+        (
+            "train: {lr: {low: 1, high: 2}}\nsampler: {start_with: {train: {lr: 3}}}",
+            "sampler.start_with.train.lr: must be one that the search may draw, of {'low': 1.0, 'high': 2.0",
+        ),
         ("sampler: {tries: few}", "sampler.tries: input should be a valid integer, got 'few'"),
         ("train:", "train: must be a mapping, got None"),
         ("train: {ler: 1}", "train.ler: unknown key. Did you mean 'lr'?"),
+        ("train: {learning_rate: 1}", "train.learning_rate: unknown key. Did you mean 'lr'?"),
+        ("train: {context-length: 64}", "train.context-length: unknown key. Did you mean 'seq_len'?"),
+        ("train: {d_model: 64}", "train.d_model: unknown key. Did you mean 'layouts.d_model'?"),
+        ("train: {n_layers: 6}", "train.n_layers: unknown key. Did you mean 'layouts.depth'?"),
+        ("lr: 1e-3", "lr: unknown key. Did you mean 'train.lr'?"),
+        ("epochs: 3", "epochs: unknown key. Did you mean 'budget.tokens'? (an epoch is as many tokens as the train"),
         ("train: {lr: [1, fast]}", "train.lr must be a number, got 'fast'"),
         ("train: {lr: {low: -1, high: 1}}", "train.lr must be greater than 0, got -1.0"),
         ("train: {dropout: [0, 1]}", "train.dropout must be at least 0 and below 1, got 1.0"),
@@ -293,6 +339,17 @@ def test_a_stored_study_holds_its_defaults(read):
     assert set(column["train"]) == set(TRAIN_DEFAULTS)
     assert column["growth"]["tau_crit"] == 2.0
     assert column["sampler"]["population"] == 20
+
+
+def test_values_to_start_with_are_of_their_keys_kind_and_survive_the_json_column(read):
+    study = read(
+        BASE + "train: {lr: search, dropout: 0.1}\nsampler: {start_with: {train: {lr: 1e-3, dropout: 1e-1}}}",
+        "sampler.start_with.growth.beta0=1",
+    )
+
+    assert study.sampler.start_with == {"train": {"lr": 0.001, "dropout": 0.1}, "growth": {"beta0": 1.0}}
+    assert study.starts() == {"train.lr": 0.001}, "what is fixed is not started with"
+    assert study_from_mapping(json.loads(json.dumps(study_to_mapping(study)))) == study
 
 
 def test_scalars_have_a_fixed_order(read):

@@ -13,8 +13,11 @@ import pytest
 from growlab.commands import main
 from growlab.data.stdlib import read_stdlib
 from growlab.doors import read_study_file
+from growlab.kinds import KINDS
+from growlab.layout import parse
 from growlab.records import TrialState
 from growlab.resources import shipped_studies
+from growlab.search import preview, warnings_for
 from growlab.storage import Store
 
 FOUNDING = {name: path for name, path in shipped_studies().items() if name.startswith("founding/")}
@@ -45,6 +48,59 @@ def test_a_study_is_read_whole_and_small(name):
 
     assert study.name == name.removeprefix("founding/")
     assert read_study_file(path, overrides(small_form(path))).n_trials == 1
+
+
+BEGINS = {  # what each project did, as far as it is known
+    "aether": {
+        "layout": "d=512 (router(conv[kernel=3]))x6 head=hebbian_head",
+        "train": {"lr": 1e-4, "weight_decay": 0.01, "batch_size": 16, "dropout": 0.0, "beta2": 0.999}
+        | {"warmup_fraction": 0.0, "decay_fraction": 0.0},
+        "budget": ("steps", 20 * 200),
+    },
+    "aetheris": {
+        "layout": "d=768 (mamba[kernel=3] moe[expand=3.0,n_experts=4,top_k=1])x12",
+        "train": {"lr": 1e-4, "weight_decay": 0.01, "batch_size": 2, "seq_len": 512, "grad_clip": 0.5, "beta2": 0.95}
+        | {"warmup_fraction": 0.0, "decay_fraction": 0.0},
+        "budget": ("tokens", 50_000 * 2 * 512),
+    },
+    "agiformer": {
+        "layout": "d=512 front=patch[decoder=independent] (mix(swa[n_heads=8],hebbian[n_heads=8]) mlp[expand=4.0])x6 "
+        "act(mlp[activation=gelu,expand=4.0])",
+        "train": {"lr": 3e-4, "weight_decay": 0.01, "batch_size": 4, "seq_len": 1024, "grad_clip": 0.5, "dropout": 0.1}
+        | {"warmup_fraction": 100 / 20_000, "decay_fraction": 0.0},
+        "budget": ("steps", 20_000),
+    },
+    "aiether": {
+        "layout": "d=384 attn[n_heads=6] mlp[expand=4.0]",
+        "train": {"lr": 5e-4, "weight_decay": 0.01, "batch_size": 8, "dropout": 0.1, "eval_every": 500}
+        | {"decay_shape": "cosine"},
+        "growth": {"operator": "aiether", "preserve_function": False, "trigger": "stagnation", "unit": "last"}
+        | {"beta0": 0.1, "gamma0": 0.15, "eta0": 0.03, "k_subspace": 10, "ell_orth": 5, "patience": 5}
+        | {"threshold": 0.15, "tau_crit": 2.0, "kappa_crit": 0.5, "warmup_steps": 400, "freeze_steps": 400}
+        | {"history_window_size": 15, "collect_interval_steps": 100, "cooldown_steps": 0, "max_depth": 12},
+        "budget": ("flops", 3 * 10**15),
+    },
+    "hopfield": {"layout": "d=192 (attn mlp)x5 hopfield mlp (mix(attn,ssm) mlp)x2", "budget": ("steps", 5000)},
+}
+
+
+@pytest.mark.parametrize("name", BEGINS)
+def test_a_founding_study_begins_with_what_its_project_did(name):
+    study = read_study_file(FOUNDING[f"founding/{name}"], ["data.path=somewhere.txt"])
+    known = BEGINS[name]
+
+    [first] = preview(study, KINDS, lambda layout: 0, n=1)
+
+    assert parse(first.layout) == parse(known["layout"])
+    assert (first.spec.budget.unit, first.spec.budget.amount) == known["budget"]
+    for section in ("train", "growth"):
+        spec, values = getattr(first.spec, section), known.get(section, {})
+        assert {key: getattr(spec, key) for key in values} == values
+
+
+@pytest.mark.parametrize("name", FOUNDING)
+def test_a_founding_study_is_not_warned_of(name):
+    assert warnings_for(read_study_file(FOUNDING[name], ["data.path=somewhere.txt"])) == []
 
 
 @pytest.fixture

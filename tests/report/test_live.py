@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from growlab.records import TrialState
-from growlab.report.live import live_table
+from growlab.report.live import live_table, progress_in_words
+from growlab.report.pace import Pace
 
 COUNTS = {TrialState.COMPLETED: 5, TrialState.RUNNING: 2, TrialState.QUEUED: 0}
 
@@ -27,11 +28,23 @@ def trials(trial_of, open_trial_of):
 def test_it_shows_the_best_trials_and_all_that_run(trials):
     text = drawn(live_table("nightly", trials, COUNTS, 20, n_best=2))
 
-    assert "nightly: 5 of 20 trials ended (2 running, 5 completed)" in text
+    assert "nightly: 5 of 20 trials done, 2 running, 13 waiting" in text
     assert [line.split()[0] for line in text.splitlines()[3:7]] == ["4", "3", "5", "6"]
     assert "1.2345" in text
     assert "running, step 1200" in text
     assert "and 3 more completed" in text
+
+
+def test_progress_tells_what_fell_and_how_long_the_rest_takes():
+    counts = {TrialState.COMPLETED: 4, TrialState.DIVERGED: 1, TrialState.RUNNING: 2, TrialState.QUEUED: 1}
+
+    assert progress_in_words(counts, 20, Pace(trials_per_hour=30.0, at_once=2.0)) == (
+        "5 of 20 trials done (1 diverged), 2 running, 13 waiting · "
+        "30 trials/hour (2 at once, 15 per worker), about 30 min 00 s left"
+    )
+    assert progress_in_words({TrialState.COMPLETED: 3}, 3, Pace(trials_per_hour=30.0, at_once=1.0)) == (
+        "3 of 3 trials done, 0 running, 0 waiting · 30 trials/hour"
+    )
 
 
 def test_a_trial_whose_worker_fell_silent_is_seen(open_trial_of):

@@ -70,7 +70,7 @@ def test_the_page_tells_what_the_trial_was(page, run_trial, result_of):
         "mutation of trial 3: insert conv at 2",
         "growth.patience 4, train.lr 0.003122",
         "100 steps",
-        "on stagnation, by aiether, up to 12 blocks",
+        "never: growth.warmup_steps 400 leaves none of the budget's 100 steps",
     ):
         assert words in text
 

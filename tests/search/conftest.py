@@ -149,7 +149,7 @@ def study_of(
             head=head,
             from_layer=from_layer,
         ),
-        budget=BudgetSpec(unit="steps", amount=100),
+        budget=BudgetSpec(unit="steps", amount=100_000),
         n_trials=n_trials,
         train={**TRAIN_DEFAULTS, **(train or {})},
         growth={**GROWTH_DEFAULTS, **(growth or {})},

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from random import Random
 from statistics import median
 
@@ -15,7 +16,7 @@ from growlab.errors import UsageError
 from growlab.kinds import complete, shorten
 from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
-from growlab.search import preview, propose
+from growlab.search import check_space, preview, propose
 from growlab.search.menu import Menu
 from growlab.study import SEARCH_RANGES
 
@@ -281,3 +282,54 @@ def test_a_study_without_searched_scalars_never_loads_optuna():
     ).stdout
 
     assert printed.strip() == "False"
+
+
+# ---- values to start with --------------------------------------------------------------------------------------
+
+
+SEARCHED = {
+    "train": {"lr": Range(low=1e-4, high=1e-2, log=True), "dropout": Fixed(value=0.2)},
+    "growth": {
+        "k_subspace": Range(low=5, high=30),
+        "ell_orth": Range(low=3, high=10),
+        "operator": Choice(values=("aiether", "copy-last")),
+    },
+    "start_with": ("d=32 attn mlp", "d=64 attn"),
+}
+VALUES = {
+    "train": {"lr": 1e-3, "dropout": 0.5},
+    "growth": {"k_subspace": 10, "ell_orth": 5, "operator": "copy-last"},
+}
+
+
+def test_layouts_to_start_with_take_the_values_given_and_those_after_them_are_drawn(make_study, kinds, measure):
+    study = make_study(**SEARCHED)
+    given = replace(study, sampler=replace(study.sampler, start_with=VALUES))
+
+    first, second, drawn = preview(given, kinds, measure, n=3)
+
+    for proposal in (first, second):
+        growth = proposal.spec.growth
+        assert (proposal.spec.train.lr, proposal.spec.train.dropout) == (1e-3, 0.2), "what is fixed stays"
+        # not cut to the window of 15, as a drawn one would be: it was written so
+        assert (growth.k_subspace, growth.ell_orth, growth.operator) == (10, 5, "copy-last")
+        assert set(proposal.params) == set(drawn.params)
+    assert drawn.params["train.lr"] != 1e-3
+
+
+def test_values_that_are_not_given_are_drawn_for_layouts_to_start_with_too(make_study, kinds, measure):
+    study = make_study(**SEARCHED)
+    given = replace(study, sampler=replace(study.sampler, start_with={"train": {"lr": 1e-3}}))
+
+    first, second = preview(given, kinds, measure, n=2)
+
+    assert first.params["train.lr"] == second.params["train.lr"] == 1e-3
+    assert first.params["growth.k_subspace"] != second.params["growth.k_subspace"]
+
+
+def test_a_grid_takes_no_values_to_start_with(make_study, kinds, operators):
+    study = make_study(start_with=("d=32 attn",), train={"lr": Choice(values=(1e-3, 1e-2))}, grid=True)
+    study = replace(study, sampler=replace(study.sampler, start_with={"train": {"lr": 1e-3}}))
+
+    with pytest.raises(UsageError, match=r"leave sampler\.start_with out"):
+        check_space(study, kinds, operators)

@@ -50,9 +50,9 @@ def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds, ope
         ({"blocks": {}}, UsageError, r"needs a sequence mixer .*\(attn, conv, swa\), got no blocks"),
         ({"blocks": {"mlp": {}}}, UsageError, r"needs a sequence mixer .*, got mlp"),
         ({"blocks": {"attn": {"n_heads": (5,)}}}, LayoutError, r"no attn fits d_model 32; .*n_heads: 5"),
-        ({"depth": (0, 3)}, UsageError, r"layouts\.depth must be .*, got \[0, 3\]"),
-        ({"depth": (2, 10**9)}, UsageError, r"layouts\.depth must be .* <= 4096, got \[2, 1000000000\]"),
-        ({"depth": (4, 3)}, UsageError, r"layouts\.depth must be .*, got \[4, 3\]"),
+        ({"depth": (0, 3)}, UsageError, r"layouts\.depth must be .*, got 0 to 3"),
+        ({"depth": (2, 10**9)}, UsageError, r"layouts\.depth must be .* <= 4096, got 2 to 1000000000"),
+        ({"depth": (4, 3)}, UsageError, r"layouts\.depth must be .*, got 4 to 3"),
         ({"d_model": ()}, UsageError, r"layouts\.d_model must be a width or a list of widths, got none"),
         ({"d_model": (64, 0)}, UsageError, r"layouts\.d_model must be at least 1, got 0"),
         ({"max_params": -1}, UsageError, r"layouts\.max_params must be at least 0"),
@@ -101,7 +101,7 @@ def test_max_depth_is_free_where_nothing_grows(make_study, kinds, operators):
 
 
 def test_a_window_without_an_escape_direction_is_warned_of(make_study):
-    study = make_study(growth={"k_subspace": Fixed(value=15)})
+    study = make_study(growth={"k_subspace": Fixed(value=15), **STAGNATION})
 
     assert warnings_for(study) == [
         "growth.k_subspace 15 with growth.history_window_size 15 leaves no escape direction "
@@ -112,8 +112,8 @@ def test_a_window_without_an_escape_direction_is_warned_of(make_study):
 @pytest.mark.parametrize(
     "growth",
     [
-        {"k_subspace": Fixed(value=12)},  # one mode is left
-        {"k_subspace": Fixed(value=15), "operator": Fixed(value="copy-last")},
+        {"k_subspace": Fixed(value=12), **STAGNATION},  # one mode is left
+        {"k_subspace": Fixed(value=15), "operator": Fixed(value="copy-last"), **STAGNATION},
         {"k_subspace": Range(low=5, high=30), **STAGNATION},
         {"k_subspace": Range(low=15, high=30), **STAGNATION},  # a drawn k is cut to the window
     ],
@@ -123,7 +123,12 @@ def test_a_living_escape_term_is_not_warned_of(make_study, growth):
 
 
 def test_a_window_too_small_for_any_escape_is_warned_of_even_when_k_is_searched(make_study):
-    growth = {"k_subspace": Range(low=5, high=30), "history_window_size": Fixed(value=3), **STAGNATION}
+    growth = {
+        "k_subspace": Range(low=5, high=30),
+        "history_window_size": Fixed(value=3),
+        "tau_crit": Fixed(value=1.0),
+        **STAGNATION,
+    }
 
     [warning] = warnings_for(make_study(growth=growth))
 
@@ -131,9 +136,13 @@ def test_a_window_too_small_for_any_escape_is_warned_of_even_when_k_is_searched(
 
 
 def test_searching_growth_that_never_happens_is_warned_of(make_study):
-    [warning] = warnings_for(make_study(growth={"beta0": Range(low=0.1, high=0.2)}))
+    growth = {"beta0": Range(low=0.1, high=0.2), "operator": Fixed(value="identity")}
+    [warning] = warnings_for(make_study(growth=growth))
 
-    assert warning == "growth.trigger is never, so searching beta0 changes nothing"
+    assert warning == (
+        "growth.trigger is never, so searching beta0, growth.operator identity changes nothing; "
+        "write growth.trigger: stagnation, or leave it out"
+    )
 
 
 def test_a_study_with_no_room_to_grow_is_warned_of(make_study):
@@ -196,7 +205,7 @@ def test_options_that_rarely_fit_are_found(make_study, kinds):
 @pytest.mark.parametrize("unit", ["last", "conv mlp"])
 def test_a_plasticity_that_no_block_has_is_warned_of(make_study, unit):
     stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
-    study = replace(make_study(growth={"unit": Fixed(value=unit)}), curriculum=stages)
+    study = replace(make_study(growth={"unit": Fixed(value=unit), **STAGNATION}), curriculum=stages)
 
     [warning] = warnings_for(study)
 
@@ -217,7 +226,7 @@ def test_a_plasticity_that_is_drawn_and_then_set_is_warned_of(make_study):
 
 def test_a_plasticity_that_a_block_has_is_not_warned_of(make_study):
     stages = (StageSpec(until=1.0, path="", sha256="", plasticity=0.5),)
-    study = make_study(growth={"unit": Fixed(value="hebbian mlp")})
+    study = make_study(growth={"unit": Fixed(value="hebbian mlp"), **STAGNATION})
 
     assert warnings_for(replace(study, curriculum=stages)) == []
-    assert warnings_for(replace(make_study(), curriculum=(replace(stages[0], plasticity=0.0),))) == []
+    assert warnings_for(replace(make_study(), curriculum=(replace(stages[0], path="a.txt", plasticity=0.0),))) == []

@@ -1,11 +1,12 @@
 """Studies: made once, found by name, deleted whole."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
 
-from growlab.errors import NotFound, StorageError
+from growlab.errors import NotFound, StorageError, UsageError
 from growlab.records import EndReason, TrialState
 from growlab.storage import tables
 
@@ -25,6 +26,30 @@ def test_a_name_is_given_once(lab, make_study):
         lab.store.create_study(make_study("nightly", n_trials=99))
 
     assert lab.store.study("nightly").study.n_trials == 10
+
+
+def test_more_trials_are_added_once_the_study_wants_more(lab):
+    before = lab.enqueue(*range(11))
+    lab.store.set_n_trials("nightly", 12)
+
+    after = lab.enqueue(10, 11, 12)
+
+    assert before == [True] * 10 + [False]
+    assert after == [True, True, False]
+    assert lab.store.n_trials(lab.study_id) == lab.store.study("nightly").study.n_trials == 12
+    with pytest.raises(UsageError, match="n_trials must be at least 12, as study 'nightly' has so many trials, got 11"):
+        lab.store.set_n_trials("nightly", 11)
+    with pytest.raises(NotFound, match="no study 'nightli'"):
+        lab.store.set_n_trials("nightli", 20)
+
+
+def test_all_else_of_a_study_stays_as_it_was_stored(lab, make_study):
+    study = make_study("other", n_trials=3)
+    lab.store.create_study(study)
+
+    lab.store.set_n_trials("other", 5)
+
+    assert lab.store.study("other").study == replace(study, n_trials=5)
 
 
 def test_an_unknown_study_is_answered_with_the_known_ones(lab):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from growlab.commands.checkup.findings import Finding, found_and_advice
 from growlab.commands.checkup.folders import room_in
 from growlab.commands.checkup.remedies import remedy
-from growlab.commands.options import with_shell_hint
+from growlab.commands.options import place
 from growlab.errors import StorageError
+from growlab.suggest import command
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,7 +52,7 @@ def _file(url: str, path: Path) -> Iterator[Finding]:
         return
     yield room_in("storage", "folder", path.parent, "SQLite writes beside its file: make the folder writable")
     if not path.exists():
-        makes = f"growlab study create FILE{with_shell_hint(url)} makes it"
+        makes = f"{command('study create', 'FILE', options=place(url))} makes it"
         yield Finding("storage", "file", "warning", f"{path.name} is not there yet", makes)
         return
     with Database.open(url) as database:
@@ -76,7 +77,7 @@ def _sqlite(mode: str, url: str) -> Finding:
         advice = "install a Python with a newer SQLite, or use PostgreSQL"
         return Finding("storage", "SQLite", "broken", f"{found}; growlab needs 3.35", advice)
     if mode != "wal":
-        advice = f"growlab db upgrade{with_shell_hint(url)} switches it to wal"
+        advice = f"{command('db upgrade', options=place(url))} switches it to wal"
         return Finding("storage", "SQLite", "warning", f"{found}: readers and writers wait for one another", advice)
     return Finding("storage", "SQLite", "ok", found)
 
@@ -150,12 +151,12 @@ def _clock(facts: dict[str, Any]) -> Finding:
 def _schema(database: "Database", url: str) -> Finding:
     from growlab.storage import current_revision, head_revision
 
-    have, need, hint = current_revision(database), head_revision(), with_shell_hint(url)
+    have, need = current_revision(database), head_revision()
     if have is None:
-        makes = f"growlab study create FILE{hint} makes them"
+        makes = f"{command('study create', 'FILE', options=place(url))} makes them"
         return Finding("schema", "revision", "warning", f"no growlab tables yet, {need} is needed", makes)
     if have < need:  # revisions are numbers of four digits
-        advice = f"back it up, then run: growlab db upgrade{hint}"
+        advice = f"back it up, then run: {command('db upgrade', options=place(url))}"
         return Finding("schema", "revision", "broken", f"{have}, this growlab needs {need}", advice)
     if have > need:
         advice = "pip install --upgrade growlab"

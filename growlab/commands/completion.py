@@ -1,0 +1,40 @@
+"""What a shell offers after the tab key: names of studies and of kinds. Fast, and silent where there are none."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+import typer
+
+from growlab.errors import GrowlabError
+
+
+def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def stored_studies(context: typer.Context, incomplete: str) -> list[str]:
+    """Of the database that the command line names so far, else of the usual one."""
+    from growlab.storage import Store
+    from growlab.suggest import STORAGE_DEFAULT
+
+    storage = context.params.get("storage") or os.environ.get("GROWLAB_STORAGE") or STORAGE_DEFAULT
+    with contextlib.suppress(GrowlabError, OSError), Store.open(storage) as store:
+        return _beginning([each.name for each in store.studies()], incomplete)
+    return []
+
+
+def shipped(incomplete: str) -> list[str]:
+    from growlab.resources import shipped_studies
+
+    return _beginning(shipped_studies(), incomplete)
+
+
+def any_study(context: typer.Context, incomplete: str) -> list[str]:
+    return [*stored_studies(context, incomplete), *shipped(incomplete)]
+
+
+def kinds(incomplete: str) -> list[str]:
+    from growlab.commands.catalogue import block_rows
+
+    return _beginning((row["kind"] for row in block_rows([])), incomplete)
