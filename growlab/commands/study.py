@@ -15,10 +15,12 @@ from growlab.commands.options import (
     MOST_THREADS,
     MOST_WORKERS,
     STORAGE_DEFAULT,
+    USUAL_PATIENCE_S,
     Artifacts,
     Deterministic,
     Devices,
     Json,
+    Patience,
     Plugin,
     Set,
     Storage,
@@ -178,6 +180,7 @@ def run(
         ),
     ] = 0,
     lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
+    patience: Patience = USUAL_PATIENCE_S,
     deterministic: Deterministic = False,
     name: NewName = "",
     set_: Set = None,
@@ -185,14 +188,14 @@ def run(
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
     from growlab.commands.ending import show_end
-    from growlab.commands.working import devices_for, unfinished, work
+    from growlab.commands.working import devices_for, patient_watcher, unfinished, work
     from growlab.storage import Store
 
     devices, plugins = devices_for(device, workers), plugin or []
     new = is_new(study)
     if new:
         read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
-    with Store.open(storage, create=new) as store:
+    with Store.open(storage, create=new, patience=patient_watcher(patience)) as store:
         row = find_or_create(store, study, set_ or [], name, plugins)
         if unfinished(store, row) <= 0:
             say(f"study {row.study.name!r} is finished; more trials: {_more_trials(row, storage)}")
@@ -212,7 +215,7 @@ def run(
             storage=storage,
             artifacts=artifact_root(storage, artifacts),
             devices=devices,
-            options={"--lease": lease},
+            options={"--lease": lease, "--patience": patience},
             threads=threads,
             plugins=plugins,
             deterministic=deterministic,

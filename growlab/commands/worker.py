@@ -132,11 +132,12 @@ def _several(
     deterministic: bool,
 ) -> None:
     """`slots` workers on a device, or on each GPU, watched to their end. Being asked to stop is no failure."""
-    from growlab.commands.working import devices_for, slots_for, stops_interrupt, work
+    from growlab.commands.working import devices_for, patient_watcher, slots_for, stops_interrupt, work
     from growlab.storage import Store
 
     devices = devices_for(device, 1)
-    with Store.open(storage) as store, contextlib.suppress(KeyboardInterrupt):
+    patience = patient_watcher(options["--patience"] or 0.0)
+    with Store.open(storage, patience=patience) as store, contextlib.suppress(KeyboardInterrupt):
         row = store.study(study)
         stops_interrupt()
         how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}

@@ -1,5 +1,6 @@
 """Workers on this machine, started and watched to their end."""
 
+import math
 import os
 import signal
 import sys
@@ -14,7 +15,9 @@ from growlab.resources import STOPPING, n_cores
 
 if TYPE_CHECKING:
     from growlab.fleet.local import LocalFleet
-    from growlab.storage import Store, StudyRow
+    from growlab.storage import Patience, Store, StudyRow
+
+_SAID_AGAIN_S = 30.0  # without a try: the next one belongs to another outage
 
 
 def devices_for(device: str, workers: int) -> list[str]:
@@ -30,6 +33,22 @@ def devices_for(device: str, workers: int) -> list[str]:
         resolve_device(device)
         return [device] * workers
     return [gpu for gpu in every_gpu() for _ in range(workers)]
+
+
+def patient_watcher(seconds: float) -> "Patience":
+    """Wait so long for a database that does not answer, and say so once each time."""
+    from growlab.storage import Patience
+
+    said_at = -math.inf
+
+    def goes_on(why: str) -> bool:
+        nonlocal said_at
+        if time.monotonic() - said_at > _SAID_AGAIN_S:
+            say(f"the database does not answer ({why}); waiting for it, and the workers train on")
+        said_at = time.monotonic()
+        return True
+
+    return Patience(seconds, goes_on)
 
 
 def work(
