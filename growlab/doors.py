@@ -150,7 +150,14 @@ def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
 
 # Keys that are younger than the first rows, and what a row without them meant. Never to be changed.
 _YOUNGER: Mapping[str, Mapping[str, Any]] = {
-    "data": {"column": "text", "vocab_size": 0, "tokenizer_path": "", "tokenizer_sha256": "", "n_items": 0},
+    "data": {
+        "column": "text",
+        "vocab_size": 0,
+        "tokenizer_path": "",
+        "tokenizer_sha256": "",
+        "n_items": 0,
+        "dtype": "uint16",
+    },
     "train": {"decay_shape": "linear", "recompute": False},
 }
 _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}
@@ -318,6 +325,8 @@ def _data(raw: Any) -> StudyData:
         if raw.get("path"):
             raise SpecError(f"data.path: is already said in data.source {raw['source']!r}, got {raw['path']!r}")
         raw = {**raw, "source": source, "path": path}
+    if isinstance(raw, dict) and raw.get("sha256"):  # recorded before there was a dtype: ids of two bytes throughout
+        raw = {"dtype": "uint16", **raw}
     data = _validate("data", raw, StudyData)
     data.spec()
     return data

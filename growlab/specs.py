@@ -40,6 +40,7 @@ class DataSpec:
     tokenizer_path: str  # of `file`: a tokenizer.json, ours or that of the `tokenizers` package; absolute
     tokenizer_sha256: str  # of a bpe's or file's definition; a worker that has another one refuses
     n_items: int  # of a synthetic task: pairs, symbols or needles in a sequence
+    dtype: str  # of the ids of a .bin: uint16 | uint32, from its first byte on | auto: as its header says, else uint16
 
     def __post_init__(self) -> None:
         known = ("char", "byte", "bpe", "file", "ids")
@@ -60,6 +61,7 @@ class DataSpec:
             _require(self.tokenizer_path == "", "data.tokenizer_path", expected, self.tokenizer_path)
         _require(self.column != "", "data.column", "the name of a column", self.column)
         _require(self.n_items >= 0, "data.n_items", "at least 0", self.n_items)
+        _require(self.dtype in ("auto", "uint16", "uint32"), "data.dtype", "auto, uint16 or uint32", self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ class SamplerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyData:
-    """The data section; the two hashes are filled in when the study is created."""
+    """The data section; the two hashes are filled in when the study is created, and dtype where it is auto."""
 
     source: str = "text"
     path: str = ""
@@ -146,6 +146,7 @@ class StudyData:
     tokenizer_path: str = ""
     tokenizer_sha256: str = ""
     n_items: int = 0
+    dtype: str = "auto"
 
     def spec(self) -> DataSpec:
         return DataSpec(**asdict(self))

@@ -77,6 +77,7 @@ def _answer(
 ) -> None:
     """Raises CannotEncode in a pipe; at a terminal the person is told and may ask otherwise."""
     try:
+        _require_text(question)
         pieces = conversation.answer(question, max_tokens, stops)
     except CannotEncode as error:
         if not sys.stdin.isatty():
@@ -94,12 +95,15 @@ def _answer(
 
 
 def _lines() -> Iterator[str]:
-    """What is typed, line by line, without its end. What is not UTF-8 is left to the tokenizer, which refuses it."""
+    """What is typed, line by line, without its end; the mark of a file that comes through a pipe is no text.
+
+    Bytes that are not UTF-8 are left in, for `_require_text`.
+    """
     if sys.stdin is None:  # closed, as by <&-
         return
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    at_terminal = sys.stdin.isatty()
+    at_terminal, mark = sys.stdin.isatty(), "\ufeff"
     if at_terminal:
         say(f"a question a line; {RESET} begins a new session, {QUIT} or Ctrl-D leaves")
     while True:
@@ -109,6 +113,20 @@ def _lines() -> Iterator[str]:
         line = sys.stdin.readline()
         if not line:
             break
-        yield line.rstrip("\r\n")
+        yield line.removeprefix(mark).rstrip("\r\n")
+        mark = ""  # later it is a character like others
     if at_terminal:
         say("")
+
+
+def _require_text(line: str) -> None:
+    """Raises CannotEncode for bytes that are not UTF-8, or that no text has."""
+    from growlab.data.text_files import why_binary, why_not_utf8
+
+    content = line.encode(errors="surrogateescape")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise CannotEncode(why_not_utf8(error)) from None
+    if 0 in content:
+        raise CannotEncode(why_binary(content))

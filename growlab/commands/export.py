@@ -77,7 +77,7 @@ def generate(
     plugin: Plugin = None,
 ) -> None:
     """Let an exported model go on from a prompt."""
-    from growlab.export.load import generate_text, load_bundle
+    from growlab.export.load import as_prompt, generate_text, load_bundle
     from growlab.model.decoding import Sampling
     from growlab.plugins import load_plugins
     from growlab.training.device import use_device
@@ -88,7 +88,7 @@ def generate(
     if hard_exit:
         bundle.model.exit_hard()
     pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
-    sys.stdout.write(prompt)
+    sys.stdout.write(as_prompt(bundle, prompt))
     sys.stdout.flush()
     for piece in pieces:
         sys.stdout.write(piece)

@@ -280,6 +280,7 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
 
 def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corpus]":
     """Checked against kinds, operators and corpus, the corpus's hash written in; the corpus. Raises GrowlabError."""
+    from growlab.commands.corpus_notes import tell_of_corpus
     from growlab.data import load_corpus, recorded_curriculum, require_windows
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params, expected_steps
@@ -290,16 +291,18 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corp
     corpus = load_corpus(
         study.data.spec(), study.curriculum
     )  # refuses a text other than the one that data.sha256 names
-    require_windows(corpus, longest_window(study))
+    for seq_len in windows(study):
+        require_windows(corpus, seq_len)
     if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
-    data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256)
+    data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
     vocab_size = corpus.tokenizer.vocab_size
     n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
     sampled = preview_study(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
     for warning in warnings_for(study, n_steps=max(expected_steps(each.spec, vocab_size) for each in sampled)):
         say(f"warning: {warning}")
+    tell_of_corpus(corpus, sampled[0].spec, min(windows(study)))
     return study, corpus
 
 
@@ -329,11 +332,11 @@ def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
     )
 
 
-def longest_window(study: "Study") -> int:
-    """The largest train.seq_len that a trial of the study may have."""
+def windows(study: "Study") -> list[int]:
+    """Every train.seq_len that a trial of the study may have, or of a range its ends: the shortest first."""
     from growlab.domains import corners
 
-    return max(int(value) for value in corners(study.train["seq_len"]))
+    return sorted({int(value) for value in corners(study.train["seq_len"])})
 
 
 def created_store(storage: str) -> "Store":

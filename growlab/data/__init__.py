@@ -2,10 +2,10 @@
 
 sources.py      where a corpus comes from, by name; register_source adds another
   stdlib.py       the text that is always there: the documentation of the running Python
-  text_files.py   UTF-8 files; folders.py: a path is a file or a folder of them
+  text_files.py   UTF-8 files; folders.py: a path is a file or a folder of them, of which not all are read
   tables.py       JSON lines, Parquet, the Hugging Face hub: one column of documents
   download.py     a named file, fetched once and checked
-  token_files.py  nanoGPT's .bin: ids that somebody else's tokenizer made
+  token_files.py  nanoGPT's .bin, shards of llm.c: ids that somebody else's tokenizer made
   qa.py           questions and answers; turns.py: as tokens, of which only the answers count
   tasks.py        synthetic tasks: sequences from a seed, of which only the answers count
 pieces.py       a text in pieces, cut where it does not matter
@@ -15,6 +15,7 @@ markers.py      any of them with three markers that no text has: user, assistant
 byte_level.py   byte pairs, learnt or pretrained; extras.py: packages that may be missing
 texts.py        a text larger than memory becomes ids in the cache
 corpus.py       a DataSpec becomes three splits; the recorded corpus or an error
+readings.py     how often a trial reads its texts
 recent.py       the last one loaded, for a process that serves many trials
 cache.py        what can be rebuilt: kept whole, checked when read
 batches.py      windows of a split as torch tensors; needs torch, so import it by its name

@@ -28,7 +28,7 @@ from growlab.data.qa import by_question, sha256_of_pairs
 from growlab.data.sources import SOURCES, QaSource, Source, TaskSource, TextSource, TokenSource
 from growlab.data.tasks import Stream, TaskSplit, sha256_of_task
 from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokenizer_for
-from growlab.data.token_files import DTYPE, checked, token_pieces
+from growlab.data.token_files import TokenFile, checked, header_note, read_token_files
 from growlab.data.tokenizers import IdTokenizer, recorded_tokenizer
 from growlab.data.tokens import Ids, Tokenizer
 from growlab.data.turns import TurnSplit, require_turns, tokenizer_of_pairs
@@ -65,6 +65,8 @@ class Corpus:
     sha256: str  # what a study records of it
     tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
     place: str  # what a message calls it
+    dtype: str  # what a study records of its token files
+    notes: tuple[str, ...]  # what was passed over while it was read, a line each
     stages: tuple[Stage, ...]  # of the curriculum
 
     def training(self, stage: int) -> Split:
@@ -147,7 +149,7 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
         ids = {at: kept_ids(each, tokenizer, shared=shared) for at, each in others.items()}
     found = {at: Stage(train=ids[at], sha256=each.digest.sha256) for at, each in others.items()}
     stages = _stages(curriculum, found, splits[0])
-    return _corpus(text.place, splits, tokenizer, digest.sha256, tokenizer_sha256, stages)
+    return _corpus(source, spec, curriculum, splits, tokenizer, digest.sha256, tokenizer_sha256, stages)
 
 
 def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
@@ -164,30 +166,35 @@ def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
 
 def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
     tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
-    ids, sha256 = _joined_ids(source, spec.path, tokenizer.vocab_size)
+    files = read_token_files(source.files(spec.path), spec.dtype)
+    ids, sha256 = _joined_ids(files, tokenizer.vocab_size)
     _require_recorded(source, spec, sha256)
     found = {}
     for at, stage in enumerate(curriculum):
         if stage.path:
             with _stage_named(at, source.place(stage.path)):
-                of_stage, sha256_of_stage = _joined_ids(source, stage.path, tokenizer.vocab_size)
+                files_of_stage = read_token_files(source.files(stage.path), spec.dtype)
+                of_stage, sha256_of_stage = _joined_ids(files_of_stage, tokenizer.vocab_size)
                 _require_stage(source, stage, sha256_of_stage, sha256)
+            files += files_of_stage
             found[at] = Stage(train=of_stage, sha256=sha256_of_stage)
     splits = _by_position(spec, ids)
     stages = _stages(curriculum, found, splits[0])
-    return _corpus(source.place(spec.path), splits, tokenizer, sha256, tokenizer_sha256, stages)
+    corpus = _corpus(source, spec, curriculum, splits, tokenizer, sha256, tokenizer_sha256, stages)
+    # with a header the width is in the files; without one it is recorded, so that no rule decides it again
+    dtype = "uint16" if spec.dtype == "auto" and not any(file.magic for file in files) else spec.dtype
+    notes = tuple(each for each in (header_note(files),) if each)
+    return replace(corpus, dtype=dtype, notes=corpus.notes + notes)
 
 
-def _joined_ids(source: TokenSource, path: str, vocab_size: int) -> tuple[Ids, str]:
+def _joined_ids(files: Sequence[TokenFile], vocab_size: int) -> tuple[Ids, str]:
     """One file is mapped where it lies; several are joined in the cache. And their sha256."""
-    files = source.files(path)
     sha256 = checked(files, vocab_size)
     if len(files) == 1:
-        where = files[0]
-    else:
-        entry = kept(name := f"{sha256}-bin.ids") or keep(name, (ids.data for ids in token_pieces(files)), {})
-        where = entry.path
-    return np.memmap(where, dtype=DTYPE, mode="r"), sha256
+        return files[0].mapped(), sha256
+    pieces = (ids.data for file in files for ids in file.pieces())
+    entry = kept(name := f"{sha256}-bin.ids") or keep(name, pieces, {})
+    return np.memmap(entry.path, dtype=files[0].dtype, mode="r"), sha256
 
 
 def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
@@ -217,7 +224,7 @@ def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageS
     _require_recorded(source, spec, sha256)
     train, val, test = (TaskSplit(task, stream) for stream in Stream)
     stages = _stages(curriculum, {}, train)
-    return _corpus(source.place(spec.path), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "", stages)
+    return _corpus(source, spec, (), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "", stages)
 
 
 def _require_no_stage_texts(spec: DataSpec, curriculum: Sequence[StageSpec], why: str) -> None:
@@ -254,14 +261,16 @@ def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]
     except CannotEncode as error:
         raise DataError(f"{place}: {error}") from None
     stages = _stages(curriculum, {}, splits[0])
-    return _corpus(place, splits, tokenizer, sha256, tokenizer_sha256, stages)
+    return _corpus(source, spec, (), splits, tokenizer, sha256, tokenizer_sha256, stages)
 
 
 # ---- all of them ---------------------------------------------------------------------------------------------
 
 
 def _corpus(
-    place: str,
+    source: Source,
+    spec: DataSpec,
+    curriculum: Sequence[StageSpec],
     splits: tuple[Split, Split, Split],
     tokenizer: Tokenizer,
     sha256: str,
@@ -278,16 +287,23 @@ def _corpus(
         test_bytes_per_token=_bytes_per_token(tokenizer, test),
         sha256=sha256,
         tokenizer_sha256=tokenizer_sha256,
-        place=place,
+        place=source.place(spec.path),
+        dtype="uint16" if spec.dtype == "auto" else spec.dtype,
+        notes=_unread(source, [spec.path, *(stage.path for stage in curriculum)]),
         stages=stages,
     )
 
 
+def _unread(source: Source, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(note for path in dict.fromkeys(paths) if path and (note := source.unread(path)))
+
+
 def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
     if spec.sha256 not in ("", sha256):
+        unread = "".join(f" ({note.partition('; ')[0]})" for note in _unread(source, [spec.path]))
         raise DataError(
             f"{source.place(spec.path)}: is not the corpus that this trial recorded: "
-            f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…; "
+            f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…{unread}; "
             "bring the recorded text back, or make a new study of this one with --set data.sha256="
         )
 

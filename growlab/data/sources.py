@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from growlab.data.download import TINY_SHAKESPEARE
-from growlab.data.folders import os_errors_named
+from growlab.data.folders import os_errors_named, unread_at
 from growlab.data.pieces import gathered
 from growlab.data.qa import Pair, read_pairs
 from growlab.data.stdlib import read_stdlib
@@ -26,11 +26,16 @@ Read = Callable[[DataSpec], str | Iterable[str]]
 class Source:
     name: str
     summary: str  # one line for `growlab data`
+    suffix: str = ""  # of the files that it reads below a folder; "" where it reads none
 
     def place(self, path: str) -> str:
         """What a message calls the corpus: its path, or for an embedded one what it depends on."""
         python = f" under Python {platform.python_version()}" if self.name == "stdlib" else ""
         return path or f"source {self.name!r}{python}"
+
+    def unread(self, path: str) -> str:
+        """What lies in the folder at `path` and is not read, in one line; '' for nothing. Raises OSError."""
+        return unread_at(path, self.suffix) if self.suffix else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,7 @@ class TextSource(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSource(Source):
-    """Token ids of two bytes, made by somebody else's tokenizer."""
+    """Token ids that somebody else's tokenizer made."""
 
     files: Callable[[str], list[Path]]  # a path to the files, whose ids are joined; raises DataError and OSError
 
@@ -88,11 +93,15 @@ def _texts(name: str, given: object) -> Iterator[str]:
 SOURCES: Registry[Source] = Registry("data source")
 
 
-def register_source(name: str, summary: str) -> Callable[[Read], Read]:
-    """Decorator: make a function from a DataSpec to a text, or to the pieces of one, a source that a study can name."""
+def register_source(name: str, summary: str, suffix: str = "") -> Callable[[Read], Read]:
+    """Decorator: make a function from a DataSpec to a text, or to the pieces of one, a source that a study can name.
+
+    `suffix`, such as '.txt', for a source that reads the files of a folder with `growlab.data.folders.files_at`: then
+    what it does not read is told.
+    """
 
     def add(read: Read) -> Read:
-        SOURCES.add(name, TextSource(name=name, summary=summary, read=read))
+        SOURCES.add(name, TextSource(name=name, summary=summary, suffix=suffix, read=read))
         return read
 
     return add
@@ -117,17 +126,21 @@ def _tiny_shakespeare(spec: DataSpec) -> Iterator[str]:
     return read_text(str(TINY_SHAKESPEARE.file()))
 
 
-@register_source("text", "a UTF-8 text file, or a folder: all .txt files below it, by relative path")
+@register_source("text", "a UTF-8 text file, or a folder: all .txt files below it, by relative path", ".txt")
 def _text(spec: DataSpec) -> Iterator[str]:
     return read_text(spec.path)
 
 
-@register_source("jsonl", "JSON lines, or a folder of .jsonl files: the text in data.column, a newline between two")
+@register_source(
+    "jsonl", "JSON lines, or a folder of .jsonl files: the text in data.column, a newline between two", ".jsonl"
+)
 def _jsonl(spec: DataSpec) -> Iterator[str]:
     return read_jsonl(spec.path, spec.column)
 
 
-@register_source("parquet", "a Parquet file, or a folder of them: the text in data.column (needs growlab[data])")
+@register_source(
+    "parquet", "a Parquet file, or a folder of them: the text in data.column (needs growlab[data])", ".parquet"
+)
 def _parquet(spec: DataSpec) -> Iterator[str]:
     return read_parquet(spec.path, spec.column)
 
@@ -140,7 +153,9 @@ def _hub(spec: DataSpec) -> Iterator[str]:
 for _source in (
     TokenSource(
         name="bin",
-        summary="nanoGPT's token ids of two bytes, or a folder of .bin files; with data.tokenizer file or ids",
+        summary="token ids of two bytes as nanoGPT's, or data.dtype, or a folder of .bin files; with data.tokenizer "
+        "file or ids",
+        suffix=".bin",
         files=token_files,
     ),
     QaSource(

@@ -8,7 +8,22 @@ from growlab.data.folders import files_at
 from growlab.data.pieces import SIZE
 from growlab.errors import DataError
 
-_GZIP = b"\x1f\x8b"
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip -c",
+    b"\x28\xb5\x2f\xfd": "zstd -dc",
+    b"\xfd7zXZ\0": "xz -dc",
+    b"BZh": "bunzip2 -c",
+}
+_MARKS = {  # that of UTF-32LE begins with that of UTF-16LE
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_SAMPLE = 1 << 12  # bytes that tell a width
+_FEWEST_NULS = 0.1  # of the characters of a text in UTF-16: its white space and punctuation, if nothing else
+
+WITH_UNIX_NEWLINES = ("text", "tiny-shakespeare", "stdlib")  # sources
 
 
 def read_text(path: str) -> Iterator[str]:
@@ -24,16 +39,59 @@ def read_text(path: str) -> Iterator[str]:
         yield from _with_unix_newlines(_without_mark(_decoded(file)))
 
 
+def as_read(text: str, source: str) -> str:
+    """A prompt as a corpus of that source would have been read: without a mark, with the corpus's newlines."""
+    text = text.removeprefix("\ufeff")
+    return text.replace("\r\n", "\n") if source in WITH_UNIX_NEWLINES else text
+
+
 def not_utf8(where: str, error: UnicodeDecodeError, n_before: int = 0) -> DataError:
     """What to say of bytes, `n_before` of which came before those that were decoded."""
-    if n_before == 0 and error.object.startswith(_GZIP):
-        return DataError(f"{where}: is compressed; unpack it, such as: gunzip -c IN > OUT")
-    rest = error.object[error.start :]
-    encoding = "utf-16" if rest.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin1"
-    return DataError(
-        f"{where}: is not UTF-8 at byte {n_before + error.start}; "
-        f"convert it, such as: iconv -f {encoding} -t utf-8 IN > OUT"
-    )
+    return DataError(f"{where}: {why_not_utf8(error, n_before)}")
+
+
+def why_not_utf8(error: UnicodeDecodeError, n_before: int = 0) -> str:
+    """What was found, and the command that converts it where its encoding can be known.
+
+    A byte that is wrong in UTF-8 is a letter in each of a hundred other encodings: none of them is named.
+    """
+    unpack = next((tool for mark, tool in _COMPRESSED.items() if error.object.startswith(mark)), "")
+    if unpack and n_before == 0:
+        return f"is compressed; unpack it, such as: {unpack} IN > OUT"
+    found = f"is not UTF-8 at byte {n_before + error.start} (0x{error.object[error.start]:02x})"
+    if encoding := _wide_encoding(error.object):
+        return f"{found} but looks like {encoding}; {_converted_from(encoding)}"
+    return f"{found}; its encoding cannot be known from its bytes, but if it is X, {_converted_from('X')}"
+
+
+def why_binary(content: bytes, n_before: int = 0) -> str:
+    """What to say of bytes with a NUL, which no text has."""
+    found = f"has a NUL at byte {n_before + content.index(0)}"
+    if encoding := _wide_encoding(content):
+        return f"{found} and looks like {encoding} without its mark; {_converted_from(encoding)}"
+    return f"{found}, so it is binary, or in an encoding that cannot be known from its bytes; give a text in UTF-8"
+
+
+def _converted_from(encoding: str) -> str:
+    return f"convert it with: iconv -f {encoding} -t UTF-8 IN > OUT"
+
+
+def _wide_encoding(content: bytes) -> str:
+    """Of a text with two or four bytes for a character, by its mark or by where the NULs are; '' for any other."""
+    for mark, name in _MARKS.items():
+        if content.startswith(mark):
+            return name
+    sample = content[: min(len(content), _SAMPLE) // 4 * 4]
+    n_nuls = [sample[at::4].count(0) for at in range(4)]
+    n_fours = len(sample) // 4
+    if n_fours and n_nuls[3] == n_fours and n_nuls[2] > n_fours / 2 and not n_nuls[0]:
+        return "UTF-32LE"
+    if n_fours and n_nuls[0] == n_fours and n_nuls[1] > n_fours / 2 and not n_nuls[3]:
+        return "UTF-32BE"
+    even, odd = n_nuls[0] + n_nuls[2], n_nuls[1] + n_nuls[3]
+    if max(even, odd) < _FEWEST_NULS * len(sample) / 2 or (even and odd) or not sample:
+        return ""
+    return "UTF-16LE" if odd else "UTF-16BE"
 
 
 def _decoded(file: Path) -> Iterator[str]:
@@ -47,11 +105,8 @@ def _decoded(file: Path) -> Iterator[str]:
                 text = decoder.decode(content, final=not content)
             except UnicodeDecodeError as error:
                 raise not_utf8(str(file), error, n_read - n_waiting) from None
-            if (at := content.find(b"\0")) != -1:
-                raise DataError(
-                    f"{file}: has a NUL at byte {n_read + at}, so it is binary or UTF-16 without its mark; "
-                    "give a text, or convert it, such as: iconv -f utf-16le -t utf-8 IN > OUT"
-                )
+            if 0 in content:
+                raise DataError(f"{file}: {why_binary(content, n_read)}")
             yield text
             if not content:
                 return

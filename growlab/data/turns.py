@@ -27,6 +27,8 @@ from growlab.data.tokenizers import (
 from growlab.errors import DataError, SpecError
 from growlab.specs import DataSpec
 
+_NAMED = 5  # of the questions that are left out
+
 
 def tokenizer_of_pairs(spec: DataSpec, pairs: Sequence[Pair], train: Sequence[Pair]) -> tuple[ChatTokenizer, str]:
     """The tokenizer that the spec names, with markers; the sha256 without them where the pairs do not determine it."""
@@ -98,9 +100,13 @@ class TurnSplit:
         return len(self.wheres)
 
     def training(self, n_rows: int, length: int, seed: int, step: int) -> Sequences:
-        """Turns drawn with replacement until each row is full; the last of a row is cut there. A pure function."""
-        n_turns = -(-length // int(self.lengths.min()))  # enough of the shortest
-        drawn_BC = Draws(Stream.TRAIN, seed, step).below(len(self), (n_rows, n_turns))
+        """Turns drawn with replacement until each row is full; the last of a row is cut there. A pure function.
+
+        Never a turn whose question alone fills a row: nothing in it would count.
+        """
+        fitting = np.flatnonzero(self.n_prompts < length)
+        n_turns = -(-length // int(self.lengths[fitting].min()))  # enough of the shortest
+        drawn_BC = fitting[Draws(Stream.TRAIN, seed, step).below(len(fitting), (n_rows, n_turns))]
         at_BL = np.stack([self._session(drawn_C, length) for drawn_C in drawn_BC])
         return self.ids[at_BL].astype(np.int64), self.are_answers[at_BL]
 
@@ -140,16 +146,38 @@ class TurnSplit:
 
 
 def require_turns(split: TurnSplit, name: str, seq_len: int, place: str, remedy: str) -> None:
-    """Raise DataError for a split without a turn, and for a question that fills a row of seq_len tokens in training.
-
-    A turn that is only longer is cut there: how its answer ends is then not learnt.
-    """
+    """Raise DataError for a split without a turn, and for a train split whose every question fills a row of seq_len."""
     if not len(split):
         if name != "test":
             raise DataError(f"{place}: the {name} split has no question; {remedy}, or give more questions")
-    elif name == "train" and (longest := int(split.n_prompts.max())) > seq_len:
-        where = split.wheres[int(split.n_prompts.argmax())]
+    elif name == "train" and (shortest := int(split.n_prompts.min())) > seq_len:
+        where = split.wheres[int(split.n_prompts.argmin())]
         raise DataError(
-            f"{place}: {where}: its question has {longest} tokens with its markers, train.seq_len {seq_len} leaves no "
-            f"room for an answer; raise train.seq_len to at least {longest}, or shorten the question"
+            f"{place}: {where}: its question has {shortest} tokens with its markers, train.seq_len {seq_len} leaves no "
+            f"room for an answer, and every other one is as long; raise train.seq_len to at least {shortest}"
         )
+
+
+def left_out_note(split: TurnSplit, seq_len: int) -> str:
+    """What of a train split no row of seq_len tokens teaches, in one line; '' where it teaches all.
+
+    A turn whose question fills a row is left out of training; an answer that reaches beyond one is cut, and how it ends
+    is not learnt. Both depend on nothing but the split and seq_len. Held-out turns are whole for every seq_len, so that
+    the losses of a study's trials stay comparable.
+    """
+    left_out = np.flatnonzero(split.n_prompts > seq_len)
+    n_cut = int((split.lengths > seq_len + 1).sum()) - len(left_out)
+    parts = []
+    if len(left_out):
+        longest = left_out[np.argsort(-split.n_prompts[left_out], kind="stable")]
+        names = ", ".join(f"{split.wheres[at]} ({split.n_prompts[at]} tokens)" for at in longest[:_NAMED])
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        parts.append(
+            f"{len(left_out):,} of {len(split):,} questions are left out of training, as they fill train.seq_len "
+            f"{seq_len}: {names}{more}"
+        )
+    if n_cut:
+        parts.append(
+            f"{n_cut:,} of {len(split):,} answers are cut in training, as they reach beyond train.seq_len {seq_len}"
+        )
+    return "; ".join(parts)

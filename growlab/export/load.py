@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from growlab.data.markers import ChatTokenizer
+from growlab.data.text_files import as_read
 from growlab.data.tokenizers import Tokenizer, load_tokenizer
 from growlab.errors import CannotEncode, CheckpointError, SpecError, UsageError
 from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
@@ -59,10 +60,18 @@ def generate_text(
     """
     require_stops(stops)
     tokenizer = bundle.tokenizer
-    ids = _prompt_ids(tokenizer, prompt)
+    ids = _prompt_ids(tokenizer, as_prompt(bundle, prompt))
     speakers, end = (tokenizer.speakers, tokenizer.end) if isinstance(tokenizer, ChatTokenizer) else ((), None)
     tokens = generate(bundle.model, ids, length, sampling, seed=seed, never=speakers, end=end)
     return before_stop(whole_characters(tokenizer, tokens), stops)
+
+
+def as_prompt(bundle: Bundle, prompt: str) -> str:
+    """The prompt as the model's corpus would have been read: without the mark of a file, with its newlines."""
+    match bundle.config.get("trial_spec"):
+        case {"data": {"source": str(source)}}:
+            return as_read(prompt, source)
+    return as_read(prompt, "")
 
 
 def converse(bundle: Bundle, folder: Path, sampling: Sampling, seed: int) -> Conversation:

@@ -154,11 +154,36 @@ def test_options_that_make_no_sense_are_refused(chat: Chat, words: list[str], me
     assert outcome.err.count("\n") == 1
 
 
-def test_bytes_that_are_no_text_are_refused_with_their_line(chat: Chat) -> None:
-    outcome = chat(b"hi\n\xff\n", "--temperature", "0")
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (
+            b"hi\nhi \xe9 hi\n",
+            "error: line 2: is not UTF-8 at byte 3 (0xe9); its encoding cannot be known from its bytes",
+        ),
+        (
+            "\ufeffhi\n".encode("utf-16-le"),
+            "error: line 1: is not UTF-8 at byte 0 (0xff) but looks like UTF-16; convert",
+        ),
+        ("hi hi\n".encode("utf-16-le"), "error: line 1: has a NUL at byte 1 and looks like UTF-16LE without its mark"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_with_their_line(chat: Chat, typed: bytes, message: str) -> None:
+    outcome = chat(typed, "--temperature", "0")
 
     assert outcome.code == 1
-    assert outcome.err.startswith(r"error: line 2: cannot encode '\udcff' at character 0: it is not text")
+    assert outcome.err.startswith(message)
+    assert outcome.err.count("\n") == 1
+
+
+def test_the_mark_of_a_file_that_comes_through_a_pipe_is_no_text(chat: Chat, trained: dict[str, str]) -> None:
+    question, answer = next(iter(trained.items()))
+
+    outcome = chat(f"\ufeff{question}\r\n/reset\n\ufeff{question}\n", "--json", "--temperature", "0")
+
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [row["question"] for row in rows] == [question, f"\ufeff{question}"]
+    assert rows[0]["answer"] == answer
 
 
 def test_at_a_terminal_a_slip_is_told_and_the_session_goes_on(lab: Path, trained: dict[str, str]) -> None:
@@ -172,7 +197,7 @@ def test_at_a_terminal_a_slip_is_told_and_the_session_goes_on(lab: Path, trained
             out, err = process.communicate(timeout=120)
 
     assert (process.returncode, out) == (0, f"{answer}\n")
-    assert "error: cannot encode" in err
+    assert "error: is not UTF-8 at byte 0 (0xff)" in err
     assert err.startswith("a question a line; /reset begins a new session")
 
 

@@ -37,16 +37,23 @@ def test_a_study_of_the_first_days_means_what_it_meant() -> None:
 
     data = study_from_mapping({**STUDY, "data": {**old, "sha256": "ab"}}).data
 
-    assert data == StudyData(path="/a.txt", sha256="ab")
+    assert data == StudyData(path="/a.txt", sha256="ab", dtype="uint16")
     assert data.spec() == DataSpec(
-        **old, sha256="ab", column="text", vocab_size=0, tokenizer_path="", tokenizer_sha256="", n_items=0
+        **old,
+        sha256="ab",
+        column="text",
+        vocab_size=0,
+        tokenizer_path="",
+        tokenizer_sha256="",
+        n_items=0,
+        dtype="uint16",
     )
 
 
 def test_a_row_of_the_first_days_means_what_it_meant(old_row: dict[str, Any]) -> None:
     spec = trial_spec_from_mapping(old_row)
 
-    assert spec.data == StudyData(path="/a.txt", sha256="ab").spec()
+    assert spec.data == StudyData(path="/a.txt", sha256="ab", dtype="uint16").spec()
     assert set(trial_spec_to_mapping(spec)["data"]) == {each.name for each in fields(DataSpec)}
 
 
@@ -144,6 +151,7 @@ def test_a_path_can_be_taken_back_on_the_command_line(tmp_path: Path) -> None:
         ({"tokenizer_path": "x"}, r"data\.tokenizer_path must be empty unless data\.tokenizer is file, got 'x'"),
         ({"column": ""}, r"data\.column must be the name of a column, got ''"),
         ({"n_items": -1}, r"data\.n_items must be at least 0, got -1"),
+        ({"dtype": "int8"}, r"data\.dtype must be auto, uint16 or uint32, got 'int8'"),
         ({"vocabsize": 1}, r"data\.vocabsize: unknown key\. Did you mean 'vocab_size'"),
         ({"source": 3}, r"data\.source: input should be a valid string, got 3"),
     ],

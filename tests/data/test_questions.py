@@ -18,7 +18,7 @@ from growlab.data.corpus import require_windows
 from growlab.data.qa import read_pairs
 from growlab.data.tokenizers import load_tokenizer, tokenizer_from_mapping
 from growlab.data.tokens import Tokenizer
-from growlab.data.turns import TurnSplit
+from growlab.data.turns import TurnSplit, left_out_note
 from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.layout import parse
 from growlab.model.language_model import LanguageModel, build_model
@@ -208,7 +208,12 @@ def test_another_corpus_than_the_recorded_is_refused(corpus_of: CorpusOf) -> Non
     ("pairs", "changes", "seq_len", "message"),
     [
         (PAIRS[:1], {}, 64, r"pairs\.json: the train split has no question; lower data\.val_fraction"),
-        (PAIRS, {}, 18, r"pairs\.json: entry \d+: its question has \d+ tokens with its markers, train\.seq_len 18"),
+        (
+            PAIRS,
+            {},
+            18,
+            r"pairs\.json: entry \d+: its question has 20 tokens with its markers, train\.seq_len 18 leaves",
+        ),
         (PAIRS[:5], {"val_fraction": 0.1, "test_fraction": 0.999}, 64, r"the train split has no question"),
     ],
 )
@@ -329,6 +334,65 @@ def test_a_validation_pass_has_every_turn_once_whole_and_alone(corpus_of: Corpus
         assert sorted(row[: row.index(end) + 1] for row in rows) == sorted(turns(corpus.val))
         assert sum(n_predicted(y_BT) for _, y_BT in batches) == corpus.val.are_answers.sum()
         assert all(x_BT.numel() <= batch_size * (seq_len + 1) or len(x_BT) == 1 for x_BT, _ in batches)
+
+
+# ---- questions that are too long -----------------------------------------------------------------------------
+
+LONG = [("Why? " * 20, "So."), ("How? " * 30, "Thus. " * 30)]  # 102 and 152 tokens with their markers
+
+
+@pytest.fixture
+def with_long(corpus_of: CorpusOf) -> Corpus:
+    """Both long questions are in its train split."""
+    corpus = corpus_of([*PAIRS, *LONG], val_fraction=0.01)
+    assert {question for question, _ in LONG} <= set(questions(corpus, corpus.train))
+    return corpus
+
+
+def begun(corpus: Corpus, seq_len: int) -> set[str]:
+    """The first nine characters of the questions that training rows begin with."""
+    rows = [row for step in range(60) for row in training_batch(corpus.train, seq_len, 9, 0, step)[0].tolist()]
+    return {corpus.tokenizer.decode(row[1:10]) for row in rows}
+
+
+def test_a_question_that_fills_a_row_is_left_out_of_training_and_no_other(with_long: Corpus) -> None:
+    require_windows(with_long, 101)
+
+    assert {each[:8] for each in begun(with_long, 101)} == {"What is "}
+    assert begun(with_long, 151) - begun(with_long, 101) == {"Why? Why?"}
+    assert begun(with_long, 152) - begun(with_long, 151) == {"How? How?"}
+
+
+def test_what_is_left_out_or_cut_is_counted_and_named(with_long: Corpus) -> None:
+    n = len(with_long.train)
+
+    assert left_out_note(with_long.train, 101) == (
+        f"2 of {n} questions are left out of training, as they fill train.seq_len 101: entry 42 (152 tokens), "
+        "entry 41 (102 tokens)"
+    )
+    assert left_out_note(with_long.train, 151).startswith(f"1 of {n} questions are left out")
+    assert left_out_note(with_long.train, 331) == (
+        f"1 of {n} answers are cut in training, as they reach beyond train.seq_len 331"
+    )
+    assert left_out_note(with_long.train, 332) == ""
+
+
+def test_a_long_list_of_what_is_left_out_is_bounded(corpus_of: CorpusOf) -> None:
+    corpus = corpus_of([(question * 9, answer) for question, answer in PAIRS] + PAIRS)
+
+    note = left_out_note(corpus.train, 64)
+
+    assert note.count("tokens)") == 5
+    assert note.endswith(f"tokens) and {int(note.split()[0]) - 5} more")
+
+
+def test_held_out_questions_are_whole_for_every_seq_len(corpus_of: CorpusOf) -> None:
+    val = corpus_of([*PAIRS, *LONG], val_fraction=0.95).val
+
+    passes = [sum(n_predicted(y_BT) for _, y_BT in validation_batches(val, seq_len, 4)) for seq_len in (8, 300)]
+
+    assert val.n_prompts.max() > 101
+    assert passes == [val.are_answers.sum()] * 2
 
 
 # ---- the loss ------------------------------------------------------------------------------------------------

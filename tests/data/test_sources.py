@@ -59,6 +59,7 @@ def test_a_folder_is_its_txt_files_by_relative_path_joined_by_a_newline(tmp_path
         (tmp_path / name).write_text(text)
 
     assert read("text", tmp_path) == "1\n2\n3\n4\n5"
+    assert SOURCES["text"].unread(str(tmp_path)).startswith(f"{tmp_path}: 1 file is not read: notes.md; only names")
 
 
 def test_in_a_folder_linked_files_are_read_and_linked_folders_not_entered(tmp_path: Path, read: Read) -> None:
@@ -101,16 +102,35 @@ def test_a_file_that_is_not_utf8_is_named_with_the_byte_and_a_remedy(
     monkeypatch.setattr("growlab.data.text_files.SIZE", size)
     (tmp_path / "latin.txt").write_bytes("€caf\xe9".encode() + b"\xe2\x82!")
 
-    with pytest.raises(DataError, match=r"/latin\.txt: is not UTF-8 at byte 8; convert it, such as: iconv"):
+    with pytest.raises(DataError, match=r"/latin\.txt: is not UTF-8 at byte 8 \(0xe2\); its encoding cannot be known"):
         read("text", tmp_path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_for_utf16_the_remedy_is_another(tmp_path: Path, read: Read, encoding: str) -> None:
-    (tmp_path / "wide.txt").write_bytes("\ufeffab".encode(encoding))
+@pytest.mark.parametrize(
+    ("encoding", "text", "found"),
+    [
+        ("utf-16", "ab", "is not UTF-8 at byte 0 (0xff) but looks like UTF-16; convert it with: iconv -f UTF-16 -t"),
+        ("utf-16-be", "\ufeffab", "is not UTF-8 at byte 0 (0xfe) but looks like UTF-16; convert it with: iconv"),
+        ("utf-32", "ab", "is not UTF-8 at byte 0 (0xff) but looks like UTF-32; convert it with: iconv -f UTF-32 -t"),
+        ("utf-16-le", "a text", "has a NUL at byte 1 and looks like UTF-16LE without its mark; convert it with: iconv"),
+        ("utf-16-be", "a text", "has a NUL at byte 0 and looks like UTF-16BE without its mark; convert it with: iconv"),
+        ("utf-32-le", "a text", "has a NUL at byte 1 and looks like UTF-32LE without its mark"),
+        ("utf-32-be", "a text", "has a NUL at byte 0 and looks like UTF-32BE without its mark"),
+        ("utf-16-le", "één tekst", "is not UTF-8 at byte 0 (0xe9) but looks like UTF-16LE; convert it with: iconv -f"),
+        ("cp1254", "şeftali", "is not UTF-8 at byte 0 (0xfe); its encoding cannot be known from its bytes, but if it"),
+        ("utf-8", "one\0" + "a" * 99, "has a NUL at byte 3, so it is binary, or in an encoding that cannot be known"),
+    ],
+)
+def test_an_encoding_is_named_where_the_bytes_tell_it_and_no_other(
+    tmp_path: Path, read: Read, encoding: str, text: str, found: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
 
-    with pytest.raises(DataError, match=r"/wide\.txt: is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16 -t"):
+    with pytest.raises(DataError) as caught:
         read("text", tmp_path)
+
+    assert str(caught.value).startswith(f"{tmp_path}/a.txt: {found}")
+    assert "latin" not in str(caught.value)
 
 
 def test_a_file_that_ends_inside_a_character_is_not_utf8(tmp_path: Path, read: Read) -> None:

@@ -108,7 +108,7 @@ def test_a_corpus_is_the_same_from_any_of_them(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b'{"text": "a"}\n{"text": ', r"line 2: is not JSON \(Expecting value.*\); each line must be one object"),
-        (b"\xff\xfe{\x00", r"line 1: is not UTF-8 at byte 0; convert it, such as: iconv -f utf-16"),
+        (b"\xff\xfe{\x00", r"line 1: is not UTF-8 at byte 0 \(0xff\) but looks like UTF-16; convert it with: iconv"),
         (b'["a"]', r"line 1: is not an object, got \['a'\]; write lines such as {\"text\": \"…\"}"),
         (b'\n{"text": "ab\\ud83d"}', r"line 2: has half a surrogate pair at character 2; repair or drop the row"),
         (b"[" * 10_000, r"line 1: is not JSON \(.*recursion"),

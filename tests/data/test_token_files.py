@@ -3,13 +3,16 @@
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from growlab.data import ByteTokenizer, CharTokenizer, Corpus, load_corpus, require_windows
+from growlab.data import ByteTokenizer, CharTokenizer, Corpus, load_corpus, recorded_curriculum, require_windows
 from growlab.errors import DataError, SpecError
+from growlab.specs import StageSpec
 from growlab.study import StudyData
 
 TEXT = "Bir varmış, bir yokmuş.\n" * 10
@@ -151,3 +154,150 @@ def test_ids_shorter_than_a_window_are_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"the val split has 3 tokens, train\.seq_len 8 needs at least 9"):
         require_windows(corpus, 8)
+
+
+# ---- widths and headers --------------------------------------------------------------------------------------
+
+WIDE = np.random.default_rng(0).integers(0, 30_000, 400)  # ids of a real vocabulary
+
+
+def ids_of(corpus: Corpus) -> list[int]:
+    return np.concatenate([corpus.train, corpus.val, corpus.test]).tolist()
+
+
+def headed(file: Path, ids: object, magic: int, dtype: str, n_ids: int | None = None) -> Path:
+    content = np.asarray(ids).astype(dtype)
+    header = np.zeros(256, dtype="<i4")
+    header[:3] = magic, 1, content.size if n_ids is None else n_ids
+    file.write_bytes(header.tobytes() + content.tobytes())
+    return file
+
+
+@pytest.mark.parametrize(("ids", "found"), [(WIDE, "0"), (WIDE + 70_000, "at most 1"), (WIDE % 200, "0")])
+def test_ids_of_four_bytes_are_recognised_and_read_on_request(tmp_path: Path, ids: np.ndarray, found: str) -> None:
+    file = tmp_path / "a.bin"
+    ids.astype("<u4").tofile(file)
+    message = (
+        rf"a\.bin: looks like ids of four bytes \(every second number of two bytes is {found}\); set data\.dtype: uin"
+    )
+
+    with pytest.raises(DataError, match=message):
+        load(file, tokenizer="ids", vocab_size=100_000)
+    corpus = load(file, tokenizer="ids", vocab_size=100_000, dtype="uint32")
+
+    assert ids_of(corpus) == ids.tolist()
+    assert corpus.dtype == "uint32"
+
+
+def test_ids_of_eight_bytes_are_recognised(tmp_path: Path) -> None:
+    WIDE.astype("<u8").tofile(tmp_path / "a.bin")
+
+    with pytest.raises(DataError, match=r"looks like ids of eight bytes .*; write them in four and set data\.dtype"):
+        load(tmp_path / "a.bin", tokenizer="ids", vocab_size=100_000)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [0] * 400,
+        [*WIDE[:200], *[0] * 200],  # padding
+        [3, 1, 2, 0] * 50,
+        [each for pair in zip(WIDE[:100], WIDE[100:200], strict=True) for each in (*pair, 0)],  # a 0 after each two
+        [40_000, 0],
+    ],
+)
+def test_ids_of_two_bytes_with_many_zeros_are_what_they_are(tmp_path: Path, ids: list[int]) -> None:
+    corpus = load(write_bin(tmp_path / "a.bin", ids), tokenizer="ids", vocab_size=65_536)
+
+    assert ids_of(corpus) == list(ids)
+    assert corpus.dtype == "uint16"
+
+
+def test_where_every_second_id_is_0_the_width_can_be_said(tmp_path: Path) -> None:
+    alternating = [each for number in range(1, 200) for each in (number, 0)]
+    file = write_bin(tmp_path / "a.bin", alternating)
+
+    with pytest.raises(DataError, match=r"or data\.dtype: uint16 if its ids are of two bytes"):
+        load(file, tokenizer="ids", vocab_size=256)
+    assert ids_of(load(file, tokenizer="ids", vocab_size=256, dtype="uint16")) == alternating
+
+
+def test_ids_of_another_width_than_was_said_are_refused(tmp_path: Path) -> None:
+    file = write_bin(tmp_path / "a.bin", WIDE)
+
+    with pytest.raises(DataError, match=r"token 0 is \d+, but there are 30000 ids.* data\.dtype is the width"):
+        load(file, tokenizer="ids", vocab_size=30_000, dtype="uint32")
+    write_bin(file, WIDE[:3])
+    with pytest.raises(DataError, match=r"has 6 bytes, ids of four bytes were expected; take another copy"):
+        load(file, tokenizer="ids", vocab_size=30_000, dtype="uint32")
+
+
+@pytest.mark.parametrize(("magic", "dtype", "width"), [(20240520, "<u2", "two"), (20240801, "<u4", "four")])
+def test_the_header_of_a_shard_is_skipped_and_told(tmp_path: Path, magic: int, dtype: str, width: str) -> None:
+    corpus = load(headed(tmp_path / "a.bin", WIDE, magic, dtype), tokenizer="ids", vocab_size=65_536)
+
+    assert ids_of(corpus) == WIDE.tolist()
+    assert corpus.notes == (
+        f"{tmp_path}/a.bin: llm.c / modded-nanogpt header of 1,024 bytes (int32 {magic}) is skipped, "
+        f"400 ids of {width} bytes follow",
+    )
+    assert corpus.dtype == "auto"  # the file says it at each load
+
+
+def test_shards_are_joined_without_their_headers(tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    headed(shards / "a.bin", WIDE[:300], 20240520, "<u2")
+    headed(shards / "b.bin", WIDE[300:], 20240520, "<u2")
+    plain = write_bin(tmp_path / "plain.bin", WIDE)
+
+    corpus = load(shards, tokenizer="ids", vocab_size=65_536)
+
+    assert ids_of(corpus) == WIDE.tolist()
+    assert corpus.sha256 == load(plain, tokenizer="ids", vocab_size=65_536).sha256
+    assert f"{shards}: 2 files: llm.c / modded-nanogpt header" in corpus.notes[0]
+
+
+def test_a_shard_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    file = headed(tmp_path / "a.bin", WIDE, 20240520, "<u2", n_ids=500)
+
+    with pytest.raises(DataError, match="its header says 500 ids of two bytes, but 800 bytes follow it; take another"):
+        load(file, tokenizer="ids", vocab_size=65_536)
+
+
+def test_shards_of_two_widths_are_refused(tmp_path: Path) -> None:
+    headed(tmp_path / "a.bin", WIDE, 20240520, "<u2")
+    headed(tmp_path / "b.bin", WIDE, 20240801, "<u4")
+
+    with pytest.raises(DataError, match=r"b\.bin: has ids of four bytes, but .*a\.bin has ids of two; give files of"):
+        load(tmp_path, tokenizer="ids", vocab_size=65_536)
+
+
+def test_a_corpus_recorded_before_widths_were_known_keeps_its_bits(tmp_path: Path) -> None:
+    file = headed(tmp_path / "a.bin", WIDE, 20240520, "<u2")
+    whole = np.fromfile(file, dtype="<u2")
+
+    corpus = load(file, tokenizer="ids", vocab_size=65_536, dtype="uint16", sha256=sha256(whole).hexdigest())
+
+    assert ids_of(corpus) == whole.tolist()
+    assert "is read as ids, as data.dtype was given; leave data.dtype out to skip it" in corpus.notes[0]
+
+
+def test_a_stage_with_a_header_beside_a_bare_file_is_read_at_each_load_alike(tmp_path: Path) -> None:
+    stage = headed(tmp_path / "stage.bin", WIDE[:100], 20240520, "<u2")
+    data = StudyData(source="bin", path=str(write_bin(tmp_path / "a.bin", WIDE)), tokenizer="ids", vocab_size=65_536)
+    stages = [StageSpec(until=1.0, path=str(stage), sha256="", plasticity=0.0)]
+
+    first = load_corpus(data.spec(), stages)
+    again = load_corpus(replace(data, dtype=first.dtype).spec(), recorded_curriculum(stages, first))
+
+    assert np.asarray(again.training(0)).tolist() == WIDE[:100].tolist()
+
+
+@pytest.mark.parametrize(("save", "sort"), [(np.save, "a NumPy file"), (np.savez, "a zip archive")])
+def test_a_file_of_another_sort_is_named(tmp_path: Path, save: Callable[..., None], sort: str) -> None:
+    with (tmp_path / "a.bin").open("wb") as stream:
+        save(stream, WIDE)
+
+    with pytest.raises(DataError, match=rf"a\.bin: is {sort}.*, not bare token ids; write its ids alone"):
+        load(tmp_path / "a.bin", tokenizer="ids", vocab_size=65_536)

@@ -11,7 +11,7 @@ from growlab.data import ByteTokenizer, CharTokenizer, load_corpus
 from growlab.data.tokenizers import IdTokenizer
 from growlab.doors import trial_spec_from_mapping
 from growlab.errors import CheckpointError, DataError, SpecError, UsageError
-from growlab.export.load import Bundle, _prompt_ids, generate_text, load_bundle
+from growlab.export.load import Bundle, _prompt_ids, as_prompt, generate_text, load_bundle
 from growlab.layout import parse
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import build_model
@@ -113,6 +113,20 @@ def test_a_config_that_was_edited_is_refused_with_the_place(exported, changes, w
 
 
 # ---- writing text ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [("text", "one\ntwo"), ("tiny-shakespeare", "one\ntwo"), ("jsonl", "one\r\ntwo"), (None, "one\r\ntwo")],
+)
+def test_a_prompt_is_read_as_the_corpus_was(source, read):
+    bundle = small_bundle(CharTokenizer.for_text(f"abc{read}"))
+    config = {"trial_spec": {"data": {"source": source}}} if source else {}
+    bundle = Bundle(model=bundle.model, tokenizer=bundle.tokenizer, config=config)
+
+    assert as_prompt(bundle, "\ufeffone\r\ntwo") == read
+    texts = ["".join(generate_text(bundle, prompt, 9, GREEDY, 0)) for prompt in ("\ufeffone\r\ntwo", read)]
+    assert texts[0] == texts[1]
 
 
 def test_it_writes_as_many_characters_as_asked_for(bundle):

@@ -47,15 +47,25 @@ def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
     yield Finding("study", "corpus", "ok", f"{study.name}: {f'{data.source} {data.path}'.strip()}, {recorded}")
     yield Finding("study", "tokens", "ok", f"{_sizes(corpus)}; vocabulary of {corpus.tokenizer.vocab_size:,}")
     yield from guarded("study", "windows", _windows(study, corpus))
+    yield from _left_out(study, corpus)
 
 
 def _windows(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
-    from growlab.commands.study import longest_window
+    from growlab.commands.study import windows
     from growlab.data import require_windows
 
-    seq_len = longest_window(study)
-    require_windows(corpus, seq_len)
+    for seq_len in windows(study):
+        require_windows(corpus, seq_len)
     yield Finding("study", "windows", "ok", f"train.seq_len {seq_len} fits into each split")
+
+
+def _left_out(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
+    from growlab.commands.corpus_notes import left_out_notes
+    from growlab.commands.study import windows
+
+    for note in left_out_notes(corpus, windows(study)[0]):
+        found, _, advice = note.partition("; ")
+        yield Finding("study", "left out", "warning", found, advice)
 
 
 def _study(name_or_file: str, storage: str) -> "Study":

@@ -1,0 +1,60 @@
+"""How often a trial reads its texts, by hand."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from growlab.data import Corpus, load_corpus
+from growlab.data.readings import Reading, readings
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
+
+SpecOf = Callable[..., DataSpec]
+
+
+@pytest.fixture
+def trial() -> TrialSpec:
+    """Of 128 tokens a step."""
+    train = TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()})
+    return TrialSpec(
+        layout="d=8 mlp",
+        data=StudyData().spec(),
+        train=replace(train, batch_size=4, seq_len=32),
+        growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+        budget=BudgetSpec(unit="steps", amount=100),
+        curriculum=(),
+        seed=0,
+    )
+
+
+def stage(until: float, path: str = "") -> StageSpec:
+    return StageSpec(until=until, path=path, sha256="", plasticity=0.0)
+
+
+def test_a_text_is_read_as_often_as_its_train_split_is_drawn(spec_of: SpecOf, trial: TrialSpec) -> None:
+    corpus = load_corpus(spec_of("a text of one thousand characters " * 100, val_fraction=0.5, test_fraction=0.0))
+
+    assert readings(corpus, trial, n_steps=100) == [
+        Reading(stage=None, place=corpus.place, times=12_800 / 1_700),
+    ]
+
+
+def test_each_stage_reads_its_text_for_its_share_of_the_budget(
+    spec_of: SpecOf, trial: TrialSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "words.txt").write_text("words " * 20)
+    stages = (stage(0.25, str(tmp_path / "words.txt")), stage(1.0))
+    corpus = load_corpus(spec_of("running text " * 100, test_fraction=0.0), stages)
+
+    found = readings(corpus, replace(trial, curriculum=stages), n_steps=100)
+
+    assert [(each.stage, Path(each.place).name) for each in found] == [(0, "words.txt"), (1, "corpus.txt")]
+    assert [each.times for each in found] == pytest.approx([0.25 * 12_800 / 120, 0.75 * 12_800 / 975])
+
+
+def test_a_task_is_never_read_twice(trial: TrialSpec) -> None:
+    corpus: Corpus = load_corpus(StudyData(source="recall", tokenizer="ids", vocab_size=16, n_items=3).spec())
+
+    assert readings(corpus, trial, n_steps=10**9) == []
