@@ -126,7 +126,7 @@ def format_blocks(blocks: Sequence[BlockSpec]) -> str:
 # ---- writing -----------------------------------------------------------------------------------------------------
 
 # Of blocks whose first `period * times` are a repetition: how many to write before it begins
-Start = Callable[[Sequence[BlockSpec], int, int], int]
+_Start = Callable[[Sequence[BlockSpec], int, int], int]
 
 
 def _earliest(blocks: Sequence[BlockSpec], period: int, times: int) -> int:
@@ -144,19 +144,19 @@ def _at_a_unit(blocks: Sequence[BlockSpec], period: int, times: int) -> int:
     return 0
 
 
-def _layout_text(layout: Layout, start: Start) -> str:
+def _layout_text(layout: Layout, start: _Start) -> str:
     front = f"front={layout.front} " if layout.front else ""
     head = f" head={layout.head}" if layout.head else ""
     return f"d={layout.d_model} {front}{_blocks_text(layout.blocks, start)}{head}"
 
 
-def _block_text(block: BlockSpec, start: Start) -> str:
+def _block_text(block: BlockSpec, start: _Start) -> str:
     options = ",".join(f"{key}={_format_value(value)}" for key, value in block.options)
     branches = ",".join(_blocks_text(branch, start) for branch in block.branches)
     return block.kind + (f"[{options}]" if options else "") + (f"({branches})" if branches else "")
 
 
-def _blocks_text(blocks: Sequence[BlockSpec], start: Start) -> str:
+def _blocks_text(blocks: Sequence[BlockSpec], start: _Start) -> str:
     words: list[str] = []
     at = 0
     while at < len(blocks):

@@ -56,7 +56,8 @@ def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title
 
 def columns_of(rows: Sequence[LeaderboardRow]) -> dict[str, str]:
     """COLUMNS, without those that only some studies have."""
-    return {name: kind for name, kind in COLUMNS.items() if name not in lacking(rows)}
+    absent = lacking(rows)
+    return {name: kind for name, kind in COLUMNS.items() if name not in absent}
 
 
 def frame_of(rows: Sequence[LeaderboardRow]) -> "pd.DataFrame":

@@ -99,7 +99,8 @@ def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple[
 
 def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[Column]:
     rank = replace(COLUMNS[0], cell=_rank_or_state) if "state" in hidden else COLUMNS[0]
-    return [column for column in (rank, *COLUMNS[1:]) if column.header not in {*hidden, *lacking(rows)}]
+    absent = {*hidden, *lacking(rows)}
+    return [column for column in (rank, *COLUMNS[1:]) if column.header not in absent]
 
 
 def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
