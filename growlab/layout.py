@@ -10,14 +10,15 @@ and as a short text.
     part   := KIND [ "[" KEY "=" VALUE { "," KEY "=" VALUE } "]" ]
 
 A block's own parenthesis follows it without a space; items between two commas are a branch of it.
-`parse` and `format_layout` are inverse up to how repetition is written; what a kind's options
-mean is not known here (see growlab.kinds).
+`parse` and `format_layout` are inverse up to how repetition is written: a printed repetition begins where a unit
+does (a sequence mixer or a nest) wherever one of equal length does. What else a kind is, and what its options mean,
+is not known here (see growlab.kinds).
 """
 
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from growlab.errors import LayoutError
@@ -31,6 +32,7 @@ _TOKEN = re.compile(
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
 MAX_NESTS = 8  # one in another
+CHANNEL_KINDS = frozenset({"mlp", "moe"})  # belong to the unit before them; any other kind begins a unit
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,7 @@ class BlockSpec:
     branches: tuple[tuple["BlockSpec", ...], ...] = ()
 
     def __str__(self) -> str:
-        options = ",".join(f"{key}={_format_value(value)}" for key, value in self.options)
-        branches = ",".join(format_blocks(branch) for branch in self.branches)
-        return self.kind + (f"[{options}]" if options else "") + (f"({branches})" if branches else "")
+        return _block_text(self, _at_a_unit)
 
     @property
     def inner(self) -> tuple["BlockSpec", ...]:
@@ -79,8 +79,11 @@ class Layout:
 
     @property
     def hash(self) -> str:
-        """16 hex digits; equal for equal layouts, however their repetition was written."""
-        return hashlib.sha256(str(self).encode()).hexdigest()[:16]
+        """16 hex digits; equal for equal layouts, however their repetition was written.
+
+        Of a text of its own, whose repetitions begin as early as they can: hashes are stored, and stay.
+        """
+        return hashlib.sha256(_layout_text(self, _earliest).encode()).hexdigest()[:16]
 
 
 def parse(text: str) -> Layout:
@@ -112,20 +115,61 @@ def parse_part(text: str) -> BlockSpec:
 
 
 def format_layout(layout: Layout) -> str:
-    front = f"front={layout.front} " if layout.front else ""
-    head = f" head={layout.head}" if layout.head else ""
-    return f"d={layout.d_model} {front}{format_blocks(layout.blocks)}{head}"
+    return _layout_text(layout, _at_a_unit)
 
 
 def format_blocks(blocks: Sequence[BlockSpec]) -> str:
-    """The shortest-motif-first text: at each place the repetition that covers most blocks, if any."""
+    """The shortest-motif-first text: at each place the repetition that covers most blocks, if any, begun at a unit."""
+    return _blocks_text(blocks, _at_a_unit)
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------
+
+# Of blocks whose first `period * times` are a repetition: how many to write before it begins
+_Start = Callable[[Sequence[BlockSpec], int, int], int]
+
+
+def _earliest(blocks: Sequence[BlockSpec], period: int, times: int) -> int:
+    return 0
+
+
+def _at_a_unit(blocks: Sequence[BlockSpec], period: int, times: int) -> int:
+    """So many that a unit comes first and the repetition is as long as before; 0 where there is no such place."""
+    for start in range(period):
+        motif = list(blocks[start : start + period])
+        if list(blocks[start : start + period * times]) != motif * times:
+            return 0
+        if motif[0].kind not in CHANNEL_KINDS:
+            return start
+    return 0
+
+
+def _layout_text(layout: Layout, start: _Start) -> str:
+    front = f"front={layout.front} " if layout.front else ""
+    head = f" head={layout.head}" if layout.head else ""
+    return f"d={layout.d_model} {front}{_blocks_text(layout.blocks, start)}{head}"
+
+
+def _block_text(block: BlockSpec, start: _Start) -> str:
+    options = ",".join(f"{key}={_format_value(value)}" for key, value in block.options)
+    branches = ",".join(_blocks_text(branch, start) for branch in block.branches)
+    return block.kind + (f"[{options}]" if options else "") + (f"({branches})" if branches else "")
+
+
+def _blocks_text(blocks: Sequence[BlockSpec], start: _Start) -> str:
     words: list[str] = []
     at = 0
     while at < len(blocks):
         period, times = _best_repetition(blocks[at:])
-        motif = blocks[at : at + period]
-        words.append(str(motif[0]) if times == 1 else f"({format_blocks(motif)})x{times}")
-        at += period * times
+        if times == 1:
+            words.append(_block_text(blocks[at], start))
+            at += 1
+        elif before := start(blocks[at:], period, times):
+            words.append(_blocks_text(blocks[at : at + before], start))
+            at += before
+        else:
+            words.append(f"({_blocks_text(blocks[at : at + period], start)})x{times}")
+            at += period * times
     return " ".join(words)
 
 

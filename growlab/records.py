@@ -33,8 +33,11 @@ class Metric:
 
     step: int
     split: str  # train | val | test
-    name: str  # loss | bits_per_byte | accuracy | flops | tokens | pause_s | …
+    name: str  # loss | bits_per_byte | accuracy | flops | tokens | lr | grad_norm | tokens_per_s | pause_s | …
     value: float
+
+
+TIMED_METRICS = frozenset({"pause_s", "tokens_per_s"})  # every other is the same however often a trial was resumed
 
 
 @dataclass(frozen=True, kw_only=True)

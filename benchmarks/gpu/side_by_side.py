@@ -13,7 +13,7 @@ from growlab.storage import Store
 
 
 def losses_of(store: Store, study: str) -> dict[int, tuple[float, float]]:
-    """Step to the training loss since the evaluation before, and the validation loss."""
+    """Step to the training loss since the row before, and the validation loss, at every evaluation."""
     trial = store.trial(store.study(study).id, 0)
     train, val = (
         {each.step: each.value for each in store.metrics(trial.id, split, "loss")} for split in ("train", "val")

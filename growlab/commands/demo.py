@@ -65,7 +65,7 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
     from growlab.commands.study import created_store, find_or_create
     from growlab.commands.working import work
     from growlab.report.formats import render
-    from growlab.report.leaderboard import leaderboard
+    from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
 
     _heading("A search over hybrid layouts that grow while they train")
@@ -84,7 +84,7 @@ def _search(storage: str, artifacts: Path, workers: int) -> int:
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(storage, command("report", _STUDY))
-        rows = leaderboard(trials, row.study.objective.metric)
+        rows = read_leaderboard(store, row.id, row.study.objective.metric)
         render(rows, "table", sys.stdout, title=read_title(store, row))
         for trial in sorted(trials, key=lambda each: each.val_loss or float("inf")):
             if any(event.reason == "stagnation" for event in store.growth_events(trial.id)):

@@ -27,12 +27,12 @@ def show_end(
     store: "Store", row: "StudyRow", *, storage: str, artifacts: Path | None = None, plugins: Sequence[Path] = ()
 ) -> None:
     """Say how a study stands that no worker of ours works on any more. A pipe gets the lines alone."""
-    from growlab.report.leaderboard import leaderboard
+    from growlab.report.leaderboard import read_leaderboard
     from growlab.report.table import print_table
     from growlab.report.title import read_title
 
     trials = store.trials(row.id)
-    rows = leaderboard(trials, row.study.objective.metric)
+    rows = read_leaderboard(store, row.id, row.study.objective.metric)
     if sys.stderr.isatty():
         print_table(rows[:_MOST_ROWS], sys.stderr, read_title(store, row))
         if len(rows) > _MOST_ROWS:

@@ -21,7 +21,7 @@ def report(
     """Print the leaderboard of a study, or one of its trials in full."""
     from growlab.errors import UnknownName
     from growlab.report.formats import FORMATS, render, write_json
-    from growlab.report.leaderboard import leaderboard
+    from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
     from growlab.report.trial_facts import trial_as_mapping
     from growlab.report.trial_page import trial_page
@@ -34,7 +34,7 @@ def report(
         row = store.study(study)
         if trial is None:
             objective = row.study.objective.metric
-            rows = leaderboard(store.trials(row.id), sort_by or objective)
+            rows = read_leaderboard(store, row.id, sort_by or objective)
             render(rows, chosen, sys.stdout, title=read_title(store, row))
         elif chosen == "json":
             write_json(trial_as_mapping(store, row, trial), sys.stdout)

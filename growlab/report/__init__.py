@@ -1,6 +1,7 @@
 """Studies and trials, for a person at a terminal or a program at the end of a pipe. Knows no torch.
 
 leaderboard   which trial is best: rows in order
+overfitting   since when a trial learns its training text by heart
 formats       those rows as a table, TSV, CSV or JSON
 table         the table that people read
 title         the line above it

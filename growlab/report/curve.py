@@ -12,24 +12,28 @@ _BLANK = "⠀"  # braille without a dot, with which plotille fills up
 
 
 def loss_curve(val_loss: Mapping[int, float], train_loss: Mapping[int, float], growths: Sequence[int] = ()) -> str:
-    """Nats per token over tokens seen, with `growths` marked below. Empty where there is no finite loss.
+    """Nats per token over tokens seen, with `growths` marked below. Empty where there is no finite loss of either.
 
     Both mappings are tokens to loss. Validation is marked point by point, so that the two can be told
     apart without colours.
     """
     val_loss, train_loss = _finite(val_loss), _finite(train_loss)
-    if not val_loss:
-        return ""
     losses = [*val_loss.values(), *train_loss.values()]
+    if not losses:
+        return ""
     low, high = _with_margin(min(losses), max(losses))
     figure = _figure(end=max([*val_loss, *train_loss, 1]), low=low, high=high)
+    legend = []
     if train_loss:
         figure.plot(list(train_loss), list(train_loss.values()))
-    figure.plot(list(val_loss), list(val_loss.values()), marker="o", interp=None)
+        legend = ["⠒ training"]
+    if val_loss:
+        figure.plot(list(val_loss), list(val_loss.values()), marker="o", interp=None)
+        legend = ["o validation", *legend]
     if growths:
         figure.text(list(growths), [low] * len(growths), ["▲"] * len(growths))
-    legend = "o validation" + "   ⠒ training" * bool(train_loss) + "   ▲ growth" * bool(growths)
-    return "\n".join([*_trimmed(figure.show()), f"{legend}   (nats per token over tokens)"])
+        legend = [*legend, "▲ growth"]
+    return "\n".join([*_trimmed(figure.show()), "   ".join([*legend, "(nats per token over tokens)"])])
 
 
 def _figure(*, end: float, low: float, high: float) -> Any:
@@ -51,8 +55,9 @@ def _trimmed(picture: str) -> list[str]:
 
 
 def _with_margin(low: float, high: float) -> tuple[float, float]:
+    """A little more on both sides, and nothing below zero, where no loss can be."""
     margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
-    return low - margin, high + margin
+    return max(low - margin, min(low, 0.0)), high + margin
 
 
 def _finite(losses: Mapping[int, float]) -> dict[int, float]:

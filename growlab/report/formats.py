@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from growlab.errors import UnknownName
-from growlab.report.leaderboard import LeaderboardRow, have_accuracy
+from growlab.report.leaderboard import LeaderboardRow, lacking
 from growlab.report.plain import plain
 from growlab.report.table import print_table
 
@@ -32,6 +32,7 @@ COLUMNS = {
     "state": "str",
     "engine": "str",
     "accuracy": "float64",
+    "overfits_since": "Int64",
 }
 
 
@@ -54,8 +55,9 @@ def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title
 
 
 def columns_of(rows: Sequence[LeaderboardRow]) -> dict[str, str]:
-    """COLUMNS, of which `accuracy` is left out where no trial has one: a study of a text keeps its columns."""
-    return {name: kind for name, kind in COLUMNS.items() if name != "accuracy" or have_accuracy(rows)}
+    """COLUMNS, without those that only some studies have."""
+    absent = lacking(rows)
+    return {name: kind for name, kind in COLUMNS.items() if name not in absent}
 
 
 def frame_of(rows: Sequence[LeaderboardRow]) -> "pd.DataFrame":

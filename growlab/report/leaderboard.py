@@ -1,12 +1,14 @@
 """Which trial is best: the trials of a study as rows, in order."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from growlab.errors import UnknownName
 from growlab.records import TrialState
-from growlab.storage import TrialRow
+from growlab.report.overfitting import read_overfitting
+from growlab.storage import Store, TrialRow
 
 LOSSES = ("val_loss", "best_val_loss", "bits_per_byte")
 SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth_end")
@@ -16,7 +18,7 @@ SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth
 class LeaderboardRow:
     """The fields, in this order, are the columns of every format. None: not known, or not yet.
 
-    `accuracy` is a column where a trial has one: of a synthetic task.
+    `accuracy` and `overfits_since` are columns where a trial has one.
     """
 
     rank: int | None  # place among the completed trials, by the loss
@@ -33,25 +35,41 @@ class LeaderboardRow:
     elapsed_s: float | None
     state: TrialState
     engine: str | None  # eager, graph, …: how its steps were executed
-    accuracy: float | None  # share of right answers at the newest evaluation
+    accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
+    overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
 
 
-def leaderboard(trials: Sequence[TrialRow], sort_by: str = "val_loss") -> list[LeaderboardRow]:
+def read_leaderboard(store: Store, study_id: int, sort_by: str = "val_loss") -> list[LeaderboardRow]:
+    """The leaderboard of a study with the marks of what its trials' losses tell."""
+    trials = store.trials(study_id)
+    return leaderboard(trials, sort_by, read_overfitting(store, trials))
+
+
+def leaderboard(
+    trials: Sequence[TrialRow], sort_by: str = "val_loss", overfitting: Mapping[int, int] = MappingProxyType({})
+) -> list[LeaderboardRow]:
     """Completed trials by `sort_by`, lowest first; then running ones; then the rest. Ties go to the lower number.
 
     Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where the good small ones are.
-    Raises UnknownName for anything that is not in SORTABLE.
+    `overfitting` gives the step since which a trial does. Raises UnknownName for anything that is not in SORTABLE.
     """
     if sort_by not in SORTABLE:
         raise UnknownName("metric", sort_by, SORTABLE)
     ranks = _ranks(trials, sort_by if sort_by in LOSSES else "val_loss")
-    rows = [_row(trial, ranks.get(trial.number)) for trial in trials]
+    rows = [_row(trial, ranks.get(trial.number), overfitting.get(trial.number)) for trial in trials]
     return sorted(rows, key=lambda row: _place(row, sort_by))
 
 
-def have_accuracy(rows: Sequence[LeaderboardRow]) -> bool:
-    """Whether they are trials of a synthetic task, of which an evaluation is on record."""
-    return any(row.accuracy is not None for row in rows)
+def lacking(rows: Sequence[LeaderboardRow]) -> set[str]:
+    """Those of the columns `accuracy` and `overfits_since` that no trial has: a study of a text keeps its columns."""
+    return {name for name in ("accuracy", "overfits_since") if all(getattr(row, name) is None for row in rows)}
+
+
+def best_by_best_val_loss(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:
+    """Of the completed trials the one whose loss was lowest at any evaluation, where it is not the first by rank."""
+    completed = [row for row in rows if row.state is TrialState.COMPLETED and row.best_val_loss is not None]
+    best = min(completed, key=lambda row: (row.best_val_loss, row.trial), default=None)
+    return None if best is None or best.rank == 1 else best
 
 
 def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
@@ -65,7 +83,7 @@ def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
     return {number: at for at, number in enumerate(ordered, start=1)}
 
 
-def _row(trial: TrialRow, rank: int | None) -> LeaderboardRow:
+def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> LeaderboardRow:
     return LeaderboardRow(
         rank=rank,
         trial=trial.number,
@@ -82,6 +100,7 @@ def _row(trial: TrialRow, rank: int | None) -> LeaderboardRow:
         state=trial.state,
         engine=trial.engine or None,
         accuracy=trial.newest_accuracy,
+        overfits_since=overfits_since,
     )
 
 

@@ -1,18 +1,24 @@
-"""The leaderboard that people read: amounts with units, the best trial highlighted, layouts folded and never cut."""
+"""The leaderboard that people read: amounts with units, the best trial highlighted, what memorises marked."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from growlab.records import TrialState
 from growlab.report import amounts
-from growlab.report.leaderboard import LeaderboardRow, have_accuracy
-from growlab.report.terminal import as_it_is, console_for, fitting
+from growlab.report.leaderboard import LeaderboardRow, best_by_best_val_loss, lacking
+from growlab.report.terminal import Trimmed, as_it_is, console_for, fitting, folded, room_beside
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 BEST = "bold green"
-_LEAST_LAYOUT = 20  # characters per line; a narrow terminal loses columns before layouts get narrower
+OVERFITS = "↑"
+LEAST_LAYOUT = 20  # characters per line; a narrow terminal loses columns before layouts get narrower
+_LEAST_NEEDED_LAYOUT = 10  # where only columns are left by which people decide
+_MOST_LAYOUT = 60  # one long layout must not move all numbers out of sight
+_LAYOUT_LINES = 4  # on a terminal; the rest is an ellipsis
 
 
 @dataclass(frozen=True)
@@ -23,23 +29,33 @@ class Column:
     folds: bool = False
 
 
+def _val_loss(row: LeaderboardRow) -> str:
+    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
+
+
+def _rank_or_state(row: LeaderboardRow) -> str:
+    """In place of the state's own column: a trial that has a rank is completed."""
+    return amounts.whole(row.rank) if row.state is TrialState.COMPLETED else row.state
+
+
 COLUMNS = (
     Column("rank", lambda row: amounts.whole(row.rank)),
     Column("trial", lambda row: str(row.trial)),
     Column("layout", lambda row: row.layout, "left", folds=True),
     Column("depth", lambda row: amounts.depth(row.depth_start, row.depth_end)),
     Column("params", lambda row: amounts.count(row.n_params)),
-    Column("val_loss", lambda row: amounts.loss(row.val_loss)),
-    Column("accuracy", lambda row: amounts.share(row.accuracy)),
+    Column("val_loss", _val_loss),
     Column("best", lambda row: amounts.loss(row.best_val_loss)),
+    Column("accuracy", lambda row: amounts.share(row.accuracy)),
     Column("bits/byte", lambda row: amounts.loss(row.bits_per_byte)),
     Column("compute", lambda row: amounts.flops(row.flops)),
     Column("tokens", lambda row: amounts.count(row.tokens)),
     Column("time", lambda row: amounts.duration(row.elapsed_s)),
     Column("state", lambda row: row.state, "left"),
 )
-# What a narrow terminal can do without, the first first.
-_FIRST_TO_GO = ("best", "tokens", "time", "bits/byte", "compute", "params", "rank", "state")
+# What a narrow terminal can do without, the first first; then, one by one, what people decide by.
+_DISPENSABLE = ("tokens", "time", "best", "state")
+_NEEDED = ("compute", "bits/byte", "depth", "params", "rank")
 
 
 def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> None:
@@ -50,27 +66,69 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
     if not rows:
         console.print("no trials yet")
         return
-    columns = [each for each in COLUMNS if each.header != "accuracy" or have_accuracy(rows)]
-    table, hidden = fitting(
-        lambda hidden: table_of(rows, [each for each in columns if each.header not in hidden]), _FIRST_TO_GO, console
-    )
-    console.print(table)
-    if hidden:
-        console.print(f"no room for {', '.join(hidden)}: widen the terminal, or use --format tsv", style="dim")
+    table, left_out = _fitting_table(rows, console)
+    console.print(Trimmed(table))
+    for note in _notes(rows):
+        console.print(as_it_is(note))
+    if left_out:
+        console.print(f"no room for {', '.join(left_out)}: widen the terminal, or use --format tsv", style="dim")
 
 
-def table_of(rows: Sequence[LeaderboardRow], columns: Sequence[Column]) -> "Table":
+def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple["Table", list[str]]:
+    """The table, and what there is no room for: columns, and at last the ends of layouts."""
+    best_tells_more = "overfits_since" not in lacking(rows) or best_by_best_val_loss(rows) is not None
+    dispensable = [header for header in _DISPENSABLE if not (best_tells_more and header == "best")]
+    longest = max(len(row.layout) for row in rows)
+
+    def least_width(hidden: Sequence[str]) -> int:
+        return min(longest, LEAST_LAYOUT if len(hidden) < len(dispensable) else _LEAST_NEEDED_LAYOUT)
+
+    def draw(hidden: Sequence[str], layout: Callable[[LeaderboardRow], str]) -> "Table":
+        columns = [replace(column, cell=layout) if column.folds else column for column in _columns(rows, hidden)]
+        return table_of(rows, columns, least_width(hidden), gap=2 if len(hidden) < len(dispensable) else 1)
+
+    # measured without layouts: rich would not break what has no blank
+    frame, hidden = fitting(lambda hidden: draw(hidden, lambda row: ""), [*dispensable, *_NEEDED], console)
+    if not console.is_terminal:
+        return draw(hidden, lambda row: row.layout), hidden
+    width = min(longest, max(least_width(hidden) + room_beside(frame, console), 1), _MOST_LAYOUT)
+    layouts = {row.layout: folded(row.layout, width, _LAYOUT_LINES, console) for row in rows}
+    cut = any(text.endswith("…") for text in layouts.values())
+    return draw(hidden, lambda row: layouts[row.layout]), [*hidden, *["whole layouts"] * cut]
+
+
+def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[Column]:
+    rank = replace(COLUMNS[0], cell=_rank_or_state) if "state" in hidden else COLUMNS[0]
+    absent = {*hidden, *lacking(rows)}
+    return [column for column in (rank, *COLUMNS[1:]) if column.header not in absent]
+
+
+def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+    """What a reader of the ranks should know."""
+    if overfitting := sorted((row.overfits_since, row.trial) for row in rows if row.overfits_since is not None):
+        each = (f"trial {number} overfits since step {step}" for step, number in overfitting)
+        yield f"{OVERFITS} {', '.join(each)}: val_loss rises while the training loss falls"
+    if other := best_by_best_val_loss(rows):
+        loss = amounts.loss(other.best_val_loss)
+        yield f"by best_val_loss trial {other.trial} would be first, with {loss}: use --sort-by best_val_loss"
+
+
+def table_of(
+    rows: Sequence[LeaderboardRow], columns: Sequence[Column], layout_width: int = LEAST_LAYOUT, gap: int = 2
+) -> "Table":
+    """With layouts in lines of at least `layout_width` characters, and `gap` blanks between two columns."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap - 1, 0, 0))
     for column in columns:
+        longest = max([len(column.header), *(len(column.cell(row)) for row in rows)])
         table.add_column(
             column.header,
             justify=column.justify,
             overflow="fold",
             no_wrap=not column.folds,
-            min_width=_LEAST_LAYOUT if column.folds else None,
+            min_width=layout_width if column.folds else longest,  # rich would measure the longest word
         )
     for row in rows:
         table.add_row(*(as_it_is(column.cell(row)) for column in columns), style=BEST if row.rank == 1 else None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
     from rich.text import Text
 
@@ -59,14 +59,45 @@ def fitting(
 
     `draw` makes it without the columns of these headers.
     """
-    from rich.measure import Measurement
-
-    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
     hidden = list[str]()
     table = draw(hidden)
     for header in first_to_go:
-        if Measurement.get(console, unbounded, table).minimum <= console.width:
+        if room_beside(table, console) >= 0:
             break
         hidden.append(header)
         table = draw(hidden)
     return table, hidden
+
+
+def room_beside(table: "Table", console: "Console") -> int:
+    """How many characters the console is wider than the table must be; negative where it is narrower."""
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
+    return console.width - Measurement.get(console, unbounded, table).minimum
+
+
+def folded(text: str, width: int, n_lines: int, console: "Console") -> str:
+    """In so many lines at most of so many characters at most; an ellipsis ends what is cut."""
+    lines = as_it_is(text).wrap(console, width, overflow="fold")
+    shown = [line.plain.rstrip() for line in lines[:n_lines]]
+    if len(lines) > n_lines:
+        shown[-1] = shown[-1][: width - 1] + "…"
+    return "\n".join(shown)
+
+
+class Trimmed:
+    """What rich draws, without the blanks that it fills lines up with: to the longest value of a column, say."""
+
+    def __init__(self, drawn: "RenderableType") -> None:
+        self._drawn = drawn
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.segment import Segment
+
+        for line in console.render_lines(self._drawn, options, pad=False):
+            while line and not line[-1].text.strip():
+                line.pop()
+            yield from line[:-1]
+            yield from (Segment(last.text.rstrip(), last.style) for last in line[-1:])
+            yield Segment.line()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
+from growlab.report.overfitting import overfits_since
 from growlab.report.plain import plain
 from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
 
@@ -51,6 +52,10 @@ class TrialFacts:
         ]
 
     @property
+    def overfits_since(self) -> int | None:
+        return overfits_since(self.by_step("val", "loss"), self.by_step("train", "loss"))
+
+    @property
     def origin(self) -> str:
         """How its layout was found: 'seed', 'random', 'mutation of trial 3: insert conv at 2'."""
         decision = self.decision
@@ -90,6 +95,7 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
             "depth_start": trial.depth_start,
             "depth_end": trial.depth_end,
             **{name: getattr(trial, name) for name in (*_RESULT, *_COURSE)},
+            "overfits_since": facts.overfits_since,
             "engine": trial.engine or None,
             "sample": trial.sample,
             "error": trial.error,

@@ -1,7 +1,7 @@
 """One trial in full: what it was, how it went, what came out. For a terminal or a pipe."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -10,7 +10,7 @@ from growlab.report import amounts
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_words
 from growlab.report.sparkline import finite_range, sparkline
-from growlab.report.terminal import as_it_is, console_for
+from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.trial_facts import TrialFacts, read_facts, trial_as_mapping
 from growlab.search.growing import too_late
 from growlab.storage import Store, StudyRow
@@ -23,6 +23,7 @@ __all__ = ["trial_as_mapping", "trial_page"]
 
 _RULE_WIDTH = 78
 _SPARKLINE_WIDTH = 40
+_MOST_FOLDED = 40  # characters of a line: one long unit must not move what stands beside it out of sight
 
 
 def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -> None:
@@ -30,11 +31,11 @@ def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -
     facts = read_facts(store, study_row, number)
     console = console_for(stream)
     console.print(as_it_is(f"trial {number} of {facts.study}: {state_words(facts.trial)}", "bold"))
-    console.print(_pairs(_about(facts)))
+    console.print(Trimmed(_pairs(_about(facts))))
     for heading, part in _parts(facts):
         console.print()
         console.print(as_it_is(heading, "bold"))
-        console.print(part)
+        console.print(Trimmed(part))
     if facts.trial.sample:
         _print_sample(facts.trial.sample, console)
 
@@ -43,7 +44,7 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
     """Heading and content, in reading order; a part of which nothing is known yet is left out."""
     if facts.trial.steps is not None:
         yield "result", _pairs(_result(facts))
-    elif not facts.trial.state.is_final:
+    elif facts.metrics or not facts.trial.state.is_final:
         yield "result", _pairs(_so_far(facts))
     if curve := _curve(facts):
         yield "loss", as_it_is(curve)
@@ -127,7 +128,8 @@ def _cannot_grow(spec: Mapping[str, Any]) -> str:
 def _result(facts: TrialFacts) -> dict[str, str]:
     trial = facts.trial
     return {
-        "val_loss": f"{amounts.loss(trial.val_loss)} nats per token (best {amounts.loss(trial.best_val_loss)})",
+        "val_loss": f"{amounts.loss(trial.val_loss)} nats per token (best {amounts.loss(trial.best_val_loss)})"
+        + _overfitting(facts),
         **_accuracy(facts),
         "bits per byte": amounts.loss(trial.bits_per_byte),
         "parameters": amounts.count(trial.n_params),
@@ -139,11 +141,32 @@ def _result(facts: TrialFacts) -> dict[str, str]:
 
 
 def _so_far(facts: TrialFacts) -> dict[str, str]:
-    trial = facts.trial
-    if trial.newest_step is None:
+    """The newest numbers, each with its step: training is told between evaluations too."""
+    evaluation = {"val_loss so far": text + _overfitting(facts)} if (text := _newest(facts, *_VAL_LOSS)) else {}
+    training = {title: text for title, asked in _TRAINING.items() if (text := _newest(facts, *asked))}
+    if not (evaluation or training):
         return {"none yet": "what a trial does is on record from its first checkpoint on"}
-    so_far = f"{amounts.loss(trial.newest_val_loss)} nats per token at step {trial.newest_step}"
-    return {"val_loss so far": so_far, **_accuracy(facts)}
+    return {**evaluation, **_accuracy(facts), **training}
+
+
+# Split, name and text of a metric
+_VAL_LOSS = ("val", "loss", lambda value: f"{amounts.loss(value)} nats per token")
+_TRAINING: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    "train_loss": ("train", "loss", lambda value: f"{amounts.loss(value)} nats per token"),
+    "lr": ("train", "lr", lambda value: f"{value:.4g}"),
+    "gradient norm": ("train", "grad_norm", lambda value: f"{amounts.number(value, 3)} before clipping"),
+    "speed": ("train", "tokens_per_s", lambda value: f"{amounts.count(value)} tokens/s"),
+}
+
+
+def _newest(facts: TrialFacts, split: str, name: str, text_of: Callable[[float], str]) -> str:
+    """'1.4000 nats per token at step 50'; empty where there is no such number."""
+    values = facts.by_step(split, name)
+    return f"{text_of(values[max(values)])} at step {max(values)}" if values else ""
+
+
+def _overfitting(facts: TrialFacts) -> str:
+    return "" if facts.overfits_since is None else f", overfits since step {facts.overfits_since}"
 
 
 def _accuracy(facts: TrialFacts) -> dict[str, str]:
@@ -241,7 +264,8 @@ def _table(*headers: str, folds: str = "") -> "Table":
 
     table = Table(box=None, header_style="dim", padding=(0, 0, 0, 2), pad_edge=True)
     for header in headers:
-        table.add_column(header, overflow="fold", no_wrap=header != folds)
+        most = _MOST_FOLDED if header == folds != headers[-1] else None
+        table.add_column(header, overflow="fold", no_wrap=header != folds, max_width=most)
     return table
 
 

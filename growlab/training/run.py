@@ -46,8 +46,10 @@ class TrialRun:
     optimizer: GrowingAdamW
     growth: GrowthProtocol
     counters: Counters = field(default_factory=Counters)
-    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # since the last evaluation, on the device
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # since the last row of training, on the device
     loss_count: int = 0
+    grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of the last step, before clipping
+    lr: float = 0.0  # of the last step
     flops_per_step: int = 0
 
     def __post_init__(self) -> None:
@@ -67,8 +69,8 @@ class TrialRun:
     def train_step(self) -> None:
         """Forward, backward, clip, update. Nothing in here waits for the device."""
         train, counters = self.spec.train, self.counters
-        lr = lr_at(self.progress, train)
-        self.optimizer.set_lr(lr, step=counters.step, rewarm_steps=self.spec.growth.rewarm_steps)
+        self.lr = lr_at(self.progress, train)
+        self.optimizer.set_lr(self.lr, step=counters.step, rewarm_steps=self.spec.growth.rewarm_steps)
         self.engine.step(self.feed.inputs(counters.step))
         self.loss_count += 1
         counters.step += 1
@@ -81,7 +83,7 @@ class TrialRun:
         with autocast(self.spec.train.precision, self.device):
             loss, penalty = self._objective(x_BT, y_BT)
         (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.grad_norm.copy_(self.optimizer.step())  # a recorded step writes into the tensor that it was recorded with
         self.loss_sum += loss.detach()
 
     # ---- a curriculum ---------------------------------------------------------------------------------------
@@ -122,6 +124,10 @@ class TrialRun:
     @property
     def finished(self) -> bool:
         return self.spent >= self.spec.budget.amount
+
+    @property
+    def evaluation_due(self) -> bool:
+        return self.counters.step % self.spec.train.eval_every == 0 or self.finished
 
     def is_finite(self) -> bool:
         """Whether the training loss is still a number. Waits for the device; a NaN stays, so now and then will do."""
@@ -228,6 +234,7 @@ def assemble_run(
         optimizer=GrowingAdamW(model.named_parameters(), spec.train, device, born),
         growth=GrowthProtocol(spec.growth, model, seed=spec.seed),
         loss_sum=torch.zeros((), device=device),
+        grad_norm=torch.zeros((), device=device),
     )
     run.refit_step()
     return run

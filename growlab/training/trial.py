@@ -11,6 +11,7 @@ from growlab.errors import CheckpointError
 from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
 from growlab.layout import format_layout
+from growlab.model.cost import expected_steps
 from growlab.model.language_model import short_unit_text
 from growlab.records import Artifact, GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult, TrialState
 from growlab.specs import TrialSpec
@@ -23,6 +24,7 @@ from growlab.training.run import Stopwatch, TrialRun, fresh_run
 from growlab.training.sample import sample_text
 
 FINITE_EVERY = 10  # steps between looks at the loss, each of which waits for the device
+TRAIN_ROWS = 200  # of a trial, besides those of its evaluations
 PROGRESS_EVERY_S = 0.5
 CHECKPOINT_SHARE = 0.02  # of the time at most goes into checkpoints, whatever their size
 LAST_COMMIT_S = 20.0  # for a commit under way, and then for the last one, of a trial that was asked to stop
@@ -58,6 +60,7 @@ def run_trial(
         if should_stop():
             story.put_down()
             return None
+        story.begin_step()
         run.train_step()
         story.end_pause()
         step = run.counters.step
@@ -71,7 +74,9 @@ def run_trial(
         if run.growth.snapshot_due(step):
             story.observe()
 
-        if step % spec.train.eval_every == 0 or run.finished:
+        story.report_training()
+
+        if run.evaluation_due:
             val_loss = story.evaluate()
             if not math.isfinite(val_loss):
                 return story.finish(TrialState.DIVERGED)
@@ -100,6 +105,11 @@ def open_run(
         return fresh_run(spec, corpus, device)
 
 
+def steps_between_rows(n_steps: int) -> int:
+    """For a trial of about `n_steps` steps: TRAIN_ROWS of them, when the host looks at the loss anyway."""
+    return FINITE_EVERY * max(1, math.ceil(n_steps / (TRAIN_ROWS * FINITE_EVERY)))
+
+
 class Narrator:
     """What a trial does besides training steps: measure, grow, tell, save."""
 
@@ -110,6 +120,9 @@ class Narrator:
         self.pause = Pause(run.device)
         self.tau: float | None = None  # of the newest observation: what the trigger acts on
         self.kappa: float | None = None
+        self.row_every = steps_between_rows(expected_steps(run.spec, run.model.vocab_size))
+        self._train_loss = math.nan  # of the newest row
+        self._row_began_at, self._tokens_at_row = time.monotonic(), run.counters.tokens
         self._progress_at = time.monotonic()
         self._checkpoint_due = self._progress_at + checkpoint_every_s
         self._tokens_at_progress = run.counters.tokens
@@ -125,14 +138,34 @@ class Narrator:
             self.recorder.record(point)
         self._look(points)
 
-    def evaluate(self) -> float:
-        """The loss of a full validation pass, which is reported with what led to it."""
+    def begin_step(self) -> None:
+        """Take the time of the first step of a row: evaluations and growths between two rows slow nothing down."""
+        if self.run.loss_count == 0:
+            self._row_began_at, self._tokens_at_row = time.monotonic(), self.run.counters.tokens
+
+    def report_training(self) -> None:
+        """A row, where one is due: the mean loss and the speed since the row before, lr and gradient norm of the last
+        step, the totals.
+
+        Which steps have one depends on the spec alone. A resumed attempt measures its first row's speed from where
+        it began; all else is what it was.
+        """
         run, counters = self.run, self.run.counters
-        train_loss = run.take_train_loss()
-        evaluation = run.evaluate()
-        self._metric("train", "loss", train_loss)
+        if not run.evaluation_due and counters.step % self.row_every != 0:
+            return
+        self._train_loss = run.take_train_loss()  # waits for the device
+        took_s = max(time.monotonic() - self._row_began_at, 1e-9)
+        self._metric("train", "loss", self._train_loss)
+        self._metric("train", "lr", run.lr)
+        self._metric("train", "grad_norm", float(run.grad_norm))
+        self._metric("train", "tokens_per_s", (counters.tokens - self._tokens_at_row) / took_s)
         self._metric("train", "flops", counters.flops)
         self._metric("train", "tokens", counters.tokens)
+
+    def evaluate(self) -> float:
+        """The loss of a full validation pass, which is reported."""
+        run = self.run
+        evaluation = run.evaluate()
         self._metric("val", "loss", evaluation.loss)
         self._metric("val", "bits_per_byte", bits_per_byte(evaluation.loss, run.corpus.val_bytes_per_token))
         if evaluation.accuracy is not None:
@@ -261,7 +294,7 @@ class Narrator:
             progress=min(run.progress, 1.0),
             depth=run.model.layout.depth,
             phase=run.growth.state.phase,
-            train_loss=float(run.loss_sum) / run.loss_count if run.loss_count else math.nan,
+            train_loss=float(run.loss_sum) / run.loss_count if run.loss_count else self._train_loss,
             val_loss=finite(counters.val_loss),
             tau=self.tau,
             kappa=self.kappa,

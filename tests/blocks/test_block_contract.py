@@ -8,7 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from growlab.kinds import role_of
+from growlab.kinds import KINDS, role_of
+from growlab.layout import CHANNEL_KINDS
 
 T = 21  # odd, and longer than any filter
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -30,6 +31,12 @@ def advance_in_pieces(block, x_BTD, cuts):
 def zero_out_projections(block):
     for weight in block.out_projections():
         torch.nn.init.zeros_(weight)
+
+
+def test_the_layout_text_knows_the_kinds_that_begin_no_unit():
+    ours = [kind for kind in KINDS.values() if kind.mixer.__module__.startswith("growlab.blocks.")]
+
+    assert {kind.name for kind in ours if kind.role == "channel"} == CHANNEL_KINDS
 
 
 @pytest.mark.parametrize("n_tokens", [1, 2, 33])

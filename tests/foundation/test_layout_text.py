@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from growlab.errors import LayoutError
-from growlab.layout import BlockSpec, Layout, format_blocks, parse, parse_blocks
+from growlab.layout import CHANNEL_KINDS, BlockSpec, Layout, format_blocks, parse, parse_blocks
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)
 words = st.from_regex(r"[A-Za-z_][A-Za-z_.-]{0,7}", fullmatch=True)
@@ -44,11 +44,38 @@ nested = st.recursive(
     ),
     max_leaves=8,
 )
+few_kinds = st.lists(st.sampled_from(["attn", "conv", "mlp"]).map(BlockSpec), min_size=1, max_size=14).map(tuple)
 
 
 @given(layout=layouts)
 def test_parse_is_the_inverse_of_printing(layout):
     assert parse(str(layout)) == layout
+
+
+@given(blocks=few_kinds)
+def test_a_repetition_begins_at_a_unit_wherever_one_of_equal_length_does(blocks):
+    at = 0
+    for word in top_level(format_blocks(blocks)):
+        meant = parse_blocks(word)
+        period = len(parse_blocks(word.rpartition("x")[0] + "x1")) if word.startswith("(") else 0
+        if meant[0].kind in CHANNEL_KINDS:
+            for later in (blocks[at + start :][: len(meant)] for start in range(1, period)):
+                assert later[0].kind in CHANNEL_KINDS or later != later[:period] * (len(meant) // period)
+        assert blocks[at : at + len(meant)] == meant
+        at += len(meant)
+    assert at == len(blocks)
+
+
+def top_level(text):
+    """The blocks and repetitions of a text, with what is in their parentheses."""
+    depth, words = 0, [""]
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == " " and depth == 0:
+            words.append("")
+        else:
+            words[-1] += letter
+    return words
 
 
 @given(item=nested)
@@ -68,8 +95,16 @@ def test_equal_layouts_have_equal_hashes_however_they_were_written(item):
     assert parse(f"d=8 {text}").hash == parse("d=8 " + " ".join(map(str, meant))).hash
 
 
-def test_the_hash_of_a_layout_stays_the_same_for_ever():
-    assert parse("d=192 (attn mlp)x3").hash == "ec2223fcd2fb94cd"
+@pytest.mark.parametrize(
+    ("text", "hash"),
+    [
+        ("d=192 (attn mlp)x3", "ec2223fcd2fb94cd"),
+        ("d=128 conv mlp (attn mlp)x2", "b7c4111d32e1889f"),  # hashes are of a text that folds it otherwise
+        ("d=8 conv mlp act(conv mlp (attn mlp)x2)", "45d292a618d06386"),
+    ],
+)
+def test_the_hash_of_a_layout_stays_the_same_for_ever(text, hash):
+    assert parse(text).hash == hash
 
 
 def test_different_layouts_have_different_hashes():
@@ -99,10 +134,27 @@ def test_any_text_is_read_or_refused_in_words(text):
         ("d=8 attn[]", "d=8 attn"),
         ("d=8 (attn) x 2", "d=8 (attn)x2"),
         ("d=8 attn (mlp)x2 attn (mlp)x2", "d=8 (attn (mlp)x2)x2"),
+        ("d=128 conv (mlp attn)x2 mlp", "d=128 conv mlp (attn mlp)x2"),
+        ("d=8 conv (attn mlp)x2 attn", "d=8 conv (attn mlp)x2 attn"),
+        ("d=8 conv (mlp mlp attn)x2 mlp mlp", "d=8 conv (mlp)x2 (attn (mlp)x2)x2"),
+        ("d=8 conv (mlp attn)x2", "d=8 conv (mlp attn)x2"),
+        ("d=8 conv (mlp moe)x2", "d=8 conv (mlp moe)x2"),
     ],
 )
 def test_a_layout_prints_in_its_short_form(text, printed):
     assert str(parse(text)) == printed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "d=128 conv mlp (attn mlp)x2",
+        "d=8 (attn mlp)x5 hopfield mlp (mix(attn,ssm) mlp)x2",
+        "d=8 mlp (act(conv mlp (attn mlp)x2) mlp)x2 conv",
+    ],
+)
+def test_what_was_written_by_units_reads_back_as_it_was_written(text):
+    assert str(parse(text)) == text
 
 
 def test_options_are_numbers_truths_or_words():

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from growlab.report.curve import loss_curve
 
 LOSSES = {1000: 3.0, 2000: 2.5, 3000: 2.25}
@@ -36,8 +38,24 @@ def test_what_is_not_finite_is_left_out():
 
 
 def test_without_a_finite_loss_there_is_no_curve():
-    assert loss_curve({}, LOSSES) == ""
-    assert loss_curve({1000: math.nan}, {}) == ""
+    assert loss_curve({}, {}) == ""
+    assert loss_curve({1000: math.nan}, {1000: math.inf}) == ""
+
+
+def test_before_the_first_evaluation_the_training_loss_is_drawn_alone():
+    *picture, legend = loss_curve({}, LOSSES).splitlines()
+
+    assert "⠒ training" in legend
+    assert "validation" not in legend
+    assert not any("o" in line.partition("|")[2] for line in picture[1:-2])
+
+
+@pytest.mark.parametrize("losses", [{1000: 3.0, 2000: 0.05, 3000: 0.01}, {1000: 0.0}, {1000: 2.0, 2000: 0.0}])
+def test_no_axis_of_a_loss_goes_below_zero(losses):
+    ticks = [float(line.partition("|")[0]) for line in loss_curve(losses, losses).splitlines()[1:-3]]
+
+    assert min(ticks) >= 0
+    assert len(ticks) > 10
 
 
 def test_a_single_evaluation_and_a_constant_can_be_drawn():

@@ -17,6 +17,7 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
+OF_SOME = ("accuracy", "overfits_since")
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 rows_of = st.builds(
@@ -36,6 +37,7 @@ rows_of = st.builds(
     state=st.sampled_from(list(TrialState)),
     engine=st.sampled_from([None, "eager", "compiled graph"]),
     accuracy=st.none() | st.floats(0, 1),
+    overfits_since=st.none() | whole,
 )
 
 
@@ -52,11 +54,10 @@ def read_back(record):
 
 
 def plain(rows):
-    """Without the column `accuracy` where no row has one."""
+    """Without the columns that only some studies have, where no row has a value."""
     mappings = [asdict(row) | {"state": str(row.state)} for row in rows]
-    if all(row.accuracy is None for row in rows):
-        return [{name: value for name, value in each.items() if name != "accuracy"} for each in mappings]
-    return mappings
+    lacking = {name for name in OF_SOME if all(each[name] is None for each in mappings)}
+    return [{name: value for name, value in each.items() if name not in lacking} for each in mappings]
 
 
 @pytest.mark.parametrize(("format", "delimiter"), [("tsv", "\t"), ("csv", ",")])
@@ -78,7 +79,7 @@ def test_the_columns_of_every_format_are_the_fields_of_a_row():
     names = [field.name for field in fields(LeaderboardRow)]
 
     assert list(COLUMNS) == names
-    assert rendered([], "tsv") == "\t".join(names[:-1]) + "\n"
+    assert rendered([], "tsv") == "\t".join(names[:-2]) + "\n"
 
 
 @pytest.mark.parametrize("format", ["table", "tsv", "csv", "json"])
@@ -124,16 +125,99 @@ def test_a_table_has_units_and_the_depth_before_and_after_growth(trial_of):
         assert cell in cells
 
 
-def test_a_narrow_terminal_folds_layouts_and_names_the_columns_that_it_leaves_out(trial_of, terminal):
-    stream = terminal(80)
+NEEDED = ["rank", "trial", "layout", "depth", "params", "val_loss", "bits/byte", "compute"]
+LARGE = {"depth_start": 12, "depth_end": 16, "n_params": 12_300_000, "flops": 45 * 10**14, "elapsed_s": 1000.0}
+NESTED = "d=192 front=patch[size=4] (mix(attn[heads_per_kv=2,n_heads=8],ssm) mlp)x2 act[most=4](attn mlp) conv"
 
-    render(leaderboard([trial_of(0, layout=LONG_LAYOUT)]), "table", stream)
 
-    header, _, *table, note, _ = stream.lines
+def on_terminal(terminal, width, trials, **more):
+    stream = terminal(width)
+    render(leaderboard(trials, **more), "table", stream)
+    return stream.lines
+
+
+def test_at_eighty_columns_everything_is_there_by_which_people_decide(trial_of, open_trial_of, terminal):
+    trials = [trial_of(7, layout=NESTED, **LARGE), trial_of(8, layout=NESTED, state=TrialState.DIVERGED, **LARGE)]
+
+    header, _, *table, note, _ = on_terminal(terminal, 80, trials)
+
+    assert header.split() == NEEDED
+    assert all(cell in table[0] for cell in ("7 ", "12 → 16", "12.3M", "2.0000", "2.9000", "4.50 PFLOPs"))
+    assert [line.split()[:2] for line in table if line[:8].strip()] == [["1", "7"], ["diverged", "8"]]
+    assert note.startswith("no room for tokens, time, best, state")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_no_line_is_longer_than_the_terminal_or_filled_up_with_blanks(trial_of, open_trial_of, terminal, width):
+    trials = [trial_of(1, layout=NESTED, **LARGE), open_trial_of(2, layout="d=8 conv"), trial_of(3, layout=LONG_LAYOUT)]
+
+    lines = on_terminal(terminal, width, trials, overfitting={3: 45})
+
+    assert max(map(len, lines)) <= width
+    assert [line for line in lines if line.endswith("  ")] == []
+    assert all(name in lines[0] for name in ("trial", "layout", "val_loss", "best"))
+
+
+def test_the_least_goes_first(trial_of, terminal):
+    gone = []
+    for width in range(130, 30, -5):
+        text = " ".join(" ".join(on_terminal(terminal, width, [trial_of(1, layout="d=8 conv", **LARGE)])).split())
+        names = text.partition("no room for ")[2].partition(":")[0].split(", ")
+        gone += [name for name in names if name and name not in gone]
+
+    assert gone == ["tokens", "time", "best", "state", "compute", "bits/byte", "depth"]
+
+
+def test_a_layout_is_folded_and_after_four_lines_cut_with_an_ellipsis(trial_of, terminal):
+    header, _, *table, note, _ = on_terminal(terminal, 80, [trial_of(0, layout=LONG_LAYOUT)])
+
     column = slice(header.index("layout"), header.index("depth"))
-    assert max(map(len, stream.lines)) <= 80
-    assert "".join(line[column] for line in table).replace(" ", "") == LONG_LAYOUT.replace(" ", "")
-    assert note.startswith("no room for best, tokens, time")
+    shown = "".join(line[column] for line in table).replace(" ", "")
+    assert len(table) == 4
+    assert shown.endswith("…")
+    assert LONG_LAYOUT.replace(" ", "").startswith(shown[:-1])
+    assert "whole layouts" in note
+
+
+def test_one_long_layout_does_not_move_the_numbers_out_of_sight(trial_of, terminal):
+    header, *_ = on_terminal(terminal, 200, [trial_of(0, layout=LONG_LAYOUT), trial_of(1, layout="d=8 conv")])
+    short, *_ = on_terminal(terminal, 200, [trial_of(1, layout="d=8 conv")])
+
+    assert header.index("depth") - header.index("layout") <= 70
+    assert short.index("depth") - short.index("layout") <= 15
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_who_overfits_is_marked_and_has_the_best_loss_beside(trial_of, terminal, width):
+    trials = [
+        trial_of(0, layout="d=8 conv", val_loss=7.8, best_val_loss=4.5),
+        trial_of(1, layout="d=8 conv", val_loss=5.0, best_val_loss=4.9),
+    ]
+
+    header, _, first, second, *notes = on_terminal(terminal, width, trials, overfitting={0: 400})
+
+    text = " ".join(" ".join(notes).split())
+    assert header.split().index("best") == header.split().index("val_loss") + 1
+    assert "↑ 7.8000 4.5000" in " ".join(second.split())
+    assert "↑" not in first
+    assert "↑ trial 0 overfits since step 400: val_loss rises while the training loss falls" in text
+    assert "by best_val_loss trial 0 would be first, with 4.5000: use --sort-by best_val_loss" in text
+
+
+def test_of_another_winner_nothing_is_said_where_there_is_none(trial_of):
+    trials = [trial_of(0, val_loss=2.0, best_val_loss=1.9), trial_of(1, val_loss=3.0, best_val_loss=1.8)]
+
+    assert "trial 1 would be first, with 1.8000" in rendered(leaderboard(trials), "table")
+    assert "would be first" not in rendered(leaderboard(trials, "best_val_loss"), "table")
+    assert "would be first" not in rendered(leaderboard(trials[:1]), "table")
+
+
+def test_programs_get_the_step_since_which_a_trial_overfits(trial_of):
+    rows = leaderboard([trial_of(0), trial_of(1)], overfitting={1: 400})
+
+    assert [row["overfits_since"] for row in json.loads(rendered(rows, "json"))] == [None, 400]
+    assert [line.split("\t")[-1] for line in rendered(rows, "tsv").splitlines()] == ["overfits_since", "", "400"]
+    assert "overfits_since" not in rendered(leaderboard([trial_of(0)]), "csv")
 
 
 def test_a_wide_terminal_shows_every_column(trial_of, terminal):

@@ -10,6 +10,7 @@ import pytest
 
 from growlab.errors import NotFound
 from growlab.records import Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
+from growlab.report.leaderboard import read_leaderboard
 from growlab.report.trial_page import trial_as_mapping, trial_page
 from growlab.specs import StageSpec
 
@@ -250,6 +251,72 @@ def test_a_trial_that_just_began_says_that_nothing_is_on_record(page, run_trial)
     run_trial(0)
 
     assert "on record from its first checkpoint on" in page(0)
+
+
+def training_at(step, loss):
+    values = {"loss": loss, "lr": 0.0031, "grad_norm": 1.5, "tokens_per_s": 12_300, "tokens": 40 * step}
+    return [Metric(step=step, split="train", name=name, value=value) for name, value in values.items()]
+
+
+def test_before_its_first_evaluation_a_trial_has_a_curve_and_its_newest_numbers(page, run_trial):
+    run_trial(0, facts=[*training_at(100, 3.0), *training_at(200, 2.5), *training_at(300, 2.25)])
+
+    text = page(0)
+
+    words = re.sub(r"\s+", " ", text)
+    assert "none yet" not in text
+    assert "val_loss" not in text
+    assert "⠒ training" in text
+    for expected in (
+        "trial 0 of nightly: running, step 300",
+        "train_loss 2.2500 nats per token at step 300",
+        "lr 0.0031 at step 300",
+        "gradient norm 1.500 before clipping at step 300",
+        "speed 12.3k tokens/s at step 300",
+    ):
+        assert expected in words
+
+
+def test_each_of_the_newest_numbers_has_its_own_step(page, run_trial):
+    evaluation = Metric(step=200, split="val", name="loss", value=2.75)
+    run_trial(0, facts=[*training_at(200, 2.5), evaluation, *training_at(300, 2.25)])
+
+    words = re.sub(r"\s+", " ", page(0))
+
+    assert "val_loss so far 2.7500 nats per token at step 200 train_loss 2.2500 nats per token at step 300" in words
+
+
+MEMORISED = [
+    Metric(step=step, split=split, name="loss", value=value)
+    for step, val, train in ((25, 3.0, 3.0), (50, 2.0, 2.0), (75, 3.5, 1.0), (100, 4.0, 0.5), (125, 5.0, 0.25))
+    for split, value in (("val", val), ("train", train))
+]
+
+
+def test_the_page_says_since_when_a_trial_overfits(page, run_trial, result_of, store, study_row):
+    run_trial(0, result=result_of(val_loss=5.0, best_val_loss=2.0), facts=MEMORISED)
+    run_trial(1, facts=MEMORISED)
+    run_trial(2, result=result_of(), facts=MEMORISED[:4])
+
+    assert "5.0000 nats per token (best 2.0000), overfits since step 50" in page(0)
+    assert "5.0000 nats per token at step 125, overfits since step 50" in page(1)
+    assert "overfits" not in page(2)
+    mappings = [trial_as_mapping(store, study_row, number) for number in range(3)]
+    assert [mapping["overfits_since"] for mapping in mappings] == [50, 50, None]
+    rows = {row.trial: row.overfits_since for row in read_leaderboard(store, study_row.id)}
+    assert rows == {0: 50, 1: 50, 2: None}
+
+
+def test_no_line_is_filled_up_with_blanks_to_the_longest_value(page, run_trial, result_of, losses, terminal):
+    unit = "mix(attn[heads_per_kv=2,n_heads=8],ssm) mlp[expand=2.5] " * 3
+    long, usual = replace(EVENT, unit=unit.strip()), replace(EVENT, step=60, position=2)
+    run_trial(0, result=result_of(), facts=[*losses, long, usual, point_of(10, 1.0)], layout="d=8 " + "conv " * 30)
+
+    lines = page(0, stream := terminal(200)) and stream.lines
+
+    assert [line for line in lines if line != line.rstrip()] == []
+    [header] = [line for line in lines if "operator" in line]
+    assert header.index("operator") - header.index("unit") <= 42
 
 
 def test_the_page_fits_a_terminal_of_eighty_columns(page, run_trial, result_of, losses, terminal):

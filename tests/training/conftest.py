@@ -13,7 +13,7 @@ from growlab.data.corpus import Corpus, load_corpus
 from growlab.domains import Fixed
 from growlab.kinds import complete
 from growlab.layout import format_layout, parse
-from growlab.records import Artifact, GrowthEvent, TrialProgress, TrialResult
+from growlab.records import TIMED_METRICS, Artifact, GrowthEvent, TrialProgress, TrialResult
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.checkpoint import CheckpointFolder
@@ -100,7 +100,7 @@ class ListRecorder:
     @property
     def timeless(self) -> list[Fact]:
         """The facts as they are whatever the time of day: of a pause that it was, not how long."""
-        return [replace(fact, value=0.0) if getattr(fact, "name", "") == "pause_s" else fact for fact in self.facts]
+        return [replace(fact, value=0.0) if getattr(fact, "name", "") in TIMED_METRICS else fact for fact in self.facts]
 
     def _make_durable(self) -> None:
         self.facts += self._waiting

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.errors import DataError
 from growlab.growth.trigger import StagnationTrigger
@@ -17,6 +19,9 @@ from growlab.model.cost import TrainedUnit, count_params, training_flops
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.specs import TrialSpec
 from growlab.study import StudyData
+from growlab.training.run import fresh_run
+from growlab.training.schedule import lr_at
+from growlab.training.trial import FINITE_EVERY, TRAIN_ROWS, steps_between_rows
 
 MakeSpec = Callable[..., TrialSpec]
 NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
@@ -124,18 +129,79 @@ def test_the_last_evaluation_is_at_the_end_although_none_is_due(make_spec: MakeS
 # ---- facts -----------------------------------------------------------------------------------------------------
 
 
-def test_every_evaluation_tells_the_same_five_numbers(grown: Any) -> None:
+ROW = [("train", name) for name in ("loss", "lr", "grad_norm", "tokens_per_s", "flops", "tokens")]
+
+
+def test_every_evaluation_tells_the_same_eight_numbers(grown: Any) -> None:
     told = [each for each in grown.recorder.facts if isinstance(each, Metric) and each.name != "pause_s"]
 
     assert {each.step for each in told} == set(range(5, 46, 5))
     assert [(each.split, each.name) for each in told if each.step == 20] == [
-        ("train", "loss"),
-        ("train", "flops"),
-        ("train", "tokens"),
+        *ROW,
         ("val", "loss"),
         ("val", "bits_per_byte"),
     ]
     assert metric(grown, "train", "tokens")[20] == 20 * 4 * 16
+
+
+@pytest.fixture(scope="module")
+def seldom_evaluated(make_spec: MakeSpec, new_trial: NewTrial) -> Any:
+    trial = new_trial(make_spec(trigger="never", steps=25, eval_every=500, grad_clip=0.1, warmup_fraction=0.5))
+    trial.attempt()
+    return trial
+
+
+def test_between_evaluations_training_is_told_on_a_clock_of_its_own(seldom_evaluated: Any) -> None:
+    told = [each for each in seldom_evaluated.recorder.facts if isinstance(each, Metric)]
+    by_step = {step: [(each.split, each.name) for each in told if each.step == step] for step in (10, 20)}
+
+    assert by_step == {10: ROW, 20: ROW}
+    assert {each.step for each in told} == {10, 20, 25}
+    assert metric(seldom_evaluated, "train", "tokens") == {step: step * 4 * 16 for step in (10, 20, 25)}
+    assert all(speed > 0 for speed in metric(seldom_evaluated, "train", "tokens_per_s").values())
+
+
+def test_a_row_has_the_mean_loss_since_the_one_before_and_lr_and_gradient_norm_of_its_step(
+    seldom_evaluated: Any, corpus: Corpus
+) -> None:
+    spec, seen, norms, rates = seldom_evaluated.spec, [], [], []
+    run = fresh_run(spec, corpus, torch.device("cpu"))
+    for step in range(20):
+        batch = training_batch(corpus.train, 16, 4, spec.seed, step)
+        loss, _ = run.model.objective(*batch)
+        gradients = torch.autograd.grad(loss, list(run.model.parameters()))
+        norms.append(torch.cat([each.flatten() for each in gradients]).norm().item())
+        rates.append(lr_at(run.progress, spec.train))
+        seen.append(loss.item())
+        run.train_step()
+
+    for step in (10, 20):
+        assert metric(seldom_evaluated, "train", "loss")[step] == pytest.approx(sum(seen[step - 10 : step]) / 10)
+        assert metric(seldom_evaluated, "train", "grad_norm")[step] == pytest.approx(norms[step - 1], rel=1e-4)
+        assert metric(seldom_evaluated, "train", "lr")[step] == rates[step - 1]
+    assert norms[9] > 2 * spec.train.grad_clip
+
+
+@pytest.mark.parametrize("n_steps", [1, 300, 2000, 2001, 10**4, 10**7])
+def test_the_rows_of_a_trial_are_bounded_whatever_its_length(n_steps: int) -> None:
+    every = steps_between_rows(n_steps)
+
+    assert every % FINITE_EVERY == 0
+    assert n_steps // every <= TRAIN_ROWS
+    assert n_steps < 2000 or n_steps // every >= TRAIN_ROWS // 2
+
+
+@pytest.mark.parametrize("stops", [(7,), (10, 19), (23,)])
+def test_an_interrupted_trial_tells_the_same_rows(
+    seldom_evaluated: Any, new_trial: NewTrial, stops: tuple[int, ...]
+) -> None:
+    trial = new_trial(seldom_evaluated.spec)
+
+    for stop in stops:
+        trial.attempt(stop_at=stop)
+    trial.attempt()
+
+    assert trial.recorder.timeless == seldom_evaluated.recorder.timeless
 
 
 def test_every_evaluation_of_a_synthetic_task_tells_the_share_of_right_answers(
