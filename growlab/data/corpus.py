@@ -181,10 +181,9 @@ def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[Stag
     splits = _by_position(spec, ids)
     stages = _stages(curriculum, found, splits[0])
     corpus = _corpus(source, spec, curriculum, splits, tokenizer, sha256, tokenizer_sha256, stages)
-    # with a header the width is in the files; without one it is recorded, so that no rule decides it again
-    dtype = "uint16" if spec.dtype == "auto" and not any(file.magic for file in files) else spec.dtype
-    notes = tuple(each for each in (header_note(files),) if each)
-    return replace(corpus, dtype=dtype, notes=corpus.notes + notes)
+    if header := header_note(files):  # it says the width at each load: there is none to be recorded
+        return replace(corpus, dtype=spec.dtype, notes=(*corpus.notes, header))
+    return corpus
 
 
 def _joined_ids(files: Sequence[TokenFile], vocab_size: int) -> tuple[Ids, str]:
@@ -288,7 +287,7 @@ def _corpus(
         sha256=sha256,
         tokenizer_sha256=tokenizer_sha256,
         place=source.place(spec.path),
-        dtype="uint16" if spec.dtype == "auto" else spec.dtype,
+        dtype="uint16" if spec.dtype == "auto" else spec.dtype,  # so that no rule decides it again
         notes=_unread(source, [spec.path, *(stage.path for stage in curriculum)]),
         stages=stages,
     )

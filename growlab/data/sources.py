@@ -153,8 +153,8 @@ def _hub(spec: DataSpec) -> Iterator[str]:
 for _source in (
     TokenSource(
         name="bin",
-        summary="token ids of two bytes as nanoGPT's, or data.dtype, or a folder of .bin files; with data.tokenizer "
-        "file or ids",
+        summary="token ids as nanoGPT and llm.c write them, of two bytes or data.dtype, or a folder of .bin files; "
+        "with data.tokenizer file or ids",
         suffix=".bin",
         files=token_files,
     ),
