@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,8 +48,27 @@ def resolved(path: Path) -> Path:
         return path.resolve()
     except RuntimeError:
         raise UsageError(f"{path}: a link in this path leads back to itself; mend the link, or give another") from None
-    except ValueError:
-        raise UsageError(f"path {str(path)!r} holds a NUL, which no path can; give one without") from None
+    except ValueError as error:
+        held = "half a surrogate pair" if isinstance(error, UnicodeEncodeError) else "a NUL"
+        why = why_unnameable(error) or f"path {str(path)!r} holds {held}, which no path can; give one without"
+        raise UsageError(why) from None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether it can be stored and sent: bytes of another encoding, in a path or an argument, are half surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def why_unnameable(error: Exception) -> str:
+    """What to say when the error is that file names cannot have such letters under this locale, else ''."""
+    locale = sys.getfilesystemencoding()
+    if not isinstance(error, UnicodeEncodeError) or locale == "utf-8" or error.encoding != locale:
+        return ""
+    return f"this locale ({locale}) cannot name {error.object!r}; set LC_ALL=C.UTF-8"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from growlab.home import from_home, home
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -20,10 +22,12 @@ def shipped_studies() -> dict[str, Path]:
 
 
 def cache_dir() -> Path:
-    """GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time."""
+    """GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time. Raises UsageError for neither."""
     if named := os.environ.get("GROWLAB_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "growlab"
+        return from_home(named)
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return from_home(named) / "growlab"
+    return home("set GROWLAB_CACHE to a folder for what can be rebuilt") / ".cache" / "growlab"
 
 
 def n_cores() -> int:

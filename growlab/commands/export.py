@@ -20,6 +20,7 @@ from growlab.commands.options import (
     TopK,
     TopP,
     artifact_root,
+    in_home,
     say,
 )
 from growlab.errors import UsageError
@@ -29,7 +30,9 @@ def export(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.")],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new folder for the model.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A new folder for the model.", callback=in_home)
+    ] = None,
     trial: Annotated[int | None, typer.Option(min=0, help="Default: the best one.", show_default=False)] = None,
     format: Annotated[str, typer.Option(metavar="yaml|json", help="Print configs alone.", show_default=False)] = "",
     top: Annotated[int, typer.Option(min=1, help="With --format: how many of the best.")] = 1,

@@ -16,6 +16,7 @@ from growlab.commands.options import (
     Plugin,
     Storage,
     artifact_root,
+    in_home,
     say,
     this_command,
     with_shell_hint,
@@ -41,7 +42,9 @@ def train(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="CPU threads of torch; 0: all cores.")] = 0,
     deterministic: Deterministic = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Then export to this new folder.", callback=in_home)
+    ] = None,
     plugin: Plugin = None,
 ) -> None:
     """Train an exported configuration again: the same trial, with its seed, as a study of one.

@@ -23,6 +23,7 @@ from growlab.commands.options import (
     with_shell_hint,
 )
 from growlab.errors import UsageError
+from growlab.files import is_utf8
 
 Slots = int | Literal["auto"]
 
@@ -68,6 +69,8 @@ def worker(
     Ctrl-C or SIGTERM saves the trial and puts it back into the queue. The limits hold for each worker.
     """
     n_slots, plugins = read_slots(slots), plugin or []
+    if not is_utf8(name):
+        raise UsageError(f"--name must be UTF-8, got {name!r}")
     if device == "all" or n_slots != 1:
         if name:
             raise UsageError(

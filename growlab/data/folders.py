@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from growlab.errors import DataError, SpecError
+from growlab.files import why_unnameable
 
 
 def files_at(path: str, suffix: str, source: str) -> list[Path]:
@@ -31,6 +32,10 @@ def os_errors_named(place: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise DataError(f"{error.filename or place}: may not be read by this user; change its permissions") from None
+    except UnicodeEncodeError as error:
+        if reason := why_unnameable(error):
+            raise DataError(reason) from None
+        raise
     except OSError as error:  # a disk that fails while it is read names no file
         why = error.strerror or error
         raise DataError(f"{error.filename or place}: cannot be read: {why}; check data.path") from None
