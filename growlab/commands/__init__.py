@@ -82,8 +82,9 @@ def _set_up_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # τ and ✓ on a terminal without them are '?', not an error
             stream.reconfigure(errors="replace")
-    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
-        # a file or a pipe gets every letter, whatever the locale; a byte of a path that is no letter is \\udce9
+    asked = "PYTHONIOENCODING" in os.environ
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty() and not asked:
+        # a file or a pipe gets every letter, whatever the locale; a byte of a path that is no letter is \udce9
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 

@@ -290,6 +290,8 @@ def test_a_read_only_file_is_broken(doctor: Callable, database: Path) -> None:
     assert checkup.code == 1
     assert checkup["connection"].found == "attempt to write a readonly database"
     assert checkup["connection"].advice == f"chmod u+w {database}"
+    assert checkup["file"].found.endswith(" MiB; reports and exports work, a worker does not")
+    assert checkup["revision"].status == "ok"
 
 
 def test_a_missing_folder_is_broken_and_not_made(doctor: Callable, home: Path) -> None:

@@ -64,6 +64,7 @@ def test_a_worker_has_a_name_that_can_be_stored(growlab):
 
 def test_what_is_written_into_a_file_is_utf8_whatever_the_locale(growlab, monkeypatch):
     growlab("study", "create", "tiny.yaml", "--name", "étude-τ")
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     monkeypatch.setattr(sys, "argv", ["growlab", "study", "list"])
