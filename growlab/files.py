@@ -4,7 +4,8 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from growlab.errors import UsageError
@@ -19,21 +20,30 @@ def write_atomically(path: Path, content: Content | Iterable[Content]) -> str:
     Raises OSError (disk full, no permission), and whatever making the pieces raises, with nothing left behind.
     """
     pieces = [content] if isinstance(content, bytes | memoryview) else content
+    digest = hashlib.sha256()
+    with whole_file(path) as beside, beside.open("xb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place to write a file at, which becomes `path` if all goes well, and else is gone. Whoever writes it flushes.
+
+    Parent folders are made. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    digest = hashlib.sha256()
     try:
-        with beside.open("xb") as file:
-            for piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     _sync_folder(path.parent)
-    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:

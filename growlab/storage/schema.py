@@ -37,7 +37,8 @@ def check_schema(database: Database) -> None:
     _refuse_newer(database.label, have)
     if have != need:
         raise SchemaError(
-            f"{database.label} has schema {have}, this growlab needs {need}; back it up, then run: growlab db upgrade"
+            f"{database.label} has schema {have}, this growlab needs {need}; "
+            "back it up (growlab db backup FILE), then run: growlab db upgrade"
         )
 
 

@@ -222,7 +222,11 @@ def test_a_database_of_this_growlab_is_fine(doctor: Callable, database: Path) ->
 @pytest.mark.parametrize(
     ("revision", "found", "advice"),
     [
-        ("0000", f"0000, this growlab needs {head_revision()}", "back it up, then run: growlab db upgrade"),
+        (
+            "0000",
+            f"0000, this growlab needs {head_revision()}",
+            "back it up (growlab db backup FILE), then run: growlab db upgrade",
+        ),
         ("9999", f"9999, this growlab knows only {head_revision()}", "pip install --upgrade growlab"),
     ],
 )

@@ -47,7 +47,8 @@ def test_it_is_refused_with_the_command_that_upgrades_it_and_left_alone(old_url,
         Store.open(old_url, create=create)
 
     assert str(refusal.value) == (
-        f"{old.label} has schema 0001, this growlab needs {head_revision()}; back it up, then run: growlab db upgrade"
+        f"{old.label} has schema 0001, this growlab needs {head_revision()}; "
+        "back it up (growlab db backup FILE), then run: growlab db upgrade"
     )
     assert current_revision(old) == "0001"
 

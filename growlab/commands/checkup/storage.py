@@ -166,7 +166,7 @@ def _schema(database: "Database", url: str) -> Finding:
         makes = f"growlab study create FILE{hint} makes them"
         return Finding("schema", "revision", "warning", f"no growlab tables yet, {need} is needed", makes)
     if have < need:  # revisions are numbers of four digits
-        advice = f"back it up, then run: growlab db upgrade{hint}"
+        advice = f"back it up (growlab db backup FILE{hint}), then run: growlab db upgrade{hint}"
         return Finding("schema", "revision", "broken", f"{have}, this growlab needs {need}", advice)
     if have > need:
         advice = "pip install --upgrade growlab"
