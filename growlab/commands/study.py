@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from growlab.commands.options import (
     say,
     with_shell_hint,
 )
+from growlab.commands.texts import are_paths, path_words, with_found_texts, with_paths
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -142,8 +144,10 @@ def run(
         read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
     with Store.open(storage, create=new) as store:
         row = find_or_create(store, study, set_ or [], name, plugins)
+        given = path_words(store.study(row.study.name).study, row.study)
+        row = replace(row, study=with_found_texts(row.study, storage, plugins))
         root, options = artifact_root(storage, artifacts), {"--lease": lease}
-        how = " --deterministic" if deterministic else ""
+        how = "".join(f" {shlex.quote(word)}" for word in given) + (" --deterministic" if deterministic else "")
         again = f"growlab study run {row.study.name}{how}{with_shell_hint(storage, plugins, artifacts)}"
         work(
             store,
@@ -272,12 +276,16 @@ def created_store(storage: str) -> "Store":
 def find_or_create(
     store: "Store", name_or_file: str, overrides: list[str], new_name: str, plugins: Sequence[Path] = ()
 ) -> "StudyRow":
-    """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
-    from growlab.doors import study_to_mapping
+    """A study by name, or the one in a file: created, or gone on with if it is there and the same.
+
+    Its texts may lie elsewhere by now: the paths are then those of the file, or of `overrides`.
+    """
+    from growlab.moved import moves_between
 
     known = {each.name for each in store.studies()}
-    if is_stored(name_or_file, known) and not (overrides or new_name):
-        return store.study(name_or_file)
+    if is_stored(name_or_file, known) and are_paths(overrides) and not new_name:
+        row = store.study(name_or_file)
+        return replace(row, study=with_paths(row.study, overrides))
     study, _ = prepared(read(name_or_file, overrides, new_name), plugins)
     try:
         if study.name not in known:
@@ -287,9 +295,10 @@ def find_or_create(
     except StorageError:  # another process was faster; join it if it made the same study
         if study.name not in {each.name for each in store.studies()}:
             raise
-    if study_to_mapping(store.study(study.name).study) != study_to_mapping(study):
+    row = store.study(study.name)
+    if moves_between(row.study, study) is None:
         raise UsageError(
             f"study {study.name!r} exists and is not the one in {name_or_file}; "
             f"choose another with --name, or delete it: growlab study delete {study.name}"
         )
-    return store.study(study.name)
+    return replace(row, study=study)

@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,8 +25,12 @@ from growlab.commands.options import (
     say,
     with_shell_hint,
 )
+from growlab.commands.texts import Paths, with_found_texts, with_paths
 from growlab.errors import UsageError
 from growlab.files import is_utf8
+
+if TYPE_CHECKING:
+    from growlab.study import Study
 
 Slots = int | Literal["auto"]
 
@@ -62,6 +69,7 @@ def worker(
     ] = 5.0,
     name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
     deterministic: Deterministic = False,
+    set_: Paths = None,
     plugin: Plugin = None,
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
@@ -82,7 +90,7 @@ def worker(
             "--max-trials": max_trials,
             "--max-time": max_time,
         }
-        _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic)
+        _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic, set_ or [])
         return
     from growlab.fleet.local import PARENT
     from growlab.worker.display import display_for
@@ -100,6 +108,7 @@ def worker(
         name=name,
         plugins=tuple(plugins),
         deterministic=deterministic,
+        study_here=partial(_study_here, set_ or [], storage, plugins),
         parent=int(parent) if (parent := os.environ.get(PARENT, "")).isdecimal() else None,
     )
     with display_for(sys.stderr, study) as display:
@@ -126,6 +135,7 @@ def _several(
     threads: int,
     plugins: Sequence[Path],
     deterministic: bool,
+    paths: Sequence[str],
 ) -> None:
     """`slots` workers on a device, or on each GPU, watched to their end. Being asked to stop is no failure."""
     from growlab.commands.working import devices_for, slots_for, stops_interrupt, work
@@ -134,10 +144,12 @@ def _several(
     devices = devices_for(device, 1)
     with Store.open(storage) as store, contextlib.suppress(KeyboardInterrupt):
         row = store.study(study)
+        row = replace(row, study=_study_here(paths, storage, plugins, row.study))
         stops_interrupt()
         how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
         n = slots_for(store, row, devices, **how) if slots == "auto" else slots
-        hint = f"{_where_and_how(device, slots, threads, deterministic)}{with_shell_hint(storage, plugins, artifacts)}"
+        texts = "".join(f" --set {shlex.quote(path)}" for path in paths)
+        hint = f"{_where_and_how(device, slots, threads, deterministic)}{texts}"
         work(
             store,
             row,
@@ -145,9 +157,14 @@ def _several(
             artifacts=artifact_root(storage, artifacts),
             devices=[each for each in devices for _ in range(n)],
             options=options,
-            again=f"growlab worker {study}{hint}",
+            again=f"growlab worker {study}{hint}{with_shell_hint(storage, plugins, artifacts)}",
             **how,
         )
+
+
+def _study_here(paths: Sequence[str], storage: str, plugins: Sequence[Path], stored: "Study") -> "Study":
+    """With the paths at which its texts lie on this machine."""
+    return with_found_texts(with_paths(stored, paths), storage, plugins)
 
 
 def _where_and_how(device: str, slots: Slots, threads: int, deterministic: bool) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab.commands.options import plugin_words, say
+from growlab.commands.texts import path_words
 from growlab.errors import GrowlabError, UsageError
 from growlab.resources import n_cores
 
@@ -52,8 +53,9 @@ def work(
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
     threads = threads or max(1, n_cores() // len(devices))
     given = {**options, "--threads": threads}
+    paths = path_words(store.study(row.study.name).study, row.study)
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins)]
+    extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins), *paths]
     stops_interrupt()
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
         say(f"{_crew(devices)} on study {row.study.name!r}; Ctrl-C stops them and keeps everything; logs in {logs}")
@@ -82,6 +84,7 @@ def slots_for(
     deterministic: bool = False,
 ) -> int:
     """How many workers each of these devices is to have, measured on the first; says on stderr why so many."""
+    from growlab.moved import moves_between, with_moved
     from growlab.training.device import resolve_device
     from growlab.worker.packing import MOST, Bench, Probe, choose_slots, next_spec
 
@@ -95,6 +98,7 @@ def slots_for(
     if spec is None:
         say("--slots auto: 1, as there is no second trial to begin")
         return 1
+    spec = with_moved(spec, moves_between(store.study(row.study.name).study, row.study) or {})
     say(f"--slots auto: measuring on {devices[0]} with {spec.layout} …")
     threads = threads or max(1, n_cores() // (len(devices) * most))
     probe = Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins), deterministic=deterministic)

@@ -1,7 +1,7 @@
 """What supervisor and trainer say to one another, over one pipe. Pickled; nothing here needs torch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from growlab.records import PastTrial, TrialProgress, TrialState
@@ -23,6 +23,7 @@ class TrainerSetup:
     checkpoint_every_s: float
     plugins: tuple[Path, ...]  # files
     deterministic: bool
+    moved: Mapping[str, str] = field(default_factory=dict)  # recorded path of a text → where it lies here
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,16 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from growlab import __version__
 from growlab.errors import GrowlabError, LeaseLost, UsageError
+from growlab.moved import moves_between
 from growlab.records import EndReason
 from growlab.storage import Claim, Store, StudyRow
+from growlab.study import Study
 from growlab.worker.display import Display
 from growlab.worker.messages import (
     Crashed,
@@ -58,6 +61,7 @@ class WorkerOptions:
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
     deterministic: bool = False
+    study_here: Callable[[Study], Study] = lambda study: study  # with the paths at which its texts lie here
     parent: int | None = None  # the process that watches this one; when it is gone, nobody would stop us
 
 
@@ -260,6 +264,7 @@ class _Worker:
             checkpoint_every_s=options.checkpoint_every_s,
             plugins=options.plugins,
             deterministic=options.deterministic,
+            moved=moves_between(self.study.study, options.study_here(self.study.study)) or {},
         )
         self.trainer = _TrainerProcess(setup)
         self._register(self.trainer.wait_until_ready())

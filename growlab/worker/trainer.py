@@ -101,7 +101,7 @@ class _Trainer:
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         self.store = Store.open(setup.storage_url)
-        self.corpus = RecentCorpus()
+        self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
         versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:
