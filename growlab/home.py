@@ -16,4 +16,4 @@ def home(remedy: str) -> Path:
 def from_home(path: Path | str) -> Path:
     """`~` and `~/x` are meant from the home folder; any other path is returned as it is. Raises UsageError."""
     first, _, rest = str(path).partition("/")
-    return home(f"write {str(path)!r} without '~'") / rest if first == "~" else Path(path)
+    return home(f"write {str(path)!r} without '~'") / rest.lstrip("/") if first == "~" else Path(path)

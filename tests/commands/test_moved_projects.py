@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from growlab.commands.study import find_or_create
-from growlab.commands.texts import path_words, with_found_texts
+from growlab.commands.texts import path_words, places, with_found_texts
 from growlab.data import RecentCorpus
 from growlab.doors import trial_spec_to_mapping
 from growlab.errors import DataError, UsageError
@@ -66,6 +66,10 @@ def test_a_text_beside_the_projects_folder_is_found_too(store, moved):
     here = with_found_texts(store.study("tiny").study, HERE)
 
     assert paths(here) == [f"{moved.parent}/corpus.txt", f"{moved.parent}/stages/first.txt"]
+
+
+def test_of_a_study_on_a_server_the_working_folder_is_where_texts_are_looked_for(moved):
+    assert places("postgresql://host/growlab") == [moved]
 
 
 def test_another_text_at_the_old_place_or_at_a_likely_one_is_not_taken(store, moved):

@@ -41,7 +41,7 @@ def nobody(monkeypatch):
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("~", ""), ("~/", ""), ("~/a/b", "a/b"), (Path("~/a"), "a")],
+    [("~", ""), ("~/", ""), ("~/a/b", "a/b"), ("~//a", "a"), (Path("~/a"), "a")],
 )
 def test_a_tilde_is_the_home_folder(home, written, meant):
     assert from_home(written) == home / meant
