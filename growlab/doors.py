@@ -28,7 +28,8 @@ from growlab.domains import (
     write_domain,
 )
 from growlab.errors import SpecError
-from growlab.files import resolved
+from growlab.files import is_utf8, resolved
+from growlab.home import from_home
 from growlab.keys import hint
 from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec, field_types
 from growlab.study import (
@@ -350,8 +351,10 @@ def _is_path(source: object, key: str) -> bool:
 
 def _absolute(folder: Path, path: str) -> str:
     """Meant from `folder`, or from the user's home where it begins with ~/."""
-    meant = Path.home() / path[2:] if path.startswith("~/") else folder / path
-    return str(resolved(meant))
+    absolute = str(resolved(folder / from_home(path)))
+    if not is_utf8(absolute):
+        raise SpecError(f"path {absolute!r} is not UTF-8, so no study can record it; give it another name")
+    return absolute
 
 
 def _budget(raw: Any) -> BudgetSpec:

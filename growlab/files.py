@@ -3,7 +3,9 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from growlab.errors import UsageError
@@ -18,21 +20,30 @@ def write_atomically(path: Path, content: Content | Iterable[Content]) -> str:
     Raises OSError (disk full, no permission), and whatever making the pieces raises, with nothing left behind.
     """
     pieces = [content] if isinstance(content, bytes | memoryview) else content
+    digest = hashlib.sha256()
+    with whole_file(path) as beside, beside.open("xb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place to write a file at, which becomes `path` if all goes well, and else is gone. Whoever writes it flushes.
+
+    Parent folders are made. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    digest = hashlib.sha256()
     try:
-        with beside.open("xb") as file:
-            for piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     _sync_folder(path.parent)
-    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -47,8 +58,27 @@ def resolved(path: Path) -> Path:
         return path.resolve()
     except RuntimeError:
         raise UsageError(f"{path}: a link in this path leads back to itself; mend the link, or give another") from None
-    except ValueError:
-        raise UsageError(f"path {str(path)!r} holds a NUL, which no path can; give one without") from None
+    except ValueError as error:
+        held = "half a surrogate pair" if isinstance(error, UnicodeEncodeError) else "a NUL"
+        why = why_unnameable(error) or f"path {str(path)!r} holds {held}, which no path can; give one without"
+        raise UsageError(why) from None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether it can be stored and sent: bytes of another encoding, in a path or an argument, are half surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def why_unnameable(error: Exception) -> str:
+    """What to say when the error is that file names cannot have such letters under this locale, else ''."""
+    locale = sys.getfilesystemencoding()
+    if not isinstance(error, UnicodeEncodeError) or locale == "utf-8" or error.encoding != locale:
+        return ""
+    return f"this locale ({locale}) cannot name {error.object!r}; set LC_ALL=C.UTF-8"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from growlab.errors import PluginError, did_you_mean
 from growlab.files import resolved
+from growlab.home import from_home
 from growlab.registry import NameTaken, Registry
 
 ENTRY_POINTS = "growlab.plugins"
@@ -25,7 +26,7 @@ _OWNERS: dict[tuple[str, str], str] = {}  # (sort of thing, name) → the file o
 
 def plugin_file(path: Path) -> Path:
     """The absolute path of a plugin's file, which is not imported. Raises PluginError for what cannot be one."""
-    file = resolved(path.expanduser())
+    file = resolved(from_home(path))
     if file.is_dir():
         raise PluginError(f"plugin {path} is a folder; give the Python file in it that registers something")
     if not file.is_file():

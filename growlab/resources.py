@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+from growlab.home import from_home, home
+
 # What asks a process to stop: Ctrl-C, a scheduler, a terminal that was closed, a batch system's warning.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -24,10 +26,12 @@ def shipped_studies() -> dict[str, Path]:
 
 
 def cache_dir() -> Path:
-    """GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time."""
+    """GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time. Raises UsageError for neither."""
     if named := os.environ.get("GROWLAB_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "growlab"
+        return from_home(named)
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return from_home(named) / "growlab"
+    return home("set GROWLAB_CACHE to a folder for what can be rebuilt") / ".cache" / "growlab"
 
 
 def n_cores() -> int:

@@ -15,6 +15,7 @@ import typer
 from growlab import __version__
 from growlab.commands import bench, catalogue, chat, database, demo, doctor, export, report, study, train, worker
 from growlab.errors import GrowlabError
+from growlab.files import why_unnameable
 
 app = typer.Typer(
     name="growlab",
@@ -56,11 +57,7 @@ def growlab(
 
 def main() -> None:
     """Run the command line and exit."""
-    if sys.stdout is None:  # closed, as by >&-: nobody wants to read
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (until the process ends)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # τ and ✓ on a terminal without them are '?', not an error
-            stream.reconfigure(errors="replace")
+    _set_up_streams()
     try:
         _run()
     except BrokenPipeError:  # … | head
@@ -78,10 +75,24 @@ def main() -> None:
         _leave(_unexpected(error), 1)
 
 
+def _set_up_streams() -> None:
+    if sys.stdout is None:  # closed, as by >&-: nobody wants to read
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (until the process ends)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # τ and ✓ on a terminal without them are '?', not an error
+            stream.reconfigure(errors="replace")
+    asked = "PYTHONIOENCODING" in os.environ
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty() and not asked:
+        # a file or a pipe gets every letter, whatever the locale; a byte of a path that is no letter is \udce9
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def _unexpected(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         at = f" for {error.filename}" if error.filename else ""
         return f"error: no space left on the disk{at}; make room and run again"
+    if why := why_unnameable(error):
+        return f"error: {why}"
     words = str(error).splitlines() or [""]
     return f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where"
 

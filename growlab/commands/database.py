@@ -1,10 +1,13 @@
 """growlab db"""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Storage, say
+from growlab.commands.options import STORAGE_DEFAULT, Storage, in_home, say
 
-app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app = typer.Typer(help="The database: its schema, and copies of it.", no_args_is_help=True)
 
 
 @app.command()
@@ -28,7 +31,7 @@ def check(storage: Storage = STORAGE_DEFAULT) -> None:
 
 @app.command()
 def upgrade(storage: Storage = STORAGE_DEFAULT) -> None:
-    """Bring the schema to this growlab's version. Back the database up first."""
+    """Bring the schema to this growlab's version. Back the database up first: growlab db backup FILE."""
     from growlab.storage import Database, current_revision, head_revision
     from growlab.storage import upgrade as upgrade_schema
 
@@ -36,3 +39,20 @@ def upgrade(storage: Storage = STORAGE_DEFAULT) -> None:
         before = current_revision(database)
         upgrade_schema(database)
         say(f"{database.shown}: schema {before or 'none'} → {head_revision()}")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.", callback=in_home)],
+    storage: Storage = STORAGE_DEFAULT,
+) -> None:
+    """Copy a SQLite database whole, also while workers write to it.
+
+    Its file alone may lack what is new, which waits in a log beside it. The copy is a database like the original: put
+    it in its place, or name it with --storage.
+    """
+    from growlab.storage import Database, back_up
+
+    with Database.open(storage) as database:
+        n_bytes = back_up(database, file)
+        say(f"wrote {file}: {n_bytes / 2**20:,.1f} MiB, all of {database.shown}")

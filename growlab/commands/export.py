@@ -21,6 +21,7 @@ from growlab.commands.options import (
     TopK,
     TopP,
     artifact_root,
+    in_home,
     say,
 )
 from growlab.errors import UsageError
@@ -34,7 +35,9 @@ def export(
     study: StudyName,
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new folder for the model.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A new folder for the model.", callback=in_home)
+    ] = None,
     trial: Annotated[int | None, typer.Option(min=0, help="Default: the best one.", show_default=False)] = None,
     format: Annotated[str, typer.Option(metavar="yaml|json", help="Print configs alone.", show_default=False)] = "",
     top: Annotated[int, typer.Option(min=1, help="With --format: how many of the best.")] = 1,

@@ -18,6 +18,14 @@ MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is as
 MOST_WORKERS = 256  # on one device; a word too much must not fill the machine with processes
 USUAL_PATIENCE_S = 900.0
 
+
+def in_home(path: Path | None) -> Path | None:
+    """A shell expands `-o ~/x`, but neither `--output=~/x` nor what stands in quotes or in the environment."""
+    from growlab.home import from_home
+
+    return path and from_home(path)
+
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -34,6 +42,7 @@ Artifacts = Annotated[
         envvar="GROWLAB_ARTIFACTS",
         help="The folder of checkpoints and models; all workers of a study must see the same. "
         "Default: growlab-artifacts beside the SQLite file, else in this folder.",
+        callback=in_home,
     ),
 ]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The name of a study.", autocompletion=stored_studies)]

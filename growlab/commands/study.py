@@ -29,6 +29,7 @@ from growlab.commands.options import (
     place,
     say,
 )
+from growlab.commands.texts import are_paths, path_words, with_found_texts, with_paths
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
 from growlab.suggest import command
 
@@ -201,14 +202,10 @@ def run(
             say(f"study {row.study.name!r} is finished; more trials: {_more_trials(row, storage)}")
             show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
             return
-        again = command(
-            "study run",
-            row.study.name,
-            options=[
-                *_how(workers, device, threads, deterministic),
-                *place(storage, plugins, artifacts),
-            ],
-        )
+        given = path_words(store.study(row.study.name).study, row.study)
+        row = replace(row, study=with_found_texts(row.study, storage, plugins))
+        how = [*given, *_how(workers, device, threads, deterministic)]
+        again = command("study run", row.study.name, options=[*how, *place(storage, plugins, artifacts)])
         work(
             store,
             row,
@@ -348,14 +345,18 @@ def created_store(storage: str) -> "Store":
 def find_or_create(
     store: "Store", name_or_file: str, overrides: list[str], new_name: str, plugins: Sequence[Path] = ()
 ) -> "StudyRow":
-    """A study by name, or the one in a file: created, or gone on with if it is there and the same."""
+    """A study by name, or the one in a file: created, or gone on with if it is there and the same.
+
+    Its texts may lie elsewhere by now: the paths are then those of the file, or of `overrides`.
+    """
     from growlab.commands.differences import not_the_same, stored_alone
-    from growlab.doors import study_to_mapping
+    from growlab.moved import moves_between
 
     known = {each.name for each in store.studies()}
     if is_stored(name_or_file, known):
-        if not (overrides or new_name):
-            return store.study(name_or_file)
+        if are_paths(overrides) and not new_name:
+            row = store.study(name_or_file)
+            return replace(row, study=with_paths(row.study, overrides))
         if not is_new(name_or_file):
             raise stored_alone(name_or_file, overrides, new_name, store.options)
     study, _ = prepared(read(name_or_file, overrides, new_name), plugins)
@@ -368,9 +369,9 @@ def find_or_create(
         if study.name not in {each.name for each in store.studies()}:
             raise
     row = store.study(study.name)
-    if study_to_mapping(row.study) != study_to_mapping(study):
+    if moves_between(row.study, study) is None:
         raise not_the_same(row.study, study, name_or_file, store.options)
-    return row
+    return replace(row, study=study)
 
 
 def _changed(study: "Study", change: str, plugins: Sequence[Path]) -> int:

@@ -16,6 +16,7 @@ from growlab.commands.options import (
     Plugin,
     Storage,
     artifact_root,
+    in_home,
     place,
     say,
     this_command,
@@ -42,7 +43,9 @@ def train(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="CPU threads of torch; 0: all cores.")] = 0,
     deterministic: Deterministic = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Then export to this new folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Then export to this new folder.", callback=in_home)
+    ] = None,
     plugin: Plugin = None,
 ) -> None:
     """Train an exported configuration again: the same trial, with its seed, as a study of one.
@@ -50,8 +53,11 @@ def train(
     On a CPU with as many threads the result is the same to the last bit.
     """
     from growlab.commands.study import created_store, prepared
+    from growlab.commands.texts import found_texts, places
     from growlab.commands.working import work
     from growlab.export.folder import refuse_taken, refuse_unwritable
+    from growlab.files import resolved
+    from growlab.moved import with_moved
     from growlab.plugins import load_plugins
     from growlab.training.device import resolve_device
 
@@ -62,11 +68,14 @@ def train(
     resolve_device(device)
     load_plugins(plugins)
     spec, origin = read_spec(config, set_ or [], budget)
+    near = [resolved(config).parent, *places(storage)]
+    spec = with_moved(spec, found_texts(spec.data, spec.curriculum, near, plugins))
     study, _ = prepared(study_of_one(spec, name or f"{origin}-again"))
     spec = replace(spec, data=study.data.spec(), curriculum=study.curriculum)  # with the hashes of what is here
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
-        row, root, again = store.study(study.name), artifact_root(storage, artifacts), this_command(storage, "--resume")
+        row = replace(store.study(study.name), study=study)  # with the paths of here
+        root, again = artifact_root(storage, artifacts), this_command(storage, "--resume")
         work(
             store,
             row,
@@ -151,13 +160,13 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
 
 
 def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:
-    """Raises UsageError when the stored study of that name is not this training."""
-    from growlab.doors import study_to_mapping
+    """Raises UsageError when the stored study of that name is not this training, wherever its texts lie by now."""
+    from growlab.moved import moves_between, with_moved
 
     row = store.study(study.name)
-    same = study_to_mapping(row.study) == study_to_mapping(study)
+    moved = moves_between(row.study, study)
     # a study file may say the same: its trial then has another seed
-    if not same or any(trial.spec != spec for trial in store.trials(row.id)):
+    if moved is None or any(with_moved(trial.spec, moved) != spec for trial in store.trials(row.id)):
         raise UsageError(
             f"study {study.name!r} exists and is not this training; "
             f"choose another with --name, or delete it: {command('study delete', study.name, options=store.options)}"

@@ -4,8 +4,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,8 +27,13 @@ from growlab.commands.options import (
     place,
     say,
 )
+from growlab.commands.texts import Paths, with_found_texts, with_paths
 from growlab.errors import UsageError
+from growlab.files import is_utf8
 from growlab.suggest import command
+
+if TYPE_CHECKING:
+    from growlab.study import Study
 
 Slots = int | Literal["auto"]
 
@@ -66,6 +73,7 @@ def worker(
     patience: Patience = USUAL_PATIENCE_S,
     name: Annotated[str, typer.Option(help="How reports call this worker.", show_default="host and process")] = "",
     deterministic: Deterministic = False,
+    set_: Paths = None,
     plugin: Plugin = None,
 ) -> None:
     """Train trials of a study until it is done. Any number of workers may serve one study.
@@ -73,6 +81,8 @@ def worker(
     Ctrl-C or SIGTERM saves the trial and puts it back into the queue. The limits hold for each worker.
     """
     n_slots, plugins = read_slots(slots), plugin or []
+    if not is_utf8(name):
+        raise UsageError(f"--name must be UTF-8, got {name!r}")
     if device == "all" or n_slots != 1:
         if name:
             raise UsageError(
@@ -85,7 +95,7 @@ def worker(
             "--max-trials": max_trials,
             "--max-time": max_time,
         }
-        _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic)
+        _several(study, storage, artifacts, device, n_slots, options, threads, plugins, deterministic, set_ or [])
         return
     from growlab.fleet.local import PARENT
     from growlab.worker.display import display_for
@@ -104,6 +114,7 @@ def worker(
         name=name,
         plugins=tuple(plugins),
         deterministic=deterministic,
+        study_here=partial(_study_here, set_ or [], storage, plugins),
         parent=int(parent) if (parent := os.environ.get(PARENT, "")).isdecimal() else None,
     )
     with display_for(sys.stderr, study) as display:
@@ -130,6 +141,7 @@ def _several(
     threads: int,
     plugins: Sequence[Path],
     deterministic: bool,
+    paths: Sequence[str],
 ) -> None:
     """`slots` workers on a device, or on each GPU, watched to their end. Being asked to stop is no failure."""
     from growlab.commands.working import devices_for, patient_watcher, slots_for, stops_interrupt, work
@@ -139,10 +151,13 @@ def _several(
     patience = patient_watcher(options["--patience"] or 0.0)
     with Store.open(storage, patience=patience) as store, contextlib.suppress(KeyboardInterrupt):
         row = store.study(study)
+        row = replace(row, study=_study_here(paths, storage, plugins, row.study))
         stops_interrupt()
         how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
         n = slots_for(store, row, devices, **how) if slots == "auto" else slots
-        again = [*_where_and_how(device, slots, threads, deterministic), *place(storage, plugins, artifacts)]
+        texts = [word for path in paths for word in ("--set", path)]
+        how_again = [*_where_and_how(device, slots, threads, deterministic), *texts]
+        again = [*how_again, *place(storage, plugins, artifacts)]
         work(
             store,
             row,
@@ -153,6 +168,11 @@ def _several(
             again=command("worker", study, options=again),
             **how,
         )
+
+
+def _study_here(paths: Sequence[str], storage: str, plugins: Sequence[Path], stored: "Study") -> "Study":
+    """With the paths at which its texts lie on this machine."""
+    return with_found_texts(with_paths(stored, paths), storage, plugins)
 
 
 def _where_and_how(device: str, slots: Slots, threads: int, deterministic: bool) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab.commands.options import plugin_words, say
+from growlab.commands.texts import path_words
 from growlab.errors import GrowlabError, UsageError
 from growlab.resources import STOPPING, n_cores
 
@@ -75,8 +76,9 @@ def work(
     logs = artifacts / f"{row.study.name}-{row.id}" / "logs"
     threads = threads or shared_threads(len(devices))
     given = {**options, "--threads": threads}
+    paths = path_words(store.study(row.study.name).study, row.study)
     extra = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins)]
+    extra += [*(["--deterministic"] if deterministic else []), *plugin_words(plugins), *paths]
     stops_interrupt()
     said = {trial.number for trial in store.trials(row.id) if trial.state.is_final}
     with launch(row.study.name, devices, storage_url=storage, artifacts=artifacts, logs=logs, extra=extra) as fleet:
@@ -106,6 +108,7 @@ def slots_for(
     deterministic: bool = False,
 ) -> int:
     """How many workers each of these devices is to have, measured on the first; says on stderr why so many."""
+    from growlab.moved import moves_between, with_moved
     from growlab.training.device import resolve_device
     from growlab.worker.packing import MOST, Bench, Probe, choose_slots, next_spec
 
@@ -119,6 +122,7 @@ def slots_for(
     if spec is None:
         say("--slots auto: 1, as there is no second trial to begin")
         return 1
+    spec = with_moved(spec, moves_between(store.study(row.study.name).study, row.study) or {})
     say(f"--slots auto: measuring on {devices[0]} with {spec.layout} …")
     threads = threads or max(1, n_cores() // (len(devices) * most))
     probe = Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins), deterministic=deterministic)

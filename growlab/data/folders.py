@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from growlab.errors import DataError, SpecError
+from growlab.files import why_unnameable
 
 _LEFT_BEHIND = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 _NAMED = 5  # of what is not read
@@ -59,6 +60,10 @@ def os_errors_named(place: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise DataError(f"{error.filename or place}: may not be read by this user; change its permissions") from None
+    except UnicodeEncodeError as error:
+        if reason := why_unnameable(error):
+            raise DataError(reason) from None
+        raise
     except OSError as error:  # a disk that fails while it is read names no file
         why = error.strerror or error
         raise DataError(f"{error.filename or place}: cannot be read: {why}; check data.path") from None

@@ -1,9 +1,11 @@
 """The corpus that was loaded last, for a process that serves many trials of one study."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.data.sources import SOURCES, TokenSource
+from growlab.moved import Moved, moved_data
 from growlab.specs import DataSpec, StageSpec
 
 
@@ -15,7 +17,9 @@ class RecentCorpus:
     where it lies, and whoever owns it may write into it: it is read and hashed each time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Moved = MappingProxyType({})) -> None:
+        """`moved`: of the texts that lie elsewhere than where a spec says."""
+        self._moved = moved
         self._last: tuple[tuple[DataSpec, tuple[StageSpec, ...]], Corpus] | None = None
 
     def load(self, spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
@@ -23,5 +27,5 @@ class RecentCorpus:
         asked = spec, tuple(curriculum)
         if self._last is None or self._last[0] != asked or isinstance(SOURCES[spec.source], TokenSource):
             self._last = None  # two are never held at once
-            self._last = asked, load_corpus(spec, curriculum)
+            self._last = asked, load_corpus(*moved_data(spec, curriculum, self._moved))
         return self._last[1]

@@ -7,9 +7,10 @@
     while claim := store.claim_next(study_id, worker_id, lease_s=60):
         run_trial(claim.spec, LeasedRecorder(store, claim, …))  # and, from time to time, store.beat(claim, step)
 
-`growlab db` uses Database with current_revision, head_revision and upgrade.
+`growlab db` uses Database with current_revision, head_revision, upgrade and back_up.
 """
 
+from growlab.storage.backup import back_up
 from growlab.storage.database import Database
 from growlab.storage.facts import Fact
 from growlab.storage.faults import Patience
@@ -32,6 +33,7 @@ __all__ = [
     "StudyRow",
     "StudySummary",
     "TrialRow",
+    "back_up",
     "check_schema",
     "current_revision",
     "ensure_schema",

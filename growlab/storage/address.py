@@ -9,6 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from growlab.errors import StorageError
+from growlab.home import from_home
 from growlab.suggest import STORAGE_DEFAULT
 
 _EXAMPLES = "sqlite:///growlab.db or postgresql://user@host/growlab"
@@ -60,9 +61,9 @@ def _sqlite(url: URL) -> Address:
         raise StorageError("a database in memory cannot be shared by a worker's processes; name a file: sqlite:///FILE")
     if url.query:
         raise StorageError(f"sqlite:///{url.database} takes no options, got {', '.join(url.query)}")
-    path = Path(url.database).absolute()
+    path = from_home(url.database).absolute()
     # rw and not rwc: opening never makes a file, so a mistyped name cannot leave an empty database behind
-    opened = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"})
+    opened = URL.create("sqlite", database=f"file:{quote(os.fsencode(path))}", query={"mode": "rw", "uri": "true"})
     return Address(url=opened, shown=f"sqlite:///{url.database}", label=url.database, path=path, holds_password=False)
 
 

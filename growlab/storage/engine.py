@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from growlab.errors import StorageError
 from growlab.storage.address import Address
+from growlab.storage.read_only import connect_sqlite, forget_snapshot
 
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
@@ -33,6 +34,8 @@ def make_engine(address: Address) -> Engine:
     }
     if address.path is not None:
         engine = create_engine(address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, **common)
+        event.listen(engine, "do_connect", partial(connect_sqlite, address.path))
+        event.listen(engine, "checkin", forget_snapshot)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         _refuse_vanished(engine, address.path, address.shown)

@@ -41,7 +41,8 @@ def check_schema(database: Database, patience: Patience = NO_PATIENCE) -> None:
     if have != need:
         raise SchemaError(
             f"{database.label} has schema {have}, this growlab needs {need}; "
-            f"back it up, then run: {command('db upgrade', options=database.options)}"
+            f"back it up ({command('db backup', 'FILE', options=database.options)}), "
+            f"then run: {command('db upgrade', options=database.options)}"
         )
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from growlab.doors import study_from_mapping, study_to_mapping
 from growlab.errors import NotFound, StorageError, UsageError, did_you_mean
+from growlab.files import is_utf8
 from growlab.records import TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import StudyRow, StudySummary
@@ -29,7 +30,7 @@ def create_study(connection: Connection, study: Study, place: Sequence[str] = ()
 
 def read_study(connection: Connection, name: str, place: Sequence[str] = ()) -> StudyRow:
     """Raises NotFound."""
-    row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
+    row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none() if is_utf8(name) else None
     if row is None:
         raise _not_found(connection, name, place)
     return StudyRow(id=row.id, created_at=row.created_at, study=study_from_mapping(row.spec))

@@ -1,7 +1,7 @@
 """What supervisor and trainer say to one another, over one pipe. Pickled; nothing here needs torch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from growlab.records import PastTrial, TrialProgress, TrialState
@@ -24,6 +24,7 @@ class TrainerSetup:
     plugins: tuple[Path, ...]  # files
     deterministic: bool
     patience_s: float  # for a database that is away
+    moved: Mapping[str, str] = field(default_factory=dict)  # recorded path of a text → where it lies here
 
 
 @dataclass(frozen=True, kw_only=True)

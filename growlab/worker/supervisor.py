@@ -9,13 +9,16 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from growlab import __version__
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
+from growlab.moved import moves_between
 from growlab.records import EndReason
 from growlab.storage import Claim, Patience, Store, StudyRow
+from growlab.study import Study
 from growlab.worker.display import Display
 from growlab.worker.heartbeat import Heartbeat
 from growlab.worker.messages import (
@@ -64,6 +67,7 @@ class WorkerOptions:
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
     deterministic: bool = False
+    study_here: Callable[[Study], Study] = lambda study: study  # with the paths at which its texts lie here
     parent: int | None = None  # the process that watches this one; when it is gone, nobody would stop us
 
 
@@ -343,6 +347,7 @@ class _Worker:
             plugins=options.plugins,
             deterministic=options.deterministic,
             patience_s=options.patience_s,
+            moved=moves_between(self.study.study, options.study_here(self.study.study)) or {},
         )
         self.trainer = TrainerProcess(setup)
         answer = self._answer(self.trainer, None)

@@ -112,7 +112,7 @@ class _Trainer:
         self.store = Store.open(
             setup.storage_url, patience=Patience(setup.patience_s, lambda why: not orders.stop_asked.is_set())
         )
-        self.corpus = RecentCorpus()
+        self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
         versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:

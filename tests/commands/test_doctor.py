@@ -222,7 +222,11 @@ def test_a_database_of_this_growlab_is_fine(doctor: Callable, database: Path) ->
 @pytest.mark.parametrize(
     ("revision", "found", "advice"),
     [
-        ("0000", f"0000, this growlab needs {head_revision()}", "back it up, then run: growlab db upgrade"),
+        (
+            "0000",
+            f"0000, this growlab needs {head_revision()}",
+            "back it up (growlab db backup FILE), then run: growlab db upgrade",
+        ),
         ("9999", f"9999, this growlab knows only {head_revision()}", "pip install --upgrade growlab"),
     ],
 )
@@ -290,6 +294,8 @@ def test_a_read_only_file_is_broken(doctor: Callable, database: Path) -> None:
     assert checkup.code == 1
     assert checkup["connection"].found == "attempt to write a readonly database"
     assert checkup["connection"].advice == f"chmod u+w {database}"
+    assert checkup["file"].found.endswith(" MiB; reports and exports work, a worker does not")
+    assert checkup["revision"].status == "ok"
 
 
 def test_a_missing_folder_is_broken_and_not_made(doctor: Callable, home: Path) -> None:

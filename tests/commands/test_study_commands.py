@@ -143,12 +143,22 @@ def test_a_foreign_schema_is_refused_and_said_by_db_check(growlab: Callable, hom
         assert "9999" in outcome.err, words
 
 
+def test_a_backup_is_a_database_with_the_same_studies(growlab: Callable, home: Path) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    wrote = growlab("db", "backup", "copy.db")
+
+    assert (wrote.code, wrote.err) == (0, "wrote copy.db: 0.1 MiB, all of sqlite:///growlab.db\n")
+    assert growlab("study", "list", "--storage", "sqlite:///copy.db").out == growlab("study", "list").out
+
+
 def test_a_database_of_an_older_growlab_is_used_again_once_it_is_upgraded(
     growlab: Callable, home: Path, repository: Path
 ) -> None:
     with closing(sqlite3.connect(home / "growlab.db")) as connection:
         connection.executescript((repository / "tests/storage/old_databases/0001_sqlite.sql").read_text())
-    refusal = f"has schema 0001, this growlab needs {head_revision()}; back it up, then run: growlab db upgrade"
+    advice = "back it up (growlab db backup FILE), then run: growlab db upgrade"
+    refusal = f"has schema 0001, this growlab needs {head_revision()}; {advice}"
 
     for words in (("report", "nightly"), ("worker", "nightly"), ("study", "list"), ("db", "check")):
         outcome = growlab(*words)

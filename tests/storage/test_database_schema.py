@@ -135,7 +135,7 @@ def test_an_older_schema_is_refused_and_left_alone(storage_url, database, set_re
 
     assert str(refusal.value) == (
         f"{database.label} has schema 0000, this growlab needs {head_revision()}; "
-        "back it up, then run: growlab db upgrade"
+        "back it up (growlab db backup FILE), then run: growlab db upgrade"
     )
     assert current_revision(database) == "0000"
 

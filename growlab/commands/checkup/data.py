@@ -71,13 +71,14 @@ def _left_out(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
 def _study(name_or_file: str, storage: str) -> "Study":
     """The one that `growlab study run` would take. Without a database it is a file or one that growlab ships."""
     from growlab.commands.study import is_new, is_stored, read
+    from growlab.commands.texts import with_found_texts
     from growlab.errors import StorageError
     from growlab.storage import Store
 
     try:
         with Store.open(storage) as store:
             if is_stored(name_or_file, [each.name for each in store.studies()]):
-                return store.study(name_or_file).study
+                return with_found_texts(store.study(name_or_file).study, storage)
     except StorageError:
         if not is_new(name_or_file):
             raise

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from growlab.storage import Database
+    from growlab.storage.address import Address
 
 _OLDEST_SQLITE = (3, 35)  # RETURNING
 _CROWDED = 0.9  # of a server's connections
@@ -33,17 +34,21 @@ def check_storage(url: str) -> Iterator[Finding]:
         return
     yield Finding("storage", "URL", "ok", address.shown)
     try:
-        yield from _server(url) if address.path is None else _file(url, address.path)
+        yield from _server(url) if address.path is None else _file(url, address, address.path)
     except StorageError as error:
-        found, advice = found_and_advice(error)
-        found = found.removeprefix(f"{address.shown}: ")
-        yield Finding("storage", "connection", "broken", found, advice or remedy(found, address))
+        yield _broken(error, address)
+
+
+def _broken(error: StorageError, address: "Address") -> Finding:
+    found, advice = found_and_advice(error)
+    found = found.removeprefix(f"{address.shown}: ")
+    return Finding("storage", "connection", "broken", found, advice or remedy(found, address))
 
 
 # ---- SQLite --------------------------------------------------------------------------------------------------
 
 
-def _file(url: str, path: Path) -> Iterator[Finding]:
+def _file(url: str, address: "Address", path: Path) -> Iterator[Finding]:
     from growlab.storage import Database
 
     if not path.parent.is_dir():
@@ -57,9 +62,15 @@ def _file(url: str, path: Path) -> Iterator[Finding]:
         return
     with Database.open(url) as database:
         mode = database.read(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar())
-        database.write(_write_in_vain)
-        yield Finding("storage", "file", "ok", f"{path.name}, {path.stat().st_size / 2**20:,.1f} MiB, writable")
-        yield _sqlite(str(mode), url)
+        found = f"{path.name}, {path.stat().st_size / 2**20:,.1f} MiB"
+        try:
+            database.write(_write_in_vain)
+        except StorageError as error:
+            yield Finding("storage", "file", "warning", f"{found}; reports and exports work, a worker does not")
+            yield _broken(error, address)
+        else:
+            yield Finding("storage", "file", "ok", f"{found}, writable")
+            yield _sqlite(str(mode), url)
         yield _schema(database, url)
 
 
@@ -156,7 +167,8 @@ def _schema(database: "Database", url: str) -> Finding:
         makes = f"{command('study create', 'FILE', options=place(url))} makes them"
         return Finding("schema", "revision", "warning", f"no growlab tables yet, {need} is needed", makes)
     if have < need:  # revisions are numbers of four digits
-        advice = f"back it up, then run: {command('db upgrade', options=place(url))}"
+        saved = command("db backup", "FILE", options=place(url))
+        advice = f"back it up ({saved}), then run: {command('db upgrade', options=place(url))}"
         return Finding("schema", "revision", "broken", f"{have}, this growlab needs {need}", advice)
     if have > need:
         advice = "pip install --upgrade growlab"

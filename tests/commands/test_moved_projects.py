@@ -1,0 +1,166 @@
+"""A project whose folder was moved, or that is on another machine by now: its texts are known by their sha256."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from growlab.commands.study import find_or_create
+from growlab.commands.texts import path_words, places, with_found_texts
+from growlab.data import RecentCorpus
+from growlab.doors import trial_spec_to_mapping
+from growlab.errors import DataError, UsageError
+from growlab.kinds import KINDS
+from growlab.moved import find_moved, moves_between, paths_of
+from growlab.search import preview
+from growlab.storage import Store
+
+HERE = "sqlite:///growlab.db"
+STAGES = "curriculum: [{until: 0.5, path: stages/first.txt}, {until: 1}]\n"
+
+
+@pytest.fixture
+def moved(home, growlab, monkeypatch) -> Path:
+    """A project with a study of two texts, in a folder that had another name when the study was created."""
+    before, after = home / "before", home / "after"
+    (before / "stages").mkdir(parents=True)
+    (home / "corpus.txt").rename(before / "corpus.txt")
+    (before / "stages" / "first.txt").write_text("the lazy dog sleeps on.\n" * 99)
+    study = (home / "tiny.yaml").read_text().replace("steps: 40", "steps: 4")
+    (before / "tiny.yaml").write_text(study + STAGES)
+    monkeypatch.chdir(before)
+    assert growlab("study", "create", "tiny.yaml").code == 0
+    before.rename(after)
+    monkeypatch.chdir(after)
+    return after
+
+
+@pytest.fixture
+def store(moved):
+    with Store.open(HERE) as store:
+        yield store
+
+
+def paths(study) -> list[str]:
+    return list(paths_of(study.data, study.curriculum).values())
+
+
+def test_every_text_of_a_moved_project_is_found_below_the_database(store, moved, monkeypatch, capsys):
+    monkeypatch.chdir("/")
+    stored = store.study("tiny").study
+
+    here = with_found_texts(stored, f"sqlite:///{moved}/growlab.db")
+
+    assert paths(here) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
+    before = moved.with_name("before")
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"{before}/corpus.txt is not as it was recorded; the recorded one was found by its sha256: {moved}/corpus.txt"
+    )
+
+
+def test_a_text_beside_the_projects_folder_is_found_too(store, moved):
+    for name in ("corpus.txt", "stages"):
+        (moved / name).rename(moved.parent / name)
+
+    here = with_found_texts(store.study("tiny").study, HERE)
+
+    assert paths(here) == [f"{moved.parent}/corpus.txt", f"{moved.parent}/stages/first.txt"]
+
+
+def test_of_a_study_on_a_server_the_working_folder_is_where_texts_are_looked_for(moved):
+    assert places("postgresql://host/growlab") == [moved]
+
+
+def test_another_text_at_the_old_place_or_at_a_likely_one_is_not_taken(store, moved):
+    before = moved.with_name("before")
+    before.mkdir()
+    (before / "corpus.txt").write_text("another text\n" * 99)
+    (moved.parent / "corpus.txt").write_text("yet another\n" * 99)
+
+    here = with_found_texts(store.study("tiny").study, HERE)
+
+    assert paths(here) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
+
+
+def test_what_is_nowhere_is_a_warning_with_the_option_that_names_its_place(store, moved, capsys):
+    (moved / "corpus.txt").unlink()
+    stored = store.study("tiny").study
+
+    assert with_found_texts(stored, HERE) == stored
+    assert "warning: not as it was recorded: data.path " in (said := capsys.readouterr().err)
+    assert said.endswith("say where it lies now, such as: --set data.path=FILE\n")
+
+
+def test_nothing_is_read_while_everything_is_where_it_was(store, moved):
+    moved.rename(moved.with_name("before"))
+    study = store.study("tiny").study
+
+    def unread(*_):
+        raise AssertionError
+
+    assert find_moved(study.data.spec(), study.curriculum, [moved.with_name("before")], unread) == {}
+
+
+def test_a_study_file_in_the_moved_folder_is_the_study_that_is_stored(store, moved):
+    row = find_or_create(store, "tiny.yaml", [], "")
+
+    assert paths(row.study) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
+    assert path_words(store.study("tiny").study, row.study) == [
+        "--set",
+        f"data.path={moved}/corpus.txt",
+        "--set",
+        f"curriculum.0.path={moved}/stages/first.txt",
+    ]
+
+
+def test_the_new_place_of_a_stored_studys_text_can_be_said(store, moved):
+    row = find_or_create(store, "tiny", ["data.path=corpus.txt", "curriculum.0.path=stages/first.txt"], "")
+
+    assert paths(row.study) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
+
+
+def test_of_a_stored_study_nothing_but_paths_can_be_said(growlab, moved):
+    refused = growlab("worker", "tiny", "--set", "train.lr=1e-3")
+
+    assert refused.code == 2
+    assert refused.err.startswith("error: study 'tiny' is stored and stays as it is; --set says where its texts lie")
+
+
+def test_a_study_file_with_another_text_is_another_study(store, moved):
+    (moved / "corpus.txt").write_text("another text, and a long one\n" * 99)
+
+    with pytest.raises(UsageError, match=r"exists and is not the one in tiny\.yaml"):
+        find_or_create(store, "tiny.yaml", [], "")
+
+
+def test_a_trainer_reads_the_text_where_it_lies_now(store, moved):
+    stored = store.study("tiny").study
+    here = with_found_texts(stored, HERE)
+    known = RecentCorpus(moves_between(stored, here) or {})
+
+    assert known.load(stored.data.spec(), stored.curriculum).place == f"{moved}/corpus.txt"
+    with pytest.raises(DataError, match="cannot be read"):
+        RecentCorpus().load(stored.data.spec(), stored.curriculum)
+
+
+def test_a_worker_trains_a_moved_study(growlab: Callable, moved: Path):
+    (moved / "corpus.txt").rename(moved / "renamed.txt")
+
+    worked = growlab("worker", "tiny", "--max-trials", "1", "--threads", "1", "--set", "data.path=renamed.txt")
+
+    assert (worked.code, worked.err.splitlines()[-1]) == (0, "1 trial(s) finished by this worker")
+
+
+def test_the_text_of_an_exported_configuration_is_found_beside_it(growlab, moved, store):
+    [proposal] = preview(store.study("tiny").study, KINDS, lambda layout: 0, 1)
+    bundle = moved.parent / "elsewhere" / "model"
+    bundle.mkdir(parents=True)
+    (bundle / "config.yaml").write_text(yaml.safe_dump({"trial_spec": trial_spec_to_mapping(proposal.spec)}))
+    for name in ("corpus.txt", "stages"):
+        (moved / name).rename(bundle.parent / name)
+
+    refused = growlab("train", str(bundle), "--name", "tiny")
+
+    assert f"the recorded one was found by its sha256: {bundle.parent}/corpus.txt" in refused.err
+    assert "error: study 'tiny' exists and is not this training" in refused.err  # its texts were read, then
