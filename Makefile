@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow test-gpu mutants chaos lint format bench clean
+.PHONY: help install demo wheel test test-slow test-gpu test-conditions mutants chaos lint format bench clean
 
 help:
 	@echo "make install    a virtual environment in $(VENV) with everything"
+	@echo "make wheel      dist/growlab-….whl, to install elsewhere"
 	@echo "make demo       search, grow, report, export, generate: minutes on two cores"
 	@echo "make test       the tests that run everywhere      make lint    style, types, imports"
 	@echo "make test-slow  the long ones                      make test-gpu  those that need a GPU"
+	@echo "make test-conditions   those that import torch, as on other processors, with more threads, in a random order"
 	@echo "make mutants    plant known faults and see that tests notice"
 	@echo "make chaos      kill workers and stop the database, and see that no trial is lost: half an hour"
 	@echo "make bench      measure and compare                make clean"
@@ -26,6 +28,9 @@ demo:
 	@began=$$(date +%s); $(MAKE) --no-print-directory install && $(BIN)/growlab demo --again \
 	&& echo "make demo took $$(( $$(date +%s) - began )) s, installation included"
 
+wheel: install
+	$(BIN)/python -m hatchling build -t wheel -d dist
+
 test: install
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
@@ -34,6 +39,9 @@ test-slow: install
 
 test-gpu: install
 	$(BIN)/python -m pytest -q -m gpu
+
+test-conditions: install
+	$(BIN)/python tests/conditions.py $(SEED)
 
 mutants: install
 	$(BIN)/python tests/mutants.py

@@ -1,4 +1,5 @@
 import os
+import random
 import runpy
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 import growlab.blocks  # noqa: F401  (fills KINDS, before a test puts them back as they were)
@@ -20,11 +22,30 @@ from growlab.kinds import KINDS
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 
+# a busy machine is no failure
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("growlab", "conditions that tests must not depend on (make test-conditions)")
+    group.addoption("--threads", type=int, default=1, metavar="N", help="torch's threads; 1: tensors are tiny")
+    group.addoption(
+        "--shuffle", type=int, metavar="SEED", help="run the files, and the tests of each, in a random order"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if (seed := config.getoption("--shuffle")) is not None:
+        draw = random.Random(seed).random
+        place = {path: draw() for path in dict.fromkeys(item.path for item in items)}
+        items.sort(key=lambda item: (place[item.path], draw()))
+
 
 @pytest.fixture(scope="session", autouse=True)
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or writes the user's caches and databases, or uses more than one thread: tensors are tiny."""
-    torch.set_num_threads(1)
+def house(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
+    """No test reads or writes the user's caches and databases, or uses more threads than were asked for."""
+    torch.set_num_threads(pytestconfig.getoption("--threads"))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; what tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Plants the founding projects' faults into a copy of growlab, one at a time, and sees whether the tests notice.
+"""Plants faults, those of the founding projects first, into a copy of growlab, one at a time: do the tests notice?
 
     make mutants
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("tests/blocks", "tests/model")  # where blocks and models are tested
+ROOMS = ("blocks", "model", "growth", "training")  # a fault is looked for in the tests of its own room first
 COPIED = ("growlab", "tests", "docs", "alembic", "studies", "pyproject.toml")
 
 
@@ -72,6 +72,38 @@ MUTANTS = (
         "goes_on_BT1 = running_BT1 * (self.left_BT1 - h_BT1 > NEARLY)",
         "goes_on_BT1 = running_BT1 * (logits_BT1 is not None)",
     ),
+    Mutant(
+        "what blocks want besides is in the reported validation loss",
+        "growlab/training/evaluation.py",
+        "_measured(model(x_BT.to(device)), y_BT.to(device), answers=isinstance(ids, TaskSplit))",
+        "_measured(model(x_BT.to(device)), y_BT.to(device), answers=isinstance(ids, TaskSplit))"
+        " + (model.objective(x_BT.to(device), y_BT.to(device))[1] or 0)",
+    ),
+    Mutant(
+        "what blocks want besides is in the reported training loss",
+        "growlab/training/run.py",
+        "self.loss_sum += loss.detach()",
+        "self.loss_sum += (loss if penalty is None else loss + penalty).detach()",
+    ),
+    Mutant(
+        "the blocks of act drop of their outputs",
+        "growlab/blocks/act.py",
+        "s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD\n                penalties",
+        "s_BTD = s_BTD + rounds.running_BT1 * nn.functional.dropout(mixed_BTD, self.p_dropout, self.training)\n"
+        "                penalties",
+    ),
+    Mutant(
+        "growth compares with the best loss, not with the last check's",
+        "growlab/growth/trigger.py",
+        "        self.last_val_loss = val_loss\n        return",
+        "        self.last_val_loss = min(self.last_val_loss, val_loss)\n        return",
+    ),
+    Mutant(
+        "the q_norm of a unit that grows takes the path of k_norm",
+        "growlab/growth/protocol.py",
+        "path = window.path(name)",
+        'path = window.path(name.replace("q_norm", "k_norm"))',
+    ),
 )
 
 
@@ -96,7 +128,7 @@ def noticed(mutant: Mutant, home: Path) -> bool:
     began = time.monotonic()
     file.write_text(text.replace(mutant.sound, mutant.faulty))
     try:
-        failure = first_failure(home)
+        failure = first_failure(home, mutant)
     finally:
         file.write_text(text)
     verdict, what = ("caught ", failure) if failure else ("SURVIVED", "no test failed")
@@ -104,9 +136,11 @@ def noticed(mutant: Mutant, home: Path) -> bool:
     return failure != ""
 
 
-def first_failure(home: Path) -> str:
+def first_failure(home: Path, mutant: Mutant) -> str:
     """Of the tests of the copy, or ''. Raises RuntimeError where they could not be run at all."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *ROOMS]
+    own = Path(mutant.file).parts[1]
+    rooms = [f"tests/{room}" for room in sorted(ROOMS, key=lambda room: room != own)]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *rooms]
     environment = {**os.environ, "PYTHONPATH": str(home)}
     ran = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
     if ran.returncode == 0:

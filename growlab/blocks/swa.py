@@ -124,6 +124,6 @@ def chunks(x_BHTE: Float[Tensor, "B H T E"], size: int) -> Float[Tensor, "B N H 
     return padded_BHTE.view(B, H, -1, size, E).transpose(1, 2)
 
 
-def with_the_one_before(x_BNHWE: Float[Tensor, "B N H W E"]) -> Float[Tensor, "B N-1 H 2W E"]:
+def with_the_one_before(x_BNHWE: Float[Tensor, "B N H W E"]) -> Float[Tensor, "B N-1 H 2*W E"]:
     """Every chunk but the first, after its predecessor."""
     return torch.cat((x_BNHWE[:, :-1], x_BNHWE[:, 1:]), dim=3)

@@ -97,7 +97,7 @@ Patience = Annotated[
 ]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
 TopK = Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")]
-TopP = Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest that reach this share of what top-k leaves.")]
 RepetitionPenalty = Annotated[
     float, typer.Option(help="Above 1 tokens that were there before become less likely; 1: no penalty.")
 ]

@@ -4,6 +4,7 @@ import importlib
 from types import ModuleType
 
 from growlab.errors import DataError
+from growlab.packages import install_command
 
 
 def optional(package: str, *, needed_by: str) -> ModuleType:
@@ -11,6 +12,5 @@ def optional(package: str, *, needed_by: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise DataError(
-            f"{needed_by} needs the package {package.partition('.')[0]!r} ({error}); run: pip install growlab[data]"
-        ) from None
+        name = package.partition(".")[0]
+        raise DataError(f"{needed_by} needs the package {name!r} ({error}); run: {install_command(name)}") from None

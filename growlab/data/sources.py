@@ -138,14 +138,12 @@ def _jsonl(spec: DataSpec) -> Iterator[str]:
     return read_jsonl(spec.path, spec.column)
 
 
-@register_source(
-    "parquet", "a Parquet file, or a folder of them: the text in data.column (needs growlab[data])", ".parquet"
-)
+@register_source("parquet", "a Parquet file, or a folder of them: the text in data.column (needs pyarrow)", ".parquet")
 def _parquet(spec: DataSpec) -> Iterator[str]:
     return read_parquet(spec.path, spec.column)
 
 
-@register_source("hf", "hf:owner/name, a data set of the Hugging Face hub, its train split (needs growlab[data])")
+@register_source("hf", "hf:owner/name, a data set of the Hugging Face hub, its train split (needs datasets)")
 def _hub(spec: DataSpec) -> Iterator[str]:
     return read_hub(spec.path, spec.column)
 

@@ -168,7 +168,7 @@ def list_tokenizers() -> list[tuple[str, str]]:
     return [
         ("char", "one token per character of the corpus's own alphabet"),
         ("byte", "one token per UTF-8 byte, 256 of them"),
-        ("bpe", "data.vocab_size tokens of whole bytes, learnt from the train split (needs growlab[data])"),
+        ("bpe", "data.vocab_size tokens of whole bytes, learnt from the train split (needs tokenizers)"),
         ("file", "the tokenizer in data.tokenizer_path: ours, or a byte-level one of the package tokenizers"),
         ("ids", "the corpus is ids already: a synthetic task, or a .bin of data.vocab_size ids"),
     ]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from growlab.errors import UsageError
@@ -15,7 +15,9 @@ from growlab.model.language_model import LanguageModel
 class Sampling:
     """How the next token is drawn. temperature 0 and top_k 1 are greedy; top_k 0 and top_p 1 leave all tokens.
 
-    repetition_penalty makes tokens that were seen before less likely; at 1 it does nothing.
+    They act in this order, each on what the one before left: top_p is a share of what the top_k likeliest have
+    together, as in Hugging Face's transformers. repetition_penalty, before all of them, makes tokens that were seen
+    before less likely; at 1 it does nothing.
     """
 
     temperature: float = 1.0
@@ -118,16 +120,23 @@ def draw(
         logits_V = logits_V.index_fill(0, torch.tensor(sorted(never)), -torch.inf)
     if sampling.temperature == 0 or sampling.top_k == 1:
         return int(logits_V.argmax())
+    weights_V, order_V = ranked(logits_V, sampling)
+    return int(order_V[torch.multinomial(weights_V, 1, generator=random)])
+
+
+def ranked(logits_V: Float[Tensor, " V"], sampling: Sampling) -> tuple[Float[Tensor, " V"], Int[Tensor, " V"]]:
+    """Weights of the tokens in a draw, the likeliest first, and their ids; what top_k or top_p leaves out weighs 0.
+
+    The rest keep their probabilities, float64, which then sum to less than 1. temperature must be above 0.
+    """
     # the largest becomes 0, so that a tiny temperature makes no inf - inf
     probs_V = torch.softmax((logits_V - logits_V.max()).double() / sampling.temperature, dim=-1)
-    ordered_V, order_V = probs_V.sort(descending=True, stable=True)
-    allowed_V = torch.ones_like(ordered_V, dtype=torch.bool)
-    if 0 < sampling.top_k < len(ordered_V):
-        allowed_V[sampling.top_k :] = False
-    if sampling.top_p < 1:  # the smallest set that reaches top_p; never empty
-        allowed_V &= ordered_V.cumsum(0) - ordered_V < sampling.top_p
-    chosen = torch.multinomial(ordered_V * allowed_V, 1, generator=random)
-    return int(order_V[chosen])
+    left_V, order_V = probs_V.sort(descending=True, stable=True)
+    if 0 < sampling.top_k < len(left_V):
+        left_V[sampling.top_k :] = 0
+    if sampling.top_p < 1:  # the smallest set that reaches this share of what is left; never empty
+        left_V *= left_V.cumsum(0) - left_V < sampling.top_p * left_V.sum()
+    return left_V, order_V
 
 
 def _penalised(logits_V: Float[Tensor, " V"], seen: Collection[int], penalty: float) -> Float[Tensor, " V"]:

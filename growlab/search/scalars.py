@@ -1,7 +1,8 @@
 """The numbers of a trial, suggested by Optuna's TPE over a study rebuilt in memory.
 
 Our rows are the truth: nothing is stored on Optuna's side, so the same past and the same seed give the
-same suggestion. Rebuilding a thousand trials of twenty numbers takes 0.2 s.
+same suggestion. With twenty numbers one suggestion takes a tenth of a second of a core after a hundred trials, and half
+a second after a thousand (0.35 to 0.6 s where it was measured).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

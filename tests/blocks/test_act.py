@@ -170,6 +170,15 @@ def test_what_its_blocks_want_counts_once_whatever_the_rounds(block_of, tokens, 
     assert penalty.item() == pytest.approx(0.5)
 
 
+def test_nothing_drops_out_of_what_its_blocks_say(block_of, tokens):
+    act, x_BTD = adaptive(block_of, "conv mlp", dropout=0.5), tokens(2, 9)  # inside which nothing drops
+
+    trained_BTD, _ = act.train().learn(x_BTD)
+    read_BTD, _ = act.eval().learn(x_BTD)
+
+    assert torch.equal(trained_BTD, read_BTD)
+
+
 def test_rounds_of_rounds_are_bounded(block_of):
     with pytest.raises(LayoutError, match="act in act makes 128 rounds, at most 64 are allowed"):
         adaptive(block_of, "act[most=4](act[most=4](conv))", most=8)

@@ -194,7 +194,7 @@ def test_at_a_terminal_a_slip_is_told_and_the_session_goes_on(lab: Path, trained
         pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, cwd=lab, text=True, **pipes) as process:
             keys.write(b"\xff\n" + question.encode() + b"\n\x04")
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=180)
 
     assert (process.returncode, out) == (0, f"{answer}\n")
     assert "error: is not UTF-8 at byte 0 (0xff)" in err

@@ -45,7 +45,7 @@ def test_a_study_of_a_plugins_kind_is_run_reported_exported_and_writes(
 ) -> None:
     short = ("--set", "n_trials=1", "--set", "budget.steps=20")
     run = spawn("study", "run", "tiny.yaml", *WITH_SHIFT, *short, "--plugin", "my_block.py")
-    said = run.communicate(timeout=60)
+    said = run.communicate(timeout=180)
     (row,) = json.loads(growlab("report", "tiny", "--json").out)
     exported = growlab("export", "tiny", "-o", "best")
     without = growlab("generate", "best", "--length", "5")
@@ -114,7 +114,7 @@ def test_each_state_of_a_plugin_that_ran_is_on_record(growlab: Callable, spawn: 
     growlab("study", "create", "tiny.yaml", *WITH_SHIFT, "--set", "n_trials=1", "--plugin", "my_block.py")
 
     worker = spawn("worker", "tiny", "--plugin", "my_block.py")
-    said = worker.communicate(timeout=60)
+    said = worker.communicate(timeout=180)
 
     assert worker.returncode == 0, said
     digests = [versions[f"plugin {block}"] for versions in _versions_of_workers()]

@@ -135,7 +135,7 @@ def test_a_killed_workers_trial_is_finished_by_another_from_its_checkpoint(
     victim.wait()
 
     rescuer = spawn("worker", "tiny", "--lease", "2", "--threads", "1")
-    said = rescuer.communicate(timeout=60)
+    said = rescuer.communicate(timeout=180)
 
     (trial,) = store.trials(study_id)
     attempts = store.attempts(trial.id)
@@ -159,7 +159,7 @@ def test_sigterm_saves_the_trial_and_puts_it_back(
     _wait_for(lambda: _checkpoint_step(store, study_id), worker)
 
     worker.send_signal(signal.SIGTERM)
-    said = worker.communicate(timeout=30)
+    said = worker.communicate(timeout=180)
 
     (trial,) = store.trials(study_id)
     assert worker.returncode == 0, said
@@ -177,7 +177,7 @@ def test_sigterm_to_a_study_run_stops_its_workers(
     _wait_for(lambda: any(_children(pid) for pid in workers), running)
 
     running.send_signal(signal.SIGTERM)
-    said = running.communicate(timeout=60)
+    said = running.communicate(timeout=180)
 
     assert running.returncode == 130, said
     assert "go on with: growlab study run tiny" in said[1]
@@ -193,7 +193,7 @@ def test_a_worker_that_sees_other_artifacts_refuses_and_costs_no_progress(
     study_id = store.study("tiny").id
     _wait_for(lambda: _checkpoint_step(store, study_id), first)
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=30)
+    first.communicate(timeout=180)
     reached = _checkpoint_step(store, study_id)
 
     lost = growlab("worker", "tiny", "--artifacts", "typo")
@@ -235,7 +235,7 @@ def test_the_trainer_leaves_with_a_killed_supervisor(
     _wait_for(lambda: not any(_alive(pid) for pid in children), None)
 
 
-def _wait_for(what: Callable[[], Any], process: subprocess.Popen[str] | None, seconds: float = 60) -> Any:
+def _wait_for(what: Callable[[], Any], process: subprocess.Popen[str] | None, seconds: float = 180) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():
@@ -273,7 +273,7 @@ def test_a_log_on_a_full_disk_costs_no_trial(growlab: Callable, home: Path) -> N
 
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "growlab", "worker", "tiny"]
-        done = subprocess.run(command, cwd=home, stderr=full, check=False, timeout=60)
+        done = subprocess.run(command, cwd=home, stderr=full, check=False, timeout=180)
 
     assert done.returncode == 0
     with Store.open(STORAGE) as store:
@@ -309,7 +309,7 @@ def test_a_closed_terminal_saves_the_trial_and_under_nohup_stops_nothing(
             time.sleep(1)
             assert worker.poll() is None
             worker.send_signal(signal.SIGTERM)
-        worker.communicate(timeout=60)
+        worker.communicate(timeout=180)
 
         [trial] = store.trials(study.id)
         assert (trial.state, store.attempts(trial.id)[0].end_reason) == (TrialState.QUEUED, EndReason.STOPPED)

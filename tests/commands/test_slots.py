@@ -45,7 +45,7 @@ def test_a_stop_saves_the_trials_of_all_slots_and_puts_them_back(
     crews = [spawn("worker", "tiny", "--slots", "2") for _ in range(2)]
     with Store.open(STORAGE) as store:
         study_id = store.study("tiny").id
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while store.counts(study_id)[TrialState.RUNNING] < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
 
@@ -129,7 +129,7 @@ def test_workers_whose_crew_was_killed_save_their_trials_and_leave(
 
 
 def _wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -1,6 +1,7 @@
 """Byte pairs, learnt or pretrained: exact, deterministic, and only from what a model may see."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from itertools import product
@@ -23,6 +24,7 @@ from growlab.data import (
     tokenizer_from_mapping,
 )
 from growlab.errors import DataError, SpecError
+from growlab.packages import install_command
 from growlab.specs import DataSpec
 
 package = pytest.importorskip("tokenizers")
@@ -271,7 +273,8 @@ def test_too_few_tokens_for_all_bytes_are_refused(spec_of: SpecOf) -> None:
 def test_without_the_package_the_command_is_named(spec_of: SpecOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
 
-    with pytest.raises(DataError, match=r"needs the package 'tokenizers' \(.*\); run: pip install growlab\[data\]"):
+    command = re.escape(install_command("tokenizers"))
+    with pytest.raises(DataError, match=rf"needs the package 'tokenizers' \(.*\); run: {command}$"):
         load_bpe(spec_of)
 
 

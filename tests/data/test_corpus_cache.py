@@ -114,7 +114,7 @@ def test_processes_that_build_at_once_all_get_the_ids(sha256_of: Sha256Of, tmp_p
     for worker in workers:
         worker.stdin.write("\n")
         worker.stdin.flush()
-    said = [worker.communicate(timeout=60)[0].split() for worker in workers]
+    said = [worker.communicate(timeout=180)[0].split() for worker in workers]
 
     assert said == [[sha256_of(text) for text in texts]] * 3
     assert len(list((cache / "data").iterdir())) == 4 * len(texts)

@@ -1,6 +1,7 @@
 """JSON lines, Parquet and the hub: one column of documents, and what is wrong with a row."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from growlab.data import load_corpus
 from growlab.errors import DataError, SpecError
+from growlab.packages import install_command
 from growlab.study import StudyData
 
 Read = Callable[..., str]
@@ -207,9 +209,8 @@ def test_a_package_that_is_not_installed_is_named_with_its_command(
     (tmp_path / "a.parquet").touch()
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(
-        DataError, match=rf"source '{source}' needs the package '{package}' \(.*\); run: pip install growlab\[data\]"
-    ):
+    command = re.escape(install_command(package))
+    with pytest.raises(DataError, match=rf"source '{source}' needs the package '{package}' \(.*\); run: {command}$"):
         read(source, tmp_path)
 
 

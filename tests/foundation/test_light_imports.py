@@ -10,7 +10,20 @@ HEAVY = ("torch", "optuna", "pandas", "sqlalchemy", "numpy")
 
 @pytest.mark.parametrize(
     "module",
-    ["errors", "layout", "registry", "domains", "resources", "records", "kinds", "specs", "study", "doors", "plugins"],
+    [
+        "errors",
+        "layout",
+        "registry",
+        "domains",
+        "resources",
+        "packages",
+        "records",
+        "kinds",
+        "specs",
+        "study",
+        "doors",
+        "plugins",
+    ],
 )
 def test_importing_a_foundation_module_loads_nothing_heavy(module):
     code = f"import sys, growlab.{module}; print([name for name in {HEAVY} if name in sys.modules])"

@@ -461,3 +461,20 @@ def test_what_a_block_marks_as_copied_at_growth_is_never_extrapolated(make_growt
 
     copied = {name for name, each in grown.unit.named_parameters() if torch.equal(each, last[name])}
     assert copied == {"0.mixer.A_log", "0.mixer.D", "0.mixer.dt_bias"}
+
+
+def test_each_parameter_of_a_grown_unit_is_made_of_the_path_of_its_namesake(make_growth: MakeGrowth) -> None:
+    layout = parse("d=16 attn[n_heads=2,qk_norm=true,gate=true] mlp moe")
+    model = build_model(layout, vocab_size=7, max_depth=6, dropout=0.0, seed=0)
+    protocol = GrowthProtocol(make_growth(operator="copy-last", preserve_function=False), model, seed=0)
+    source = model.units[0]
+    for parameter in source.parameters():  # of which some begin alike
+        nn.init.normal_(parameter)
+    protocol.window.snapshot(source)
+    expected = {name: parameter.detach().clone() for name, parameter in source.named_parameters()}
+
+    grown = protocol.grow(0)
+
+    assert expected.keys() >= {"0.mixer.q_norm.weight", "0.mixer.k_norm.weight"}
+    for name, parameter in grown.unit.named_parameters():
+        assert torch.equal(parameter, expected[name]), name

@@ -98,6 +98,20 @@ def test_an_evaluation_that_is_no_check_is_compared_with_but_does_not_count(spec
     assert [trigger.check(spec, 3.0, 1.0, 1.0) for _ in range(3)] == [False, False, True]
 
 
+def test_what_counts_is_the_last_check_and_not_the_best_one(make_growth: MakeGrowth) -> None:
+    spec = make_growth(patience=1, threshold=0.1)
+
+    assert answers(spec, [2.0, 1.0, 3.0, 2.0]) == [False, False, True, False]
+
+
+def test_an_evaluation_that_is_worse_than_the_best_is_compared_with(make_growth: MakeGrowth) -> None:
+    spec, trigger = make_growth(patience=1, threshold=0.1), StagnationTrigger()
+    trigger.look(1.0)
+    trigger.look(3.0)
+
+    assert not trigger.check(spec, 3.0, 1.0, 2.0)
+
+
 def test_a_loss_that_is_not_a_number_is_no_evidence(spec: GrowthSpec) -> None:
     assert not any(answers(spec, [2.0, math.nan, math.nan, math.nan, math.nan]))
 

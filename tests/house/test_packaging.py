@@ -46,6 +46,16 @@ def test_an_unpacked_wheel_creates_a_study_from_another_directory(wheel: Path, t
     assert (elsewhere / "growlab.db").exists()
 
 
+def test_an_installed_wheel_names_the_package_that_is_missing(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    asks = "from growlab.packages import install_command as c; print(c('pyarrow'), c('psycopg'), sep='\\n')"
+
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", asks], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert done.stdout.splitlines() == ["pip install 'pyarrow>=18'", "pip install 'psycopg[binary]>=3.2'"], done.stderr
+
+
 def test_the_root_of_the_repository_does_not_shadow_the_alembic_library(repository: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import alembic.config"], cwd=repository, capture_output=True, check=False

@@ -37,6 +37,6 @@ def test_every_command_in_the_documents_exists_with_its_options(repository: Path
             assert re.search(rf"(^|\s){re.escape(option)}\b", said), f"{shlex.join(words)}: no option {option}"
 
 
-@pytest.mark.parametrize("target", ["install", "demo", "test", "lint", "bench"])
+@pytest.mark.parametrize("target", ["install", "demo", "wheel", "test", "test-conditions", "lint", "bench"])
 def test_make_has_the_targets_that_scripts_rely_on(repository: Path, target: str) -> None:
     assert re.search(rf"^{target}:", (repository / "Makefile").read_text(), flags=re.MULTILINE)

@@ -92,7 +92,7 @@ def test_a_second_token_that_the_first_decides_is_guessed_where_it_does_not():
 def test_a_cycle_of_16_tokens_is_learnt_in_200_steps(decoder):
     layout = parse(f"d=32 front=patch[decoder={decoder}] (attn mlp)x2")
     model = build_model(layout, vocab_size=16, max_depth=4, dropout=0.0, seed=0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)  # at 1e-2 some seeds, and processors, learn too late
     cycle = (7 * torch.arange(80)) % 16
     rolled_BT = torch.stack([cycle.roll(-start)[:65] for start in range(16)])
 

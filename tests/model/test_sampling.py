@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from growlab.errors import UsageError
 from growlab.layout import parse
-from growlab.model.decoding import Decoder, Drawer, Sampling, draw, generate
+from growlab.model.decoding import Decoder, Drawer, Sampling, draw, generate, ranked
 
 LAYOUT = parse("d=16 attn mlp conv mlp")
 HALVES = torch.tensor([0.125, 0.5, 0.0625, 0.25, 0.0625]).log()  # by rank: tokens 1, 3, 0, then 2 and 4
@@ -88,12 +89,32 @@ def test_what_is_drawn_lies_in_the_smallest_set_that_reaches_top_p(logits_V, top
     [
         ({"top_k": 2, "top_p": 0.9}, {1, 3}),
         ({"top_k": 4, "top_p": 0.6}, {1, 3}),
+        ({"top_k": 2, "top_p": 0.6}, {1}),  # two thirds of what top-k left
         ({"top_k": 3, "top_p": 0.9, "temperature": 5.0}, {0, 1, 3}),
         ({"top_p": 0.6, "temperature": 0.1}, {1}),
     ],
 )
 def test_temperature_top_k_and_top_p_act_together(options, kept):
     assert set(drawn(HALVES, **options)) == kept
+
+
+def test_top_p_is_taken_of_what_top_k_left():
+    assert set(drawn(torch.tensor([0.4, 0.3, 0.2, 0.1]).log(), top_k=2, top_p=0.5)) == {0}
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("top_k", [2, 3, 5, 8])
+@pytest.mark.parametrize("top_p", [0.3, 0.6, 0.9])
+def test_tokens_are_as_likely_as_transformers_makes_them(temperature, top_k, top_p):
+    logits_V = torch.tensor([0.3, 2.0, -1.0, 1.4, 0.9, -0.2, 1.7, -0.6])
+
+    warped_1V = TemperatureLogitsWarper(temperature)(None, logits_V[None])
+    for warper in (TopKLogitsWarper(top_k), TopPLogitsWarper(top_p)):
+        warped_1V = warper(None, warped_1V)
+
+    weights_V, order_V = ranked(logits_V, Sampling(temperature=temperature, top_k=top_k, top_p=top_p))
+    probs_V = (weights_V / weights_V.sum())[order_V.argsort()]
+    torch.testing.assert_close(probs_V.float(), torch.softmax(warped_1V[0], dim=-1))
 
 
 def test_a_token_that_cannot_be_is_never_drawn():

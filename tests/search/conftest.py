@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from growlab.domains import Choice, Domain, Fixed, Range
@@ -28,10 +27,6 @@ from growlab.study import (
     Study,
     StudyData,
 )
-
-# a busy machine is no failure
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 OPERATORS = ("aiether", "aiether-code", "copy-last", "identity")
 

@@ -48,7 +48,7 @@ def locked(url: str, *, for_s: float):
         timer = threading.Timer(for_s, other.rollback)
         timer.start()
         try:
-            yield
+            yield other
         finally:
             timer.cancel()
             timer.join()
@@ -130,7 +130,7 @@ def test_who_waits_is_told_why_and_may_give_up(impatient_lab):
         return len(reasons) < 3
 
     with (
-        locked(lab.url, for_s=30),
+        locked(lab.url, for_s=600),
         Store.open(lab.url, patience=Patience(1e6, goes_on)) as store,
         pytest.raises(DatabaseAway, match=r"^sqlite:///.*growlab.db: database is locked$"),
     ):

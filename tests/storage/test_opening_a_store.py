@@ -1,11 +1,13 @@
 """Opening: what a URL may be, what is said when nothing answers, and that no password is ever part of it."""
 
+import re
 import sys
 from contextlib import closing
 
 import pytest
 
 from growlab.errors import StorageError
+from growlab.packages import install_command
 from growlab.storage import Database, Store
 from growlab.storage.address import read_address
 
@@ -156,9 +158,8 @@ def test_a_server_that_does_not_answer_is_one_line():
 def test_without_psycopg_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(
-        StorageError, match=r"PostgreSQL needs the driver psycopg \(.*\); run: pip install 'growlab\[postgres\]'"
-    ):
+    command = re.escape(install_command("psycopg"))
+    with pytest.raises(StorageError, match=rf"PostgreSQL needs the driver psycopg \(.*\); run: {command}$"):
         Store.open("postgresql://host/growlab")
 
 

@@ -35,7 +35,8 @@ def val_loss(model: LanguageModel, corpus: Corpus, batch_size: int = 4) -> float
     return evaluation(model, corpus, batch_size).loss
 
 
-def test_it_is_the_mean_over_every_token_but_the_first(model: LanguageModel, corpus: Corpus) -> None:
+def by_hand(model: LanguageModel, corpus: Corpus) -> float:
+    """The mean over every token but the first, one after another, in float64."""
     ids = torch.tensor(corpus.val.tolist())
     exact = copy.deepcopy(model).double().eval()
     total = 0.0
@@ -45,8 +46,22 @@ def test_it_is_the_mean_over_every_token_but_the_first(model: LanguageModel, cor
             logits_V = exact(ids[window_begins:at].view(1, -1))[0, -1]
             total -= float(logits_V[ids[at]] - logits_V.logsumexp(0))
 
-    assert len(ids) % SEQ_LEN != 1  # the last window is a short one
-    assert val_loss(model, corpus) == pytest.approx(total / (len(ids) - 1), rel=1e-6)
+    return total / (len(ids) - 1)
+
+
+def test_it_is_the_mean_over_every_token_but_the_first(model: LanguageModel, corpus: Corpus) -> None:
+    assert len(corpus.val) % SEQ_LEN != 1  # the last window is a short one
+    assert val_loss(model, corpus) == pytest.approx(by_hand(model, corpus), rel=1e-6)
+
+
+def test_what_blocks_want_besides_is_not_in_it(make_spec: MakeSpec, corpus: Corpus) -> None:
+    model = fresh_run(make_spec(layout="d=16 router[ponder=9.0](mlp)"), corpus, CPU).model
+    ids_BT = torch.tensor(corpus.val[:SEQ_LEN].tolist())[None]
+    _, penalty = model.objective(ids_BT, ids_BT)
+
+    assert penalty is not None
+    assert penalty.item() > 1
+    assert val_loss(model, corpus) == pytest.approx(by_hand(model, corpus), rel=1e-6)
 
 
 def test_it_does_not_depend_on_the_batch_size(model: LanguageModel, corpus: Corpus) -> None:

@@ -3,7 +3,6 @@
 The trial of these tests grows at steps 15 and 30; its warm-ups end, everything thaws, at 19 and 34.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +21,28 @@ MakeSpec = Callable[..., TrialSpec]
 NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
 
 
+class Clock:
+    """What pauses are measured with, in place of the module `time`: it goes on only where a test says so."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("growlab.training.pause.time", clock)
+    return clock
+
+
 class SlowStarter(EagerEngine):
     """Eager steps of which the first few after a change are slow, as where something is recorded."""
 
     n_slow = 3
-    slow_s = 0.02
+    slow_s = 0.25
+    clock: "Clock"
 
     def __init__(self, gear: Gear, compute: Callable[..., None]) -> None:
         super().__init__(gear, compute)
@@ -39,7 +55,7 @@ class SlowStarter(EagerEngine):
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
         if not self.settled:
-            time.sleep(self.slow_s)
+            self.clock.now += self.slow_s
         self.n_steps += 1
         super().step(inputs)
 
@@ -48,18 +64,19 @@ class SlowStarter(EagerEngine):
 
 
 @pytest.fixture
-def slow_starter(monkeypatch: pytest.MonkeyPatch) -> type[SlowStarter]:
+def slow_starter(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> type[SlowStarter]:
+    monkeypatch.setattr(SlowStarter, "clock", clock, raising=False)
     monkeypatch.setattr("growlab.training.run.engine_for", lambda gear, compute, device: SlowStarter(gear, compute))
     return SlowStarter
 
 
 @pytest.fixture
-def slow_evaluation(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Seconds that an evaluation takes at least."""
-    evaluate, seconds = TrialRun.evaluate, 0.2
+def slow_evaluation(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Seconds that an evaluation takes."""
+    evaluate, seconds = TrialRun.evaluate, 0.25
 
     def slowly(self: TrialRun) -> float:
-        time.sleep(seconds)
+        clock.now += seconds
         return evaluate(self)
 
     monkeypatch.setattr(TrialRun, "evaluate", slowly)
@@ -99,7 +116,7 @@ def test_the_evaluation_after_a_growth_is_part_of_its_pause(
 
     trial.attempt()
 
-    assert slow_evaluation < pauses(trial.recorder)[15] < 2 * slow_evaluation  # the one before it is not
+    assert pauses(trial.recorder)[15] == slow_evaluation  # the one before it is not in it
 
 
 def test_an_evaluation_that_is_due_at_a_thaw_is_no_part_of_its_pause(
@@ -109,7 +126,7 @@ def test_an_evaluation_that_is_due_at_a_thaw_is_no_part_of_its_pause(
 
     trial.attempt()
 
-    assert pauses(trial.recorder)[20] < slow_evaluation
+    assert pauses(trial.recorder)[20] == 0
 
 
 def test_a_growth_at_the_step_of_a_thaw_tells_the_sum_of_both(make_spec: MakeSpec, new_trial: NewTrial) -> None:
@@ -131,7 +148,7 @@ def test_a_pause_lasts_until_the_engine_has_settled(make_spec: MakeSpec, new_tri
     result = trial.attempt()
 
     assert list(pauses(trial.recorder)) == [15, 19, 30, 34]
-    assert all(value > 3 * SlowStarter.slow_s for value in pauses(trial.recorder).values())
+    assert set(pauses(trial.recorder).values()) == {3 * SlowStarter.slow_s}
     assert result.engine == "slow starter"
 
 
@@ -144,7 +161,7 @@ def test_a_thaw_before_full_speed_prolongs_the_pause_of_the_growth(
     trial.attempt()
 
     assert list(pauses(trial.recorder)) == [15]
-    assert pauses(trial.recorder)[15] > 10 * SlowStarter.slow_s
+    assert pauses(trial.recorder)[15] == (4 + 6) * SlowStarter.slow_s
 
 
 @pytest.mark.usefixtures("slow_starter")
@@ -194,4 +211,5 @@ def test_on_a_gpu_a_pause_lasts_until_the_step_is_recorded_again(
     assert result is not None
     assert result.engine == "graph"
     assert list(pauses(recorder)) == [15, 23, 35, 43]
-    assert all(0.001 < value < 10 for value in pauses(recorder).values())
+    assert all(value > 0.001 for value in pauses(recorder).values())
+    assert sum(pauses(recorder).values()) < result.elapsed_s

@@ -75,6 +75,19 @@ def test_the_data_of_a_step_is_a_function_of_seed_and_step(make_spec: MakeSpec, 
     assert run.take_train_loss() == pytest.approx(run.model.loss(x_BT, y_BT).item(), abs=1e-5)
 
 
+def test_what_blocks_want_besides_is_trained_on_and_is_in_no_reported_loss(make_spec: MakeSpec, corpus: Corpus) -> None:
+    spec = make_spec(layout="d=16 attn[n_heads=2] router[ponder=9.0](mlp)", seed=5, lr=1e-12)
+    run = fresh_run(spec, corpus, CPU)
+    x_BT, y_BT = training_batch(corpus.train, 16, 4, seed=5, step=0)
+    loss, penalty = run.model.objective(x_BT, y_BT)
+
+    run.train_step()
+
+    assert penalty is not None
+    assert penalty.item() > 1
+    assert run.take_train_loss() == pytest.approx(loss.item(), abs=1e-5)
+
+
 def test_the_train_loss_is_the_mean_since_it_was_last_taken(run: TrialRun) -> None:
     losses = []
     for _ in range(3):

@@ -44,7 +44,7 @@ def test_trials_side_by_side_are_measured_in_processes_that_end(probe: Probe, n:
     found = measure(probe, n)
 
     assert isinstance(found, Measured), found
-    assert found.steps_per_s > 1
+    assert found.steps_per_s > 0
     assert (found.peak, found.free) == (0, 0)  # a CPU does not say
     assert not torch.multiprocessing.active_children()
 

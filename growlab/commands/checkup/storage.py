@@ -171,6 +171,6 @@ def _schema(database: "Database", url: str) -> Finding:
         advice = f"back it up ({saved}), then run: {command('db upgrade', options=place(url))}"
         return Finding("schema", "revision", "broken", f"{have}, this growlab needs {need}", advice)
     if have > need:
-        advice = "pip install --upgrade growlab"
-        return Finding("schema", "revision", "broken", f"{have}, this growlab knows only {need}", advice)
+        found = f"{have}, this growlab knows only {need}"
+        return Finding("schema", "revision", "broken", found, "install a newer growlab")
     return Finding("schema", "revision", "ok", f"{have}, as this growlab needs")

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from growlab import __version__
 from growlab.commands.checkup.findings import Finding
-from growlab.resources import carried
+from growlab.packages import checkout_command, install_command
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 _NEEDED = ("torch", "numpy", "optuna", "sqlalchemy", "alembic")
-_OPTIONAL = {  # package: what installs it, what it is for
-    "psycopg": ("postgres", "PostgreSQL as storage"),
-    "tokenizers": ("data", "byte-pair tokenizers"),
-    "pyarrow": ("data", "Parquet corpora"),
-    "datasets": ("data", "corpora of the Hugging Face hub"),
+_OPTIONAL = {  # package: what it is for
+    "psycopg": "PostgreSQL as storage",
+    "tokenizers": "byte-pair tokenizers",
+    "pyarrow": "Parquet corpora",
+    "datasets": "corpora of the Hugging Face hub",
 }
 _REASONS = {"torch": " (below: CVE-2025-32434, CVE-2026-24747)"}
 _WITHOUT_METADATA = ("torch>=2.10",)  # what is not left open even then
@@ -47,7 +47,7 @@ def _growlab() -> Finding:
     if _installed("growlab"):
         return Finding("versions", "growlab", "ok", __version__)
     found = f"{__version__}, not installed: which versions it needs is not known"
-    return Finding("versions", "growlab", "warning", found, f"pip install -e {carried('studies').parent}")
+    return Finding("versions", "growlab", "warning", found, checkout_command())
 
 
 def _needed(name: str, requirement: "Requirement | None") -> Finding:
@@ -59,11 +59,11 @@ def _needed(name: str, requirement: "Requirement | None") -> Finding:
 
 
 def _optional(name: str, requirement: "Requirement | None") -> Finding:
-    have, (extra, purpose) = _installed(name), _OPTIONAL[name]
+    have = _installed(name)
     if have and _fits(have, requirement):
         return Finding("versions", name, "ok", have)
-    found = f"{_shortfall(have, requirement)}; for {purpose}"
-    return Finding("versions", name, "warning", found, f"pip install 'growlab[{extra}]'")
+    found = f"{_shortfall(have, requirement)}; for {_OPTIONAL[name]}"
+    return Finding("versions", name, "warning", found, install_command(name))
 
 
 def _installed(name: str) -> str:
