@@ -86,17 +86,16 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
 @app.command()
 def show(study: Name, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """Print a study as it was stored, every default written out."""
-    import yaml
-
     from growlab.doors import study_to_mapping
     from growlab.storage import Store
+    from growlab.yaml_file import yaml_text
 
     with Store.open(storage) as store:
         mapping = study_to_mapping(store.study(study).study)
     if as_json:
         print(json.dumps(mapping, indent=2))
     else:
-        print(yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True), end="")
+        print(yaml_text(mapping), end="")
 
 
 @app.command()

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from growlab import __version__
 from growlab.doors import trial_spec_to_mapping
 from growlab.errors import CheckpointError, UsageError
@@ -19,6 +17,7 @@ from growlab.export.ranking import best_trials
 from growlab.files import write_atomically
 from growlab.records import Artifact, Metric, TrialState
 from growlab.storage import Store, StudyRow, TrialRow
+from growlab.yaml_file import yaml_text
 
 _RESULT = ("val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "n_params")
 _HEADER = "# One trained trial. Losses are nats per token, depth is in blocks; trial_spec is all that runs it again.\n"
@@ -40,7 +39,7 @@ def export_trial(store: Store, study_row: StudyRow, number: int | None, artifact
             METRICS: write_atomically(folder / METRICS, _as_csv(store.metrics(trial.id)).encode()),
         }
         config = _config(store, study_row, trial, _model_header(folder / MODEL), files)
-        write_atomically(folder / CONFIG, _as_yaml(config).encode())
+        write_atomically(folder / CONFIG, (_HEADER + yaml_text(config)).encode())
     return target
 
 
@@ -84,10 +83,6 @@ def _config(
         "trial_spec": trial_spec_to_mapping(trial.spec),
         "files": dict(files),
     }
-
-
-def _as_yaml(config: Mapping[str, Any]) -> str:
-    return _HEADER + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def _as_csv(metrics: Sequence[Metric]) -> str:
