@@ -13,6 +13,7 @@ MAX_LINE = 2_000  # characters of a message's line; a name of 100,000 would hide
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*):[^\s@]*@")  # of a URL that stands where none belongs
 
 
 def visible(text: str) -> str:
@@ -21,13 +22,13 @@ def visible(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """The text of a message: visible, and each of its lines at most MAX_LINE characters long, cut in its middle."""
-    return "\n".join(_cut(line, MAX_LINE) for line in visible(text).split("\n"))
+    """The text of a message: visible, no URL's password in it, no line longer than MAX_LINE, cut in its middle."""
+    return "\n".join(_cut(line, MAX_LINE) for line in _PASSWORD.sub(r"\1:***@", visible(text)).split("\n"))
 
 
 def quoted(value: object, most: int = 80) -> str:
     """A value as a message names it: its repr, which escapes every control character, cut in its middle if long."""
-    return _cut(repr(value), most)
+    return _cut(_PASSWORD.sub(r"\1:***@", repr(value)), most)
 
 
 def has_controls(text: str) -> bool:

@@ -32,7 +32,6 @@ _TOKEN = re.compile(
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
 MAX_TEXT = 100_000  # characters
-_QUOTED = 200  # of them in a message
 MAX_NESTS = 8  # one in another
 
 
@@ -90,9 +89,9 @@ def parse(text: str) -> Layout:
     """Read a layout's text. Raises LayoutError that names the place and shows an example."""
     layout = _Reader(text).read()
     if layout.d_model is None:
-        raise LayoutError(f"layout {quoted(text, _QUOTED)} has no width 'd=…'; {_EXAMPLE}")
+        raise LayoutError(f"layout {_named(text)} has no width 'd=…'; {_EXAMPLE}")
     if layout.d_model < 1:
-        raise LayoutError(f"layout {quoted(text, _QUOTED)}: d must be at least 1, got {layout.d_model}")
+        raise LayoutError(f"layout {_named(text)}: d must be at least 1, got {layout.d_model}")
     return Layout(layout.d_model, tuple(layout.blocks), layout.front, layout.head)
 
 
@@ -100,11 +99,9 @@ def parse_blocks(text: str) -> tuple[BlockSpec, ...]:
     """Read blocks alone, such as the unit 'conv mlp'. Raises LayoutError."""
     layout = _Reader(text).read()
     if layout.d_model is not None:
-        raise LayoutError(f"blocks {quoted(text, _QUOTED)} must not name a width, got d={layout.d_model}")
+        raise LayoutError(f"blocks {_named(text)} must not name a width, got d={layout.d_model}")
     if layout.front or layout.head:
-        raise LayoutError(
-            f"blocks {quoted(text, _QUOTED)} must name neither front nor head, got {layout.front or layout.head}"
-        )
+        raise LayoutError(f"blocks {_named(text)} must name neither front nor head, got {layout.front or layout.head}")
     return tuple(layout.blocks)
 
 
@@ -112,7 +109,7 @@ def parse_part(text: str) -> BlockSpec:
     """Read one front end or head, such as 'patch[size=4]'. Raises LayoutError."""
     blocks = parse_blocks(text)
     if len(blocks) != 1 or blocks[0].branches:
-        raise LayoutError(f"{quoted(text, _QUOTED)} must be one kind with its options, such as 'patch[size=4]'")
+        raise LayoutError(f"{_named(text)} must be one kind with its options, such as 'patch[size=4]'")
     return blocks[0]
 
 
@@ -229,7 +226,7 @@ class _Reader:
         if len(self.stack) > 1:
             raise self._error(f"a '(' is not closed; {_EXAMPLE}")
         if not self.blocks:
-            raise LayoutError(f"layout {quoted(self.text, _QUOTED)} has no blocks; {_EXAMPLE}")
+            raise LayoutError(f"layout {_named(self.text)} has no blocks; {_EXAMPLE}")
         return self
 
     def _take(self, match: re.Match[str]) -> None:
@@ -306,11 +303,15 @@ class _Reader:
         open_ = self.stack[-1]
         open_.size += size * times
         if open_.size > MAX_BLOCKS:
-            raise LayoutError(f"layout {quoted(self.text, _QUOTED)} has more than {MAX_BLOCKS} blocks")
+            raise LayoutError(f"layout {_named(self.text)} has more than {MAX_BLOCKS} blocks")
         open_.blocks.extend(group * times)
 
     def _error(self, words: str) -> LayoutError:
-        return LayoutError(f"layout {quoted(self.text, _QUOTED)}: {words}")
+        return LayoutError(f"layout {_named(self.text)}: {words}")
+
+
+def _named(text: str) -> str:
+    return quoted(text, most=200)  # layouts are longer than names
 
 
 def _parse_block(text: str) -> BlockSpec:
@@ -319,11 +320,9 @@ def _parse_block(text: str) -> BlockSpec:
     for pair in filter(None, (part.strip() for part in options_text.split(","))):
         key, equals, value = (piece.strip() for piece in pair.partition("="))
         if not (key and equals and value):
-            raise LayoutError(
-                f"block {quoted(text, _QUOTED)}: {quoted(pair)} is not an option; write it like 'kernel=4'"
-            )
+            raise LayoutError(f"block {_named(text)}: {quoted(pair)} is not an option; write it like 'kernel=4'")
         if key in options:
-            raise LayoutError(f"block {quoted(text, _QUOTED)} sets {quoted(key)} twice")
+            raise LayoutError(f"block {_named(text)} sets {quoted(key)} twice")
         options[key] = _parse_value(value)
     return BlockSpec(kind, tuple(sorted(options.items())))
 

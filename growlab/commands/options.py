@@ -5,12 +5,13 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from growlab.errors import PluginError, UsageError
+from growlab.errors import PluginError, StorageError, UsageError
 
 STORAGE_DEFAULT = "sqlite:///growlab.db"
 MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
@@ -125,8 +126,23 @@ def this_command(storage: str, option: str) -> str:
     """The command line that runs now, with `option`, for a shell. Never with a password."""
     from growlab.storage.address import read_address
 
-    words = [word.replace(storage, read_address(storage).shown) for word in sys.argv[1:]]
+    shown = read_address(storage).shown
+    words = [_without_password(word.replace(storage, shown), before) for before, word in pairwise(sys.argv)]
     return shlex.join(["growlab", *words, *([] if option in words else [option])])
+
+
+def _without_password(word: str, before: str) -> str:
+    """A word of a command line; of a storage the URL that may be shown, also of one that a later --storage replaces."""
+    from growlab.storage.address import read_address
+
+    name, _, value = word.partition("=") if word.startswith("--storage=") else (before, "", word)
+    if name != "--storage":
+        return word
+    try:
+        shown = read_address(value).shown
+    except StorageError:
+        shown = "URL"
+    return shown if value == word else f"{name}={shown}"
 
 
 def plugin_words(files: Sequence[Path]) -> list[str]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from growlab.errors import StorageError
 from growlab.storage.address import Address, read_address
@@ -29,6 +29,7 @@ class Database:
     def __init__(self, address: Address, engine: Engine) -> None:
         self.shown = address.shown
         self.label = address.label
+        self._without_hidden = address.without_hidden
         self.engine = engine
 
     @classmethod
@@ -39,7 +40,10 @@ class Database:
             _create_file(address, address.path)
         elif address.path is not None and not address.path.exists():
             raise StorageError(f"no database at {address.shown}; create a study first: growlab study create FILE")
-        return cls(address, make_engine(address))
+        try:
+            return cls(address, make_engine(address))
+        except ArgumentError as error:  # several hosts, written in ways that do not fit one another
+            raise StorageError(f"{address.shown}: {address.without_hidden(str(error))}; correct --storage") from None
 
     def read(self, action: Callable[[Connection], T], *, patience_s: float = 0.0) -> T:
         return self._run(action, patience_s, reads=True)
@@ -66,7 +70,7 @@ class Database:
         except DBAPIError as error:
             if is_ours(error):
                 raise
-            raise StorageError(f"{self.shown}: {in_words(error)}") from None
+            raise StorageError(f"{self.shown}: {self._without_hidden(in_words(error))}") from None
 
     def _run(self, action: Callable[[Connection], T], patience_s: float, *, reads: bool) -> T:
         def once() -> T:
