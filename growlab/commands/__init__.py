@@ -15,6 +15,7 @@ import typer
 from growlab import __version__
 from growlab.commands import bench, catalogue, chat, database, demo, doctor, export, report, study, train, worker
 from growlab.errors import GrowlabError
+from growlab.escapes import readable
 
 app = typer.Typer(
     name="growlab",
@@ -100,5 +101,5 @@ def _run() -> None:
 
 
 def _leave(words: str, code: int) -> None:
-    print(words, file=sys.stderr)
+    print(readable(words), file=sys.stderr)
     raise SystemExit(code)

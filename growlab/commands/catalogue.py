@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from growlab.commands.options import Json, Plugin
+from growlab.escapes import visible
 
 _WIDTH, _LENGTH, _VOCAB = 256, 256, 256  # at which costs are quoted
 
@@ -28,7 +29,7 @@ def blocks(
         return
     for row in rows:
         as_written = "" if row["example"] == row["kind"] else f"; written {row['example']}"
-        print(f"{row['kind']:<12} {row['role']:<8} {row['summary']}{as_written}")
+        print(visible(f"{row['kind']:<12} {row['role']:<8} {row['summary']}{as_written}"))
         cost = row["cost"]
         print(
             f"{'':<21} {cost['n_params']:,} parameters, {cost['flops']:,} FLOPs forward, "
@@ -36,7 +37,7 @@ def blocks(
         )
         for name, each in row["options"].items():
             drawn = ", ".join(str(value) for value in each["search"])
-            print(f"{'':<21} [{name}={each['default']}]  {each['help']}; searched: {drawn}")
+            print(visible(f"{'':<21} [{name}={each['default']}]  {each['help']}; searched: {drawn}"))
 
 
 def _block_row(name: str) -> dict[str, Any]:
@@ -82,6 +83,6 @@ def data(as_json: Json = False, plugin: Plugin = None) -> None:
         print(json.dumps({"sources": sources, "tokenizers": tokenizers}, indent=2))
         return
     for row in sources:
-        print(f"source     {row['source']:<16} {row['summary']}")
+        print(visible(f"source     {row['source']:<16} {row['summary']}"))
     for row in tokenizers:
         print(f"tokenizer  {row['tokenizer']:<16} {row['summary']}")

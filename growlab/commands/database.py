@@ -3,6 +3,7 @@
 import typer
 
 from growlab.commands.options import STORAGE_DEFAULT, Storage, say
+from growlab.escapes import visible
 
 app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
@@ -13,7 +14,7 @@ def current(storage: Storage = STORAGE_DEFAULT) -> None:
     from growlab.storage import Database, current_revision
 
     with Database.open(storage) as database:
-        print(current_revision(database) or "none")
+        print(visible(current_revision(database) or "none"))
 
 
 @app.command()

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from growlab.commands.speed.measure import time_run
 from growlab.data import Corpus
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
+from growlab.report.terminal import as_it_is
 from growlab.search import Proposal
 from growlab.training.device import resolve_device, use_device
 from growlab.worker.display import duration_words
@@ -73,7 +73,7 @@ def print_table(rows: Sequence[Estimate]) -> None:
     for row in rows:
         table.add_row(
             str(row.number),
-            Text(row.layout),
+            as_it_is(row.layout),
             f"{row.n_params:,}",
             f"{row.step_flops:.3g}",
             f"{row.total_flops:.3g}",

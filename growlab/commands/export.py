@@ -1,6 +1,5 @@
 """growlab export, growlab generate"""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from growlab.commands.options import (
     TopP,
     artifact_root,
     say,
+    show,
 )
 from growlab.errors import UsageError
 
@@ -78,9 +78,7 @@ def generate(
     if hard_exit:
         bundle.model.exit_hard()
     pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
-    sys.stdout.write(prompt)
-    sys.stdout.flush()
+    show(prompt)
     for piece in pieces:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        show(piece)
+    show("\n")

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from growlab.errors import PluginError, StorageError, UsageError
+from growlab.escapes import readable, visible
 
 STORAGE_DEFAULT = "sqlite:///growlab.db"
 MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
@@ -104,7 +105,13 @@ def artifact_root(storage: str, given: Path | None) -> Path:
 def say(words: str) -> None:
     """A message for the person, not for a pipe. Nobody need be able to read it: a log's disk may be full."""
     with contextlib.suppress(OSError):
-        print(words, file=sys.stderr, flush=True)
+        print(readable(words), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """What a model or a person wrote, at once on stdout: as it is in a pipe; a terminal is not to obey it."""
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def with_shell_hint(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> str:

@@ -24,6 +24,7 @@ from growlab.commands.options import (
     with_shell_hint,
 )
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
+from growlab.escapes import quoted, visible
 
 if TYPE_CHECKING:
     from growlab.data import Corpus
@@ -80,7 +81,7 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     for each in studies:
         done = ", ".join(f"{n} {state}" for state, n in each.counts.items() if n) or "not begun"
         best = "" if each.best_val_loss is None else f", best val_loss {each.best_val_loss:.4f}"
-        print(f"{each.name}\t{each.n_trials} trials: {done}{best}")
+        print(visible(f"{each.name}\t{each.n_trials} trials: {done}{best}"))
 
 
 @app.command()
@@ -198,7 +199,9 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
     if not path.is_file() and file in shipped:
         path = shipped[file]
     if not path.is_file():
-        raise UsageError(f"no study file {file!r}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}")
+        raise UsageError(
+            f"no study file {quoted(file)}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}"
+        )
     study = read_study_file(path, overrides)
     return replace(study, name=name) if name else study
 
@@ -249,7 +252,7 @@ def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
     if name_or_file in known or name_or_file in shipped:
         return name_or_file in known
     raise UsageError(
-        f"{name_or_file!r} is neither a file nor a study; "
+        f"{quoted(name_or_file)} is neither a file nor a study; "
         f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
         f"{did_you_mean(name_or_file, [*known, *shipped])}"
     )

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from growlab.escapes import readable, visible
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
 
@@ -74,7 +75,7 @@ class PlainDisplay:
 
     def _say(self, words: str) -> None:
         with contextlib.suppress(OSError):  # the log's disk is full, or its reader has gone: training goes on
-            print(words, file=self._stream, flush=True)
+            print(readable(words), file=self._stream, flush=True)
 
 
 class LiveDisplay:
@@ -95,13 +96,13 @@ class LiveDisplay:
         self._live.stop()
 
     def started(self, claim: Claim) -> None:
-        self._live.update(Text(f"trial {claim.number}: {claim.layout}{resumed_words(claim)}"))
+        self._live.update(Text(visible(f"trial {claim.number}: {claim.layout}{resumed_words(claim)}")))
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
         self._live.update(self._panel(claim, progress))
 
     def ended(self, claim: Claim, words: str) -> None:
-        self._live.console.print(f"trial {claim.number}: {words}", markup=False, highlight=False)
+        self._live.console.print(readable(f"trial {claim.number}: {words}"), markup=False, highlight=False)
         self._live.update(Text("looking for the next trial …", style="dim"))
 
     def waiting(self, counts: Mapping[TrialState, int]) -> None:
@@ -112,7 +113,7 @@ class LiveDisplay:
         table.add_column(style="dim", justify="right")
         table.add_column()
         table.add_row("study", f"{self._study}, trial {claim.number}")
-        table.add_row("layout", Text(claim.layout))
+        table.add_row("layout", Text(visible(claim.layout)))
         table.add_row("depth", f"{progress.depth} blocks, {progress.phase}")
         table.add_row("progress", ProgressBar(total=1.0, completed=progress.progress, width=40))
         table.add_row("step", f"{progress.step:,}")
