@@ -14,8 +14,8 @@ import typer
 
 from growlab import __version__
 from growlab.commands import bench, catalogue, chat, database, demo, doctor, export, report, study, train, worker
-from growlab.errors import GrowlabError
-from growlab.escapes import readable
+from growlab.errors import GrowlabError, UsageError
+from growlab.escapes import quoted, readable
 
 app = typer.Typer(
     name="growlab",
@@ -77,13 +77,16 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("GROWLAB_DEBUG"):
             raise
-        _leave(_unexpected(error), 1)
+        too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        _leave(_unexpected(error), UsageError.exit_code if too_long else 1)
 
 
 def _unexpected(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         at = f" for {error.filename}" if error.filename else ""
         return f"error: no space left on the disk{at}; make room and run again"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"error: {quoted(error.filename)} is too long for the name of a file; give a shorter one"
     words = str(error).splitlines() or [""]
     return f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where"
 

@@ -25,6 +25,7 @@ from growlab.commands.options import (
 from growlab.errors import UsageError
 
 Slots = int | Literal["auto"]
+_LONGEST_NAME = 100  # characters, as of a study: it stands in tables and in messages
 
 
 def worker(
@@ -68,6 +69,8 @@ def worker(
     Ctrl-C or SIGTERM saves the trial and puts it back into the queue. The limits hold for each worker.
     """
     n_slots, plugins = read_slots(slots), plugin or []
+    if len(name) > _LONGEST_NAME:
+        raise UsageError(f"--name must have at most {_LONGEST_NAME} characters, got {len(name):,}")
     if device == "all" or n_slots != 1:
         if name:
             raise UsageError(

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from growlab.export.contents import CONFIG, METRICS, MODEL, TOKENIZER
 from growlab.export.folder import copy_verified, whole_folder
 from growlab.export.ranking import best_trials
 from growlab.files import write_atomically
+from growlab.headers import read_header
 from growlab.records import Artifact, Metric, TrialState
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.yaml_file import yaml_text
@@ -61,12 +61,18 @@ def _copy(artifacts: Mapping[str, Artifact], kind: str, trial: TrialRow, root: P
 
 
 def _model_header(path: Path) -> dict[str, Any]:
-    """Layout and vocabulary, as the weights themselves say it."""
-    from safetensors import safe_open
+    """Layout and vocabulary, as the weights themselves say it. Raises CheckpointError where they do not."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="numpy") as file:
-        header: dict[str, Any] = json.loads(file.metadata()["growlab"])
-    return header
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = read_header(path, file.metadata())
+    except SafetensorError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}; export another trial") from None
+    match header:
+        case {"layout": str(), "vocab_size": int()}:
+            return header
+    raise CheckpointError(f"{path.name} is no model of growlab: its header has no layout or no vocab_size")
 
 
 def _config(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from growlab.errors import StorageError
 from growlab.storage.address import Address
+from growlab.storage.values import read_json
 
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
@@ -27,6 +28,7 @@ def make_engine(address: Address) -> Engine:
     """Nothing is connected yet. Raises StorageError when the driver is not installed."""
     common: dict[str, Any] = {
         "json_serializer": partial(json.dumps, allow_nan=False),  # NaN is no JSON, and PostgreSQL knows it
+        "json_deserializer": read_json,
         "pool_size": 1,  # what a process keeps open; a fleet is many processes and a server has 100 places
         "max_overflow": 15,
     }
