@@ -13,7 +13,7 @@ MAX_LINE = 2_000  # characters of a message's line; a name of 100,000 would hide
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_PASSWORD = re.compile(r"(\w://[^\s:/@]*):[^\s@]*@")  # of a URL that stands where none belongs
+_PASSWORD = re.compile(r"(\w://[^\s:/@]{0,300}):[^\s@]{0,300}@")  # of a URL that stands where none belongs
 
 
 def visible(text: str) -> str:

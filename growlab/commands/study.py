@@ -198,7 +198,7 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
     path, shipped = Path(file), shipped_studies()
     if not path.is_file() and file in shipped:
         path = shipped[file]
-    if not path.is_file():
+    if not path.exists():  # what is no regular file says so when it is opened
         raise UsageError(
             f"no study file {quoted(file)}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}"
         )
