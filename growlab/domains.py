@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from growlab.errors import SpecError, did_you_mean
+from growlab.escapes import quoted
 
 Value = bool | int | float | str
 
@@ -90,7 +91,7 @@ def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
         if name not in ("low", "high", "log"):
             raise SpecError(f"{key}.{name}: unknown key.{did_you_mean(str(name), ('low', 'high', 'log'))}")
     if "low" not in raw or "high" not in raw:
-        raise SpecError(f"{key}: a range needs low and high, got {raw!r}")
+        raise SpecError(f"{key}: a range needs low and high, got {quoted(raw)}")
     if kind not in (int, float):
         raise SpecError(f"{key}: a range needs numbers, but {key} is a {kind.__name__}; write a list of choices")
     low, high = (_typed(f"{key}.{end}", raw[end], kind) for end in ("low", "high"))
@@ -114,7 +115,9 @@ def _typed(key: str, raw: object, kind: type) -> Value:
     if kind is int and isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if type(raw) is not kind or (isinstance(raw, float) and not math.isfinite(raw)):
-        raise SpecError(f"{key} must be {_PLAIN[kind]}, got {raw!r}{'' if kind is not str else in_quotes(key, raw)}")
+        raise SpecError(
+            f"{key} must be {_PLAIN[kind]}, got {quoted(raw)}{'' if kind is not str else in_quotes(key, raw)}"
+        )
     assert isinstance(raw, bool | int | float | str)
     return raw
 

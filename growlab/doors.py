@@ -5,14 +5,12 @@ the key, what was got and what was expected.
 """
 
 import json
-import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from growlab.domains import (
@@ -28,6 +26,7 @@ from growlab.domains import (
     write_domain,
 )
 from growlab.errors import SpecError
+from growlab.escapes import quoted
 from growlab.files import is_utf8, resolved
 from growlab.home import from_home
 from growlab.keys import hint
@@ -42,6 +41,7 @@ from growlab.study import (
     Study,
     StudyData,
 )
+from growlab.yaml_file import MAX_DEPTH, parse_yaml, read_yaml
 
 T = TypeVar("T")
 _SECTIONS = (
@@ -87,23 +87,6 @@ def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
             replace(stage, path=stage.path and _absolute(folder, stage.path)) for stage in study.curriculum
         )
     return replace(study, data=data, curriculum=curriculum)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping. Raises SpecError for a missing, unreadable or malformed file and for repeated keys."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SpecError("no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot be read as text: {error}") from None
-    try:
-        raw = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise SpecError(f"is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise SpecError(f"must be a mapping of sections such as 'data:' and 'layouts:', got a {type(raw).__name__}")
-    return raw
 
 
 def study_from_mapping(raw: Mapping[str, Any]) -> Study:
@@ -441,21 +424,26 @@ def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> None:
 def _apply(raw: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not (path and equals):
-        raise SpecError(f"--set {override!r}: write it like train.lr=1e-3")
+        raise SpecError(f"--set {quoted(override)}: write it like train.lr=1e-3")
     *parents, last = path.split(".")
+    if len(parents) >= MAX_DEPTH:
+        raise SpecError(f"--set {quoted(override)}: names a key more than {MAX_DEPTH} deep")
     section = raw
     for parent in parents:
         section = _entered(section, parent, override)
+    if not isinstance(section, dict):
+        raise SpecError(f"--set {quoted(override)}: {quoted(last)} must be a key of what stands in the list")
     try:
-        section[last] = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise SpecError(f"--set {override!r}: {' '.join(str(error).split())}") from None
+        section[last] = parse_yaml(text)
+    except SpecError as error:
+        raise SpecError(f"--set {quoted(override)}: {error}") from None
     if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
     if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text
     if parents[:1] == ["curriculum"] and last == "path":
-        source = (raw.get("data") or {}).get("source")
+        data = raw.get("data")
+        source = data.get("source") if isinstance(data, dict) else None
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(source, last) else text
 
 
@@ -463,31 +451,12 @@ def _entered(section: Any, parent: str, override: str) -> dict[str, Any]:
     """What lies under a key, or at a place of a list: curriculum.0. Absent, or without anything under it: made."""
     if isinstance(section, dict) and section.get(parent) is None:
         section[parent] = {}
-    if isinstance(section, list) and parent.isdecimal() and int(parent) < len(section):
+    if isinstance(section, list) and parent.isdecimal() and len(parent) < 10 and int(parent) < len(section):
         inner = section[int(parent)]
     elif isinstance(section, dict):
         inner = section[parent]
     else:
-        raise SpecError(f"--set {override!r}: there is no {parent!r}")
+        raise SpecError(f"--set {quoted(override)}: there is no {quoted(parent)}")
     if not isinstance(inner, dict | list):
-        raise SpecError(f"--set {override!r}: {parent!r} is not a section")
+        raise SpecError(f"--set {quoted(override)}: {quoted(parent)} is not a section")
     return inner  # type: ignore[return-value]  # a list is entered in the next round; the last key is a mapping's
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that reads 1e-3 as a number and refuses a key written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key, deep=True) for key in written]
-        for at, key in enumerate(keys):
-            if key in keys[:at]:
-                raise yaml.YAMLError(f"key {key!r} is written twice,{written[at].start_mark}")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)

@@ -24,11 +24,18 @@ Slips of our own are asserts and tracebacks, never a GrowlabError.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from growlab.escapes import quoted, readable
+
+_LONGEST_TYPO = 100  # characters; nothing is like a longer name, and looking would take long
+
 
 class GrowlabError(Exception):
-    """For people: printed as one line, without a traceback."""
+    """For people: printed as one line, without a traceback. Fit for a terminal, whatever it repeats."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(readable(message))
 
 
 class UsageError(GrowlabError):
@@ -42,7 +49,9 @@ class UnknownName(UsageError):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"unknown {what} {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}{self.hint}")
+        super().__init__(
+            f"unknown {what} {quoted(name)}; known: {', '.join(known)}.{did_you_mean(name, known)}{self.hint}"
+        )
 
 
 class NotRegistered(UnknownName):
@@ -105,5 +114,5 @@ class ArtifactsError(GrowlabError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' Did you mean 'attn'?' or nothing: a tail for a message."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6) if len(name) <= _LONGEST_TYPO else []
+    return f" Did you mean {quoted(close[0])}?" if close else ""

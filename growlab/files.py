@@ -1,16 +1,20 @@
 """Files that are whole or absent: written beside, flushed to the disk, renamed into place. And what a path is."""
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from growlab.errors import UsageError
 
 Content = bytes | memoryview
+_CHUNK = 1 << 20
 
 
 def write_atomically(path: Path, content: Content | Iterable[Content]) -> str:
@@ -46,10 +50,33 @@ def whole_file(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """A file to read. Raises OSError, also for what is no regular file: a pipe is waited for, a device has no end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else opening a pipe would wait already
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        what = "it is a folder" if stat.S_ISDIR(mode) else "it is a pipe or a device"
+        raise OSError(errno.EINVAL, f"{what}, not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """All of a regular file. Raises OSError, also for a file of more than `max_bytes`."""
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes // 1000:,} kB; give a smaller one", str(path))
+    return content
+
+
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes, read in pieces. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a regular file's bytes, read in pieces. Raises OSError."""
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def resolved(path: Path) -> Path:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from growlab.errors import LayoutError
+from growlab.escapes import quoted
 
 OptionValue = bool | int | float | str
 
@@ -31,6 +32,7 @@ _TOKEN = re.compile(
 )
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
+MAX_TEXT = 100_000  # characters
 MAX_NESTS = 8  # one in another
 CHANNEL_KINDS = frozenset({"mlp", "moe"})  # belong to the unit before them; any other kind begins a unit
 
@@ -90,9 +92,9 @@ def parse(text: str) -> Layout:
     """Read a layout's text. Raises LayoutError that names the place and shows an example."""
     layout = _Reader(text).read()
     if layout.d_model is None:
-        raise LayoutError(f"layout {text!r} has no width 'd=…'; {_EXAMPLE}")
+        raise LayoutError(f"layout {_named(text)} has no width 'd=…'; {_EXAMPLE}")
     if layout.d_model < 1:
-        raise LayoutError(f"layout {text!r}: d must be at least 1, got {layout.d_model}")
+        raise LayoutError(f"layout {_named(text)}: d must be at least 1, got {layout.d_model}")
     return Layout(layout.d_model, tuple(layout.blocks), layout.front, layout.head)
 
 
@@ -100,9 +102,9 @@ def parse_blocks(text: str) -> tuple[BlockSpec, ...]:
     """Read blocks alone, such as the unit 'conv mlp'. Raises LayoutError."""
     layout = _Reader(text).read()
     if layout.d_model is not None:
-        raise LayoutError(f"blocks {text!r} must not name a width, got d={layout.d_model}")
+        raise LayoutError(f"blocks {_named(text)} must not name a width, got d={layout.d_model}")
     if layout.front or layout.head:
-        raise LayoutError(f"blocks {text!r} must name neither front nor head, got {layout.front or layout.head}")
+        raise LayoutError(f"blocks {_named(text)} must name neither front nor head, got {layout.front or layout.head}")
     return tuple(layout.blocks)
 
 
@@ -110,7 +112,7 @@ def parse_part(text: str) -> BlockSpec:
     """Read one front end or head, such as 'patch[size=4]'. Raises LayoutError."""
     blocks = parse_blocks(text)
     if len(blocks) != 1 or blocks[0].branches:
-        raise LayoutError(f"{text!r} must be one kind with its options, such as 'patch[size=4]'")
+        raise LayoutError(f"{_named(text)} must be one kind with its options, such as 'patch[size=4]'")
     return blocks[0]
 
 
@@ -240,6 +242,7 @@ class _Open:
     nest: BlockSpec | None = None
     branches: list[tuple[BlockSpec, ...]] = field(default_factory=list)  # those that a comma has ended
     blocks: list[BlockSpec] = field(default_factory=list)
+    size: int = 0  # blocks in all of these, with all that they hold
 
 
 class _Reader:
@@ -255,6 +258,8 @@ class _Reader:
         return self.stack[0].blocks
 
     def read(self) -> "_Reader":
+        if len(self.text) > MAX_TEXT:
+            raise self._error(f"has {len(self.text):,} characters, at most {MAX_TEXT:,}")
         at = 0
         while at < len(self.text):
             match = _TOKEN.match(self.text, at)
@@ -265,7 +270,7 @@ class _Reader:
         if len(self.stack) > 1:
             raise self._error(f"a '(' is not closed; {_EXAMPLE}")
         if not self.blocks:
-            raise LayoutError(f"layout {self.text!r} has no blocks; {_EXAMPLE}")
+            raise LayoutError(f"layout {_named(self.text)} has no blocks; {_EXAMPLE}")
         return self
 
     def _take(self, match: re.Match[str]) -> None:
@@ -292,7 +297,7 @@ class _Reader:
                 raise self._error(f"more than {MAX_NESTS} blocks hold one another")
             self.stack.append(_Open(nest=block))
         else:
-            self.stack[-1].blocks.append(block)
+            self._extend([block], 1)
 
     def _set_part(self, place: str, part: BlockSpec, *, nested: bool) -> None:
         if nested or len(self.stack) > 1:
@@ -305,7 +310,7 @@ class _Reader:
 
     def _refuse_after_head(self, what: str) -> None:
         if self.head:
-            raise self._error(f"nothing may stand behind the head, got {what!r}")
+            raise self._error(f"nothing may stand behind the head, got {quoted(what)}")
 
     def _end_branch(self) -> None:
         open_ = self.stack[-1]
@@ -324,8 +329,10 @@ class _Reader:
             self._end_branch()
         open_ = self.stack.pop()
         times = int(match["times"] or 1)
+        size = open_.size
         if nest is not None:
             group = [replace(nest, branches=tuple(open_.branches))]
+            size += 1
         elif match["times"] is None:
             at = match.start() + 1
             raise self._error(f"cannot read ')' at character {at} without a repetition such as 'x2'; {_EXAMPLE}")
@@ -333,18 +340,22 @@ class _Reader:
             group = open_.blocks
         if not group or times < 1:
             raise self._error("a group needs blocks and a repetition of at least x1")
-        blocks = self.stack[-1].blocks
-        if _size(blocks) + _size(group) * times > MAX_BLOCKS:
-            raise LayoutError(f"layout {self.text!r} has more than {MAX_BLOCKS} blocks")
-        blocks.extend(group * times)
+        self._extend(group, size, times)
+
+    def _extend(self, group: list[BlockSpec], size: int, times: int = 1) -> None:
+        """Add a group of `size` blocks so many times, counted before any is made."""
+        open_ = self.stack[-1]
+        open_.size += size * times
+        if open_.size > MAX_BLOCKS:
+            raise LayoutError(f"layout {_named(self.text)} has more than {MAX_BLOCKS} blocks")
+        open_.blocks.extend(group * times)
 
     def _error(self, words: str) -> LayoutError:
-        return LayoutError(f"layout {self.text!r}: {words}")
+        return LayoutError(f"layout {_named(self.text)}: {words}")
 
 
-def _size(blocks: Sequence[BlockSpec]) -> int:
-    """How many there are, with all that they hold."""
-    return sum(1 for block in blocks for _ in walk(block))
+def _named(text: str) -> str:
+    return quoted(text, most=200)  # layouts are longer than names
 
 
 def _parse_block(text: str) -> BlockSpec:
@@ -353,9 +364,9 @@ def _parse_block(text: str) -> BlockSpec:
     for pair in filter(None, (part.strip() for part in options_text.split(","))):
         key, equals, value = (piece.strip() for piece in pair.partition("="))
         if not (key and equals and value):
-            raise LayoutError(f"block {text!r}: {pair!r} is not an option; write it like 'kernel=4'")
+            raise LayoutError(f"block {_named(text)}: {quoted(pair)} is not an option; write it like 'kernel=4'")
         if key in options:
-            raise LayoutError(f"block {text!r} sets {key!r} twice")
+            raise LayoutError(f"block {_named(text)} sets {quoted(key)} twice")
         options[key] = _parse_value(value)
     return BlockSpec(kind, tuple(sorted(options.items())))
 

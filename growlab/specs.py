@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from growlab.errors import LayoutError, SpecError
+from growlab.escapes import quoted
 from growlab.layout import parse, parse_blocks
 
 BudgetUnit = Literal["flops", "tokens", "steps"]
@@ -19,7 +20,7 @@ _MAX_VOCAB = 2**20  # learning byte pairs takes memory for as many as are asked 
 
 def _require(condition: bool, key: str, expected: str, got: object) -> None:
     if not condition:
-        raise SpecError(f"{key} must be {expected}, got {got!r}")
+        raise SpecError(f"{key} must be {expected}, got {quoted(got)}")
 
 
 def _require_finite(section: str, spec: object) -> None:

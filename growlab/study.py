@@ -11,6 +11,7 @@ from typing import Literal
 
 from growlab.domains import Choice, Domain, Fixed, Range, Value
 from growlab.errors import SpecError
+from growlab.escapes import quoted
 from growlab.layout import OptionValue
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 
@@ -171,7 +172,7 @@ class Study:
         if not re.fullmatch(r"\w[\w.-]{0,99}", self.name):  # it names a folder and stands on command lines
             raise SpecError(
                 f"name must begin with a letter or digit and hold at most 100 letters, digits, '.', '_' and '-', "
-                f"got {self.name!r}"
+                f"got {quoted(self.name)}"
             )
         if not 1 <= self.n_trials <= MAX_TRIALS:
             raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")

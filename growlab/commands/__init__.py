@@ -14,7 +14,8 @@ import typer
 
 from growlab import __version__
 from growlab.commands import bench, catalogue, chat, database, demo, doctor, export, report, study, train, worker
-from growlab.errors import GrowlabError
+from growlab.errors import GrowlabError, UsageError
+from growlab.escapes import quoted, readable
 from growlab.files import why_unnameable
 
 app = typer.Typer(
@@ -72,7 +73,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("GROWLAB_DEBUG"):
             raise
-        _leave(_unexpected(error), 1)
+        too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        _leave(_unexpected(error), UsageError.exit_code if too_long else 1)
 
 
 def _set_up_streams() -> None:
@@ -93,6 +95,8 @@ def _unexpected(error: Exception) -> str:
         return f"error: no space left on the disk{at}; make room and run again"
     if why := why_unnameable(error):
         return f"error: {why}"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"error: {quoted(error.filename)} is too long for the name of a file; give a shorter one"
     words = str(error).splitlines() or [""]
     return f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where"
 
@@ -110,5 +114,5 @@ def _run() -> None:
 
 
 def _leave(words: str, code: int) -> None:
-    print(words, file=sys.stderr)
+    print(readable(words), file=sys.stderr)
     raise SystemExit(code)

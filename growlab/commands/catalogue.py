@@ -15,6 +15,7 @@ import typer
 from growlab.commands.completion import kinds
 from growlab.commands.options import Json, Plugin
 from growlab.errors import NotRegistered
+from growlab.escapes import visible
 from growlab.files import write_atomically
 from growlab.report.terminal import PIPE_WIDTH, wrapped
 from growlab.resources import cache_dir
@@ -55,7 +56,7 @@ def blocks(
 def _print_wrapped(before: str, text: str) -> None:
     """At words, with a hanging indent, as wide as the terminal; a line as it is into a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
-    print(wrapped(before, text, width))
+    print(wrapped(before, visible(text), width))
 
 
 def block_rows(plugins: Sequence[Path]) -> list[dict[str, Any]]:
@@ -135,6 +136,6 @@ def data(as_json: Json = False, plugin: Plugin = None) -> None:
         print(json.dumps({"sources": sources, "tokenizers": tokenizers}, indent=2))
         return
     for row in sources:
-        print(f"source     {row['source']:<16} {row['summary']}")
+        print(visible(f"source     {row['source']:<16} {row['summary']}"))
     for row in tokenizers:
         print(f"tokenizer  {row['tokenizer']:<16} {row['summary']}")

@@ -1,7 +1,6 @@
 """growlab chat"""
 
 import io
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +20,10 @@ from growlab.commands.options import (
     TopK,
     TopP,
     say,
+    show,
 )
 from growlab.errors import CannotEncode
+from growlab.escapes import json_text
 
 if TYPE_CHECKING:
     from growlab.model.conversation import Conversation
@@ -86,12 +87,10 @@ def _answer(
         return
     if as_json:
         row = {"question": question, "answer": "".join(pieces), "ended": conversation.ended}
-        pieces = iter([json.dumps(row, ensure_ascii=False)])
+        pieces = iter([json_text(row)])
     for piece in pieces:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+        show(piece)
+    show("\n")
 
 
 def _lines() -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from growlab.commands.options import STORAGE_DEFAULT, Storage, in_home, say
+from growlab.escapes import visible
 
 app = typer.Typer(help="The database: its schema, and copies of it.", no_args_is_help=True)
 
@@ -16,7 +17,7 @@ def current(storage: Storage = STORAGE_DEFAULT) -> None:
     from growlab.storage import Database, current_revision
 
     with Database.open(storage) as database:
-        print(current_revision(database) or "none")
+        print(visible(current_revision(database) or "none"))
 
 
 @app.command()

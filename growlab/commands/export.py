@@ -1,6 +1,5 @@
 """growlab export, growlab generate"""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +22,7 @@ from growlab.commands.options import (
     artifact_root,
     in_home,
     say,
+    show,
 )
 from growlab.errors import UsageError
 from growlab.suggest import command
@@ -91,9 +91,7 @@ def generate(
     if hard_exit:
         bundle.model.exit_hard()
     pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
-    sys.stdout.write(as_prompt(bundle, prompt))
-    sys.stdout.flush()
+    show(as_prompt(bundle, prompt))
     for piece in pieces:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        show(piece)
+    show("\n")

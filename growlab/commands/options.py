@@ -5,13 +5,15 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from growlab.commands.completion import stored_studies
-from growlab.errors import PluginError, UsageError
+from growlab.errors import PluginError, StorageError, UsageError
+from growlab.escapes import readable, visible
 from growlab.suggest import STORAGE_DEFAULT as STORAGE_DEFAULT  # for the commands
 
 MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
@@ -124,7 +126,13 @@ def artifact_root(storage: str, given: Path | None) -> Path:
 def say(words: str) -> None:
     """A message for the person, not for a pipe. Nobody need be able to read it: a log's disk may be full."""
     with contextlib.suppress(OSError):
-        print(words, file=sys.stderr, flush=True)
+        print(readable(words), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """What a model or a person wrote, at once on stdout: as it is in a pipe; a terminal is not to obey it."""
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def place(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> list[str]:
@@ -141,10 +149,25 @@ def this_command(storage: str, option: str) -> str:
     """The command line that runs now, with `option`, for a shell. Never with a password."""
     from growlab.storage.address import read_address
 
-    words = [word.replace(storage, read_address(storage).shown) for word in sys.argv[1:]]
+    shown = read_address(storage).shown
+    words = [_without_password(word.replace(storage, shown), before) for before, word in pairwise(sys.argv)]
     end = words.index("--") if "--" in words else len(words)  # behind it nothing is an option
     given = [] if option in words[:end] else [option]
     return shlex.join(["growlab", *words[:end], *given, *words[end:]])
+
+
+def _without_password(word: str, before: str) -> str:
+    """A word of a command line; of a storage the URL that may be shown, also of one that a later --storage replaces."""
+    from growlab.storage.address import read_address
+
+    name, _, value = word.partition("=") if word.startswith("--storage=") else (before, "", word)
+    if name != "--storage":
+        return word
+    try:
+        shown = read_address(value).shown
+    except StorageError:
+        shown = "URL"
+    return shown if value == word else f"{name}={shown}"
 
 
 def plugin_words(files: Sequence[Path]) -> list[str]:

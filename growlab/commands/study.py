@@ -31,6 +31,7 @@ from growlab.commands.options import (
 )
 from growlab.commands.texts import are_paths, path_words, with_found_texts, with_paths
 from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
+from growlab.escapes import quoted, visible
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -94,23 +95,22 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     for each in studies:
         done = ", ".join(f"{n} {state}" for state, n in each.counts.items() if n) or "not begun"
         best = "" if each.best_val_loss is None else f", best val_loss {each.best_val_loss:.4f}"
-        print(f"{each.name}\t{each.n_trials} trials: {done}{best}")
+        print(visible(f"{each.name}\t{each.n_trials} trials: {done}{best}"))
 
 
 @app.command()
 def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """Print a study as it was stored, every default written out."""
-    import yaml
-
     from growlab.doors import study_to_mapping
     from growlab.storage import Store
+    from growlab.yaml_file import yaml_text
 
     with Store.open(storage) as store:
         mapping = study_to_mapping(store.study(study).study)
     if as_json:
         print(json.dumps(mapping, indent=2))
     else:
-        print(yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True), end="")
+        print(yaml_text(mapping), end="")
 
 
 @app.command("set")
@@ -269,8 +269,10 @@ def read(file: str, overrides: list[str], name: str = "") -> "Study":
     path, shipped = Path(file), shipped_studies()
     if not path.is_file() and file in shipped:
         path = shipped[file]
-    if not path.is_file():
-        raise UsageError(f"no study file {file!r}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}")
+    if not path.exists():  # what is no regular file says so when it is opened
+        raise UsageError(
+            f"no study file {quoted(file)}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}"
+        )
     study = read_study_file(path, overrides)
     return replace(study, name=name) if name else study
 
@@ -323,7 +325,7 @@ def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
     if name_or_file in known or name_or_file in shipped:
         return name_or_file in known
     raise UsageError(
-        f"{name_or_file!r} is neither a file nor a study; "
+        f"{quoted(name_or_file)} is neither a file nor a study; "
         f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
         f"{did_you_mean(name_or_file, [*known, *shipped])}"
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from growlab.study import Study
 
 Slots = int | Literal["auto"]
+_LONGEST_NAME = 100  # characters, as of a study: it stands in tables and in messages
 
 
 def worker(
@@ -83,6 +84,8 @@ def worker(
     n_slots, plugins = read_slots(slots), plugin or []
     if not is_utf8(name):
         raise UsageError(f"--name must be UTF-8, got {name!r}")
+    if len(name) > _LONGEST_NAME:
+        raise UsageError(f"--name must have at most {_LONGEST_NAME} characters, got {len(name):,}")
     if device == "all" or n_slots != 1:
         if name:
             raise UsageError(

@@ -19,6 +19,7 @@ from growlab.data.text_files import not_utf8
 from growlab.errors import DataError, SpecError
 
 _ROWS = 1024  # at once
+_HUB_NAME = re.compile(r"\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b", re.ASCII)  # as huggingface_hub has it
 
 
 # ---- JSON lines ----------------------------------------------------------------------------------------------
@@ -103,6 +104,11 @@ def read_hub(path: str, column: str) -> Iterator[str]:
             "write data.source: hf:owner/name, hf:owner/name:configuration or hf:owner/name@revision"
         )
     datasets = optional("datasets", needed_by="source 'hf'")
+    if not _HUB_NAME.fullmatch(asked["name"]) or "--" in asked["name"] or ".." in asked["name"]:
+        raise DataError(  # `datasets` would take ../../x or a bare name for a folder of this machine
+            f"hf:{path}: cannot be loaded (the hub calls a data set owner/name, of letters, digits, '-', '_' and '.'); "
+            "check data.path, or read files of your own with data.source: parquet or jsonl"
+        )
     try:
         with _one_line_errors():
             table = datasets.load_dataset(asked["name"], asked["config"], split="train", revision=asked["revision"])

@@ -15,6 +15,7 @@ from growlab.data.byte_level import ByteLevelTokenizer
 from growlab.data.markers import ChatTokenizer
 from growlab.data.tokens import Ids, Tokenizer, utf8
 from growlab.errors import CannotEncode, DataError
+from growlab.files import open_regular
 from growlab.specs import DataSpec
 
 __all__ = [
@@ -218,7 +219,8 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
 def load_tokenizer(path: Path) -> Tokenizer:
     """Read what Tokenizer.save wrote. Raises DataError, with the path, when it is missing or damaged."""
     try:
-        return tokenizer_from_mapping(json.loads(path.read_bytes()))
+        with open_regular(path) as file:
+            return tokenizer_from_mapping(json.load(file))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; give the tokenizer.json of a model") from None
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8; ten thousand brackets

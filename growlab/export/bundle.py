@@ -2,13 +2,10 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from growlab import __version__
 from growlab.doors import trial_spec_to_mapping
@@ -17,8 +14,10 @@ from growlab.export.contents import CONFIG, METRICS, MODEL, TOKENIZER
 from growlab.export.folder import copy_verified, whole_folder
 from growlab.export.ranking import best_trials
 from growlab.files import write_atomically
+from growlab.headers import read_header
 from growlab.records import Artifact, Metric, TrialState
 from growlab.storage import Store, StudyRow, TrialRow
+from growlab.yaml_file import yaml_text
 
 _RESULT = ("val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "n_params")
 _HEADER = "# One trained trial. Losses are nats per token, depth is in blocks; trial_spec is all that runs it again.\n"
@@ -40,7 +39,7 @@ def export_trial(store: Store, study_row: StudyRow, number: int | None, artifact
             METRICS: write_atomically(folder / METRICS, _as_csv(store.metrics(trial.id)).encode()),
         }
         config = _config(store, study_row, trial, _model_header(folder / MODEL), files)
-        write_atomically(folder / CONFIG, _as_yaml(config).encode())
+        write_atomically(folder / CONFIG, (_HEADER + yaml_text(config)).encode())
     return target
 
 
@@ -62,12 +61,18 @@ def _copy(artifacts: Mapping[str, Artifact], kind: str, trial: TrialRow, root: P
 
 
 def _model_header(path: Path) -> dict[str, Any]:
-    """Layout and vocabulary, as the weights themselves say it."""
-    from safetensors import safe_open
+    """Layout and vocabulary, as the weights themselves say it. Raises CheckpointError where they do not."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="numpy") as file:
-        header: dict[str, Any] = json.loads(file.metadata()["growlab"])
-    return header
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = read_header(path, file.metadata())
+    except SafetensorError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}; export another trial") from None
+    match header:
+        case {"layout": str(), "vocab_size": int()}:
+            return header
+    raise CheckpointError(f"{path.name} is no model of growlab: its header has no layout or no vocab_size")
 
 
 def _config(
@@ -84,10 +89,6 @@ def _config(
         "trial_spec": trial_spec_to_mapping(trial.spec),
         "files": dict(files),
     }
-
-
-def _as_yaml(config: Mapping[str, Any]) -> str:
-    return _HEADER + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def _as_csv(metrics: Sequence[Metric]) -> str:

@@ -1,15 +1,14 @@
 """The best trials of a study as configurations: what to train again, longer or elsewhere."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from growlab.doors import trial_spec_to_mapping
 from growlab.errors import UnknownName
+from growlab.escapes import json_text
 from growlab.export.ranking import best_trials
 from growlab.storage import Store, StudyRow
+from growlab.yaml_file import yaml_text
 
 FORMATS = ("json", "yaml")
 
@@ -36,7 +35,7 @@ def best_configs(store: Store, study_row: StudyRow, top: int) -> list[dict[str, 
 def render_configs(configs: Sequence[dict[str, Any]], format: str) -> str:
     """As text that ends in a newline. Raises UnknownName for a format that is neither yaml nor json."""
     if format == "json":
-        return json.dumps(list(configs), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text(list(configs), indent=2) + "\n"
     if format == "yaml":
-        return yaml.safe_dump(list(configs), sort_keys=False, allow_unicode=True, width=10_000)
+        return yaml_text(list(configs))
     raise UnknownName("format", format, FORMATS)

@@ -9,8 +9,8 @@ metrics.csv         step, split, name, value: the whole course of training
 from pathlib import Path
 from typing import Any
 
-from growlab.doors import read_yaml
 from growlab.errors import SpecError
+from growlab.yaml_file import read_yaml
 
 CONFIG, MODEL, TOKENIZER, METRICS = "config.yaml", "model.safetensors", "tokenizer.json", "metrics.csv"
 

@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from growlab.errors import CheckpointError, UsageError
+from growlab.files import open_regular
 
 _CHUNK = 1 << 20
 
@@ -51,19 +53,25 @@ def refuse_unwritable(target: Path) -> None:
 def copy_verified(source: Path, target: Path, sha256: str) -> None:
     """Copy a file of which the sha256 is known, durably. Raises CheckpointError when it is missing or another one."""
     digest = hashlib.sha256()
-    try:
-        with source.open("rb") as original, target.open("xb") as copy:
-            while piece := original.read(_CHUNK):
-                digest.update(piece)
-                copy.write(piece)
-            copy.flush()
-            os.fsync(copy.fileno())
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{source} is missing; give the artifact folder of the worker that trained it, or copy the file from there"
-        ) from None
+    with _opened(source) as original, target.open("xb") as copy:
+        while piece := original.read(_CHUNK):
+            digest.update(piece)
+            copy.write(piece)
+        copy.flush()
+        os.fsync(copy.fileno())
     if digest.hexdigest() != sha256:
         raise CheckpointError(
             f"{source} is damaged: its sha256 is not the recorded {sha256[:12]}…; "
             f"restore it from a backup, or export another trial"
         )
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return open_regular(source)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{source} is missing; give the artifact folder of the worker that trained it, or copy the file from there"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{source} cannot be read: {error.strerror}; export another trial") from None

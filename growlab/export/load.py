@@ -96,7 +96,7 @@ def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     return load_tokenizer(path)
 
 

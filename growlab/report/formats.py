@@ -1,10 +1,10 @@
 """The leaderboard for a person (table) or a program (TSV, CSV, JSON: plain numbers, all their digits)."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from growlab.errors import UnknownName
+from growlab.escapes import json_text, visible
 from growlab.report.leaderboard import LeaderboardRow, lacking
 from growlab.report.plain import plain
 from growlab.report.table import print_table
@@ -39,15 +39,16 @@ COLUMNS = {
 def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title: str = "") -> None:
     """Write the rows to `stream`; `title` is a line above a table.
 
-    What is not known is empty in TSV and CSV and null in JSON. Raises UnknownName for another format.
+    What is not known is empty in TSV and CSV and null in JSON. Control characters are symbols in TSV and CSV, which
+    a terminal may be shown, and escapes in JSON. Raises UnknownName for another format.
     """
     match format:
         case "table":
             print_table(rows, stream, title)
         case "tsv":
-            frame_of(rows).to_csv(stream, sep="\t", index=False, lineterminator="\n")
+            stream.write(visible(frame_of(rows).to_csv(sep="\t", index=False, lineterminator="\n")))
         case "csv":
-            frame_of(rows).to_csv(stream, index=False, lineterminator="\n")
+            stream.write(visible(frame_of(rows).to_csv(index=False, lineterminator="\n")))
         case "json":
             write_json([{name: getattr(row, name) for name in columns_of(rows)} for row in rows], stream)
         case _:
@@ -71,4 +72,4 @@ def frame_of(rows: Sequence[LeaderboardRow]) -> "pd.DataFrame":
 
 def write_json(value: object, stream: TextIO) -> None:
     """Indented, with a newline at the end; what is not a finite number is null."""
-    stream.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    stream.write(json_text(plain(value), indent=2) + "\n")

@@ -8,16 +8,14 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from growlab.escapes import visible
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
     from rich.text import Text
 
 PIPE_WIDTH = 10_000  # rich would cut a pipe at 80 columns
-
-# C0 has pictures of its own: ESC is ␛. Tab and newline stay; C1 and DEL are controls too.
-_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
-_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
 def console_for(stream: TextIO) -> "Console":
@@ -49,7 +47,7 @@ def as_it_is(text: str, style: str = "") -> "Text":
     """A text of which nothing is interpreted, neither by rich nor by the terminal."""
     from rich.text import Text
 
-    return Text(text.translate(_PICTURES), style=style)
+    return Text(visible(text), style=style)
 
 
 def fitting(

@@ -64,8 +64,9 @@ class TrialFacts:
 
 
 def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
-    """Raises NotFound with the numbers that there are."""
+    """Raises NotFound with the numbers that there are, and StorageError for a damaged row."""
     trial = store.trial(study_row.id, number)
+    trial.require_sound()
     return TrialFacts(
         study=study_row.study.name,
         trial=trial,

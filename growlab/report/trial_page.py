@@ -217,7 +217,7 @@ def _growth(facts: TrialFacts) -> "Table":
             str(event.step),
             str(event.position),
             as_it_is(event.unit),
-            event.operator,
+            as_it_is(event.operator),
             amounts.number(event.tau, 2),
             amounts.number(event.kappa, 2),
             f"{amounts.loss(event.val_loss_before)} → {amounts.loss(event.val_loss_after)}",

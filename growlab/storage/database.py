@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from growlab.errors import DatabaseAway, StorageError
 from growlab.storage.address import Address, read_address
@@ -31,6 +31,7 @@ class Database:
         self.shown = address.shown
         self.label = address.label
         self.options = address.options  # by which another command finds it
+        self._without_hidden = address.without_hidden
         self.engine = engine
 
     @classmethod
@@ -42,7 +43,10 @@ class Database:
         elif address.path is not None and not address.path.exists():
             create_first = command("study create", "FILE", options=address.options)
             raise StorageError(f"no database at {address.shown}; create a study first: {create_first}")
-        return cls(address, make_engine(address))
+        try:
+            return cls(address, make_engine(address))
+        except ArgumentError as error:  # several hosts, written in ways that do not fit one another
+            raise StorageError(f"{address.shown}: {address.without_hidden(str(error))}; correct --storage") from None
 
     def read(self, action: Callable[[Connection], T], patience: Patience = NO_PATIENCE) -> T:
         return self._run(action, patience, reads=True)
@@ -70,7 +74,7 @@ class Database:
             if is_ours(error):
                 raise
             kind = DatabaseAway if is_passing(error) else StorageError
-            raise kind(f"{self.shown}: {in_words(error)}") from None
+            raise kind(f"{self.shown}: {self._without_hidden(in_words(error))}") from None
 
     def _run(self, action: Callable[[Connection], T], patience: Patience, *, reads: bool) -> T:
         def once() -> T:

@@ -11,6 +11,7 @@ from growlab.errors import StorageError
 from growlab.packages import install_command
 from growlab.storage.address import Address
 from growlab.storage.read_only import connect_sqlite, forget_snapshot
+from growlab.storage.values import read_json
 
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
@@ -30,6 +31,7 @@ def make_engine(address: Address) -> Engine:
     """Nothing is connected yet. Raises StorageError when the driver is not installed."""
     common: dict[str, Any] = {
         "json_serializer": partial(json.dumps, allow_nan=False),  # NaN is no JSON, and PostgreSQL knows it
+        "json_deserializer": read_json,
         "pool_size": 1,  # what a process keeps open; a fleet is many processes and a server has 100 places
         "max_overflow": 15,
     }

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, RowMapping, Table, delete, select
 
+from growlab.escapes import quoted
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint
 from growlab.storage.rows import Claim
-from growlab.storage.tables import growth_events, metrics, trajectory
+from growlab.storage.tables import growth_events, metrics, trajectory, trials
 from growlab.storage.upsert import upsert
-from growlab.storage.values import finite, joined, kind_of, split
+from growlab.storage.values import damaged, finite, joined, kind_of, split
 
 Fact = Metric | TrajectoryPoint | GrowthEvent
 
@@ -57,14 +58,30 @@ def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -
         asked = asked.where(trajectory.c.tensor == tensor)
     rows = connection.execute(asked.order_by(trajectory.c.step, trajectory.c.unit, trajectory.c.tensor)).mappings()
     rest = ("step", "unit", "tensor", "n_increments")
-    return [TrajectoryPoint(**{name: row[name] for name in rest}, **joined(dict(row), _POINT_NUMBERS)) for row in rows]
+    return [
+        TrajectoryPoint(**{name: row[name] for name in rest}, **_joined(connection, trajectory, row, _POINT_NUMBERS))
+        for row in rows.all()
+    ]
 
 
 def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEvent]:
     asked = select(growth_events).where(growth_events.c.trial_id == trial_id)
     rows = connection.execute(asked.order_by(growth_events.c.step, growth_events.c.position)).mappings()
     rest = ("step", "position", "unit", "operator", "reason", "depth_before", "depth_after", "n_params_after")
-    return [GrowthEvent(**{name: row[name] for name in rest}, **joined(dict(row), _EVENT_NUMBERS)) for row in rows]
+    return [
+        GrowthEvent(**{name: row[name] for name in rest}, **_joined(connection, growth_events, row, _EVENT_NUMBERS))
+        for row in rows.all()
+    ]
+
+
+def _joined(connection: Connection, table: Table, row: RowMapping, names: Sequence[str]) -> dict[str, Any]:
+    """Raises StorageError that names the trial of a damaged row."""
+    try:
+        return joined(dict(row), names)
+    except ValueError as error:
+        number = connection.scalar(select(trials.c.number).where(trials.c.id == row["trial_id"]))
+        problem = f"{quoted(row['not_finite'])} cannot be read ({error})"
+        raise damaged(number, f"{table.name}.not_finite", problem) from None
 
 
 def _row(fact: Fact) -> dict[str, Any]:

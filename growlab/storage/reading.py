@@ -23,6 +23,7 @@ from growlab.records import Decision, EndReason, PastTrial, TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import AttemptRow, TrialRow
 from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
+from growlab.storage.values import damaged, whole_numbers
 
 OBJECTIVES = ("val_loss", "best_val_loss", "bits_per_byte")
 
@@ -90,19 +91,19 @@ def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[floa
 
 
 def read_decision(connection: Connection, trial_id: int) -> Decision:
-    """Raises NotFound."""
+    """Raises NotFound, and StorageError for a damaged row."""
     asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)
     row = connection.execute(asked).one_or_none()
     if row is None:
         raise NotFound(f"no trial has the id {trial_id}; it was deleted with its study")
+    seen: dict[str, tuple[int, ...]] = {}
+    for name in ("finished", "running"):
+        try:
+            seen[name] = whole_numbers(getattr(row, name))
+        except ValueError as error:
+            raise damaged(row.number, f"gl_decisions.{name}", str(error)) from None
     return Decision(
-        number=row.number,
-        seed=row.seed,
-        origin=row.origin,
-        parent=row.parent,
-        mutation=row.mutation,
-        finished=tuple(row.finished),
-        running=tuple(row.running),
+        number=row.number, seed=row.seed, origin=row.origin, parent=row.parent, mutation=row.mutation, **seen
     )
 
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from growlab.doors import trial_spec_from_mapping
+from growlab.errors import SpecError
+from growlab.escapes import quoted
 from growlab.records import Artifact, EndReason, TrialState
 from growlab.specs import TrialSpec
+from growlab.storage.values import damaged
 from growlab.study import Study
 
 
@@ -83,8 +86,17 @@ class TrialRow:
 
     @property
     def spec(self) -> TrialSpec:
-        """Checked when asked for: a leaderboard of thousands does without. Raises SpecError."""
-        return trial_spec_from_mapping(self.spec_mapping)
+        """Checked when asked for: a leaderboard of thousands does without. Raises StorageError for a damaged one."""
+        try:
+            return trial_spec_from_mapping(self.spec_mapping)
+        except SpecError as error:
+            raise damaged(self.number, "gl_trials.spec", str(error)) from None
+
+    def require_sound(self) -> None:
+        """Raises StorageError where a JSON column holds something else than it should."""
+        _ = self.spec
+        if not isinstance(self.params, Mapping):
+            raise damaged(self.number, "gl_trials.params", f"must be a mapping, got {quoted(self.params)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,19 +6,30 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from growlab.doors import study_from_mapping, study_to_mapping
-from growlab.errors import NotFound, StorageError, UsageError, did_you_mean
-from growlab.files import is_utf8
+from growlab.errors import NotFound, SpecError, StorageError, UsageError, did_you_mean
+from growlab.escapes import quoted
 from growlab.records import TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import StudyRow, StudySummary
 from growlab.storage.tables import studies, trials
 from growlab.storage.upsert import insert_unless_there
+from growlab.storage.values import clean_text
 from growlab.study import Study
 from growlab.suggest import command
 
+_MOST_BYTES = 200  # file systems give a folder's name 255, and an id stands behind this one
+
 
 def create_study(connection: Connection, study: Study, place: Sequence[str] = ()) -> None:
-    """Raises StorageError when the name is taken. `place` are the options that name this database to a command."""
+    """Raises StorageError when the name is taken, UsageError when no folder can have it.
+
+    `place` are the options that name this database to a command.
+    """
+    if (n_bytes := len(study.name.encode())) > _MOST_BYTES:
+        raise UsageError(
+            f"name: {quoted(study.name)} has {n_bytes} bytes in UTF-8, and the folder of its trials can have "
+            f"{_MOST_BYTES} in its name; choose a shorter one"
+        )
     row = {"name": study.name, "created_at": database_now(), "spec": study_to_mapping(study)}
     made = connection.scalar(insert_unless_there(connection, studies, row).returning(studies.c.id))
     if made is None:
@@ -29,17 +40,23 @@ def create_study(connection: Connection, study: Study, place: Sequence[str] = ()
 
 
 def read_study(connection: Connection, name: str, place: Sequence[str] = ()) -> StudyRow:
-    """Raises NotFound."""
-    row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none() if is_utf8(name) else None
+    """Raises NotFound, and StorageError for a damaged row."""
+    if name != clean_text(name):  # of bytes that are no text: no database knows it, and no driver takes it
+        raise _not_found(connection, name, place)
+    row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
     if row is None:
         raise _not_found(connection, name, place)
-    return StudyRow(id=row.id, created_at=row.created_at, study=study_from_mapping(row.spec))
+    try:
+        return StudyRow(id=row.id, created_at=row.created_at, study=study_from_mapping(row.spec))
+    except SpecError as error:
+        raise StorageError(
+            f"study {quoted(name)} has a damaged row: gl_studies.spec: {error}; bring the database back from its backup"
+        ) from None
 
 
 def read_studies(connection: Connection) -> list[StudySummary]:
     """All of them, the oldest first."""
-    n_trials = studies.c.spec["n_trials"].as_integer().label("n_trials")
-    asked = select(studies.c.id, studies.c.name, studies.c.created_at, n_trials).order_by(studies.c.id)
+    asked = select(studies.c.id, studies.c.name, studies.c.created_at, studies.c.spec).order_by(studies.c.id)
     by_study: dict[int, list[Row[Any]]] = {}
     for row in connection.execute(_trials_by_state()):
         by_study.setdefault(row.study_id, []).append(row)
@@ -48,7 +65,7 @@ def read_studies(connection: Connection) -> list[StudySummary]:
             id=study.id,
             name=study.name,
             created_at=study.created_at,
-            n_trials=study.n_trials,
+            n_trials=_n_trials(study.spec),
             counts=_counts(by_study.get(study.id, [])),
             best_val_loss=_best(by_study.get(study.id, [])),
         )
@@ -88,6 +105,8 @@ def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]
 
 def delete_study(connection: Connection, name: str, place: Sequence[str] = ()) -> None:
     """With all its trials and facts. Raises NotFound, and StorageError while somebody works on it."""
+    if name != clean_text(name):
+        raise _not_found(connection, name, place)
     study_id = connection.scalar(select(studies.c.id).where(studies.c.name == name).with_for_update())
     if study_id is None:
         raise _not_found(connection, name, place)
@@ -98,6 +117,14 @@ def delete_study(connection: Connection, name: str, place: Sequence[str] = ()) -
             f"stop its workers, or wait until their leases end, then delete it"
         )
     connection.execute(delete(studies).where(studies.c.id == study_id))
+
+
+def _n_trials(spec: object) -> int:
+    """0 in a damaged row: the studies beside it are to be seen, and reading this one says what is wrong."""
+    match spec:
+        case {"n_trials": int(n_trials)}:
+            return n_trials
+    return 0
 
 
 def _trials_by_state() -> Select[Any]:
@@ -125,5 +152,5 @@ def _not_found(connection: Connection, name: str, place: Sequence[str]) -> NotFo
     known = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
     if not known:
         create_one = command("study create", "FILE", options=place)
-        return NotFound(f"no study {name!r}, and none at all here; create one: {create_one}")
-    return NotFound(f"no study {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")
+        return NotFound(f"no study {quoted(name)}, and none at all here; create one: {create_one}")
+    return NotFound(f"no study {quoted(name)}; known: {', '.join(known)}.{did_you_mean(name, known)}")

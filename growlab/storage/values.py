@@ -1,12 +1,44 @@
-"""What SQL can hold of what a training run says: no NaN, no infinity, no NUL byte in a text.
+"""What SQL can hold of what a training run says, no NaN, no infinity, no NUL byte in a text; and what it may hold.
 
 NaN becomes NULL in SQLite, in a NOT NULL column an error at the very moment a run diverges;
 infinity poisons averages; PostgreSQL refuses a text with a NUL, which a byte-level model may well write.
+A person who edits a row may leave anything in it: that is one row's fault, not that of all that are read with it.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from growlab.errors import StorageError
+from growlab.escapes import quoted
+
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What a JSON column gives when it holds none."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.text!r}, which is no JSON"
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON column; of any damaged one Unreadable, so that the rows beside it can be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return Unreadable(text if isinstance(text, str) else text.decode(errors="replace"))
+
+
+def damaged(trial_number: int | None, column: str, problem: str) -> StorageError:
+    return StorageError(
+        f"trial {trial_number} has a damaged row: {column}: {problem}; bring the database back from its backup"
+    )
 
 
 def finite(value: float | None) -> float | None:
@@ -29,9 +61,18 @@ def split(numbers: Mapping[str, float | None]) -> dict[str, Any]:
 
 
 def joined(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The inverse of split."""
+    """The inverse of split. Raises ValueError for a `not_finite` that split does not write."""
     odd = dict(pair.split("=") for pair in row["not_finite"].split())
+    if unknown := [value for value in odd.values() if value not in _NOT_FINITE]:
+        raise ValueError(f"must be {', '.join(_NOT_FINITE)}, got {unknown[0]!r}")
     return {name: float(odd[name]) if name in odd else row[name] for name in names}
+
+
+def whole_numbers(value: object) -> tuple[int, ...]:
+    """Of a JSON list of them. Raises ValueError."""
+    if not (isinstance(value, list) and all(type(each) is int for each in value)):
+        raise ValueError(f"must be a list of whole numbers, got {quoted(value)}")
+    return tuple(value)
 
 
 def clean_text(text: str) -> str:

@@ -9,10 +9,17 @@ from sqlalchemy import Connection, insert, update
 from growlab.storage import silence
 from growlab.storage.clock import database_now
 from growlab.storage.tables import workers
+from growlab.storage.values import clean_text
 
 
 def register_worker(connection: Connection, *, name: str, device: str, versions: dict[str, Any]) -> int:
-    row = {"name": name, "host": socket.gethostname(), "pid": os.getpid(), "device": device, "versions": versions}
+    row = {
+        "name": clean_text(name),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": device,
+        "versions": versions,
+    }
     unheard = {"started_at": database_now(), "heartbeat_at": 0.0}  # until the next statement, which looks at all others
     worker_id: int | None = connection.scalar(insert(workers).values(**row, **unheard).returning(workers.c.id))
     assert worker_id is not None

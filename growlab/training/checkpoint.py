@@ -12,14 +12,16 @@ its successor wrote.
 """
 
 import hashlib
-import json
 import shutil
 from collections import deque
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -27,11 +29,12 @@ from torch import Tensor
 
 from growlab.data.corpus import Corpus
 from growlab.data.tokenizers import Tokenizer
-from growlab.errors import ArtifactsError, CheckpointError, OtherCode
+from growlab.errors import ArtifactsError, CheckpointError, LayoutError, OtherCode
+from growlab.escapes import quoted
 from growlab.files import sha256_of, write_atomically
 from growlab.growth.protocol import GrowthState
-from growlab.growth.trigger import StagnationTrigger
 from growlab.growth.window import Track, Window
+from growlab.headers import read_header, write_header
 from growlab.layout import format_blocks, format_layout
 from growlab.model.language_model import LanguageModel
 from growlab.records import Artifact
@@ -40,6 +43,20 @@ from growlab.training.device import rng_states, set_rng_states
 from growlab.training.run import Counters, TrialRun, assemble_run
 
 _FORMAT = 1
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointHeader:
+    """What a checkpoint's header holds beside `format`."""
+
+    grown: list[str]  # the blocks of every unit that growth put on top
+    counters: Counters
+    loss_count: int
+    growth: GrowthState
+    n_taken: int  # snapshots
+    born: dict[str, int]  # parameter -> the step at which it entered
+    increments: list[_Sha256]
 
 
 class CheckpointFolder:
@@ -116,7 +133,7 @@ class CheckpointFolder:
         return list(self._written.values())
 
     def _save_file(self, kind: str, step: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Artifact:
-        content = save_tensors({name: each.contiguous() for name, each in tensors.items()}, _header(numbers))
+        content = save_tensors({name: each.contiguous() for name, each in tensors.items()}, write_header(numbers))
         digest = hashlib.sha256(content).hexdigest()
         path = self.folder / f"{kind}-{step:08d}-{digest[:12]}.safetensors"
         write_atomically(path, content)
@@ -141,16 +158,21 @@ class CheckpointFolder:
                 f"the trial has a checkpoint, but its folder {self.folder} is not here: does this worker see the "
                 "artifacts of the one that wrote it (--artifacts)? To start the trial from step 0, make that folder"
             )
-        tensors, numbers = read_tensors(path, artifact.sha256)
-        if numbers.get("format") != _FORMAT:
-            raise CheckpointError(f"{path} has checkpoint format {numbers.get('format')}, this growlab reads {_FORMAT}")
-        run = assemble_run(spec, corpus, device, grown=numbers["grown"], born=numbers["born"])
+        tensors, header = read_tensors(path, artifact.sha256)
+        numbers = _numbers(path, header)
+        try:
+            run = assemble_run(spec, corpus, device, grown=numbers.grown, born=numbers.born)
+        except LayoutError as error:  # of what grew; the layout itself was read when the spec was
+            raise CheckpointError(f"{path} is no growlab checkpoint: its header's grown: {error}") from None
         _require_same_code(path, run.model, tensors)
-        increments = [read_tensors(self._increment_path(digest), digest)[0] for digest in numbers["increments"]]
-        _unpack(run, tensors, numbers, increments)
+        increments = [read_tensors(self._increment_path(digest), digest)[0] for digest in numbers.increments]
+        try:
+            _unpack(run, tensors, numbers, increments)
+        except KeyError as missing:
+            raise CheckpointError(f"{path} is no growlab checkpoint: it has no tensor {missing}") from None
         first = run.growth.window.n_taken - len(increments)
-        self._written = {first + at: digest for at, digest in enumerate(numbers["increments"])}
-        self._known = set(numbers["increments"])
+        self._written = {first + at: digest for at, digest in enumerate(numbers.increments)}
+        self._known = set(numbers.increments)
         return run
 
 
@@ -160,12 +182,33 @@ def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Tensor], dict[str, 
         if sha256_of(path) != sha256:
             raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return load_tensors(path.read_bytes()), json.loads(metadata.get("growlab", "{}"))
+            header = read_header(path, file.metadata())
+        return load_tensors(path.read_bytes()), header
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _numbers(path: Path, header: Mapping[str, Any]) -> CheckpointHeader:
+    """What the header holds. Raises CheckpointError for another format, and where something is missing or of no use."""
+    if header.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {quoted(header.get('format'))}, this growlab reads {_FORMAT}"
+        )
+    try:
+        return _adapter().validate_python({name: value for name, value in header.items() if name != "format"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{path} is no growlab checkpoint: its header's {place}: {first['msg']}") from None
+
+
+@cache
+def _adapter() -> TypeAdapter[CheckpointHeader]:
+    return TypeAdapter(CheckpointHeader)
 
 
 def _names_by_layout(model: LanguageModel) -> list[str]:
@@ -176,10 +219,6 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
     with torch.device("meta"):
         rebuilt = LanguageModel(model.layout, vocab_size=model.vocab_size, max_depth=model.max_depth, dropout=0.0)
     return [name for name, _ in rebuilt.named_parameters()]
-
-
-def _header(numbers: dict[str, Any]) -> dict[str, str]:
-    return {"growlab": json.dumps(numbers)}
 
 
 def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -203,16 +242,15 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _unpack(
-    run: TrialRun, tensors: dict[str, Tensor], numbers: dict[str, Any], increments: list[dict[str, Tensor]]
+    run: TrialRun, tensors: dict[str, Tensor], numbers: CheckpointHeader, increments: list[dict[str, Tensor]]
 ) -> None:
     with torch.no_grad():
         for name, parameter in run.model.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
-    run.counters = Counters(**numbers["counters"])
+    run.counters = numbers.counters
     run.advance_stage()
-    growth = dict(numbers["growth"])
-    run.growth.state = GrowthState(trigger=StagnationTrigger(**growth.pop("trigger")), **growth)
-    run.growth.window.n_taken = numbers["n_taken"]
+    run.growth.state = numbers.growth
+    run.growth.window.n_taken = numbers.n_taken
     run.growth.window.tracks = {
         name: Track(
             tensors[f"window/{name}/last"].to(run.device),
@@ -225,7 +263,7 @@ def _unpack(
     run.growth.apply_freezing()
     run.refit_step()
     run.loss_sum = tensors["loss_sum"].to(run.device)
-    run.loss_count = numbers["loss_count"]
+    run.loss_count = numbers.loss_count
     set_rng_states(_below("rng/", tensors), run.device)
 
 

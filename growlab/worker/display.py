@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from growlab.escapes import readable, visible
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
 
@@ -99,7 +100,7 @@ class PlainDisplay:
 
     def _say(self, words: str) -> None:
         with contextlib.suppress(OSError):  # the log's disk is full, or its reader has gone: training goes on
-            print(words, file=self._stream, flush=True)
+            print(readable(words), file=self._stream, flush=True)
 
 
 class LiveDisplay:
@@ -122,11 +123,11 @@ class LiveDisplay:
 
     def started(self, claim: Claim) -> None:
         self._beginning = ""
-        self._live.update(Text(f"trial {claim.number}: {claim.layout}"))
+        self._live.update(Text(visible(f"trial {claim.number}: {claim.layout}")))
 
     def began(self, claim: Claim, step: int, note: str) -> None:
-        self._beginning = beginning_words(step, note)
-        self._live.update(Text(f"trial {claim.number}: {claim.layout}\n{self._beginning}".strip()))
+        self._beginning = readable(beginning_words(step, note))
+        self._live.update(Text(f"trial {claim.number}: {visible(claim.layout)}\n{self._beginning}".strip()))
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
         self._live.update(self._panel(claim, progress))
@@ -137,7 +138,7 @@ class LiveDisplay:
             self.note(words)
 
     def note(self, words: str) -> None:
-        self._live.console.print(words, markup=False, highlight=False)
+        self._live.console.print(readable(words), markup=False, highlight=False)
 
     def ended(self, claim: Claim, words: str) -> None:
         self.note(f"trial {claim.number}: {words}")
@@ -151,7 +152,7 @@ class LiveDisplay:
         table.add_column(style="dim", justify="right")
         table.add_column()
         table.add_row("study", f"{self._study}, trial {claim.number}")
-        table.add_row("layout", Text(claim.layout))
+        table.add_row("layout", Text(visible(claim.layout)))
         if self._beginning:
             table.add_row("began", Text(self._beginning))
         table.add_row("depth", f"{progress.depth} blocks, {progress.phase}")

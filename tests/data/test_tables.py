@@ -305,3 +305,16 @@ def test_offline_a_data_set_that_is_not_cached_is_one_line(
 def test_a_name_that_means_nothing_is_one_line(local_hub: Path, read: Read, path: str, message: str) -> None:
     with pytest.raises(DataError, match=f"^{message}"):
         read("hf", path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/abs/x", "name", "./name", "a/..", "a/b--c", "-a/b", "a/é", "x" * 97 + "/b"]
+)
+def test_a_folder_of_this_machine_is_not_read_for_what_is_no_name_of_the_hub(
+    local_hub: Path, read: Read, tmp_path: Path, name: str
+) -> None:
+    for folder in ("name", "a"):
+        write_jsonl(tmp_path / folder / "train.jsonl", "text", DOCUMENTS)
+
+    with pytest.raises(DataError, match=r"^hf:.*: cannot be loaded \(the hub calls a data set owner/name, of letters"):
+        read("hf", name)

@@ -4,13 +4,16 @@ import csv
 import subprocess
 import sys
 
+import numpy
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 import growlab
 from growlab.doors import trial_spec_from_mapping
 from growlab.errors import CheckpointError, NotFound, UsageError
-from growlab.export.bundle import export_trial
+from growlab.export.bundle import _model_header, export_trial
+from growlab.export.folder import copy_verified
 from growlab.files import sha256_of
 from growlab.kinds import complete
 from growlab.layout import parse
@@ -157,7 +160,8 @@ def test_a_study_that_is_done_without_a_completed_trial_sends_for_no_worker(lab,
 EXPORT = """
 import sys
 from pathlib import Path
-from growlab.export.bundle import export_trial
+from growlab.export.bundle import _model_header, export_trial
+from growlab.export.folder import copy_verified
 from growlab.export.configs import best_configs
 from growlab.storage import Store
 url, artifacts, target = sys.argv[1:]
@@ -172,3 +176,20 @@ def test_exporting_loads_no_torch(lab, tmp_path):
     done = subprocess.run([sys.executable, "-c", EXPORT, *arguments], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("header", ["[]", "{", '{"layout": "d=8 mlp"}', '{"layout": 3, "vocab_size": 3}'])
+def test_a_model_whose_header_is_wrong_is_refused_by_name(tmp_path, header):
+    save_file({"x": numpy.zeros(1)}, tmp_path / "model.safetensors", {"growlab": header})
+
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is no .*: its header "):
+        _model_header(tmp_path / "model.safetensors")
+
+
+def test_a_device_is_not_copied_to_its_end(tmp_path):
+    (tmp_path / "zero").symlink_to("/dev/zero")
+
+    with pytest.raises(CheckpointError, match="zero cannot be read: it is a pipe or a device, not a regular file"):
+        copy_verified(tmp_path / "zero", tmp_path / "copy", "0" * 64)
+
+    assert not (tmp_path / "copy").exists()

@@ -1,10 +1,12 @@
 """A bundle that was read back is the model that was trained; one that was touched is refused."""
 
+import os
 import re
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from growlab.data import ByteTokenizer, CharTokenizer, load_corpus
@@ -12,6 +14,7 @@ from growlab.data.tokenizers import IdTokenizer
 from growlab.doors import trial_spec_from_mapping
 from growlab.errors import CheckpointError, DataError, SpecError, UsageError
 from growlab.export.load import Bundle, _prompt_ids, as_prompt, generate_text, load_bundle
+from growlab.files import sha256_of
 from growlab.layout import parse
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import build_model
@@ -109,6 +112,43 @@ def test_a_config_that_was_edited_is_refused_with_the_place(exported, changes, w
     edit_config(exported, **changes)
 
     with pytest.raises((SpecError, CheckpointError), match=words):
+        load_bundle(exported, CPU)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "model.safetensors", "tokenizer.json"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(exported, name):
+    (exported / name).unlink()
+    os.mkfifo(exported / name)
+
+    message = rf"{name}.*: it is a pipe or a device, not a regular file; "
+    with pytest.raises((SpecError, CheckpointError), match=message):
+        load_bundle(exported, CPU)
+
+    (exported / name).unlink()
+    (exported / name).symlink_to("/dev/zero")
+    with pytest.raises((SpecError, CheckpointError), match=message):
+        load_bundle(exported, CPU)
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "[" * 5_000, "seed: " + "9" * 5_000, "#" * 256_001])
+def test_a_hostile_config_is_refused_with_its_place(exported, text):
+    (exported / "config.yaml").write_text(text)
+
+    with pytest.raises(SpecError, match=r"/config\.yaml: .*; give a folder that growlab export wrote"):
+        load_bundle(exported, CPU)
+
+
+@pytest.mark.parametrize("header", ["[]", "{", "[" * 100_000])
+def test_a_model_with_the_right_hash_and_a_wrong_header_is_refused(exported, header):
+    path = exported / "model.safetensors"
+    save_file(load_file(path), path, {"growlab": header})
+    edit_config(
+        exported, files=yaml.safe_load((exported / "config.yaml").read_text())["files"] | {path.name: sha256_of(path)}
+    )
+
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors is no growlab checkpoint: its header must be a JSON"
+    ):
         load_bundle(exported, CPU)
 
 

@@ -201,3 +201,25 @@ def test_blocks_stand_without_a_width():
     assert format_blocks(parse_blocks("conv mlp")) == "conv mlp"
     with pytest.raises(LayoutError, match="must not name a width, got d=8"):
         parse_blocks("d=8 conv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("d=8 " + "attn " * 4097, "has more than 4096 blocks"),
+        ("d=8 " + "(attn)x1 " * 4097, "has more than 4096 blocks"),
+        ("d=8 " + "mix(attn,ssm) " * 1366, "has more than 4096 blocks"),
+        ("d=8 " + "attn " * 20_000, "has 100,004 characters, at most 100,000"),
+        ("d=8 " + "(" * 5_000 + "attn" + ")x2" * 5_000, "has more than 4096 blocks"),
+        ("d=8 attn[" + "x" * 9_000 + "]", r"block 'attn\[x*…x*\]': 'x*…x*' is not an option"),
+    ],
+)
+def test_a_text_without_end_is_refused_and_not_repeated(text, message):
+    with pytest.raises(LayoutError, match=message) as refusal:
+        parse(text)
+
+    assert len(str(refusal.value)) < 500
+
+
+def test_as_many_blocks_as_there_may_be_are_read():
+    assert parse("d=8 " + "(attn)x1 " * 4096).depth == 4096

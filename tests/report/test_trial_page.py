@@ -4,11 +4,13 @@ import io
 import json
 import math
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from growlab.errors import NotFound
+from growlab.errors import NotFound, StorageError
 from growlab.records import Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.report.leaderboard import read_leaderboard
 from growlab.report.trial_page import trial_as_mapping, trial_page
@@ -357,3 +359,24 @@ def test_as_a_mapping_it_is_plain_json_and_nothing_is_missing(store, study_row, 
     assert [(point["tensor"], point["tau"]) for point in whole["trajectory"]] == [("", None), ("mlp.up", 1.5)]
     assert whole["growth_events"][0]["val_loss_after"] == 2.6002
     assert [attempt["end_reason"] for attempt in whole["attempts"]] == ["crashed", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("gl_trials", "spec"), ("gl_trials", "params"), ("gl_decisions", "running")]
+)
+def test_a_damaged_row_is_named_and_every_other_trial_is_shown(
+    store, study_row, run_trial, result_of, tmp_path, table, column
+):
+    for number in (0, 1):
+        run_trial(number, result=result_of())
+    with closing(sqlite3.connect(tmp_path / "growlab.db")) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = '3' WHERE rowid = 2")
+
+    message = rf"^trial 1 has a damaged row: {table}\.{column}: "
+    with pytest.raises(StorageError, match=message):
+        trial_page(store, study_row, 1, io.StringIO())
+    with pytest.raises(StorageError, match=message):
+        trial_as_mapping(store, study_row, 1)
+
+    assert [row.trial for row in leaderboard(store.trials(study_row.id))] == [0, 1]
+    assert trial_as_mapping(store, study_row, 0)["trial"] == 0

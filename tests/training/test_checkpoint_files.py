@@ -1,11 +1,14 @@
 import errno
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from growlab.data.corpus import Corpus
 from growlab.data.tokenizers import load_tokenizer
@@ -13,6 +16,7 @@ from growlab.errors import CheckpointError, OtherCode
 from growlab.files import sha256_of
 from growlab.layout import parse
 from growlab.model.language_model import build_model
+from growlab.records import Artifact
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder, read_tensors
 from growlab.training.run import TrialRun, fresh_run
@@ -250,6 +254,84 @@ def test_a_checkpoint_of_another_format_is_refused(
 
     with pytest.raises(CheckpointError, match="has checkpoint format 99, this growlab reads 1"):
         folder.load(artifact, make_spec(), corpus, CPU)
+
+
+def rewrite_header(run_folder: Path, artifact: Artifact, header: str, without: str = "") -> Artifact:
+    """The same tensors, or all but one, under another header: the file and its recorded hash agree."""
+    path = run_folder / artifact.path
+    tensors = {name: each for name, each in load_file(path).items() if name != without}
+    save_file(tensors, path, {"growlab": header})
+    return replace(artifact, sha256=sha256_of(path))
+
+
+def changed(header: dict[str, Any], **changes: Any) -> str:
+    return json.dumps(header | changes)
+
+
+@pytest.mark.parametrize(
+    ("header_of", "message"),
+    [
+        (lambda _: "[]", "its header must be a JSON object, got '\\[\\]'"),
+        (lambda _: "{", "its header must be a JSON object, got '{'"),
+        (lambda _: "[" * 100_000, "its header must be a JSON object, got '.*…"),
+        (lambda _: '{"format": ' + "1" * 5_000 + "}", "its header must be a JSON object"),
+        (lambda _: '{"format": {"a": 1}}', "has checkpoint format {'a': 1}, this growlab reads 1"),
+        (lambda _: '{"format": 1}', "its header's grown: Field required"),
+        (lambda header: changed(header, counters={"step": "many"}), r"its header's counters\.step: Input should be"),
+        (lambda header: changed(header, growth={"phase": "sleep"}), r"its header's growth\.phase: Input should be"),
+        (lambda header: changed(header, born=3), "its header's born: Input should be"),
+        (lambda header: changed(header, increments=["../../x"]), r"its header's increments\.0: String should match"),
+        (lambda header: changed(header, grown=["mlp["]), "its header's grown: layout 'mlp\\['"),
+    ],
+)
+def test_a_checkpoint_with_the_right_hash_and_a_wrong_header_is_refused_by_name(
+    run: TrialRun,
+    make_spec: MakeSpec,
+    corpus: Corpus,
+    tmp_path: Path,
+    header_of: Callable[[dict[str, Any]], str],
+    message: str,
+) -> None:
+    folder = CheckpointFolder(tmp_path, "trial")
+    artifact = folder.save(run)
+    right = read_tensors(tmp_path / artifact.path, artifact.sha256)[1]
+    forged = rewrite_header(tmp_path, artifact, header_of(right))
+
+    with pytest.raises(CheckpointError, match=f"^{tmp_path / artifact.path} .*{message}"):
+        folder.load(forged, make_spec(), corpus, CPU)
+
+
+@pytest.mark.parametrize("ending", ["loss_sum", "/gram", "rng/cpu"])
+def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_name(
+    run: TrialRun, make_spec: MakeSpec, corpus: Corpus, tmp_path: Path, ending: str
+) -> None:
+    folder = CheckpointFolder(tmp_path, "trial")
+    artifact = folder.save(run)
+    tensors, right = read_tensors(tmp_path / artifact.path, artifact.sha256)
+    missing = next(name for name in tensors if name.endswith(ending))
+    forged = rewrite_header(tmp_path, artifact, json.dumps(right), without=missing)
+
+    with pytest.raises(CheckpointError, match=f"is no growlab checkpoint: it has no tensor '.*{ending[-3:]}'"):
+        folder.load(forged, make_spec(), corpus, CPU)
+
+
+def test_a_trial_whose_checkpoint_has_a_wrong_header_starts_again(make_spec: MakeSpec, new_trial: NewTrial) -> None:
+    trial = new_trial(make_spec(steps=25))
+    trial.attempt(stop_at=20)
+    trial.recorder.committed = rewrite_header(trial.root, trial.recorder.committed, '{"format": 1}')
+
+    trial.attempt()
+
+    [reason] = trial.recorder.reasons_to_start_over
+    assert "its header's grown: Field required" in reason
+    assert trial.recorder.result.steps == 25
+
+
+def test_a_checkpoint_that_is_a_device_is_refused_and_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").symlink_to("/dev/zero")
+
+    with pytest.raises(CheckpointError, match="cannot be read: it is a pipe or a device, not a regular file"):
+        read_tensors(tmp_path / "x.safetensors", "0" * 64)
 
 
 # ---- what cannot be written ------------------------------------------------------------------------------------
