@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from study import N_TRIALS
 SEED = "GROWLAB_CHAOS_SEED"
 COLUMNS = "{:8} {:10} {:8} {:>5} {:>8} {:>7} {:>4} {:>5}  {}"
 HEADER = COLUMNS.format("run", "database", "workers", "seed", "attempts", "resumed", "left", "s", "hits")
-N_SHORT = 8  # trials
+N_SHORT = 4  # trials
 STOPS = ("fast", "immediate", "killed")
 
 Run = Callable[[Fingerprints], Row]
@@ -48,13 +47,13 @@ class Bench:
 
 def short(bench: Bench, seed: int) -> Iterator[tuple[str, Run]]:
     """Few faults, and workers that are forked: seconds, when all runs go at once."""
-    few = {"n_trials": N_SHORT, "longest_s": 300.0}
+    few = {"n_trials": N_SHORT, "n_workers": 3, "longest_s": 300.0}
     for database in bench.databases:
-        yield "storm", partial(storm, bench.setting(database, step_s=0.05, **few), seed=seed, n_kills=9, gap_s=0.2)
+        yield "storm", partial(storm, bench.setting(database, step_s=0.05, **few), seed=seed, n_kills=6, gap_s=0.2)
     if bench.server:
         away = {"stops": STOPS[:1], "away_s": 6.0, "between_s": 0.5}
         yield "outage", partial(outage, bench.setting("postgresql", step_s=0.1, **few), seed=seed, **away)
-    yield "cut-off", partial(cut_off, bench.setting("sqlite", n_workers=3, **few), seed=seed)
+    yield "cut-off", partial(cut_off, bench.setting("sqlite", **few), seed=seed)
 
 
 def long(bench: Bench, seed: int) -> Iterator[tuple[str, Run]]:
@@ -83,7 +82,7 @@ def main() -> int:
         reference = undisturbed(bench.setting("sqlite", step_s=0, n_trials=N_SHORT if asked.short else N_TRIALS))
         at_once = stack.enter_context(ThreadPoolExecutor(max(1, len(runs)) if asked.short else 1))
         for row in at_once.map(lambda run: run(reference), runs):
-            print(json.dumps(asdict(row)) if asked.json else _line(row), flush=True)
+            print(json.dumps(vars(row)) if asked.json else _line(row), flush=True)
             n_problems += len(row.problems)
         if server is None:
             print("not run: PostgreSQL, as neither initdb nor postgres was found", file=sys.stderr)

@@ -208,14 +208,17 @@ def storm(setting: Setting, reference: Fingerprints, seed: int, *, n_kills: int,
     """SIGKILLs, at least `gap_s` seconds apart in the mean; they all must have come before the study is done."""
     rng, row = random.Random(seed), _row("storm", setting, seed)
     with lab(setting) as here, _judged(row, here, reference):
-        due_at, kind, with_checkpoint = _next_kill(rng, gap_s)
+        kinds = [KINDS[at % len(KINDS)] for at in range(n_kills)]
+        rng.shuffle(kinds)
+        due_at, with_checkpoint = _next_kill(rng, gap_s)
         for _ in _until_done(here):
             here.keep_up()
-            if row.hits.total() == n_kills or time.monotonic() < due_at:
+            if not kinds or time.monotonic() < due_at:
                 continue
-            if victims := [each for each in here.crew if not with_checkpoint or here.has_saved(each)]:
-                row.hits[kind] += _kill(here, rng.choice(victims), kind)
-                due_at, kind, with_checkpoint = _next_kill(rng, gap_s)
+            victims = [each for each in here.crew if not with_checkpoint or here.has_saved(each)]
+            if victims and _kill(here, rng.choice(victims), kinds[-1]):
+                row.hits[kinds.pop()] += 1
+                due_at, with_checkpoint = _next_kill(rng, gap_s)
     if row.hits.total() < n_kills:
         row.problems.append(f"the study was done after {row.hits.total()} of {n_kills} kills")
     if row.resumes < n_kills // 6:  # else the storm met nothing but starts
@@ -223,9 +226,9 @@ def storm(setting: Setting, reference: Fingerprints, seed: int, *, n_kills: int,
     return row
 
 
-def _next_kill(rng: random.Random, gap_s: float) -> tuple[float, str, bool]:
-    """From when on, what, and whether of an attempt that has saved: on a slow machine all would meet starts else."""
-    return time.monotonic() + rng.expovariate(1 / gap_s), rng.choice(KINDS), rng.random() < 0.5
+def _next_kill(rng: random.Random, gap_s: float) -> tuple[float, bool]:
+    """From when on, and whether of an attempt that has saved: on a slow machine all would meet starts else."""
+    return time.monotonic() + rng.expovariate(1 / gap_s), rng.random() < 0.5
 
 
 def _kill(here: Lab, worker: Running, kind: str) -> bool:
