@@ -115,9 +115,8 @@ def _typed(key: str, raw: object, kind: type) -> Value:
     if kind is int and isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if type(raw) is not kind or (isinstance(raw, float) and not math.isfinite(raw)):
-        raise SpecError(
-            f"{key} must be {_PLAIN[kind]}, got {quoted(raw)}{'' if kind is not str else in_quotes(key, raw)}"
-        )
+        remedy = in_quotes(key, raw) if kind is str else ""
+        raise SpecError(f"{key} must be {_PLAIN[kind]}, got {quoted(raw)}{remedy}")
     assert isinstance(raw, bool | int | float | str)
     return raw
 

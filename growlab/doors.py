@@ -5,7 +5,7 @@ the key, what was got and what was expected.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path

@@ -378,5 +378,5 @@ def test_a_damaged_row_is_named_and_every_other_trial_is_shown(
     with pytest.raises(StorageError, match=message):
         trial_as_mapping(store, study_row, 1)
 
-    assert [row.trial for row in leaderboard(store.trials(study_row.id))] == [0, 1]
+    assert [row.trial for row in read_leaderboard(store, study_row.id)] == [0, 1]
     assert trial_as_mapping(store, study_row, 0)["trial"] == 0
