@@ -110,6 +110,12 @@ def steps_between_rows(n_steps: int) -> int:
     return FINITE_EVERY * max(1, math.ceil(n_steps / (TRAIN_ROWS * FINITE_EVERY)))
 
 
+def is_row(step: int, every: int) -> bool:
+    """Each `every` steps, and before the first of these at 10, 20, 40, …: one step may take a second."""
+    n_looks, between = divmod(step, FINITE_EVERY)
+    return step % every == 0 or (step < every and not between and n_looks.bit_count() == 1)
+
+
 class Narrator:
     """What a trial does besides training steps: measure, grow, tell, save."""
 
@@ -151,7 +157,7 @@ class Narrator:
         it began; all else is what it was.
         """
         run, counters = self.run, self.run.counters
-        if not run.evaluation_due and counters.step % self.row_every != 0:
+        if not run.evaluation_due and not is_row(counters.step, self.row_every):
             return
         self._train_loss = run.take_train_loss()  # waits for the device
         took_s = max(time.monotonic() - self._row_began_at, 1e-9)

@@ -21,7 +21,7 @@ from growlab.specs import TrialSpec
 from growlab.study import StudyData
 from growlab.training.run import fresh_run
 from growlab.training.schedule import lr_at
-from growlab.training.trial import FINITE_EVERY, TRAIN_ROWS, steps_between_rows
+from growlab.training.trial import FINITE_EVERY, TRAIN_ROWS, is_row, steps_between_rows
 
 MakeSpec = Callable[..., TrialSpec]
 NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
@@ -189,6 +189,12 @@ def test_the_rows_of_a_trial_are_bounded_whatever_its_length(n_steps: int) -> No
     assert every % FINITE_EVERY == 0
     assert n_steps // every <= TRAIN_ROWS
     assert n_steps < 2000 or n_steps // every >= TRAIN_ROWS // 2
+
+
+def test_the_first_rows_come_early_and_the_others_evenly() -> None:
+    every = steps_between_rows(50_000)
+
+    assert [step for step in range(1_000) if is_row(step, every)] == [0, 10, 20, 40, 80, 160, 250, 500, 750]
 
 
 @pytest.mark.parametrize("stops", [(7,), (10, 19), (23,)])
