@@ -9,7 +9,7 @@ import pytest
 
 from growlab.commands import main
 from growlab.commands.checkup.storage import check_storage
-from growlab.commands.options import this_command, with_shell_hint
+from growlab.commands.options import place, this_command
 from growlab.errors import StorageError
 
 SECRET = "s3cr3tWord"
@@ -67,7 +67,7 @@ def test_no_check_and_no_suggestion_holds_a_secret(url, tmp_path, monkeypatch):
     said = [str(asdict(finding)) for finding in check_storage(url)]
     said.append(this_command("sqlite:///x.db", "--resume"))
     try:
-        said.append(with_shell_hint(url, artifacts=Path("a")))
+        said += place(url, artifacts=Path("a"))
     except StorageError as error:
         said.append(str(error))
 
