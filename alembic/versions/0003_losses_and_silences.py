@@ -22,11 +22,11 @@ def upgrade() -> None:
         trials.add_column(sa.Column("lease_s", sa.Double()))
     with op.batch_alter_table("gl_workers", recreate="never") as workers:
         workers.add_column(sa.Column("silence_ended_at", sa.Double()))
-    op.create_index("ix_gl_workers_heard", "gl_workers", ["heartbeat_at"])
+    op.create_index(op.f("ix_gl_workers_heard"), "gl_workers", ["heartbeat_at"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_gl_workers_heard", "gl_workers")
+    op.drop_index(op.f("ix_gl_workers_heard"), "gl_workers")
     for table, column in (("gl_workers", "silence_ended_at"), ("gl_trials", "lease_s"), ("gl_attempts", "step")):
         with op.batch_alter_table(table, recreate="never") as altered:
             altered.drop_column(column)

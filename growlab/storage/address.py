@@ -22,6 +22,7 @@ from growlab.suggest import STORAGE_DEFAULT
 
 _EXAMPLES = "sqlite:///growlab.db or postgresql://user@host/growlab"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a file's name that are no letter, as Python keeps them
 _OTHERS = ("cockroachdb", "duckdb", "mariadb", "mssql", "mysql", "oracle", "postgresql", "sqlite")
 
 _FILE_NAME = re.compile(r"[\w./~ -]+\.(db|sqlite|sqlite3)")
@@ -77,9 +78,10 @@ def read_address(text: str) -> Address:
     except (ArgumentError, ValueError):  # ValueError: a password with ':' or '@' taken for a port, and in its message
         got = f", got {text!r}" if _FILE_NAME.fullmatch(text) else "; it is not shown, as it may hold a password"
         raise StorageError(f"the storage must be a URL such as {_EXAMPLES}{got}") from None
-    if has_controls(text) or "%00" in text:
+    is_file = url.drivername in ("sqlite", "sqlite+pysqlite")
+    if has_controls(_NOT_UTF8.sub("", text) if is_file else text) or "%00" in text:
         raise StorageError("the storage URL has control characters, or is not UTF-8; write it again")
-    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+    if is_file:
         return _sqlite(url)
     if url.drivername in _POSTGRES:
         if text.count("@") > 1:

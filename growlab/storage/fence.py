@@ -32,7 +32,8 @@ def hold(connection: Connection, claim: Claim, *, step: int = 0, **changes: Any)
     furthest = case((attempts.c.step < step, step), else_=attempts.c.step)
     alive = update(attempts).where(attempts.c.id == claim.attempt_id)
     connection.execute(alive.values(heartbeat_at=database_now(), step=furthest))
-    silence.heard(connection, select(attempts.c.worker_id).where(attempts.c.id == claim.attempt_id).scalar_subquery())
+    worker_id = select(attempts.c.worker_id).where(attempts.c.id == claim.attempt_id).scalar_subquery()
+    silence.heard(connection, worker_id, claim.lease_s)
 
 
 def ended_as(connection: Connection, claim: Claim) -> EndReason | None:

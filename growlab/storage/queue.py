@@ -75,7 +75,7 @@ def claim_next(connection: Connection, study_id: int, worker_id: int, *, lease_s
     A claim whose answer was lost is given once more: a worker has one trial at a time.
     """
     own = _own(connection, study_id, worker_id, lease_s)
-    silence.heard(connection, worker_id)
+    silence.heard(connection, worker_id, lease_s)
     if own is not None:
         return _claim(connection, own, _spec(own), study_id, lease_s)
     while taken := _take(connection, study_id, lease_s):

@@ -7,8 +7,9 @@ one lease after
     the server's start, or
     the first sign of life that ended a gap of more than half a lease in everybody's signs of life,
 
-whichever is later. The shortest lease that is held counts for the gap: workers beat four times in a lease, so in a
-shorter gap no lease runs out. A worker that is cut off alone is not waited for: the others' signs of life leave no gap.
+whichever is later. The shortest lease that is held counts for the gap, or that of the worker that ends it, if longer:
+workers beat four times in a lease, so in a shorter gap no lease runs out, and nobody makes a gap by beating in time. A
+worker that is cut off alone is not waited for: the others' signs of life leave no gap.
 """
 
 from typing import Any
@@ -22,14 +23,14 @@ from growlab.storage.tables import IS_OPEN, trials, workers
 _UNKNOWN_LEASE_S = 60.0  # of a claim that a growlab of schema 0002 made
 
 
-def heard(connection: Connection, worker: Any) -> None:
-    """A sign of life of the worker with the id `worker`; it may be the one that ends a silence."""
+def heard(connection: Connection, worker: Any, lease_s: float = 0.0) -> None:
+    """A sign of life of the worker with the id `worker` and such leases; it may be the one that ends a silence."""
     connection.execute(
         update(workers)
         .where(workers.c.id == worker)
         .values(
             heartbeat_at=database_now(),
-            silence_ended_at=case((_all_were_silent(), database_now()), else_=workers.c.silence_ended_at),
+            silence_ended_at=case((_all_were_silent(lease_s), database_now()), else_=workers.c.silence_ended_at),
         )
     )
 
@@ -45,7 +46,7 @@ def may_be_taken() -> ColumnElement[bool]:
     )
 
 
-def _all_were_silent() -> ColumnElement[bool]:
+def _all_were_silent(lease_s: float) -> ColumnElement[bool]:
     """Unknown, and so no, where no lease is held."""
     last = select(func.max(workers.c.heartbeat_at)).scalar_subquery()
     shortest = (
@@ -53,4 +54,4 @@ def _all_were_silent() -> ColumnElement[bool]:
         .where(IS_OPEN, trials.c.state == TrialState.RUNNING)
         .scalar_subquery()
     )
-    return database_now() - last > shortest / 2
+    return and_(database_now() - last > shortest / 2, database_now() - last > lease_s / 2)

@@ -44,7 +44,8 @@ from growlab.worker.signals import stop_on_signals
 from growlab.worker.trainer import summary
 
 POLL_S = 0.1  # between looks at the pipe
-IDLE_S = 1.0  # between looks at the queue while others work
+IDLE_S = 1.0  # between looks at the queue while others work …
+LOOKS_PER_LEASE = 8  # … at least: who looks is heard, and must leave no silence behind
 CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile has room, and may take the trial
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop, or has stored its result; then it is killed
 RESTART_PAUSE_S = 1.0  # before the second new trainer in a row, doubling up to …
@@ -189,7 +190,7 @@ class _Worker:
         if all(state.is_final for state, n in counts.items() if n):
             return False
         self.display.waiting(counts)
-        self._pause(IDLE_S)
+        self._pause(min(IDLE_S, self.options.lease_s / LOOKS_PER_LEASE))
         return True
 
     # ---- one trial ------------------------------------------------------------------------------------------

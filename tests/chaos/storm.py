@@ -25,7 +25,7 @@ from sqlalchemy import Connection, func, select
 from study import NAME, fingerprint, furnish
 
 from growlab.records import EndReason, TrialState
-from growlab.storage import AttemptRow, Store, TrialRow
+from growlab.storage import AttemptRow, Patience, Store, TrialRow
 from growlab.storage.artifacts import CHECKPOINT
 from growlab.storage.database import Database
 from growlab.storage.tables import artifacts, attempts, trials, workers
@@ -166,12 +166,12 @@ class Lab:
         return dict(self._read(lambda connection: connection.execute(asked).tuples().all()))
 
     def _read(self, action: Callable[[Connection], T]) -> T:
-        return self.database.read(action, patience_s=60)  # its connection broke when the server was away
+        return self.database.read(action, Patience(60))  # its connection broke when the server was away
 
     def resumes(self) -> int:
         """Attempts that began with a checkpoint of another's, as the workers said."""
         logs = self.setting.folder.glob("*.log")
-        return sum(log.read_text(errors="replace").count("(resumed from step ") for log in logs)
+        return sum(log.read_text(errors="replace").count(": resumed from step ") for log in logs)
 
     def fingerprints(self) -> Fingerprints:
         return {each.number: fingerprint(self.store, each, self.artifacts) for each in self.trials()}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from growlab.files import sha256_of
+from growlab.records import TIMED_METRICS
 from growlab.storage import Store, TrialRow
 
 NAME = "chaos"
@@ -49,7 +50,6 @@ RESULT = (
     *("state", "error", "engine", "layout", "spec_mapping", "params", "depth_start", "layout_end", "depth_end"),
     *("n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "sample"),
 )
-OF_TIME = ("pause_s",)  # metrics
 
 PACE = '''"""A plugin: a step lasts, on any processor; checkpoints take more than 2% of the time; samples are short."""
 import random
@@ -90,7 +90,7 @@ def fingerprint(store: Store, trial: TrialRow, artifacts: Path) -> dict[str, str
     As text: the shortest that reads back as the same float, and NaN equals NaN.
     """
     files = [each for each in store.artifacts(trial.id) if each.kind != "checkpoint"]
-    curves = [each for each in store.metrics(trial.id) if each.name not in OF_TIME]
+    curves = [each for each in store.metrics(trial.id) if each.name not in TIMED_METRICS]
     found = {
         **{name: getattr(trial, name) for name in RESULT},
         "curves": curves,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from growlab import plugins
 from growlab.commands import catalogue, completion
 from growlab.commands.doctor import _advice
 from growlab.commands.estimate import Estimate, in_words, print_table
@@ -52,6 +53,13 @@ def test_blocks_fit_a_terminal_and_lose_no_word(growlab: Callable, monkeypatch: 
     assert screen.getvalue().split() == piped.split()
 
 
+@pytest.fixture
+def without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process of its own: what tests before have loaded counts for nothing."""
+    monkeypatch.setattr(plugins, "_LOADED", {})
+
+
+@pytest.mark.usefixtures("without_plugins")
 def test_a_catalogue_is_kept_until_the_code_of_the_kinds_changes(growlab: Callable, monkeypatch: Any) -> None:
     first = growlab("blocks", "--json").out
     monkeypatch.setattr(catalogue, "_computed_rows", None)  # an error, if they were computed again
@@ -62,6 +70,7 @@ def test_a_catalogue_is_kept_until_the_code_of_the_kinds_changes(growlab: Callab
     assert growlab("blocks").code == 1
 
 
+@pytest.mark.usefixtures("without_plugins")
 def test_a_damaged_catalogue_is_made_again(growlab: Callable) -> None:
     first = growlab("blocks", "--json").out
     for path in (cache_dir() / "catalogue").iterdir():

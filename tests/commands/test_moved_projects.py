@@ -93,8 +93,8 @@ def test_what_is_nowhere_is_a_warning_with_the_option_that_names_its_place(store
 
 
 def test_nothing_is_read_while_everything_is_where_it_was(store, moved):
-    moved.rename(moved.with_name("before"))
     study = store.study("tiny").study
+    moved.rename(moved.with_name("before"))
 
     def unread(*_):
         raise AssertionError

@@ -29,8 +29,8 @@ COMMANDS = (
     ("study", "list"),
     ("study", "run", "quickstart"),
     ("report", "nightly", "--trial", "3"),
-    ("worker", "nightly", "--slots", "2"),
-    ("worker", "nightly"),
+    ("worker", "nightly", "--slots", "2", "--patience", "0"),
+    ("worker", "nightly", "--patience", "0"),
     ("db", "upgrade"),
 )
 

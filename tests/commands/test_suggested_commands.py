@@ -26,7 +26,7 @@ from growlab.suggest import command
         ("postgresql+psycopg://ada@host/db?passfile=/x", "postgresql://ada@host/db?passfile=%2Fx"),
         # without any, what is pasted would find another database
         ("postgresql://ada:s3cret@host/db", "postgresql://ada:***@host/db"),
-        ("postgresql://ada@host/db?password=s3cret", "postgresql://ada@host/db?password=%2A%2A%2A"),
+        ("postgresql://ada@host/db?password=s3cret", "postgresql://ada@host/db?password=***"),
     ],
 )
 def test_the_storage_is_named_unless_it_is_the_default_and_never_with_a_password(

@@ -153,7 +153,7 @@ def test_a_path_can_be_taken_back_on_the_command_line(tmp_path: Path) -> None:
         ({"n_items": -1}, r"data\.n_items must be at least 0, got -1"),
         ({"dtype": "int8"}, r"data\.dtype must be auto, uint16 or uint32, got 'int8'"),
         ({"vocabsize": 1}, r"data\.vocabsize: unknown key\. Did you mean 'vocab_size'"),
-        ({"source": 3}, r"data\.source: input should be a valid string, got 3"),
+        ({"source": 3}, r'data\.source: must be text, got 3; write it as it was, in quotes: source: "3"'),
     ],
 )
 def test_a_slip_is_named_with_its_key(tmp_path: Path, data: dict[str, object], message: str) -> None:

@@ -133,9 +133,10 @@ def test_an_older_schema_is_refused_and_left_alone(storage_url, database, set_re
     with pytest.raises(SchemaError) as refusal:
         Store.open(storage_url, create=create)
 
+    place = f"--storage {database.shown}"
     assert str(refusal.value) == (
         f"{database.label} has schema 0000, this growlab needs {head_revision()}; "
-        "back it up (growlab db backup FILE), then run: growlab db upgrade"
+        f"back it up (growlab db backup FILE {place}), then run: growlab db upgrade {place}"
     )
     assert current_revision(database) == "0000"
 

@@ -82,6 +82,18 @@ def test_a_silence_is_longer_than_half_the_shortest_lease_that_is_held(lab, sile
     assert bool(ended_silences(lab)) is is_silence
 
 
+@pytest.mark.parametrize(("lease_s", "is_silence"), [(60, True), (LONG_S, False)])
+def test_a_worker_whose_beats_are_rare_ends_no_silence_by_beating_in_time(lab, silence, lease_s, is_silence):
+    lab.enqueue(0, 1)
+    lab.claim(lab.worker(), lease_s=60)
+    beats = lab.claim(lab.worker(), lease_s=lease_s)
+    silence(for_s=3600)
+
+    lab.store.beat(beats)
+
+    assert bool(ended_silences(lab)) is is_silence
+
+
 def test_where_nothing_is_trained_no_silence_ends(lab, silence):
     lab.worker("gpu0")
     silence(for_s=3600)
