@@ -69,12 +69,14 @@ def enqueue(
     return True
 
 
-def claim_next(connection: Connection, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
+def claim_next(
+    connection: Connection, study_id: int, worker_id: int, *, lease_s: float, asked_before: bool = False
+) -> Claim | None:
     """Take the first trial that waits or is no longer heard of; what cannot be run is failed on the way.
 
-    A claim whose answer was lost is given once more: a worker has one trial at a time.
+    With `asked_before` the answer to the same question was lost: a trial that it gave is given once more.
     """
-    own = _own(connection, study_id, worker_id, lease_s)
+    own = _own(connection, study_id, worker_id, lease_s) if asked_before else None
     silence.heard(connection, worker_id, lease_s)
     if own is not None:
         return _claim(connection, own, _spec(own), study_id, lease_s)
@@ -175,7 +177,7 @@ def _own(connection: Connection, study_id: int, worker_id: int, lease_s: float) 
     )
     holds = (trials.c.study_id == study_id) & IS_OPEN & (trials.c.state == TrialState.RUNNING) & is_mine
     held = update(trials).where(holds).values(lease_expires_at=database_now() + lease_s, lease_s=lease_s)
-    return connection.execute(held.returning(*_OF_TAKEN)).one_or_none()
+    return connection.execute(held.returning(*_OF_TAKEN)).first()
 
 
 def _begin_attempt(connection: Connection, taken: Row[Any], worker_id: int) -> None:

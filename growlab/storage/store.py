@@ -143,7 +143,14 @@ class Store:
         MOST_LOSSES times in a row without coming any further, is failed instead. After a silence of all workers no
         lease is taken before each of them could be heard again (growlab.storage.silence).
         """
-        return self._write(lambda connection: queue.claim_next(connection, study_id, worker_id, lease_s=lease_s))
+        asked_before = False
+
+        def claim(connection: Connection) -> Claim | None:
+            nonlocal asked_before
+            again, asked_before = asked_before, True
+            return queue.claim_next(connection, study_id, worker_id, lease_s=lease_s, asked_before=again)
+
+        return self._write(claim)
 
     def beat(self, claim: Claim, step: int = 0) -> None:
         """Extend the lease, and tell at which step the trial is. Waits no longer than for one new connection.

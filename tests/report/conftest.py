@@ -139,6 +139,7 @@ def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
 
     After three crashes it has failed, and there is nothing left to run.
     """
+    worker_id = store.register_worker(name="gpu0", device="cuda:0", versions={})
 
     def run(
         number: int,
@@ -159,7 +160,6 @@ def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
             params={"train.lr": 0.00312249, "growth.patience": 4},
             decision=decision or _random(number),
         )
-        worker_id = store.register_worker(name="gpu0", device="cuda:0", versions={})  # the one before may be at work
         for words in crashes:
             store.release(store.claim_next(study_row.id, worker_id, lease_s=60), EndReason.CRASHED, words)
         claim = store.claim_next(study_row.id, worker_id, lease_s=60)

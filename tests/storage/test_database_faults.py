@@ -81,10 +81,8 @@ def test_a_connection_that_dies_before_the_commit_costs_nothing(postgres_lab, ki
     assert lab.store.artifacts(claim.trial_id) == [lab.checkpoint(1)]
 
 
-def test_an_answer_that_is_lost_after_the_commit_costs_nothing(postgres_lab, monkeypatch):
-    """The worker cannot know that the trial is finished already, and tells it again."""
-    lab = postgres_lab
-    claim = lab.claim(lab.worker())
+def lose_the_next_answer(lab, monkeypatch):
+    """The database commits, and nobody hears of it."""
     dialect = lab.store._database.engine.dialect
     really_commit = dialect.do_commit
 
@@ -95,10 +93,29 @@ def test_an_answer_that_is_lost_after_the_commit_costs_nothing(postgres_lab, mon
 
     monkeypatch.setattr(dialect, "do_commit", commit_and_lose_the_answer)
 
+
+def test_an_answer_that_is_lost_after_the_commit_costs_nothing(postgres_lab, monkeypatch):
+    """The worker cannot know that the trial is finished already, and tells it again."""
+    lab = postgres_lab
+    claim = lab.claim(lab.worker())
+    lose_the_next_answer(lab, monkeypatch)
+
     lab.store.finish(claim, lab.result(), [lab.val_loss(1)], [])
 
     assert lab.state() == "completed"
     assert lab.store.metrics(claim.trial_id) == [lab.val_loss(1)]
+
+
+def test_a_claim_whose_answer_is_lost_is_given_once_more(postgres_lab, monkeypatch):
+    lab = postgres_lab
+    lab.enqueue(1)
+    worker = lab.worker()
+    lose_the_next_answer(lab, monkeypatch)
+
+    claim = lab.claim(worker)
+
+    assert (claim.number, claim.epoch) == (0, 1)
+    assert [len(lab.store.attempts(trial.id)) for trial in lab.store.trials(lab.study_id)] == [1, 0]
 
 
 def test_a_locked_file_is_waited_for(impatient_lab):

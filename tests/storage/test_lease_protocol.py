@@ -41,7 +41,6 @@ class Trial:
     losses: int = 0  # in a row, none of which came further than the attempts before
     furthest: int = 0  # step, of the attempts before
     reached: int = 0  # by the newest attempt
-    holder: int = -1  # the worker of the newest attempt
     expired: bool = False
     checkpoint: int | None = None  # step
     facts: dict[int, int] = field(default_factory=dict)  # step -> epoch that wrote it last
@@ -54,9 +53,9 @@ class Trial:
     def is_held_by(self, claim: Claim) -> bool:
         return self.state == "running" and self.epoch == claim.epoch
 
-    def begin(self, holder: int) -> None:
+    def begin(self) -> None:
         self.epoch += 1
-        self.state, self.holder, self.ends[self.epoch] = "running", holder, None
+        self.state, self.ends[self.epoch] = "running", None
 
     def give_back(self, reason: EndReason) -> None:
         self.end(reason, losses=0)
@@ -100,7 +99,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.integers(0, N_WORKERS - 1))
     def claim(self, worker: int) -> Any:
-        expected = self.take_in_model(worker)
+        expected = self.take_in_model()
         claim = self.lab.claim(self.workers[worker])
         if expected is None:
             assert claim is None
@@ -175,7 +174,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         for _ in range(times):
             if self.trials[number].state == "running":
                 self.expire(number)
-                self.claim(next(worker for worker in range(N_WORKERS) if self.held_by(worker) is None))
+                self.claim(0)
 
     # ---- what must be true -----------------------------------------------------------------------------------
 
@@ -190,14 +189,8 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     # ---- how -------------------------------------------------------------------------------------------------
 
-    def held_by(self, worker: int) -> int | None:
-        held = (n for n, trial in self.trials.items() if trial.state == "running" and trial.holder == worker)
-        return next(held, None)
-
-    def take_in_model(self, worker: int) -> int | None:
-        """The number that the next claim must get: the worker's own, else the first that is free, not quarantined."""
-        if (held := self.held_by(worker)) is not None:
-            return held
+    def take_in_model(self) -> int | None:
+        """The number that the next claim must get: the first that is free and not quarantined."""
         for number, trial in sorted(self.trials.items()):
             if trial.state != "queued" and not (trial.state == "running" and trial.expired):
                 continue
@@ -206,7 +199,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             if trial.state == "failed":
                 trial.epoch += 1
                 continue
-            trial.begin(worker)
+            trial.begin()
             return number
         return None
 

@@ -207,16 +207,6 @@ def test_ten_workers_that_are_lost_before_anything_is_heard_of_the_trial_are_eno
     assert "none came beyond step 0" in lab.store.trial(lab.study_id, 0).error
 
 
-def test_a_worker_that_never_heard_of_its_claim_gets_it_once_more(lab):
-    lab.enqueue(0, 1)
-    worker = lab.worker()
-    unheard = lab.claim(worker)
-
-    assert lab.claim(worker) == unheard
-    assert lab.claim(lab.worker("gpu1")).number == 1
-    assert len(lab.store.attempts(unheard.trial_id)) == 1
-
-
 def test_a_new_checkpoint_forgives_earlier_crashes(lab):
     lab.enqueue(0)
     worker = lab.worker()

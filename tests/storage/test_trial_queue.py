@@ -138,7 +138,7 @@ DAMAGED = {
     "[]": "",
     "null": "",
     "{": "no JSON",
-    '{"layout": 5}': "layout",
+    '{"layout": 5}': "missing",
 }
 
 
