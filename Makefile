@@ -32,7 +32,7 @@ wheel: install
 	$(BIN)/python -m hatchling build -t wheel -d dist
 
 test: install
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow

@@ -27,8 +27,8 @@ def tell_of_corpus(corpus: "Corpus", first: "TrialSpec", shortest_window: int) -
     for note in left_out_notes(corpus, shortest_window):
         say(f"note: {note}")
     found = readings(corpus, first, expected_steps(first, corpus.tokenizer.vocab_size))
-    if found:
-        say(f"note: the first trial reads {', '.join(map(_in_words, found))}")
+    if seldom := [reading for reading in found if reading.times <= OFTEN]:
+        say(f"note: the first trial reads {', '.join(map(_in_words, seldom))}")
     for reading in found:
         if reading.times > OFTEN:
             less = "the budget" if reading.stage is None else "the budget or the stage's share of it"

@@ -53,7 +53,6 @@ def short(bench: Bench, seed: int) -> Iterator[tuple[str, Run]]:
     if bench.server:
         away = {"stops": STOPS[:1], "away_s": 6.0, "between_s": 0.5}
         yield "outage", partial(outage, bench.setting("postgresql", step_s=0.1, **few), seed=seed, **away)
-    yield "cut-off", partial(cut_off, bench.setting("sqlite", **few), seed=seed)
 
 
 def long(bench: Bench, seed: int) -> Iterator[tuple[str, Run]]:

@@ -1,4 +1,4 @@
-"""Workers are killed, cut off and left without a database, and no trial is lost or differs in a bit: the short form."""
+"""Workers are killed and left without a database, and no trial is lost or differs in a bit: the short form."""
 
 import json
 import subprocess
@@ -32,7 +32,3 @@ def test_kills_at_any_instant_cost_no_trial_and_no_bit(rows: list[dict[str, Any]
 
 def test_a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt(rows: list[dict[str, Any]]) -> None:
     assert [row["problems"] for row in runs(rows, "outage") if row["problems"]] == []
-
-
-def test_what_a_worker_that_was_cut_off_alone_held_is_finished_by_another(rows: list[dict[str, Any]]) -> None:
-    assert [row["problems"] for row in runs(rows, "cut-off") if row["problems"]] == []
