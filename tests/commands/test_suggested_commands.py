@@ -11,7 +11,9 @@ import pytest
 import typer
 
 from growlab.commands import app
+from growlab.commands.export import speaks
 from growlab.commands.options import place, this_command
+from growlab.doors import study_from_mapping
 from growlab.suggest import command
 
 
@@ -143,3 +145,18 @@ def test_a_suggestion_finds_the_database_that_it_is_about(growlab: Callable) -> 
 
     assert outcome.code == 0, outcome.err
     assert "name: tiny" in outcome.out
+
+
+@pytest.mark.parametrize(("source", "command"), [("qa", "chat"), ("text", "generate")])
+def test_a_model_that_was_trained_on_questions_is_one_to_chat_with(source: str, command: str) -> None:
+    study = study_from_mapping(
+        {
+            "name": "tiny",
+            "n_trials": 1,
+            "data": {"source": source, "path": "texts.json"},
+            "layouts": {"d_model": 8, "depth": 2, "blocks": ["attn", "mlp"]},
+            "budget": {"steps": 10},
+        }
+    )
+
+    assert speaks(study) == command
