@@ -13,7 +13,7 @@ from growlab.storage.rows import Claim
 from growlab.storage.store import Store
 
 PROMPT_S = 1.0  # that training waits for a commit; most take milliseconds
-MOST_FACTS = 100_000  # in memory, some 50 MB; then training waits for the commit under way
+MOST_FACTS = 100_000  # in memory while a commit is under way, some 50 MB; then training waits for it
 
 
 class LeasedRecorder:

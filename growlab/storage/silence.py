@@ -9,7 +9,8 @@ one lease after
 
 whichever is later. The shortest lease that is held counts for the gap, or that of the worker that ends it, if longer:
 workers beat four times in a lease, so in a shorter gap no lease runs out, and nobody makes a gap by beating in time. A
-worker that is cut off alone is not waited for: the others' signs of life leave no gap.
+worker that is cut off alone is not waited for: the others' signs of life leave no gap. Where leases differ much, a
+silence that a worker with long ones ends may go unmarked: fleets do best with one length.
 """
 
 from typing import Any

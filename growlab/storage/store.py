@@ -98,9 +98,12 @@ class Store:
 
     # ---- workers ---------------------------------------------------------------------------------------------
 
-    def register_worker(self, *, name: str, device: str, versions: dict[str, Any]) -> int:
+    def register_worker(self, *, name: str, device: str, versions: dict[str, Any], lease_s: float = 0.0) -> int:
+        """The id under which it claims, with leases of that length."""
         return self._write(
-            lambda connection: workers.register_worker(connection, name=name, device=device, versions=versions)
+            lambda connection: workers.register_worker(
+                connection, name=name, device=device, versions=versions, lease_s=lease_s
+            )
         )
 
     def end_worker(self, worker_id: int, *, patience: Patience | None = None) -> None:

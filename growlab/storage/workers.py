@@ -12,7 +12,7 @@ from growlab.storage.tables import workers
 from growlab.storage.values import clean_text
 
 
-def register_worker(connection: Connection, *, name: str, device: str, versions: dict[str, Any]) -> int:
+def register_worker(connection: Connection, *, name: str, device: str, versions: dict[str, Any], lease_s: float) -> int:
     row = {
         "name": clean_text(name),
         "host": socket.gethostname(),
@@ -23,7 +23,7 @@ def register_worker(connection: Connection, *, name: str, device: str, versions:
     unheard = {"started_at": database_now(), "heartbeat_at": 0.0}  # until the next statement, which looks at all others
     worker_id: int | None = connection.scalar(insert(workers).values(**row, **unheard).returning(workers.c.id))
     assert worker_id is not None
-    silence.heard(connection, worker_id)
+    silence.heard(connection, worker_id, lease_s)
     return worker_id
 
 

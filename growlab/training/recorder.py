@@ -25,11 +25,11 @@ class Recorder(Protocol):
         ...
 
     def began(self, step: int) -> None:
-        """The trial stands at this step and goes on from it. For the live display only."""
+        """The trial stands at this step and goes on from it. Never stored as a fact."""
         ...
 
     def progress(self, progress: TrialProgress) -> None:
-        """For the live display only."""
+        """Where the trial stands, for the live display and the signs of life. Never stored as a fact."""
         ...
 
     def commit(self, checkpoint: Artifact) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from growlab.data.corpus import Corpus, require_windows
-from growlab.errors import CheckpointError
+from growlab.errors import CheckpointError, DatabaseAway
 from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
 from growlab.layout import format_layout
@@ -47,8 +47,8 @@ def run_trial(
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
     Everything it learns goes to `recorder`; when it returns a result, that is durable. Asked to stop, it saves where it
-    is, unless the recorder cannot take it within LAST_COMMIT_S: then the last checkpoint counts. Checkpoints come at
-    least `checkpoint_every_s` apart, further where they are dear. Raises DataError for a corpus
+    is; DatabaseAway says that the recorder did not take it within LAST_COMMIT_S, and the one before counts. Checkpoints
+    come at least `checkpoint_every_s` apart, further where they are dear. Raises DataError for a corpus
     too short, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
@@ -264,10 +264,11 @@ class Narrator:
         return True
 
     def put_down(self) -> None:
-        """Save where the trial is, if the recorder can take it in time."""
+        """Save where the trial is. Raises DatabaseAway where the recorder does not take it in time."""
         if self.settle(LAST_COMMIT_S):
             self.checkpoint()
-            self.settle(LAST_COMMIT_S)
+        if not self.settle(LAST_COMMIT_S):
+            raise DatabaseAway(f"the database did not take the last checkpoint within {LAST_COMMIT_S:.0f} s")
 
     def finish(self, state: TrialState) -> TrialResult:
         """Report the result; of a completed trial save the model and a sample of its text."""

@@ -119,7 +119,8 @@ class LiveDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with contextlib.suppress(OSError):  # the terminal has gone
+            self._live.stop()
 
     def started(self, claim: Claim) -> None:
         self._beginning = ""
@@ -138,7 +139,8 @@ class LiveDisplay:
             self.note(words)
 
     def note(self, words: str) -> None:
-        self._live.console.print(readable(words), markup=False, highlight=False)
+        with contextlib.suppress(OSError):  # the terminal has gone: training goes on
+            self._live.console.print(readable(words), markup=False, highlight=False)
 
     def ended(self, claim: Claim, words: str) -> None:
         self.note(f"trial {claim.number}: {words}")

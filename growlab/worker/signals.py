@@ -61,7 +61,7 @@ class stop_on_signals:  # noqa: N801  (reads as a statement)
         self._ask = ask
         self._before: dict[signal.Signals, object] = {}
         self._presses = 0
-        self._must_not_interrupt = False
+        self._has_interrupted = self._must_not_interrupt = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -84,6 +84,9 @@ class stop_on_signals:  # noqa: N801  (reads as a statement)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._ask()
-        self._presses += number == signal.SIGINT
-        if number == signal.SIGINT and self._presses > 1 and not self._must_not_interrupt:
+        if number != signal.SIGINT:
+            return
+        self._presses += 1
+        if self._presses > 1 and not self._must_not_interrupt and not self._has_interrupted:
+            self._has_interrupted = True  # once: the next one would meet us on our way to give the trial back
             raise KeyboardInterrupt

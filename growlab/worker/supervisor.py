@@ -50,7 +50,7 @@ CROWDED_PAUSE_S = 10.0  # before the next claim: a neighbour that ends meanwhile
 STOP_GRACE_S = 60.0  # for a trainer that was asked to stop, or has stored its result; then it is killed
 RESTART_PAUSE_S = 1.0  # before the second new trainer in a row, doubling up to …
 MOST_RESTART_PAUSE_S = 60.0
-MOST_DEATHS = 10  # of trainers in a row, none of which answered anything
+MOST_DEATHS = 10  # of trainers in a row, before anything was trained; those in a trial are its strikes
 LEAVING = Patience(10.0)  # for a database that is away as we leave: the lease runs out by itself
 
 
@@ -100,7 +100,8 @@ class _Worker:
         self.signals = stop_on_signals(self.ask_to_stop)
         self.n_trials = 0
         self.trainer: TrainerProcess | None = None
-        self.deaths = 0  # of trainers, since one answered
+        self.deaths = 0  # of trainers, since one answered or trained
+        self.fruitless: list[str] = []  # what those of them said that had no trial to die of
         self.worker_id = 0
         self.versions: dict[str, str] = {}  # of what the trainer runs
 
@@ -132,8 +133,9 @@ class _Worker:
             while not self.should_stop and not self._enough():
                 if self.trainer is None and not self._start_trainer():
                     continue  # before a trial is claimed: what cannot start has nothing to give back
-                claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=self.options.lease_s)
-                self.display.away("")
+                with self.signals.uninterrupted():  # a claim that nobody heard of would be held until its lease ends
+                    claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=self.options.lease_s)
+                    self.display.away("")
                 if claim is not None:
                     self._run(claim)
                 elif not self._propose() and not self._wait_for_others():
@@ -219,7 +221,7 @@ class _Worker:
             case Lost():
                 self.display.ended(claim, answer.words)
             case Unfit():
-                self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words)
+                self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words, leaving=True)
                 raise _error(answer)
             case Crowded():  # a strike too: it must not be tried for ever
                 self._release(claim, EndReason.CRASHED, f"put back: {answer.words.splitlines()[0]}", answer.words)
@@ -234,11 +236,12 @@ class _Worker:
         while time.monotonic() < until and not self.should_stop:
             time.sleep(POLL_S)
 
-    def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "") -> None:
+    def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "", *, leaving: bool = False) -> None:
         """Give the trial back, unless it has ended or is another worker's already."""
         with self.signals.uninterrupted():
             try:
-                self.store.release(claim, reason, note, patience=LEAVING if self.should_stop else None)
+                patience = LEAVING if leaving or self.should_stop else None
+                self.store.release(claim, reason, note, patience=patience)
             except LeaseLost as error:
                 if result := self._stored_result(claim):
                     self.n_trials += 1
@@ -274,9 +277,9 @@ class _Worker:
             self._end_trainer()
             if self.should_stop:  # whoever stops us may have killed it
                 return Stopped(answer.words)
-            self._note_death(answer)
+            self._note_death(answer, fruitless=claim is None)
         else:
-            self.deaths = 0
+            self._forgive_deaths()
         return answer
 
     def _answer(self, trainer: TrainerProcess, heart: Heartbeat | None) -> FromTrainer:
@@ -305,6 +308,7 @@ class _Worker:
             heart.step = message.step
             self.display.began(heart.claim, message.step, message.note)
         else:
+            self._forgive_deaths()
             heart.step = message.progress.step
             self.display.progress(heart.claim, message.progress)
 
@@ -336,6 +340,8 @@ class _Worker:
 
         Raises GrowlabError when it cannot work here, or when so many died in a row that none ever will.
         """
+        if len(self.fruitless) >= MOST_DEATHS:
+            raise GrowlabError(f"the trainer died {len(self.fruitless)} times in a row; last: {self.fruitless[-1]}")
         if self.deaths > 1:
             self._pause(min(RESTART_PAUSE_S * 2 ** (self.deaths - 2), MOST_RESTART_PAUSE_S))
         options = self.options
@@ -357,16 +363,19 @@ class _Worker:
             return True
         self._end_trainer()
         if isinstance(answer, Crashed):
-            self._note_death(answer)
+            self._note_death(answer, fruitless=True)
         elif not self.should_stop:
             raise _error(answer)
         return False
 
-    def _note_death(self, crashed: Crashed) -> None:
-        """Raises GrowlabError for one too many in a row."""
+    def _note_death(self, crashed: Crashed, *, fruitless: bool) -> None:
         self.deaths += 1
-        if self.deaths >= MOST_DEATHS:
-            raise GrowlabError(f"the trainer died {self.deaths} times in a row; last: {crashed.words.strip()}")
+        if fruitless:
+            self.fruitless.append(crashed.words.strip())
+
+    def _forgive_deaths(self) -> None:
+        self.deaths = 0
+        self.fruitless.clear()
 
     def _register(self, ready: Ready) -> None:
         """A row for each state of the code: a plugin may have been edited before a trainer is started again."""
@@ -379,6 +388,7 @@ class _Worker:
             name=self.options.name or f"{socket.gethostname()}-{os.getpid()}",
             device=ready.device,
             versions={"growlab": __version__, **ready.versions},
+            lease_s=self.options.lease_s,
         )
 
     def _end_trainer(self) -> None:

@@ -10,6 +10,7 @@ import os
 import queue
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -49,6 +50,7 @@ from growlab.worker.messages import (
 from growlab.worker.signals import ignore_stopping
 
 ORPHANED, CRASHED = 70, 71  # exit codes
+LEAVING_S = 15.0  # of a trainer that was asked to stop, for a database that is away
 _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
 
 
@@ -77,7 +79,12 @@ class _Orders:
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._queue = pipe, queue.Queue[ToTrainer]()
         self.stop_asked = threading.Event()
+        self._stopped_at = math.inf
         threading.Thread(target=self._read, daemon=True, name="orders").start()
+
+    def goes_on(self, why: str) -> bool:
+        """Whether to wait for the database still: asked to stop, it has some seconds to come back."""
+        return time.monotonic() < self._stopped_at + LEAVING_S
 
     def __iter__(self) -> Iterator[Propose | Train]:
         while True:
@@ -92,6 +99,7 @@ class _Orders:
             except (EOFError, OSError):
                 os._exit(ORPHANED)  # no supervisor, no lease: nothing we could still write
             if isinstance(order, Stop):
+                self._stopped_at = time.monotonic()
                 self.stop_asked.set()
             self._queue.put(order)
 
@@ -109,9 +117,7 @@ class _Trainer:
         self.setup, self.pipe, self.orders = setup, pipe, orders
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
-        self.store = Store.open(
-            setup.storage_url, patience=Patience(setup.patience_s, lambda why: not orders.stop_asked.is_set())
-        )
+        self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
         self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
         versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}

@@ -169,7 +169,7 @@ def test_a_worker_leaves_when_no_trainer_lives_long_enough_to_answer(
 ) -> None:
     died = Crashed("the trainer process died (exit code 1)")
     trainers += [Trainer(died) for _ in range(supervisor.MOST_DEATHS)]
-    for _ in range(supervisor.MOST_DEATHS - 1):
+    for _ in range(supervisor.MOST_DEATHS):
         assert not worker._start_trainer()
 
     with pytest.raises(GrowlabError, match=r"^the trainer died 10 times in a row; last: .*exit code 1"):
@@ -177,11 +177,24 @@ def test_a_worker_leaves_when_no_trainer_lives_long_enough_to_answer(
 
 
 def test_an_answer_forgives_the_deaths_before_it(worker: supervisor._Worker, claim: Claim) -> None:
-    worker.deaths = supervisor.MOST_DEATHS - 1
+    worker.deaths, worker.fruitless = 9, ["died"] * 9
 
     ask(worker, Trainer(STORED), claim)
 
-    assert worker.deaths == 0
+    assert (worker.deaths, worker.fruitless) == (0, [])
+
+
+def test_a_trainer_that_dies_in_a_trial_is_a_strike_of_the_trial_however_many_died_before(
+    worker: supervisor._Worker, claim: Claim
+) -> None:
+    worker.deaths, worker.fruitless = 9, ["died"] * 9
+    worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGSEGV)")))
+
+    worker._train(claim)
+
+    trial = worker.store.trial(worker.study.id, 0)
+    assert (trial.state, trial.strikes) == (TrialState.QUEUED, 1)
+    assert len(worker.fruitless) == 9
 
 
 def test_what_is_no_answer_to_a_proposal_ends_the_worker_in_words(worker: supervisor._Worker) -> None:
