@@ -98,6 +98,7 @@ def test_a_worker_whose_plugin_fails_says_where(growlab: Callable, home: Path) -
     assert worker.err == f"error: plugin {home / 'broken.py'}, line 2: ZeroDivisionError: division by zero\n"
 
 
+@pytest.mark.slow
 def test_each_state_of_a_plugin_that_ran_is_on_record(growlab: Callable, spawn: Callable, block: Path) -> None:
     """A block that edits its own file and crashes: the trainer that is started then runs other code."""
     block.write_text(

@@ -319,6 +319,7 @@ def test_a_closed_terminal_saves_the_trial_and_under_nohup_stops_nothing(
 # ---- every GPU of a machine ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_device_all_starts_a_worker_on_each_device_with_the_limits_given(
     growlab: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

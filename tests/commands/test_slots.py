@@ -23,6 +23,7 @@ from growlab.worker.packing import Measured
 STORAGE = "sqlite:///growlab.db"
 
 
+@pytest.mark.slow
 def test_two_slots_finish_a_study_and_train_each_trial_once(growlab: Callable) -> None:
     growlab("study", "create", "tiny.yaml", "--set", "n_trials=4", "--set", "budget.steps=20")
 

@@ -245,6 +245,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(
     assert not (home / "growlab.db").exists()
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_afterwards_says_how_to_export_again(
     growlab: Callable, home: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
