@@ -174,9 +174,11 @@ def test_a_gram_matrix_is_square(statistic):
 def assert_same_shape(one: torch.Tensor, other: torch.Tensor) -> None:
     first, second = measure(one), measure(other)
     for name in ("tau", "kappa", "diffusion_exponent", "drift_to_noise", "drift_z"):
-        expected = getattr(first, name)
-        close = expected if expected is None else pytest.approx(expected, rel=1e-6, abs=1e-6)
-        assert getattr(second, name) == close, name
+        expected, got = getattr(first, name), getattr(second, name)
+        if name == "kappa" and expected is not None:  # a root: near 0 it has half as many digits as what is under it
+            assert got**2 == pytest.approx(expected**2, rel=1e-6, abs=1e-10)
+            continue
+        assert got == (expected if expected is None else pytest.approx(expected, rel=1e-6, abs=1e-6)), name
 
 
 @settings(deadline=None, max_examples=30)
