@@ -44,11 +44,6 @@ class Address:
     path: Path | None  # SQLite's file
     hidden: tuple[str, ...] = ()  # what is in the URL and not in `shown`
 
-    @property
-    def holds_password(self) -> bool:
-        """Whether something is hidden, so that `shown` is no URL to be used."""
-        return bool(self.hidden)
-
     def without_hidden(self, message: str) -> str:
         """What a driver says, without what is hidden: libpq repeats an option that it does not understand."""
         pieces = {piece for text in self.hidden for piece in (text, *re.split(r"[\s=,;:/?#@'\"]+", text)) if piece}

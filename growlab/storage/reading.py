@@ -1,6 +1,5 @@
 """Trials, read without locks: for a search, a leaderboard, the page of one trial."""
 
-import json
 from typing import Any
 
 from sqlalchemy import (
@@ -37,14 +36,14 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
         raise UnknownName("objective", objective, OBJECTIVES)
     value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
-    asked = select(trials.c.number, trials.c.state, layout, cast(trials.c.params, Text).label("params"), value)
+    asked = select(trials.c.number, trials.c.state, layout, trials.c.params, value)
     rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number))
     return [
         PastTrial(
             number=row.number,
             state=TrialState(row.state),
             layout=row.layout or "",
-            params=_mapping(row.params),
+            params=row.params if isinstance(row.params, dict) else {},
             value=row.value,
         )
         for row in rows
@@ -110,14 +109,6 @@ def read_decision(connection: Connection, trial_id: int) -> Decision:
 def _is_json(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """SQLite keeps any text in a column of JSON."""
     return func.json_valid(cast(column, Text)) == 1 if connection.dialect.name == "sqlite" else true()
-
-
-def _mapping(words: str) -> dict[str, Any]:
-    try:
-        read = json.loads(words)
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def _trial_rows() -> Select[Any]:

@@ -114,7 +114,7 @@ def test_each_part_is_shown_where_it_is_spelt_as_such_a_part_is(url, shown):
     address = read_address(url)
 
     assert address.shown == shown
-    assert address.holds_password == ("***" in shown)
+    assert bool(address.hidden) == ("***" in shown)
 
 
 @pytest.mark.parametrize(
