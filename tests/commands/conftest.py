@@ -66,6 +66,12 @@ def call(*words: str) -> Outcome:
     return Outcome(code if isinstance(code, int) else int(bool(code)), out.getvalue(), err.getvalue())
 
 
+@pytest.fixture(scope="session")
+def command_line() -> Growlab:
+    """Command lines in the folder where we are."""
+    return call
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

@@ -163,6 +163,7 @@ def test_a_study_has_no_more_rows_than_trials_and_heeds_set(bench: Callable) -> 
     assert (row["batch_size"], row["seq_len"], row["n_steps"], row["n_evals"]) == (3, 16, 10, 1)
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_tables_that_fit_into_it(home: Path) -> None:
     out = on_a_terminal(home, 80, "bench", "tiny.yaml", "--trials", "1", *QUICK)
 
@@ -303,6 +304,7 @@ def test_bad_input_is_named_and_nothing_is_measured(bench: Callable, words: tupl
     assert outcome.out == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_with_130_and_no_traceback(spawn: Callable[..., subprocess.Popen[str]]) -> None:
     process = spawn("bench", "tiny.yaml", "--steps", "100000")
     assert process.stderr is not None

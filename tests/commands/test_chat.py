@@ -49,19 +49,18 @@ def growlab_in(folder: Path, *words: str, typed: str = "") -> subprocess.Complet
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lab(tmp_path_factory: pytest.TempPathFactory, command_line: Callable[..., Any]) -> Path:
     """A folder with the bundle `bot`, trained in some seconds."""
     folder = tmp_path_factory.mktemp("lab")
     entries = [{"question": question, "answer": answer, "topic": "x"} for question, answer in PAIRS.items()]
     (folder / "pairs.json").write_text(json.dumps(entries))
     (folder / "bot.yaml").write_text(STUDY)
-    for words in (
-        ("study", "create", "bot.yaml"),
-        ("worker", "bot", "--device", "cpu", "--threads", "1"),
-        ("export", "bot", "-o", "bot"),
-    ):
-        ran = growlab_in(folder, *words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert command_line("study", "create", "bot.yaml").code == 0
+        ran = growlab_in(folder, "worker", "bot", "--device", "cpu", "--threads", "1")
         assert ran.returncode == 0, ran.stderr
+        assert command_line("export", "bot", "-o", "bot").code == 0
     return folder
 
 

@@ -144,6 +144,7 @@ def test_a_trainer_reads_the_text_where_it_lies_now(store, moved):
         RecentCorpus().load(stored.data.spec(), stored.curriculum)
 
 
+@pytest.mark.slow
 def test_a_worker_trains_a_moved_study(growlab: Callable, moved: Path):
     (moved / "corpus.txt").rename(moved / "renamed.txt")
 

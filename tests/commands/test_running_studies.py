@@ -123,6 +123,7 @@ def test_preview_draws_what_the_study_runs(growlab_there: Callable) -> None:
     assert page["layout"] == previewed[0]["layout"]
 
 
+@pytest.mark.slow
 def test_a_killed_workers_trial_is_finished_by_another_from_its_checkpoint(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -169,6 +170,7 @@ def test_sigterm_saves_the_trial_and_puts_it_back(
     assert "Traceback" not in said[1]
 
 
+@pytest.mark.slow
 def test_sigterm_to_a_study_run_stops_its_workers(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -184,6 +186,7 @@ def test_sigterm_to_a_study_run_stops_its_workers(
     assert not any(_alive(pid) for pid in workers)
 
 
+@pytest.mark.slow
 def test_a_worker_that_sees_other_artifacts_refuses_and_costs_no_progress(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -218,6 +221,7 @@ def test_a_worker_with_another_corpus_refuses(growlab: Callable, home: Path) -> 
     assert json.loads(growlab("report", "tiny", "--json").out) == []
 
 
+@pytest.mark.slow
 def test_the_trainer_leaves_with_a_killed_supervisor(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -268,6 +272,7 @@ def _alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
 
 
+@pytest.mark.slow
 def test_a_log_on_a_full_disk_costs_no_trial(growlab: Callable, home: Path) -> None:
     growlab("study", "create", "tiny.yaml", "--set", "n_trials=1", "--set", "budget.steps=10")
 
@@ -281,6 +286,7 @@ def test_a_log_on_a_full_disk_costs_no_trial(growlab: Callable, home: Path) -> N
     assert trial.state is TrialState.COMPLETED
 
 
+@pytest.mark.slow
 def test_files_in_the_users_folder_are_not_taken_for_libraries(growlab: Callable, home: Path) -> None:
     (home / "copy.py").write_text("raise RuntimeError('a file of the user')")
 
@@ -289,6 +295,7 @@ def test_files_in_the_users_folder_are_not_taken_for_libraries(growlab: Callable
     assert outcome.code == 0, outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("under_nohup", [False, True])
 def test_a_closed_terminal_saves_the_trial_and_under_nohup_stops_nothing(
     growlab: Callable, spawn: Callable, under_nohup: bool

@@ -39,6 +39,7 @@ def test_two_slots_finish_a_study_and_train_each_trial_once(growlab: Callable) -
     assert sorted(Counter(each[0].worker for each in attempts).values()) == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_stop_saves_the_trials_of_all_slots_and_puts_them_back(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -223,7 +223,10 @@ def test_a_budget_that_is_none_is_refused(
     "layout",
     [
         "d=16 mix(attn[n_heads=2],conv) act[most=2](conv mlp) router(mlp)",
-        "d=16 front=patch[size=2,kernel=2] attn[n_heads=2] moe[n_experts=2] head=hebbian_head",
+        pytest.param(
+            "d=16 front=patch[size=2,kernel=2] attn[n_heads=2] moe[n_experts=2] head=hebbian_head",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_layout_of_nests_and_parts_is_trained(growlab: Callable, config: Path, layout: str) -> None:

@@ -57,6 +57,7 @@ def test_the_text_says_nothing_twice_and_leaves_a_blank_line_between_paragraphs(
     assert min(len(paragraph.split()) for paragraph in paragraphs) == 8
 
 
+@pytest.mark.slow
 def test_the_text_is_the_same_when_it_is_built_again(built_stdlib: tuple[str, Path]) -> None:
     assert prose_below(Path(sysconfig.get_path("stdlib"))) == built_stdlib[0]
 

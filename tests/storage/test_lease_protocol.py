@@ -227,13 +227,14 @@ class LeaseProtocol(RuleBasedStateMachine):
         return [[tuple(row) for row in connection.execute(text(f"{query} {which}"))] for query in queries]
 
 
-def test_only_the_holder_of_the_newest_claim_ever_writes(new_lab, storage_url):
+@pytest.mark.parametrize("n_examples", [12, pytest.param(100, marks=pytest.mark.slow)])
+def test_only_the_holder_of_the_newest_claim_ever_writes(new_lab, storage_url, n_examples):
     lab = new_lab(storage_url)
 
     run_state_machine_as_test(
         lambda: LeaseProtocol(lab),
         settings=settings(
-            max_examples=30,
+            max_examples=n_examples,
             stateful_step_count=50,
             deadline=None,
             database=None,

@@ -46,6 +46,7 @@ def n_programs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_programs")
 def test_compiled_blocks_train_as_eager_ones_and_once_per_kind(
     losses: Losses, make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
@@ -152,14 +153,18 @@ def test_a_graph_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_compiling_without_a_compiler_is_refused_before_a_trial_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from torch._inductor import cpp_builder
+    from torch._inductor import config, cpp_builder
 
     monkeypatch.setenv("GROWLAB_ENGINE", "compiled")
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     cpp_builder.cpp_compiler_search.cache_clear()
 
-    with pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler; there is no 'g\+\+'"):
+    # torch has read CXX of the machine as it was loaded
+    with (
+        config.patch({"cpp.cxx": (None, "g++")}),
+        pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler; there is no 'g\+\+'"),
+    ):
         choose_gear(CPU, 1)
 
 
@@ -170,6 +175,7 @@ def test_a_c_compiler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch
     assert lacking_to_compile(CUDA) == "a C compiler; there is no 'no-such-compiler' (see CC)"
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_found_out_before_a_trial_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +183,7 @@ def test_a_compiler_that_fails_is_found_out_before_a_trial_begins(
     broken.write_text('#!/bin/sh\ncase "$1" in --version) echo g++ 12;; *) exit 1;; esac\n')
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     ask = "import torch; from growlab.training.compiled import lacking_to_compile as f; print(f(torch.device('cpu')))"
 

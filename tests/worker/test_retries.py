@@ -159,6 +159,7 @@ def test_an_error_costs_an_attempt_of_its_trial_alone_and_after_one_of_cuda_the_
     assert before != beside_others == after
 
 
+@pytest.mark.slow
 def test_a_device_that_fails_after_a_trial_does_not_cost_the_next_one_an_attempt(run_with: Faults) -> None:
     found = run_with(
         """
@@ -184,6 +185,7 @@ def test_a_trial_that_is_too_large_fails_and_leaves_no_checkpoint(run_with: Faul
     assert not list(tmp_path.glob("artifacts/*/*/checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_too_large_but_already_lost_costs_its_worker_nothing(run_with: Faults) -> None:
     """Another worker takes the trial in the moment before: what the first finds out counts no more."""
     found = run_with(
