@@ -18,12 +18,11 @@ import torch
 
 import growlab.blocks  # noqa: F401  (fills the table of kinds)
 from growlab.data import load_corpus
-from growlab.domains import Fixed
 from growlab.growth.telemetry import observe
 from growlab.kinds import complete
 from growlab.layout import parse
-from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
+from growlab.scalar import default_values, with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.training.run import TrialRun, fresh_run
 
 STEPS, SNAPSHOT_EVERY = 20, 20
@@ -31,9 +30,9 @@ LAYOUT = "d=128 (attn mlp)x2"
 
 
 def make_run() -> TrialRun:
-    train = {key: domain.value for key, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)}
-    growth = {key: domain.value for key, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
-    data = StudyData(source="stdlib", val_fraction=0.02).spec()
+    train = default_values(TrainSpec)
+    growth = default_values(GrowthSpec)
+    data = with_defaults(DataSpec, source="stdlib", val_fraction=0.02)
     spec = TrialSpec(
         layout=str(complete(parse(LAYOUT))),
         data=data,

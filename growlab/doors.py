@@ -30,17 +30,9 @@ from growlab.escapes import quoted
 from growlab.files import is_utf8, resolved
 from growlab.home import from_home
 from growlab.keys import hint
-from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec, field_types
-from growlab.study import (
-    GROWTH_DEFAULTS,
-    SEARCH_RANGES,
-    TRAIN_DEFAULTS,
-    LayoutSpace,
-    Objective,
-    SamplerSpec,
-    Study,
-    StudyData,
-)
+from growlab.scalar import before_of, default_values, defaults_of, scalars_of
+from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.study import SEARCHED, LayoutSpace, Objective, SamplerSpec, Study
 from growlab.yaml_file import MAX_DEPTH, parse_yaml, read_yaml
 
 T = TypeVar("T")
@@ -57,7 +49,6 @@ _SECTIONS = (
     "objective",
     "sampler",
 )
-_BUDGET_UNITS = ("flops", "tokens", "steps")
 _DATA_TEXTS = ("path", "sha256", "tokenizer_path", "tokenizer_sha256")  # as typed, though 12e3 looks like a number
 _HUB = "hf"  # the source whose path is a name, not a file
 
@@ -93,8 +84,8 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     """The study that a YAML file or a stored JSON mapping describes. Raises SpecError."""
     _refuse_unknown("", raw, _SECTIONS)
     _refuse_missing(raw)
-    train = _domains("train", raw.get("train", {}), TrainSpec, TRAIN_DEFAULTS)
-    growth = _domains("growth", raw.get("growth", {}), GrowthSpec, GROWTH_DEFAULTS)
+    train = _domains("train", raw.get("train", {}), TrainSpec)
+    growth = _domains("growth", raw.get("growth", {}), GrowthSpec)
     sampler = _validate("sampler", raw.get("sampler", {}), SamplerSpec)
     return Study(
         name=_text("name", raw["name"]),
@@ -132,27 +123,16 @@ def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
     return asdict(spec) | {"curriculum": [asdict(stage) for stage in spec.curriculum]}  # JSON has no tuples
 
 
-# Keys that are younger than the first rows, and what a row without them meant. Never to be changed.
-_YOUNGER: Mapping[str, Mapping[str, Any]] = {
-    "data": {
-        "column": "text",
-        "vocab_size": 0,
-        "tokenizer_path": "",
-        "tokenizer_sha256": "",
-        "n_items": 0,
-        "dtype": "uint16",
-    },
-    "train": {"decay_shape": "linear", "recompute": False},
-}
-_YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}
+_SPECS: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
+_YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows, and what a row without them meant
 
 
 def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     """Raises SpecError for a row that another growlab, or a person, wrote differently."""
     _require_mapping("trial", raw)
-    for section, younger in _YOUNGER.items():
+    for section, spec in _SPECS.items():
         if isinstance(raw.get(section), Mapping):
-            raw = {**raw, section: {**younger, **raw[section]}}
+            raw = {**raw, section: {**before_of(spec), **raw[section]}}
     return _validate("trial", {**_YOUNGER_SECTIONS, **raw}, TrialSpec)
 
 
@@ -262,14 +242,13 @@ def _refuse_unknown(prefix: str, raw: object, known: Iterable[str]) -> None:
             raise SpecError(f"{prefix}{key}: unknown key.{hint(prefix.rstrip('.'), str(key), known)}")
 
 
-def _domains(section: str, raw: Any, spec: type[Any], defaults: Mapping[str, Domain]) -> dict[str, Domain]:
+def _domains(section: str, raw: Any, spec: type[Any]) -> dict[str, Domain]:
     """The section's domains, defaults filled in, each tried out in the spec at its extreme values."""
-    kinds = field_types(spec)
-    _refuse_unknown(f"{section}.", raw, kinds)
-    domains = dict(defaults)
+    known = scalars_of(spec)
+    _refuse_unknown(f"{section}.", raw, known)
+    domains = defaults_of(spec)
     for key, value in raw.items():
-        full = f"{section}.{key}"
-        domains[key] = read_domain(full, value, kinds[key], SEARCH_RANGES.get(full))
+        domains[key] = read_domain(f"{section}.{key}", value, known[key].type, known[key].search)
     first = {key: corners(domain)[0] for key, domain in domains.items()}
     for key, domain in domains.items():
         for corner in corners(domain):
@@ -281,15 +260,15 @@ def _starts(
     raw: Mapping[str, Mapping[str, Any]], train: Mapping[str, Domain], growth: Mapping[str, Domain]
 ) -> dict[str, dict[str, Any]]:
     """sampler.start_with, each value of its key's kind and one that the search could draw, or whose key is fixed."""
-    key, sections = "sampler.start_with", {"train": (TrainSpec, train), "growth": (GrowthSpec, growth)}
-    _refuse_unknown(f"{key}.", raw, sections)
+    key, domains_of = "sampler.start_with", {"train": train, "growth": growth}
+    _refuse_unknown(f"{key}.", raw, SEARCHED)
     starts: dict[str, dict[str, Any]] = {}
     for section, values in raw.items():
-        spec, domains = sections[section]
-        kinds = field_types(spec)
-        _refuse_unknown(f"{key}.{section}.", values, kinds)
+        known, domains = scalars_of(SEARCHED[section]), domains_of[section]
+        _refuse_unknown(f"{key}.{section}.", values, known)
         starts[section] = {
-            name: _start(f"{key}.{section}.{name}", value, kinds[name], domains[name]) for name, value in values.items()
+            name: _start(f"{key}.{section}.{name}", value, known[name].type, domains[name])
+            for name, value in values.items()
         }
     return starts
 
@@ -302,18 +281,18 @@ def _start(key: str, raw: Any, kind: type, domain: Domain) -> Any:
     return read.value
 
 
-def _data(raw: Any) -> StudyData:
-    """The data section, tried out in the spec that a trial will get. `source: hf:owner/name` is source and path."""
-    source, colon, path = str(raw.get("source")).partition(":") if isinstance(raw, dict) else ("", "", "")
+def _data(raw: Any) -> DataSpec:
+    """The data section, defaults filled in. `source: hf:owner/name` is source and path."""
+    raw = _require_mapping("data", raw)
+    source, colon, path = str(raw.get("source")).partition(":")
     if source == _HUB and colon:
         if raw.get("path"):
             raise SpecError(f"data.path: is already said in data.source {raw['source']!r}, got {raw['path']!r}")
         raw = {**raw, "source": source, "path": path}
-    if isinstance(raw, dict) and raw.get("sha256"):  # recorded before there was a dtype: ids of two bytes throughout
-        raw = {"dtype": "uint16", **raw}
-    data = _validate("data", raw, StudyData)
-    data.spec()
-    return data
+    _refuse_unknown("data.", raw, scalars_of(DataSpec))
+    # what was recorded before there was a dtype held ids of two bytes throughout
+    silent = before_of(DataSpec) if raw.get("sha256") else {}
+    return _validate("data", default_values(DataSpec) | silent | dict(raw), DataSpec)
 
 
 def _curriculum(raw: Any) -> tuple[StageSpec, ...]:
@@ -341,9 +320,9 @@ def _absolute(folder: Path, path: str) -> str:
 
 
 def _budget(raw: Any) -> BudgetSpec:
-    _refuse_unknown("budget.", raw, _BUDGET_UNITS)
+    _refuse_unknown("budget.", raw, BUDGET_UNITS)
     if len(raw) != 1:
-        raise SpecError(f"budget: needs exactly one of {', '.join(_BUDGET_UNITS)}, got {', '.join(raw) or 'none'}")
+        raise SpecError(f"budget: needs exactly one of {', '.join(BUDGET_UNITS)}, got {', '.join(raw) or 'none'}")
     [(unit, amount)] = raw.items()
     return BudgetSpec(unit=unit, amount=_positive(f"budget.{unit}", amount))
 
@@ -352,7 +331,7 @@ def _trial_budget(raw: Any) -> Any:
     """{unit: tokens, amount: 2000000000}, also for {tokens: 2e9} as in a study; what is neither is left as it is."""
     if isinstance(raw, Mapping) and "amount" in raw:
         return {**raw, "amount": _positive("budget.amount", raw["amount"])}
-    if isinstance(raw, Mapping) and set(raw) <= set(_BUDGET_UNITS):
+    if isinstance(raw, Mapping) and set(raw) <= set(BUDGET_UNITS):
         return asdict(_budget(raw))
     return raw
 
@@ -437,7 +416,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = parse_yaml(text)
     except SpecError as error:
         raise SpecError(f"--set {quoted(override)}: {error}") from None
-    if path.startswith("budget.") and last in _BUDGET_UNITS:  # the other unit in the file gives way
+    if path.startswith("budget.") and last in BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {last: section[last]}
     if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = _absolute(Path.cwd(), text) if text and _is_path(section.get("source"), last) else text

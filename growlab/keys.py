@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from growlab.errors import did_you_mean
-from growlab.specs import GrowthSpec, TrainSpec
-from growlab.study import LayoutSpace, SamplerSpec, Study, StudyData
+from growlab.specs import DataSpec, GrowthSpec, TrainSpec
+from growlab.study import LayoutSpace, SamplerSpec, Study
 
 _SECTIONS: Mapping[str, type] = {
     "": Study,
     "train": TrainSpec,
     "growth": GrowthSpec,
     "layouts": LayoutSpace,
-    "data": StudyData,
+    "data": DataSpec,
     "sampler": SamplerSpec,
 }
 

@@ -12,22 +12,21 @@ from typing import TypeVar
 
 from growlab.doors import study_to_mapping
 from growlab.specs import DataSpec, StageSpec, TrialSpec
-from growlab.study import Study, StudyData
+from growlab.study import Study
 
 Moved = Mapping[str, str]  # recorded path → where the same text, or tokenizer, lies here
 Loads = Callable[[DataSpec, Sequence[StageSpec]], bool]
-Data = TypeVar("Data", DataSpec, StudyData)
 Spec = TypeVar("Spec", Study, TrialSpec)
 
 
-def paths_of(data: DataSpec | StudyData, curriculum: Sequence[StageSpec]) -> dict[str, str]:
+def paths_of(data: DataSpec, curriculum: Sequence[StageSpec]) -> dict[str, str]:
     """Every path by its key, such as data.path or curriculum.0.path."""
     paths = {"data.path": "" if data.source == "hf" else data.path, "data.tokenizer_path": data.tokenizer_path}
     paths |= {f"curriculum.{at}.path": stage.path for at, stage in enumerate(curriculum)}
     return {key: path for key, path in paths.items() if path}
 
 
-def moved_data(data: Data, curriculum: Sequence[StageSpec], moved: Moved) -> tuple[Data, tuple[StageSpec, ...]]:
+def moved_data(data: DataSpec, curriculum: Sequence[StageSpec], moved: Moved) -> tuple[DataSpec, tuple[StageSpec, ...]]:
     """The same with the paths that hold here."""
     path, tokenizer_path = (moved.get(each, each) for each in (data.path, data.tokenizer_path))
     stages = tuple(replace(stage, path=moved.get(stage.path, stage.path)) for stage in curriculum)

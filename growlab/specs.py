@@ -1,102 +1,136 @@
 """What is asked of one trial. A TrialSpec holds all that determines a run: no defaults, no look-ups.
 
-Every value here is final; ranges and defaults live in a study (growlab.study). Each spec checks
-itself and raises SpecError with the key and what it got.
+Every value here is final. What a study may say of each, and gets when it is silent, is declared beside it
+(growlab.scalar). A spec checks itself and raises SpecError with the key and what it got.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from growlab.domains import Choice, Range
 from growlab.errors import LayoutError, SpecError
-from growlab.escapes import quoted
 from growlab.layout import parse, parse_blocks
+from growlab.scalar import check_scalars, either, require, scalar
 
 BudgetUnit = Literal["flops", "tokens", "steps"]
+BUDGET_UNITS: tuple[BudgetUnit, ...] = ("flops", "tokens", "steps")
 
-_MAX_VOCAB = 2**20  # learning byte pairs takes memory for as many as are asked for, before the first is found
-
-
-def _require(condition: bool, key: str, expected: str, got: object) -> None:
-    if not condition:
-        raise SpecError(f"{key} must be {expected}, got {quoted(got)}")
-
-
-def _require_finite(section: str, spec: object) -> None:
-    for name, value in vars(spec).items():
-        _require(not isinstance(value, float) or math.isfinite(value), f"{section}.{name}", "a finite number", value)
+_FEWEST_TOKENS = {"bpe": 256, "ids": 2}  # of the tokenizers whose vocabulary has a size of its own
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    source: str  # a registered source: stdlib, text, jsonl, hf, recall, …
-    path: str  # absolute path of the corpus; for hf its name; "" for an embedded or a synthetic one
-    tokenizer: str  # char | byte | bpe (learnt from the train split) | file | ids (the source has nothing else)
-    val_fraction: float  # of the training part, taken from its end; search and triggers see only this
-    test_fraction: float  # of the whole, taken from its end; read once per finalist
-    sha256: str  # of the corpus text in UTF-8; a worker that reads another text refuses
-    column: str  # of a table's rows (jsonl, parquet, hf)
-    vocab_size: int  # bpe: tokens to learn, at most; ids: how many there are; else 0
-    tokenizer_path: str  # of `file`: a tokenizer.json, ours or that of the `tokenizers` package; absolute
-    tokenizer_sha256: str  # of a bpe's or file's definition; a worker that has another one refuses
-    n_items: int  # of a synthetic task: pairs, symbols or needles in a sequence
-    dtype: str  # of the ids of a .bin: uint16 | uint32, from its first byte on | auto: as its header says, else uint16
+    source: str = scalar("text", help="a registered source: stdlib, text, jsonl, hf, recall, …")
+    path: str = scalar("", help="path of the corpus; for hf its name; empty for an embedded or a synthetic one")
+    tokenizer: str = scalar(
+        "char",
+        choices=("char", "byte", "bpe", "file", "ids"),
+        help="char | byte | bpe (learnt from the train split) | file | ids (the source has nothing else)",
+    )
+    val_fraction: float = scalar(
+        0.05, above=0, below=1, help="of the training part, taken from its end; search and triggers see only this"
+    )
+    test_fraction: float = scalar(
+        0.1, at_least=0, below=1, help="of the whole, taken from its end; read once per finalist"
+    )
+    sha256: str = scalar("", help="of the corpus text in UTF-8, recorded with the study; another text is refused")
+    column: str = scalar("text", since="0.1.0", before="text", help="of a table's rows (jsonl, parquet, hf)")
+    vocab_size: int = scalar(
+        0,
+        at_most=2**20,  # learning byte pairs takes memory for as many as are asked for, before the first is found
+        since="0.1.0",
+        before=0,
+        help="bpe: tokens to learn, at most; ids: how many there are; else 0",
+    )
+    tokenizer_path: str = scalar(
+        "", since="0.1.0", before="", help="of tokenizer file: a tokenizer.json, ours or of the package tokenizers"
+    )
+    tokenizer_sha256: str = scalar(
+        "", since="0.1.0", before="", help="of a bpe's or file's definition, recorded with the study"
+    )
+    n_items: int = scalar(
+        0, at_least=0, since="0.1.0", before=0, help="of a synthetic task: pairs, symbols or needles in a sequence"
+    )
+    dtype: str = scalar(
+        "auto",
+        choices=("auto", "uint16", "uint32"),
+        since="0.1.0",
+        before="uint16",
+        help="of the ids of a .bin: uint16 or uint32 from its first byte on, or auto: as its header says, else uint16",
+    )
 
     def __post_init__(self) -> None:
-        known = ("char", "byte", "bpe", "file", "ids")
-        _require(self.tokenizer in known, "data.tokenizer", "char, byte, bpe, file or ids", self.tokenizer)
-        _require(0 < self.val_fraction < 1, "data.val_fraction", "between 0 and 1", self.val_fraction)
-        _require(0 <= self.test_fraction < 1, "data.test_fraction", "at least 0 and below 1", self.test_fraction)
-        least = {"bpe": 256, "ids": 2}.get(self.tokenizer)
-        if least:
-            expected = f"at least {least} for data.tokenizer {self.tokenizer}"
-            _require(self.vocab_size >= least, "data.vocab_size", expected, self.vocab_size)
+        check_scalars("data", self)
+        if self.tokenizer in _FEWEST_TOKENS:
+            fewest = _FEWEST_TOKENS[self.tokenizer]
+            expected = f"at least {fewest} for data.tokenizer {self.tokenizer}"
+            require(self.vocab_size >= fewest, "data.vocab_size", expected, self.vocab_size)
         else:
-            _require(self.vocab_size == 0, "data.vocab_size", "0 unless data.tokenizer is bpe or ids", self.vocab_size)
-        _require(self.vocab_size <= _MAX_VOCAB, "data.vocab_size", f"at most {_MAX_VOCAB}", self.vocab_size)
+            require(self.vocab_size == 0, "data.vocab_size", "0 unless data.tokenizer is bpe or ids", self.vocab_size)
         if self.tokenizer == "file":
-            _require(self.tokenizer_path != "", "data.tokenizer_path", "the path of a tokenizer.json", "")
+            require(self.tokenizer_path != "", "data.tokenizer_path", "the path of a tokenizer.json", "")
         else:
             expected = "empty unless data.tokenizer is file"
-            _require(self.tokenizer_path == "", "data.tokenizer_path", expected, self.tokenizer_path)
-        _require(self.column != "", "data.column", "the name of a column", self.column)
-        _require(self.n_items >= 0, "data.n_items", "at least 0", self.n_items)
-        _require(self.dtype in ("auto", "uint16", "uint32"), "data.dtype", "auto, uint16 or uint32", self.dtype)
+            require(self.tokenizer_path == "", "data.tokenizer_path", expected, self.tokenizer_path)
+        require(self.column != "", "data.column", "the name of a column", self.column)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec:
-    batch_size: int  # sequences per step
-    seq_len: int  # tokens per sequence
-    lr: float  # peak learning rate of AdamW
-    min_lr_ratio: float  # the schedule ends at lr * min_lr_ratio
-    warmup_fraction: float  # of the budget: lr rises from 0
-    decay_fraction: float  # of the budget, at its end: lr falls to its end
-    decay_shape: str  # of that fall: linear | cosine
-    weight_decay: float  # on matrices; norms and biases are not decayed
-    beta1: float
-    beta2: float
-    grad_clip: float  # maximum global norm of the gradient
-    dropout: float
-    precision: str  # auto (bf16 autocast on a GPU that has it) | fp32 | bf16
-    eval_every: int  # steps between full validation passes
-    recompute: bool  # a block's activations are computed again in the backward pass, not kept
+    batch_size: int = scalar(32, at_least=1, search=Choice(values=(16, 32, 64)), help="sequences per step")
+    seq_len: int = scalar(128, at_least=1, help="tokens per sequence")
+    lr: float = scalar(3e-3, above=0, search=Range(low=3e-4, high=1e-2, log=True), help="peak learning rate of AdamW")
+    min_lr_ratio: float = scalar(0.1, at_least=0, at_most=1, help="the schedule ends at lr * min_lr_ratio")
+    warmup_fraction: float = scalar(
+        0.05, at_least=0, at_most=1, search=Range(low=0.01, high=0.1), help="of the budget: lr rises from 0"
+    )
+    decay_fraction: float = scalar(
+        0.4,
+        at_least=0,
+        at_most=1,
+        search=Range(low=0.1, high=0.6),
+        help="of the budget: lr falls at the end of it",
+    )
+    decay_shape: str = scalar(
+        "linear", choices=("linear", "cosine"), since="0.1.0", before="linear", help="of that fall: linear | cosine"
+    )
+    weight_decay: float = scalar(
+        0.1,
+        at_least=0,
+        search=Range(low=0.01, high=1.0, log=True),
+        help="on matrices; norms and biases are not decayed",
+    )
+    beta1: float = scalar(0.9, at_least=0, below=1, help="of AdamW: decay of the mean of gradients")
+    beta2: float = scalar(
+        0.99,
+        at_least=0,
+        below=1,
+        search=Choice(values=(0.95, 0.99, 0.999)),
+        help="of AdamW: decay of the mean of squared gradients",
+    )
+    grad_clip: float = scalar(1.0, above=0, help="maximum global norm of the gradient")
+    dropout: float = scalar(
+        0.0,
+        at_least=0,
+        below=1,
+        search=Choice(values=(0.0, 0.1, 0.2, 0.3, 0.4)),  # blocks are compiled anew for each
+        help="share of what is added to the residual stream that is left out of a step",
+    )
+    precision: str = scalar(
+        "auto", choices=("auto", "fp32", "bf16"), help="auto (bf16 autocast on a GPU that has it) | fp32 | bf16"
+    )
+    eval_every: int = scalar(100, at_least=1, help="steps between full validation passes")
+    recompute: bool = scalar(
+        False,
+        since="0.1.0",
+        before=False,
+        help="a block's activations are computed again in the backward pass, not kept",
+    )
 
     def __post_init__(self) -> None:
-        _require_finite("train", self)
-        for name in ("batch_size", "seq_len", "eval_every"):
-            _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
-        for name in ("lr", "grad_clip"):
-            _require(getattr(self, name) > 0, f"train.{name}", "greater than 0", getattr(self, name))
-        for name in ("dropout", "beta1", "beta2"):
-            _require(0 <= getattr(self, name) < 1, f"train.{name}", "at least 0 and below 1", getattr(self, name))
-        for name in ("min_lr_ratio", "warmup_fraction", "decay_fraction"):
-            _require(0 <= getattr(self, name) <= 1, f"train.{name}", "between 0 and 1", getattr(self, name))
-        _require(self.weight_decay >= 0, "train.weight_decay", "at least 0", self.weight_decay)
-        _require(self.decay_shape in ("linear", "cosine"), "train.decay_shape", "linear or cosine", self.decay_shape)
-        _require(self.precision in ("auto", "fp32", "bf16"), "train.precision", "auto, fp32 or bf16", self.precision)
-        _require(
+        check_scalars("train", self)
+        require(
             self.warmup_fraction + self.decay_fraction <= 1,
             "train.warmup_fraction + train.decay_fraction",
             "at most 1",
@@ -108,44 +142,51 @@ class TrainSpec:
 class GrowthSpec:
     """The seed's twelve parameters under the names its users know, then ours."""
 
-    beta0: float  # gain of the linear velocity term
-    gamma0: float  # gain of the curvature correction
-    eta0: float  # gain of the orthogonal escape term
-    k_subspace: int  # dimension of the dynamic subspace
-    ell_orth: int  # number of secondary modes in the escape direction
-    patience: int  # stagnant checks in a row before growth
-    threshold: float  # least relative improvement of val_loss between checks that counts as progress
-    tau_crit: float
-    kappa_crit: float
-    warmup_steps: int  # steps before the first check
-    history_window_size: int  # snapshots kept
-    collect_interval_steps: int  # steps between snapshots
+    beta0: float = scalar(0.1, at_least=0, search=Range(low=0.05, high=0.5), help="gain of the linear velocity term")
+    gamma0: float = scalar(0.15, at_least=0, search=Range(low=0.05, high=0.3), help="gain of the curvature correction")
+    eta0: float = scalar(0.03, at_least=0, search=Range(low=0.01, high=0.1), help="gain of the orthogonal escape term")
+    k_subspace: int = scalar(10, at_least=1, search=Range(low=5, high=30), help="dimension of the dynamic subspace")
+    ell_orth: int = scalar(
+        5, at_least=1, search=Range(low=3, high=10), help="number of secondary modes in the escape direction"
+    )
+    patience: int = scalar(5, at_least=1, search=Range(low=3, high=10), help="stagnant checks in a row before growth")
+    threshold: float = scalar(
+        0.15, at_least=0, help="least relative improvement of val_loss between checks that counts as progress"
+    )
+    tau_crit: float = scalar(2.0, at_least=0, search=Range(low=1.5, high=3.0), help="τ from which a path is long")
+    kappa_crit: float = scalar(0.5, at_least=0, search=Range(low=0.3, high=1.0), help="κ from which a path is bent")
+    warmup_steps: int = scalar(400, at_least=0, search=Range(low=300, high=800), help="steps before the first check")
+    history_window_size: int = scalar(
+        15,
+        at_least=3,
+        at_most=256,
+        why="a curvature needs three snapshots",
+        search=Range(low=5, high=20),
+        help="snapshots kept",
+    )
+    collect_interval_steps: int = scalar(
+        100, at_least=1, search=Choice(values=(50, 100, 200)), help="steps between snapshots"
+    )
 
-    trigger: str  # stagnation | never
-    operator: str  # a registered operator: aiether, aiether-code, copy-last, identity
-    preserve_function: bool  # zero the new unit's out-projections, so that it enters as the identity
-    unit: str  # what is inserted: 'last' (the kinds of the top unit) or blocks such as 'conv mlp'
-    freeze_steps: int  # isolated warm-up: steps in which only the new unit trains
-    rewarm_steps: int  # the new parameters' lr rises from 0 over so many steps
-    cooldown_steps: int  # steps after the isolated warm-up in which nothing is checked
-    max_depth: int  # blocks, at most
+    trigger: str = scalar("never", choices=("stagnation", "never"), help="stagnation | never")
+    operator: str = scalar(
+        "aiether",
+        search=Choice(values=("aiether", "copy-last", "identity")),
+        help="a registered operator: aiether, aiether-code, copy-last, identity",
+    )
+    preserve_function: bool = scalar(
+        True,
+        search=Choice(values=(True, False)),
+        help="zero the new unit's out-projections, so that it enters as the identity",
+    )
+    unit: str = scalar("last", help="what is inserted: 'last' (the kinds of the top unit) or blocks such as 'conv mlp'")
+    freeze_steps: int = scalar(400, at_least=0, help="isolated warm-up: steps in which only the new unit trains")
+    rewarm_steps: int = scalar(100, at_least=0, help="the new parameters' lr rises from 0 over so many steps")
+    cooldown_steps: int = scalar(400, at_least=0, help="steps after the isolated warm-up in which nothing is checked")
+    max_depth: int = scalar(12, at_least=1, help="blocks, at most")
 
     def __post_init__(self) -> None:
-        _require_finite("growth", self)
-        for name in ("beta0", "gamma0", "eta0", "threshold", "tau_crit", "kappa_crit"):
-            _require(getattr(self, name) >= 0, f"growth.{name}", "at least 0", getattr(self, name))
-        for name in ("warmup_steps", "freeze_steps", "rewarm_steps", "cooldown_steps"):
-            _require(getattr(self, name) >= 0, f"growth.{name}", "at least 0", getattr(self, name))
-        for name in ("k_subspace", "ell_orth", "patience", "collect_interval_steps", "max_depth"):
-            _require(getattr(self, name) >= 1, f"growth.{name}", "at least 1", getattr(self, name))
-        _require(
-            self.history_window_size >= 3,
-            "growth.history_window_size",
-            "at least 3 (a curvature needs three snapshots)",
-            self.history_window_size,
-        )
-        _require(self.history_window_size <= 256, "growth.history_window_size", "at most 256", self.history_window_size)
-        _require(self.trigger in ("stagnation", "never"), "growth.trigger", "stagnation or never", self.trigger)
+        check_scalars("growth", self)
         if self.unit != "last":
             try:
                 parse_blocks(self.unit)
@@ -161,8 +202,8 @@ class BudgetSpec:
     amount: int
 
     def __post_init__(self) -> None:
-        _require(self.unit in ("flops", "tokens", "steps"), "budget.unit", "flops, tokens or steps", self.unit)
-        _require(self.amount >= 1, "budget.amount", "at least 1", self.amount)
+        require(self.unit in BUDGET_UNITS, "budget.unit", either(BUDGET_UNITS), self.unit)
+        require(self.amount >= 1, "budget.amount", "at least 1", self.amount)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +222,9 @@ def require_curriculum(stages: Sequence[StageSpec]) -> None:
     for at, stage in enumerate(stages):
         key = f"curriculum[{at}]"
         last = at == len(stages) - 1
-        _require(before < stage.until <= 1, f"{key}.until", f"above {before:g} and at most 1", stage.until)
-        _require(not last or stage.until == 1, f"{key}.until", "1, as it is the last stage", stage.until)
-        _require(0 <= stage.plasticity <= 1, f"{key}.plasticity", "greater than 0 and at most 1", stage.plasticity)
+        require(before < stage.until <= 1, f"{key}.until", f"above {before:g} and at most 1", stage.until)
+        require(not last or stage.until == 1, f"{key}.until", "1, as it is the last stage", stage.until)
+        require(0 <= stage.plasticity <= 1, f"{key}.plasticity", "greater than 0 and at most 1", stage.plasticity)
         if stage.plasticity == 0 and any(each.plasticity for each in stages):
             raise SpecError(f"{key}.plasticity must be greater than 0, as other stages set one, or left out everywhere")
         before = stage.until
@@ -209,8 +250,3 @@ class TrialSpec:
             raise SpecError(
                 f"growth.max_depth must be at least the layout's {depth} blocks, got {self.growth.max_depth}"
             )
-
-
-def field_types(spec: type[Any]) -> dict[str, type]:
-    """The plain types of a spec's fields, such as {'lr': float, 'patience': int}."""
-    return {name: declared for name, declared in spec.__annotations__.items() if isinstance(declared, type)}

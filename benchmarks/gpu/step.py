@@ -21,11 +21,10 @@ import torch
 from rows import Rows, about, parser_of
 
 from growlab.data import load_corpus
-from growlab.domains import Fixed
 from growlab.kinds import complete
 from growlab.layout import parse
-from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
+from growlab.scalar import default_values, with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.training.device import use_device
 from growlab.training.run import fresh_run
 
@@ -51,11 +50,11 @@ SUBJECTS = {
 
 
 def spec_of(subject: Subject, corpus: Path) -> TrialSpec:
-    train = {key: domain.value for key, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)}
-    growth = {key: domain.value for key, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
+    train = default_values(TrainSpec)
+    growth = default_values(GrowthSpec)
     return TrialSpec(
         layout=str(complete(parse(subject.layout))),
-        data=StudyData(path=str(corpus)).spec(),
+        data=with_defaults(DataSpec, path=str(corpus)),
         train=TrainSpec(**(train | {"batch_size": 64, "seq_len": 256, "dropout": subject.dropout})),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=10**6),

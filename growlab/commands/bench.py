@@ -139,7 +139,7 @@ def _kinds_or_layouts(
     load_plugins(plugins)
     sizes = Sizes(**of)
     subjects = layout_subjects(layouts, sizes) if layouts else kind_subjects(sizes)
-    corpus = load_corpus(embedded_data().spec())
+    corpus = load_corpus(embedded_data())
     require_windows(corpus, sizes.seq_len)
     return subjects, corpus
 

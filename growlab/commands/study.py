@@ -287,9 +287,7 @@ def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corp
     from growlab.search import warnings_for
 
     _check(study, plugins)
-    corpus = load_corpus(
-        study.data.spec(), study.curriculum
-    )  # refuses a text other than the one that data.sha256 names
+    corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
     for seq_len in windows(study):
         require_windows(corpus, seq_len)
     if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):

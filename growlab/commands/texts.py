@@ -53,7 +53,7 @@ def with_found_texts(study: "Study", storage: str, plugins: Sequence[Path] = ())
     """With the paths at which the texts are found here; says which."""
     from growlab.moved import with_moved
 
-    return with_moved(study, found_texts(study.data.spec(), study.curriculum, places(storage), plugins))
+    return with_moved(study, found_texts(study.data, study.curriculum, places(storage), plugins))
 
 
 def found_texts(

@@ -71,7 +71,7 @@ def train(
     near = [resolved(config).parent, *places(storage)]
     spec = with_moved(spec, found_texts(spec.data, spec.curriculum, near, plugins))
     study, _ = prepared(study_of_one(spec, name or f"{origin}-again"))
-    spec = replace(spec, data=study.data.spec(), curriculum=study.curriculum)  # with the hashes of what is here
+    spec = replace(spec, data=study.data, curriculum=study.curriculum)  # with the hashes of what is here
     with created_store(storage) as store:
         _enqueue(store, study, spec, resume)
         row = replace(store.study(study.name), study=study)  # with the paths of here
@@ -139,12 +139,12 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
     """A study that holds this trial and nothing else: every value fixed."""
     from growlab.domains import Fixed
     from growlab.layout import parse, skeleton
-    from growlab.study import LayoutSpace, Study, StudyData
+    from growlab.study import LayoutSpace, Study
 
     layout = parse(spec.layout)
     return Study(
         name=name,
-        data=StudyData(**asdict(spec.data)),
+        data=spec.data,
         layouts=LayoutSpace(
             blocks={str(skeleton(block)): {} for block in layout.blocks},
             d_model=(layout.d_model,),

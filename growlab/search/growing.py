@@ -7,8 +7,10 @@ from typing import Any
 from growlab.domains import Domain, Fixed, corners
 from growlab.kinds import Kind, units
 from growlab.layout import parse, parse_blocks
+from growlab.scalar import defaults_of
 from growlab.search.grid import n_first
-from growlab.study import GROWTH_DEFAULTS, Study
+from growlab.specs import GrowthSpec
+from growlab.study import Study
 
 _SNAPSHOTS = 3  # without which there is no κ
 
@@ -60,7 +62,7 @@ def _idle(study: Study) -> Iterator[str]:
     for name, domain in sorted(study.growth.items()):
         if not isinstance(domain, Fixed):
             said.append(f"searching {name}")
-        elif domain != GROWTH_DEFAULTS[name]:
+        elif domain != defaults_of(GrowthSpec)[name]:
             said.append(f"growth.{name} {domain.value}")
     if said:
         ways = "write growth.trigger: stagnation, or leave it out"

@@ -122,7 +122,7 @@ def _trial_spec(
     growth = fit_to_window(_section("growth", study.growth, params), domains)
     return TrialSpec(
         layout=str(layout),
-        data=study.data.spec(),
+        data=study.data,
         train=TrainSpec(**_section("train", study.train, params)),
         growth=GrowthSpec(**growth),
         budget=study.budget,

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 
 from growlab.domains import Choice, Domain, Fixed, Range, Value, admits
 from growlab.records import PastTrial
+from growlab.scalar import scalars_of
 from growlab.search.past import loss_of
-from growlab.specs import GrowthSpec, TrainSpec, field_types
-from growlab.study import Study
+from growlab.study import SEARCHED, Study
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 _TYPES = {
-    **{f"train.{key}": kind for key, kind in field_types(TrainSpec).items()},
-    **{f"growth.{key}": kind for key, kind in field_types(GrowthSpec).items()},
+    f"{section}.{key}": known.type for section, spec in SEARCHED.items() for key, known in scalars_of(spec).items()
 }
 
 

@@ -100,7 +100,7 @@ def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec
 
     load_plugins(plugins)
     past = store.past_trials(row.id, row.study.objective.metric)
-    vocab_size = load_corpus(row.study.data.spec(), row.study.curriculum).tokenizer.vocab_size
+    vocab_size = load_corpus(row.study.data, row.study.curriculum).tokenizer.vocab_size
     return proposed(Propose(study=row.study, past=past, number=len(past)), vocab_size).spec
 
 

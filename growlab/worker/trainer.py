@@ -139,7 +139,7 @@ class _Trainer:
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_gear
 
-        vocab_size = self.corpus.load(order.study.data.spec(), order.study.curriculum).tokenizer.vocab_size
+        vocab_size = self.corpus.load(order.study.data, order.study.curriculum).tokenizer.vocab_size
         proposal = proposed(order, vocab_size)
         choose_gear(self.device, expected_steps(proposal.spec, vocab_size))  # loads a compiler now, not in the trial
         return Proposed(proposal)

@@ -99,7 +99,7 @@ def test_nothing_is_read_while_everything_is_where_it_was(store, moved):
     def unread(*_):
         raise AssertionError
 
-    assert find_moved(study.data.spec(), study.curriculum, [moved.with_name("before")], unread) == {}
+    assert find_moved(study.data, study.curriculum, [moved.with_name("before")], unread) == {}
 
 
 def test_a_study_file_in_the_moved_folder_is_the_study_that_is_stored(store, moved):
@@ -139,9 +139,9 @@ def test_a_trainer_reads_the_text_where_it_lies_now(store, moved):
     here = with_found_texts(stored, HERE)
     known = RecentCorpus(moves_between(stored, here) or {})
 
-    assert known.load(stored.data.spec(), stored.curriculum).place == f"{moved}/corpus.txt"
+    assert known.load(stored.data, stored.curriculum).place == f"{moved}/corpus.txt"
     with pytest.raises(DataError, match="cannot be read"):
-        RecentCorpus().load(stored.data.spec(), stored.curriculum)
+        RecentCorpus().load(stored.data, stored.curriculum)
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 
 from growlab.data import SOURCES
 from growlab.data.stdlib import read_stdlib
+from growlab.scalar import with_defaults
 from growlab.specs import DataSpec
-from growlab.study import StudyData
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def spec_of(tmp_path: Path) -> Callable[..., DataSpec]:
             "test_fraction": 0.2,
             "sha256": "",
         }
-        return StudyData(**(asked | changes)).spec()
+        return with_defaults(DataSpec, **(asked | changes))
 
     return make
 
@@ -51,7 +51,7 @@ def read() -> Callable[..., str]:
     """The whole text that a source finds at a path; other keys of a data section by their names."""
 
     def whole(source: str, path: object = "", **changes: object) -> str:
-        spec = StudyData(source=source, path=str(path), **changes).spec()
+        spec = with_defaults(DataSpec, source=source, path=str(path), **changes)
         return "".join(SOURCES[source].pieces(spec))
 
     return whole

@@ -12,7 +12,8 @@ import torch
 from growlab.data import ByteLevelTokenizer, ByteTokenizer, CharTokenizer, Corpus, load_corpus
 from growlab.layout import parse
 from growlab.model.language_model import build_model
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 from growlab.training.evaluation import evaluate
 from growlab.training.trial import bits_per_byte
 
@@ -52,7 +53,7 @@ def ways(tmp_path: Path) -> dict[str, dict[str, object]]:
 def test_bits_per_byte_agree_with_a_computation_by_hand(
     ways: dict[str, dict[str, object]], by_hand: Callable[[Corpus, str], float], way: str
 ) -> None:
-    corpus = load_corpus(StudyData(**ways[way], val_fraction=0.1).spec())
+    corpus = load_corpus(with_defaults(DataSpec, **ways[way], val_fraction=0.1))
     model = a_model(corpus)
 
     evaluation = evaluate(
@@ -106,7 +107,7 @@ def test_a_uniform_guess_among_bytes_costs_eight_bits() -> None:
 
 def test_all_ways_but_bytes_hold_out_the_same_text(ways: dict[str, dict[str, object]]) -> None:
     for way in ("char", "bpe", "file", "jsonl", "bin"):
-        corpus = load_corpus(StudyData(**ways[way], val_fraction=0.1).spec())
+        corpus = load_corpus(with_defaults(DataSpec, **ways[way], val_fraction=0.1))
 
         assert isinstance(corpus.val, np.memmap)
         assert corpus.tokenizer.decode(corpus.val) == held_out("char")

@@ -125,12 +125,13 @@ import hashlib
 import sys
 import numpy as np
 from growlab.data import load_corpus
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 
 print("ready", flush=True)
 sys.stdin.readline()  # else the first would be done before the last has imported numpy
 for number in range(20):
-    corpus = load_corpus(StudyData(path=f"{sys.argv[1]}/{number}.txt").spec())
+    corpus = load_corpus(with_defaults(DataSpec, path=f"{sys.argv[1]}/{number}.txt"))
     text = corpus.tokenizer.decode(np.concatenate([corpus.train, corpus.val, corpus.test]))
     print(hashlib.sha256(text.encode()).hexdigest())
 """

@@ -15,8 +15,8 @@ from growlab.doors import (
     trial_spec_to_mapping,
 )
 from growlab.errors import SpecError
+from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
 STUDY = {
     "name": "s",
@@ -37,8 +37,8 @@ def test_a_study_of_the_first_days_means_what_it_meant() -> None:
 
     data = study_from_mapping({**STUDY, "data": {**old, "sha256": "ab"}}).data
 
-    assert data == StudyData(path="/a.txt", sha256="ab", dtype="uint16")
-    assert data.spec() == DataSpec(
+    assert data == with_defaults(DataSpec, path="/a.txt", sha256="ab", dtype="uint16")
+    assert data == DataSpec(
         **old,
         sha256="ab",
         column="text",
@@ -53,7 +53,7 @@ def test_a_study_of_the_first_days_means_what_it_meant() -> None:
 def test_a_row_of_the_first_days_means_what_it_meant(old_row: dict[str, Any]) -> None:
     spec = trial_spec_from_mapping(old_row)
 
-    assert spec.data == StudyData(path="/a.txt", sha256="ab", dtype="uint16").spec()
+    assert spec.data == with_defaults(DataSpec, path="/a.txt", sha256="ab", dtype="uint16")
     assert set(trial_spec_to_mapping(spec)["data"]) == {each.name for each in fields(DataSpec)}
 
 
@@ -63,9 +63,9 @@ def old_row() -> dict[str, Any]:
     row = trial_spec_to_mapping(
         TrialSpec(
             layout="d=8 attn[n_heads=2] mlp",
-            data=StudyData(path="/a.txt", sha256="ab").spec(),
-            train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
-            growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+            data=with_defaults(DataSpec, path="/a.txt", sha256="ab"),
+            train=with_defaults(TrainSpec),
+            growth=with_defaults(GrowthSpec),
             budget=BudgetSpec(unit="steps", amount=1),
             curriculum=(),
             seed=0,
@@ -78,7 +78,6 @@ def old_row() -> dict[str, Any]:
 def test_every_key_of_a_spec_is_in_a_study_and_is_written_out() -> None:
     study = study_from_mapping({**STUDY, "data": {}})
 
-    assert [each.name for each in fields(StudyData)] == [each.name for each in fields(DataSpec)]
     assert set(study_to_mapping(study)["data"]) == {each.name for each in fields(DataSpec)}
 
 

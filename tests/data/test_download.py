@@ -12,7 +12,8 @@ import pytest
 from growlab.data import load_corpus
 from growlab.data.download import TINY_SHAKESPEARE, Download
 from growlab.errors import DataError
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 
 PLAY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 20
 VARIABLE = "GROWLAB_TINY_SHAKESPEARE_URL"
@@ -62,7 +63,7 @@ def play(server: Served, monkeypatch: pytest.MonkeyPatch) -> Download:
 
 
 def test_a_corpus_by_name_is_fetched_once_and_kept(server: Served, play: Download, cache: Path) -> None:
-    spec = StudyData(source="tiny-shakespeare").spec()
+    spec = with_defaults(DataSpec, source="tiny-shakespeare")
 
     corpora = [load_corpus(spec) for _ in range(2)]
 
@@ -140,7 +141,7 @@ def test_offline_the_message_says_where_to_put_which_file(
         match=rf"^tiny-shakespeare: cannot be fetched from {url} \(.*{reason}.*\); put the file \(1,\d+ bytes, "
         rf"sha256 {play.sha256[:12]}…\) at {play.path}, or set {VARIABLE} to a mirror$",
     ):
-        load_corpus(StudyData(source="tiny-shakespeare").spec())
+        load_corpus(with_defaults(DataSpec, source="tiny-shakespeare"))
 
 
 def test_a_server_that_refuses_is_named(server: Served, play: Download) -> None:

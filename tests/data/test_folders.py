@@ -10,8 +10,8 @@ import pytest
 from growlab.data import SOURCES, load_corpus
 from growlab.data.folders import unread_at
 from growlab.errors import DataError
+from growlab.scalar import with_defaults
 from growlab.specs import DataSpec, StageSpec
-from growlab.study import StudyData
 
 TEXT = "the running text of a study\n" * 20
 
@@ -31,7 +31,7 @@ def put(folder: Path, *names: str, text: str = TEXT) -> None:
 
 
 def spec_of(path: Path) -> DataSpec:
-    return StudyData(path=str(path)).spec()
+    return with_defaults(DataSpec, path=str(path))
 
 
 def test_what_is_hidden_or_left_behind_by_a_tool_is_not_read_but_told(
@@ -72,8 +72,8 @@ def test_lines_and_ids_in_capitals_are_read_and_their_hidden_copies_are_not(tmp_
     for name in ("TRAIN.BIN", ".val.bin"):
         np.arange(70, dtype="<u2").tofile(ids / name)
 
-    documents = "".join(SOURCES["jsonl"].pieces(StudyData(source="jsonl", path=str(lines)).spec()))
-    corpus = load_corpus(StudyData(source="bin", path=str(ids), tokenizer="ids", vocab_size=70).spec())
+    documents = "".join(SOURCES["jsonl"].pieces(with_defaults(DataSpec, source="jsonl", path=str(lines))))
+    corpus = load_corpus(with_defaults(DataSpec, source="bin", path=str(ids), tokenizer="ids", vocab_size=70))
 
     assert documents == "one"
     assert ".b.jsonl" in SOURCES["jsonl"].unread(str(lines))
@@ -133,4 +133,4 @@ def test_a_corpus_that_was_recorded_with_hidden_files_is_another_and_they_are_na
     with pytest.raises(
         DataError, match=r"recorded abababababab… \(.*1 file is not read: \.old\.txt\); bring the recorded"
     ):
-        load_corpus(StudyData(path=str(books), sha256="ab" * 32).spec())
+        load_corpus(with_defaults(DataSpec, path=str(books), sha256="ab" * 32))

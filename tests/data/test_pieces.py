@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from growlab.data import load_corpus
 from growlab.data.pieces import Digest, gathered, joined_by_newlines, sections, segments
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 
 Sha256Of = Callable[[str], str]
 PIECES = st.lists(st.text(alphabet="ab \n\té", max_size=12), max_size=8)
@@ -74,7 +75,7 @@ def test_the_memory_it_takes_does_not_grow_with_the_text(tmp_path: Path, tokeniz
     file = tmp_path / "corpus.txt"
     line = "Bir varmış, bir yokmuş; evvel zaman içinde, kalbur saman içinde.\n".encode()
     file.write_bytes(line * (24_000_000 // len(line)))
-    spec = StudyData(path=str(file), tokenizer=tokenizer).spec()
+    spec = with_defaults(DataSpec, path=str(file), tokenizer=tokenizer)
 
     tracemalloc.start()
     corpus = load_corpus(spec)

@@ -22,7 +22,8 @@ from growlab.data.turns import TurnSplit, left_out_note
 from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.layout import parse
 from growlab.model.language_model import LanguageModel, build_model
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 from growlab.training.evaluation import evaluate
 from growlab.training.trial import bits_per_byte
 
@@ -47,7 +48,7 @@ def file(tmp_path: Path) -> Callable[[object], str]:
 def corpus_of(file: Callable[[object], str]) -> Callable[..., Corpus]:
     def load(pairs: list[tuple[str, str]], **changes: object) -> Corpus:
         path = file([{"question": question, "answer": answer, "topic": "any"} for question, answer in pairs])
-        return load_corpus(StudyData(**({"source": "qa", "path": path, "val_fraction": 0.2} | changes)).spec())
+        return load_corpus(with_defaults(DataSpec, **({"source": "qa", "path": path, "val_fraction": 0.2} | changes)))
 
     return load
 
@@ -196,7 +197,7 @@ def test_what_is_passed_over_does_not_make_another_corpus(corpus_of: CorpusOf, f
     corpus = corpus_of(PAIRS)
     path = file("\n".join(json.dumps({"answer": answer, "question": question}) for question, answer in PAIRS))
 
-    assert load_corpus(StudyData(source="qa", path=path, sha256=corpus.sha256).spec()).sha256 == corpus.sha256
+    assert load_corpus(with_defaults(DataSpec, source="qa", path=path, sha256=corpus.sha256)).sha256 == corpus.sha256
 
 
 def test_another_corpus_than_the_recorded_is_refused(corpus_of: CorpusOf) -> None:

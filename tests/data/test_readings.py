@@ -8,8 +8,8 @@ import pytest
 
 from growlab.data import Corpus, load_corpus
 from growlab.data.readings import Reading, readings
+from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
 SpecOf = Callable[..., DataSpec]
 
@@ -17,12 +17,12 @@ SpecOf = Callable[..., DataSpec]
 @pytest.fixture
 def trial() -> TrialSpec:
     """Of 128 tokens a step."""
-    train = TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()})
+    train = with_defaults(TrainSpec)
     return TrialSpec(
         layout="d=8 mlp",
-        data=StudyData().spec(),
+        data=with_defaults(DataSpec),
         train=replace(train, batch_size=4, seq_len=32),
-        growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+        growth=with_defaults(GrowthSpec),
         budget=BudgetSpec(unit="steps", amount=100),
         curriculum=(),
         seed=0,
@@ -55,6 +55,6 @@ def test_each_stage_reads_its_text_for_its_share_of_the_budget(
 
 
 def test_a_task_is_never_read_twice(trial: TrialSpec) -> None:
-    corpus: Corpus = load_corpus(StudyData(source="recall", tokenizer="ids", vocab_size=16, n_items=3).spec())
+    corpus: Corpus = load_corpus(with_defaults(DataSpec, source="recall", tokenizer="ids", vocab_size=16, n_items=3))
 
     assert readings(corpus, trial, n_steps=10**9) == []

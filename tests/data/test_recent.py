@@ -10,8 +10,8 @@ import pytest
 
 from growlab.data import RecentCorpus
 from growlab.errors import DataError
+from growlab.scalar import with_defaults
 from growlab.specs import DataSpec
-from growlab.study import StudyData
 
 SpecOf = Callable[..., DataSpec]
 TEXT = "the quick brown fox jumps over the lazy dog. " * 20
@@ -57,8 +57,11 @@ def test_a_corpus_that_was_refused_is_looked_at_again(spec_of: SpecOf) -> None:
 
 def test_token_ids_are_looked_at_each_time_as_they_lie_in_a_file_of_the_user(tmp_path: Path) -> None:
     np.arange(100, dtype="<u2").tofile(file := tmp_path / "a.bin")
-    recent, data = RecentCorpus(), StudyData(source="bin", path=str(file), tokenizer="ids", vocab_size=100)
-    recorded = replace(data, sha256=recent.load(data.spec()).sha256).spec()
+    recent, data = (
+        RecentCorpus(),
+        with_defaults(DataSpec, source="bin", path=str(file), tokenizer="ids", vocab_size=100),
+    )
+    recorded = replace(data, sha256=recent.load(data).sha256)
     recent.load(recorded)
     np.arange(100, dtype="<u2")[::-1].tofile(file)
 

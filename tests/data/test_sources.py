@@ -8,8 +8,8 @@ import pytest
 
 from growlab.data import SOURCES, list_sources, load_corpus, register_source
 from growlab.errors import DataError, SpecError, UnknownName
+from growlab.scalar import with_defaults
 from growlab.specs import DataSpec
-from growlab.study import StudyData
 
 Read = Callable[..., str]
 SpecOf = Callable[..., DataSpec]
@@ -173,7 +173,7 @@ def test_what_this_user_may_not_read_is_named_and_never_passed_over(
 
 def test_an_unknown_source_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(UnknownName, match=r"unknown data source 'txt'; known: .*, text, .*\. Did you mean 'text'"):
-        load_corpus(StudyData(source="txt").spec())
+        load_corpus(with_defaults(DataSpec, source="txt"))
 
 
 def test_a_registered_function_is_a_source(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ def test_a_source_may_give_its_text_in_pieces(sha256_of: Sha256Of, monkeypatch: 
     def words(spec: DataSpec) -> Iterator[str]:
         yield from [spec.path, ""] * 20
 
-    corpus = load_corpus(StudyData(source="words", path="né ").spec())
+    corpus = load_corpus(with_defaults(DataSpec, source="words", path="né "))
 
     assert corpus.sha256 == sha256_of("né " * 20)
     assert corpus.tokenizer.decode(corpus.train) == ("né " * 20)[: corpus.train.size]
@@ -220,7 +220,7 @@ def test_a_source_that_fails_or_gives_no_text_is_named(
     register_source("odd", "what nobody expects")(lambda spec: give())
 
     with pytest.raises(DataError) as caught:
-        load_corpus(StudyData(source="odd", path="here").spec())
+        load_corpus(with_defaults(DataSpec, source="odd", path="here"))
 
     assert str(caught.value).startswith(said)
 
@@ -236,7 +236,7 @@ def test_a_text_that_changes_while_it_is_read_is_refused_and_not_kept(
         return next(readings)
 
     with pytest.raises(DataError, match=r"^source 'fickle': was changed while it was read; wait until"):
-        load_corpus(StudyData(source="fickle", tokenizer="byte").spec())
+        load_corpus(with_defaults(DataSpec, source="fickle", tokenizer="byte"))
 
     assert list(cache.rglob("*")) == [cache / "data"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from growlab.data import RecentCorpus, load_corpus, recorded_curriculum, require_windows
 from growlab.errors import DataError, SpecError
+from growlab.scalar import with_defaults
 from growlab.specs import DataSpec, StageSpec
-from growlab.study import StudyData
 
 MAIN, WORDS = "the running text of a study\n" * 20, "Ärger: ein Wörterbuch\n" * 5
 SpecOf = Callable[..., DataSpec]
@@ -108,7 +108,7 @@ def test_a_text_shorter_than_a_window_is_named_with_its_stage(spec_of: SpecOf, s
 def test_token_ids_may_be_staged_too(tmp_path: Path) -> None:
     for name, ids in {"main": range(100), "first": range(50, 90)}.items():
         np.array(ids, dtype="<u2").tofile(tmp_path / f"{name}.bin")
-    data = StudyData(source="bin", path=str(tmp_path / "main.bin"), tokenizer="ids", vocab_size=100).spec()
+    data = with_defaults(DataSpec, source="bin", path=str(tmp_path / "main.bin"), tokenizer="ids", vocab_size=100)
 
     corpus = load_corpus(data, [stage_to_the_end(str(tmp_path / "first.bin"))])
 
@@ -119,7 +119,7 @@ def test_token_ids_may_be_staged_too(tmp_path: Path) -> None:
 
 
 def test_a_source_without_a_path_has_no_text_for_a_stage() -> None:
-    task = StudyData(source="recall", tokenizer="ids", vocab_size=64, n_items=2).spec()
+    task = with_defaults(DataSpec, source="recall", tokenizer="ids", vocab_size=64, n_items=2)
 
     with pytest.raises(SpecError, match=r"curriculum\[0\].path: source 'recall' has none; leave it out, got '/a.txt'"):
         load_corpus(task, [stage_to_the_end("/a.txt")])

@@ -11,7 +11,8 @@ import pytest
 from growlab.data import load_corpus
 from growlab.errors import DataError, SpecError
 from growlab.packages import install_command
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 
 Read = Callable[..., str]
 DOCUMENTS = ["İlk belge.\n", "", "  third é\r\n 😀"]
@@ -87,7 +88,7 @@ def test_a_table_without_a_character_is_empty(tmp_path: Path, source: str) -> No
     file = WRITERS[source](tmp_path / "a.data", "text", [""])
 
     with pytest.raises(DataError, match=r"/a\.data: is empty; give a file with text in it"):
-        load_corpus(StudyData(source=source, path=str(file)).spec())
+        load_corpus(with_defaults(DataSpec, source=source, path=str(file)))
 
 
 def test_a_corpus_is_the_same_from_any_of_them(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_corpus_is_the_same_from_any_of_them(tmp_path: Path) -> None:
         name: write(tmp_path / name, "text", ["one", "two", "three"]) for name, write in WRITERS.items()
     }
 
-    loaded = [load_corpus(StudyData(source=source, path=str(file)).spec()) for source, file in files.items()]
+    loaded = [load_corpus(with_defaults(DataSpec, source=source, path=str(file))) for source, file in files.items()]
 
     assert len({corpus.sha256 for corpus in loaded}) == 1
     assert len({corpus.train.tobytes() for corpus in loaded}) == 1

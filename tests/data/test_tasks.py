@@ -13,14 +13,17 @@ from growlab.data import Corpus, load_corpus, require_windows
 from growlab.data.batches import IGNORED, n_predicted, training_batch, validation_batches
 from growlab.data.tasks import N_HELD_OUT, Copying, Draws, Needle, Recall, Stream, Task, TaskSplit
 from growlab.errors import DataError, SpecError
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 
 TASKS: dict[str, Callable[[int, int], Task]] = {"recall": Recall, "copying": Copying, "needle": Needle}
 
 
 def load(source: str, *, vocab_size: int = 32, n_items: int = 3, **changes: object) -> Corpus:
-    data = StudyData(source=source, vocab_size=vocab_size, n_items=n_items, **({"tokenizer": "ids"} | changes))
-    return load_corpus(data.spec())
+    data = with_defaults(
+        DataSpec, source=source, vocab_size=vocab_size, n_items=n_items, **({"tokenizer": "ids"} | changes)
+    )
+    return load_corpus(data)
 
 
 def drawn(task: Task, length: int, n: int = 50) -> tuple[list[list[int]], list[list[int]]]:

@@ -12,8 +12,8 @@ import pytest
 
 from growlab.data import ByteTokenizer, CharTokenizer, Corpus, load_corpus, recorded_curriculum, require_windows
 from growlab.errors import DataError, SpecError
-from growlab.specs import StageSpec
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec, StageSpec
 
 TEXT = "Bir varmış, bir yokmuş.\n" * 10
 
@@ -24,7 +24,7 @@ def write_bin(file: Path, ids: object) -> Path:
 
 
 def load(path: Path, **changes: object) -> Corpus:
-    return load_corpus(StudyData(source="bin", path=str(path), **changes).spec())
+    return load_corpus(with_defaults(DataSpec, source="bin", path=str(path), **changes))
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_text_is_not_ids(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT)
 
     with pytest.raises(SpecError, match=r"source 'text' gives text and data\.tokenizer 'ids' is for sources of ids"):
-        load_corpus(StudyData(path=str(tmp_path / "a.txt"), tokenizer="ids", vocab_size=4).spec())
+        load_corpus(with_defaults(DataSpec, path=str(tmp_path / "a.txt"), tokenizer="ids", vocab_size=4))
 
 
 def test_other_ids_than_the_recorded_are_refused(tmp_path: Path) -> None:
@@ -285,11 +285,13 @@ def test_a_corpus_recorded_before_widths_were_known_keeps_its_bits(tmp_path: Pat
 
 def test_a_stage_with_a_header_beside_a_bare_file_is_read_at_each_load_alike(tmp_path: Path) -> None:
     stage = headed(tmp_path / "stage.bin", WIDE[:100], 20240520, "<u2")
-    data = StudyData(source="bin", path=str(write_bin(tmp_path / "a.bin", WIDE)), tokenizer="ids", vocab_size=65_536)
+    data = with_defaults(
+        DataSpec, source="bin", path=str(write_bin(tmp_path / "a.bin", WIDE)), tokenizer="ids", vocab_size=65_536
+    )
     stages = [StageSpec(until=1.0, path=str(stage), sha256="", plasticity=0.0)]
 
-    first = load_corpus(data.spec(), stages)
-    again = load_corpus(replace(data, dtype=first.dtype).spec(), recorded_curriculum(stages, first))
+    first = load_corpus(data, stages)
+    again = load_corpus(replace(data, dtype=first.dtype), recorded_curriculum(stages, first))
 
     assert np.asarray(again.training(0)).tolist() == WIDE[:100].tolist()
 

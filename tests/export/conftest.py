@@ -134,7 +134,7 @@ def _enqueue(lab: Lab, number: int) -> None:
         number=number,
         spec=TrialSpec(
             layout=str(complete(parse(LAYOUT))),
-            data=study.data.spec(),
+            data=study.data,
             train=TrainSpec(**{name: domain.value for name, domain in study.train.items()}),
             growth=GrowthSpec(**{name: domain.value for name, domain in study.growth.items()}),
             budget=study.budget,

@@ -14,8 +14,8 @@ from growlab.doors import (
     trial_spec_to_mapping,
 )
 from growlab.errors import SpecError
-from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 
 STUDY = {
     "name": "s",
@@ -38,9 +38,9 @@ STAGES = (
 def spec_of(curriculum: tuple[StageSpec, ...]) -> TrialSpec:
     return TrialSpec(
         layout="d=8 hebbian",
-        data=StudyData(path="/a.txt").spec(),
-        train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
-        growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+        data=with_defaults(DataSpec, path="/a.txt"),
+        train=with_defaults(TrainSpec),
+        growth=with_defaults(GrowthSpec),
         budget=BudgetSpec(unit="steps", amount=1),
         curriculum=curriculum,
         seed=0,

@@ -4,10 +4,11 @@ import pytest
 
 from growlab.keys import _MEANT, hint
 from growlab.kinds import KINDS
-from growlab.specs import GrowthSpec, TrainSpec, field_types
-from growlab.study import LayoutSpace, Study, StudyData
+from growlab.scalar import scalars_of
+from growlab.specs import DataSpec, GrowthSpec, TrainSpec
+from growlab.study import LayoutSpace, Study
 
-SECTIONS = {"train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace, "data": StudyData}
+SECTIONS = {"train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace, "data": DataSpec}
 
 
 @pytest.mark.parametrize("meant", sorted(set(_MEANT.values())))
@@ -23,7 +24,7 @@ def test_what_is_meant_is_a_key_of_a_study(meant):
 
 
 def test_no_synonym_is_a_key_of_the_section_that_it_leads_to():
-    keys = {**dict.fromkeys(field_types(TrainSpec), "train"), **dict.fromkeys(field_types(GrowthSpec), "growth")}
+    keys = {**dict.fromkeys(scalars_of(TrainSpec), "train"), **dict.fromkeys(scalars_of(GrowthSpec), "growth")}
 
     assert [name for name, meant in _MEANT.items() if keys.get(name) == meant.rpartition(".")[0]] == []
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from growlab.domains import Choice, Fixed, Range
 from growlab.doors import read_study_file, study_from_mapping, study_to_mapping
 from growlab.errors import SpecError
-from growlab.study import GROWTH_DEFAULTS, SEARCH_RANGES, TRAIN_DEFAULTS, Objective, SamplerSpec
+from growlab.scalar import defaults_of
+from growlab.specs import GrowthSpec, TrainSpec
+from growlab.study import Objective, SamplerSpec, search_ranges
 
 BLOCKS = "{attn: {n_heads: [2, 4]}, mlp: {expand: 2.0}, conv:}"
 BASE = f"""\
@@ -24,6 +26,9 @@ layouts:
   d_model: 64
   depth: [2, 6]
 """
+
+
+SEARCH_RANGES = search_ranges()
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def test_a_short_file_becomes_an_explicit_study(read):
     assert (study.budget.unit, study.budget.amount) == ("steps", 100)
     assert study.layouts.blocks == {"attn": {"n_heads": (2, 4)}, "mlp": {"expand": (2.0,)}, "conv": {}}
     assert (study.layouts.d_model, study.layouts.depth) == ((64,), (2, 6))
-    assert (study.train, study.growth) == (TRAIN_DEFAULTS, GROWTH_DEFAULTS)
+    assert (study.train, study.growth) == (defaults_of(TrainSpec), defaults_of(GrowthSpec))
     assert (study.objective, study.sampler) == (Objective(), SamplerSpec())
 
 
@@ -241,7 +246,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("growth: {operator: off}", "growth.operator must be a word, got False; yes, no, on and off are false in YAML"),
         ("data: {soruce: text}", "data.soruce: unknown key. Did you mean 'source'?"),
         ("data: {val_fraction: 2}", "data.val_fraction must be between 0 and 1, got 2.0"),
-        ("data: {test_fraction: .nan}", "data.test_fraction must be at least 0 and below 1, got nan"),
+        ("data: {test_fraction: .nan}", "data.test_fraction must be a finite number, got nan"),
         ("data: {tokenizer: word}", "data.tokenizer must be char, byte, bpe, file or ids, got 'word'"),
         (
             "objective: {metric: acc}",
@@ -336,7 +341,7 @@ def test_a_study_survives_its_json_column(raw):
 def test_a_stored_study_holds_its_defaults(read):
     column = study_to_mapping(read(BASE))
 
-    assert set(column["train"]) == set(TRAIN_DEFAULTS)
+    assert set(column["train"]) == set(defaults_of(TrainSpec))
     assert column["growth"]["tau_crit"] == 2.0
     assert column["sampler"]["population"] == 20
 
@@ -357,4 +362,4 @@ def test_scalars_have_a_fixed_order(read):
     shuffled = replace(study, train=dict(reversed(study.train.items())))
 
     assert list(study.scalars()) == list(shuffled.scalars())
-    assert len(study.scalars()) == len(TRAIN_DEFAULTS) + len(GROWTH_DEFAULTS)
+    assert len(study.scalars()) == len(defaults_of(TrainSpec)) + len(defaults_of(GrowthSpec))

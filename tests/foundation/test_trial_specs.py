@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import SpecError
-from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec, field_types
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
+from growlab.scalar import scalars_of, with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 
 SPEC = TrialSpec(
     layout="d=64 (attn[n_heads=4] mlp[expand=2.0])x2",
-    data=StudyData(path="/corpus.txt", sha256="ab" * 32).spec(),
-    train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
-    growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+    data=with_defaults(DataSpec, path="/corpus.txt", sha256="ab" * 32),
+    train=with_defaults(TrainSpec),
+    growth=with_defaults(GrowthSpec),
     budget=BudgetSpec(unit="flops", amount=10**15),
     curriculum=(),
     seed=7,
@@ -122,10 +122,12 @@ def test_a_damaged_row_is_refused_with_the_path_of_the_damage(path, value, messa
         trial_spec_from_mapping(damaged(path, value))
 
 
-def test_every_key_of_a_spec_has_a_default_of_its_type_in_a_study():
-    for spec, defaults in ((TrainSpec, TRAIN_DEFAULTS), (GrowthSpec, GROWTH_DEFAULTS)):
-        assert {name: type(domain.value) for name, domain in defaults.items()} == field_types(spec)
-        assert set(defaults) == {each.name for each in fields(spec)}
+@pytest.mark.parametrize("spec", [DataSpec, TrainSpec, GrowthSpec])
+def test_every_key_of_a_spec_is_declared_once_with_a_default_of_its_type_and_a_sentence(spec):
+    known = scalars_of(spec)
+
+    assert list(known) == [each.name for each in fields(spec)]
+    assert all(type(each.default) is each.type and each.help for each in known.values())
 
 
 def test_a_spec_holds_no_defaults():

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from growlab.domains import Fixed
 from growlab.layout import BlockSpec, parse_blocks
+from growlab.scalar import default_values
 from growlab.specs import GrowthSpec
-from growlab.study import GROWTH_DEFAULTS
 
 WIDTH = 6
 HIDDEN = {"thin": 4, "wide": 9}  # the toy's own block kinds, which growlab has never heard of
@@ -93,7 +92,7 @@ def make_growth() -> Callable[..., GrowthSpec]:
     }
 
     def make(**changes: object) -> GrowthSpec:
-        defaults = {name: domain.value for name, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
+        defaults = default_values(GrowthSpec)
         return GrowthSpec(**(defaults | eager | changes))
 
     return make

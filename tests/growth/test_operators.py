@@ -22,8 +22,8 @@ from growlab.geometry.trajectory import kappa, tau
 from growlab.growth import operators
 from growlab.growth.operators import OPERATORS, TensorPath
 from growlab.registry import Registry
+from growlab.scalar import default_values
 from growlab.specs import GrowthSpec
-from growlab.study import GROWTH_DEFAULTS
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_aiether.json").read_text())
 TRAJECTORY_OPERATORS = ["aiether", "aiether-code"]
@@ -33,7 +33,7 @@ seeds = st.integers(0, 999)
 
 
 def growth(**changes: object) -> GrowthSpec:
-    defaults = {key: domain.value for key, domain in GROWTH_DEFAULTS.items()}
+    defaults = default_values(GrowthSpec)
     return GrowthSpec(**(defaults | changes))
 
 

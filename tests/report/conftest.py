@@ -13,9 +13,9 @@ import pytest
 
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
-from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.scalar import default_values, with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.storage import Fact, Store, StudyRow, TrialRow
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
 LAYOUT = "d=8 attn[n_heads=2] mlp"
 
@@ -211,11 +211,11 @@ def losses() -> list[Metric]:
 
 
 def _spec() -> TrialSpec:
-    growth = {name: domain.value for name, domain in GROWTH_DEFAULTS.items()} | {"trigger": "stagnation"}
+    growth = default_values(GrowthSpec) | {"trigger": "stagnation"}
     return TrialSpec(
         layout="d=8 attn[heads_per_kv=1,n_heads=2] mlp[expand=2.5]",
-        data=StudyData(path="", val_fraction=0.05, test_fraction=0.1).spec(),
-        train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
+        data=with_defaults(DataSpec, path="", val_fraction=0.05, test_fraction=0.1),
+        train=with_defaults(TrainSpec),
         growth=GrowthSpec(**growth),
         budget=BudgetSpec(unit="steps", amount=100),
         curriculum=(),

@@ -16,17 +16,9 @@ from growlab.errors import LayoutError
 from growlab.kinds import Cost, Kind, Nesting, Role, option
 from growlab.layout import Layout
 from growlab.registry import Registry
-from growlab.specs import BudgetSpec
-from growlab.study import (
-    GROWTH_DEFAULTS,
-    SEARCH_RANGES,
-    TRAIN_DEFAULTS,
-    FromLayer,
-    LayoutSpace,
-    SamplerSpec,
-    Study,
-    StudyData,
-)
+from growlab.scalar import defaults_of, with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec
+from growlab.study import FromLayer, LayoutSpace, SamplerSpec, Study, search_ranges
 
 OPERATORS = ("aiether", "aiether-code", "copy-last", "identity")
 
@@ -133,7 +125,7 @@ def study_of(
     blocks = {"attn": {}, "conv": {}, "mlp": {}} if blocks is None else blocks
     return Study(
         name="test",
-        data=StudyData(sha256="0" * 64),
+        data=with_defaults(DataSpec, sha256="0" * 64),
         layouts=LayoutSpace(
             blocks=blocks,
             d_model=d_model,
@@ -146,8 +138,8 @@ def study_of(
         ),
         budget=BudgetSpec(unit="steps", amount=100_000),
         n_trials=n_trials,
-        train={**TRAIN_DEFAULTS, **(train or {})},
-        growth={**GROWTH_DEFAULTS, **(growth or {})},
+        train={**defaults_of(TrainSpec), **(train or {})},
+        growth={**defaults_of(GrowthSpec), **(growth or {})},
         sampler=SamplerSpec(**sampler),
         seed=seed,
     )
@@ -239,10 +231,10 @@ _STARTS = (
 @st.composite
 def _studies(draw: st.DrawFn) -> Study:
     space = draw(_spaces())
-    searched = draw(st.sets(st.sampled_from(sorted(SEARCH_RANGES)), max_size=4))
-    train = {name.removeprefix("train."): SEARCH_RANGES[name] for name in searched if name.startswith("train.")}
+    searched = draw(st.sets(st.sampled_from(sorted(search_ranges())), max_size=4))
+    train = {name.removeprefix("train."): search_ranges()[name] for name in searched if name.startswith("train.")}
     growth: dict[str, Domain] = {
-        name.removeprefix("growth."): SEARCH_RANGES[name] for name in searched if name.startswith("growth.")
+        name.removeprefix("growth."): search_ranges()[name] for name in searched if name.startswith("growth.")
     }
     growth["trigger"] = draw(st.sampled_from([Fixed(value="never"), Choice(values=("never", "stagnation"))]))
     growth["max_depth"] = draw(st.sampled_from([Fixed(value=12), Range(low=12, high=16)]))

@@ -6,10 +6,10 @@ import pytest
 
 from growlab.domains import Choice, Fixed, Range
 from growlab.growth.trigger import StagnationTrigger
+from growlab.scalar import default_values
 from growlab.search import warnings_for
 from growlab.search.growing import first_growth, most_steps
 from growlab.specs import BudgetSpec, GrowthSpec, StageSpec
-from growlab.study import GROWTH_DEFAULTS
 
 GROWTH = {
     "trigger": "stagnation",
@@ -104,7 +104,7 @@ def test_a_budget_in_flops_is_as_many_steps_as_it_is_told_to_be(warned):
 
 def test_the_first_growth_is_when_the_trigger_first_says_so():
     """The real trigger, on a loss that never gets better."""
-    spec = GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()} | GROWTH)
+    spec = GrowthSpec(**default_values(GrowthSpec) | GROWTH)
 
     for eval_every, warmup, interval, patience in [(50, 100, 10, 2), (30, 100, 40, 1), (100, 0, 1, 3), (7, 0, 1, 1)]:
         trigger, step, asked = StagnationTrigger(), 0, False

@@ -18,7 +18,7 @@ from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
 from growlab.search import check_space, preview, propose
 from growlab.search.menu import Menu
-from growlab.study import SEARCH_RANGES
+from growlab.study import search_ranges
 
 FINAL = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.FAILED)
 
@@ -62,7 +62,7 @@ def test_every_proposal_of_every_sound_study_can_run(data, studies, kinds, measu
 
 
 def test_the_same_past_gives_the_same_proposal(make_study, kinds, measure):
-    study = make_study(train={"lr": SEARCH_RANGES["train.lr"]}, startup_trials=3)
+    study = make_study(train={"lr": search_ranges()["train.lr"]}, startup_trials=3)
     past = run(study, kinds, measure, 8)
 
     again = run(study, kinds, measure, 8)
@@ -129,7 +129,7 @@ def test_a_proposal_says_from_which_past_it_came(make_study, kinds, measure):
 
 
 def test_proposals_while_others_run_differ(make_study, kinds, measure):
-    study = make_study(train={"lr": SEARCH_RANGES["train.lr"]}, startup_trials=2)
+    study = make_study(train={"lr": search_ranges()["train.lr"]}, startup_trials=2)
     past = run(study, kinds, measure, 6)
     proposals = []
     for number in range(6, 16):
@@ -142,7 +142,7 @@ def test_proposals_while_others_run_differ(make_study, kinds, measure):
 
 
 def test_scalars_learn_from_the_past(make_study, kinds, measure):
-    study = make_study(train={"lr": SEARCH_RANGES["train.lr"]}, startup_trials=4)
+    study = make_study(train={"lr": search_ranges()["train.lr"]}, startup_trials=4)
     past = run(study, kinds, measure, 20, value=lambda proposal: proposal.params["train.lr"])
 
     drawn = [propose(study, past, number, kinds, measure).params["train.lr"] for number in range(20, 35)]
@@ -210,7 +210,7 @@ def test_the_spec_holds_fixed_and_drawn_values_and_the_study_s_data_and_budget(m
 
 
 def test_a_drawn_subspace_is_cut_to_the_window_and_the_draw_is_kept(make_study, kinds, measure):
-    growth = {name: SEARCH_RANGES[f"growth.{name}"] for name in ("k_subspace", "ell_orth", "history_window_size")}
+    growth = {name: search_ranges()[f"growth.{name}"] for name in ("k_subspace", "ell_orth", "history_window_size")}
     study = make_study(growth=growth)
 
     for number in range(60):
@@ -247,7 +247,7 @@ def test_seeds_depend_on_the_study_and_the_number_alone(make_study, kinds, measu
 
 
 def test_a_preview_of_ten_has_ten_layouts_and_starts_like_the_study(make_study, kinds, measure):
-    study = make_study(start_with=("d=64 attn mlp",), train={"lr": SEARCH_RANGES["train.lr"]})
+    study = make_study(start_with=("d=64 attn mlp",), train={"lr": search_ranges()["train.lr"]})
 
     proposals = preview(study, kinds, measure)
 

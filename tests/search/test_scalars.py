@@ -12,11 +12,11 @@ import pytest
 from growlab.domains import Choice, Fixed, Range
 from growlab.records import PastTrial, TrialState
 from growlab.search.scalars import suggest
-from growlab.study import SEARCH_RANGES
+from growlab.study import search_ranges
 
 LR = {"lr": Range(low=1e-5, high=1.0, log=True)}
 MIXED = {
-    "train": {"lr": SEARCH_RANGES["train.lr"], "batch_size": Choice(values=(16, 32)), "dropout": Fixed(value=0.1)},
+    "train": {"lr": search_ranges()["train.lr"], "batch_size": Choice(values=(16, 32)), "dropout": Fixed(value=0.1)},
     "growth": {
         "patience": Range(low=3, high=10),
         "preserve_function": Choice(values=(True, False)),
@@ -85,7 +85,7 @@ def test_the_same_suggestion_comes_from_another_process(make_study):
         "print(suggest(read({'name': 't', 'n_trials': 1, 'budget': {'steps': 1}, 'train': {'lr': 'search'},"
         "'layouts': {'blocks': ['attn'], 'd_model': 8, 'depth': [1, 2]}}), [], 5))"
     )
-    study = make_study(train={"lr": SEARCH_RANGES["train.lr"]})
+    study = make_study(train={"lr": search_ranges()["train.lr"]})
 
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
@@ -141,7 +141,7 @@ def test_where_trials_diverged_is_not_proposed_again(make_study):
 def test_tpe_finds_a_good_learning_rate_sooner_than_random(make_study):
     def best_after_25(startup_trials, seed):
         study = make_study(
-            train={**LR, "weight_decay": SEARCH_RANGES["train.weight_decay"]}, startup_trials=startup_trials
+            train={**LR, "weight_decay": search_ranges()["train.weight_decay"]}, startup_trials=startup_trials
         )
         past = run(study, lambda params: math.log10(params["train.lr"] / 3e-3) ** 2, 25, seed)
         return min(each.value for each in past)

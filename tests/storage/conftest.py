@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
-from growlab.specs import BudgetSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.scalar import with_defaults
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study, StudyData
+from growlab.study import Study
 
 # ---- databases -------------------------------------------------------------------------------------------------
 
@@ -113,9 +114,9 @@ def study_named(name: str = "nightly", n_trials: int = 10) -> Study:
 def trial_spec(layout: str = "d=8 attn[heads=2] mlp[expand=2.0]") -> TrialSpec:
     return TrialSpec(
         layout=layout,
-        data=StudyData(path="", val_fraction=0.05, test_fraction=0.1).spec(),
-        train=TrainSpec(**{name: domain.value for name, domain in TRAIN_DEFAULTS.items()}),
-        growth=GrowthSpec(**{name: domain.value for name, domain in GROWTH_DEFAULTS.items()}),
+        data=with_defaults(DataSpec, path="", val_fraction=0.05, test_fraction=0.1),
+        train=with_defaults(TrainSpec),
+        growth=with_defaults(GrowthSpec),
         budget=BudgetSpec(unit="steps", amount=100),
         curriculum=(),
         seed=7,

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from growlab.data.corpus import Corpus, load_corpus
-from growlab.domains import Fixed
 from growlab.kinds import complete
 from growlab.layout import format_layout, parse
 from growlab.records import TIMED_METRICS, Artifact, GrowthEvent, TrialProgress, TrialResult
+from growlab.scalar import default_values, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.recorder import Fact
 from growlab.training.run import TrialRun
@@ -170,7 +169,7 @@ def data_spec(tmp_path_factory: pytest.TempPathFactory) -> DataSpec:
     random = Random(0)
     path = tmp_path_factory.mktemp("text") / "corpus.txt"
     path.write_text(" ".join(random.choice(WORDS) for _ in range(1200)), encoding="utf-8")
-    return StudyData(path=str(path), val_fraction=0.04, test_fraction=0.1).spec()
+    return with_defaults(DataSpec, path=str(path), val_fraction=0.04, test_fraction=0.1)
 
 
 @pytest.fixture(scope="session")
@@ -186,8 +185,8 @@ def make_spec(data_spec: DataSpec) -> Callable[..., TrialSpec]:
     def make(*, layout: str = "d=16 attn[n_heads=2] mlp", seed: int = 0, **changes: object) -> TrialSpec:
         budget = {unit: changes.pop(unit) for unit in ("steps", "tokens", "flops") if unit in changes} or {"steps": 45}
         [(unit, amount)] = budget.items()
-        train = {name: domain.value for name, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)} | TRAIN
-        growth = {name: domain.value for name, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)} | GROWTH
+        train = default_values(TrainSpec) | TRAIN
+        growth = default_values(GrowthSpec) | GROWTH
         in_train = {name: value for name, value in changes.items() if name in {each.name for each in fields(TrainSpec)}}
         in_growth = {name: value for name, value in changes.items() if name not in in_train}
         return TrialSpec(

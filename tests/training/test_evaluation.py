@@ -8,8 +8,8 @@ import torch
 from growlab.data.batches import IGNORED, validation_batches
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.model.language_model import LanguageModel
-from growlab.specs import TrialSpec
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec, TrialSpec
 from growlab.training.evaluation import Evaluation, evaluate
 from growlab.training.run import fresh_run
 
@@ -104,7 +104,7 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary(model:
 
 
 def test_of_a_task_it_is_the_mean_over_the_answers_and_counts_those_that_are_right(make_spec: MakeSpec) -> None:
-    data = StudyData(source="recall", tokenizer="ids", vocab_size=16, n_items=3).spec()
+    data = with_defaults(DataSpec, source="recall", tokenizer="ids", vocab_size=16, n_items=3)
     task = load_corpus(data)
     run = fresh_run(make_spec(lr=0.01), task, CPU)
     for _ in range(5):

@@ -17,8 +17,8 @@ from growlab.kinds import complete
 from growlab.layout import Layout, parse
 from growlab.model.cost import TrainedUnit, count_params, training_flops
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
-from growlab.specs import TrialSpec
-from growlab.study import StudyData
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec, TrialSpec
 from growlab.training.run import fresh_run
 from growlab.training.schedule import lr_at
 from growlab.training.trial import FINITE_EVERY, TRAIN_ROWS, is_row, steps_between_rows
@@ -213,7 +213,7 @@ def test_an_interrupted_trial_tells_the_same_rows(
 def test_every_evaluation_of_a_synthetic_task_tells_the_share_of_right_answers(
     make_spec: MakeSpec, new_trial: NewTrial
 ) -> None:
-    data = StudyData(source="recall", tokenizer="ids", vocab_size=7, n_items=1).spec()
+    data = with_defaults(DataSpec, source="recall", tokenizer="ids", vocab_size=7, n_items=1)
     spec = make_spec(layout="d=16 conv mlp", trigger="never", steps=60, eval_every=20, lr=0.03)
     trial = new_trial(replace(spec, data=data))
     trial.corpus = load_corpus(data)
@@ -382,7 +382,7 @@ def test_a_text_that_is_too_short_is_refused_before_anything_is_written(
     path = tmp_path / "short.txt"
     path.write_text("to be or not to be " * 10)
     trial = new_trial(make_spec())
-    trial.corpus = load_corpus(StudyData(path=str(path), val_fraction=0.05, test_fraction=0).spec())
+    trial.corpus = load_corpus(with_defaults(DataSpec, path=str(path), val_fraction=0.05, test_fraction=0))
 
     with pytest.raises(DataError, match=r"the val split has 10 tokens, train.seq_len 16 needs at least 17"):
         trial.attempt()

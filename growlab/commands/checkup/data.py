@@ -41,7 +41,7 @@ def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
 
     study = _study(name_or_file, storage)
     data = study.data
-    corpus = load_corpus(data.spec(), study.curriculum)
+    corpus = load_corpus(data, study.curriculum)
     sha256 = f"sha256 {corpus.sha256[:12]}…"
     recorded = f"the recorded one, {sha256}" if data.sha256 else f"{sha256}, recorded when the study is created"
     yield Finding("study", "corpus", "ok", f"{study.name}: {f'{data.source} {data.path}'.strip()}, {recorded}")

@@ -6,14 +6,14 @@ from typing import Any
 
 from growlab.blocks import block_cost
 from growlab.data import Corpus
-from growlab.domains import Fixed
 from growlab.errors import UsageError
 from growlab.kinds import KINDS, block_kinds, complete, role_of, shorten
 from growlab.layout import Layout, parse, parse_blocks
 from growlab.model.cost import count_params
+from growlab.scalar import default_values, with_defaults
 from growlab.search import preview
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
-from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, Study, StudyData
+from growlab.study import Study
 
 PARTNERS = {"sequence": "mlp", "channel": "attn"}  # of a kind, by its role: with it, it makes a model
 
@@ -41,15 +41,12 @@ class Sizes:
 
 def kind_subjects(sizes: Sizes) -> list[Subject]:
     """Each registered kind, those of plugins included."""
-    return [
-        Subject(what=kind, spec=spec_of(layout_of(kind, sizes), sizes, embedded_data().spec()))
-        for kind in block_kinds()
-    ]
+    return [Subject(what=kind, spec=spec_of(layout_of(kind, sizes), sizes, embedded_data())) for kind in block_kinds()]
 
 
 def layout_subjects(texts: Iterable[str], sizes: Sizes) -> list[Subject]:
     """Raises LayoutError, UnknownName."""
-    return [Subject(what="layout", spec=spec_of(parse(text), sizes, embedded_data().spec())) for text in texts]
+    return [Subject(what="layout", spec=spec_of(parse(text), sizes, embedded_data())) for text in texts]
 
 
 def small(subject: Subject) -> Subject:
@@ -85,8 +82,8 @@ def spec_of(layout: Layout, sizes: Sizes, data: DataSpec) -> TrialSpec:
     layout = complete(layout)
     for block in layout.blocks:
         block_cost(block, layout.d_model, sizes.seq_len)  # a plugin's cost must be one
-    train: dict[str, Any] = {key: domain.value for key, domain in TRAIN_DEFAULTS.items() if isinstance(domain, Fixed)}
-    growth: dict[str, Any] = {key: domain.value for key, domain in GROWTH_DEFAULTS.items() if isinstance(domain, Fixed)}
+    train: dict[str, Any] = default_values(TrainSpec)
+    growth: dict[str, Any] = default_values(GrowthSpec)
     return TrialSpec(
         layout=str(layout),
         data=data,
@@ -98,6 +95,6 @@ def spec_of(layout: Layout, sizes: Sizes, data: DataSpec) -> TrialSpec:
     )
 
 
-def embedded_data() -> StudyData:
+def embedded_data() -> DataSpec:
     """The English prose of Python's own documentation: it is there without a network."""
-    return StudyData(source="stdlib")
+    return with_defaults(DataSpec, source="stdlib")
