@@ -14,10 +14,10 @@ import torch
 
 from growlab.data import ChatTokenizer, load_corpus
 from growlab.data.turns import TurnSplit
-from growlab.doors import trial_spec_from_mapping
 from growlab.export.load import Bundle, converse, load_bundle
 from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling
+from growlab.study.column import trial_spec_from_mapping
 
 MAX_TOKENS = 500
 

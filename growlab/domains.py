@@ -63,6 +63,19 @@ def write_domain(domain: Domain) -> Any:
             return {"low": domain.low, "high": domain.high, "log": domain.log}
 
 
+def domain_of(key: str, written: Any) -> Domain:
+    """Read what write_domain wrote, without asking what each value is. Raises SpecError for what it never writes."""
+    if isinstance(written, dict):
+        if set(written) != {"low", "high", "log"}:
+            raise SpecError(f"{key}: a range needs low, high and log, got {quoted(written)}")
+        return Range(**written)
+    if isinstance(written, list):
+        return Choice(values=tuple(written))
+    if not isinstance(written, Value):
+        raise SpecError(f"{key}: must be a value, a list or a range, got {quoted(written)}")
+    return Fixed(value=written)
+
+
 def corners(domain: Domain) -> Sequence[Value]:
     """The values at which a spec is tried out when a study is read."""
     match domain:

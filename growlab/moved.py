@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from growlab.doors import study_to_mapping
 from growlab.specs import DataSpec, StageSpec, TrialSpec
 from growlab.study import Study
+from growlab.study.column import study_to_mapping
 
 Moved = Mapping[str, str]  # recorded path → where the same text, or tokenizer, lies here
 Loads = Callable[[DataSpec, Sequence[StageSpec]], bool]

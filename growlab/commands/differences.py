@@ -25,7 +25,7 @@ def differing(stored: Mapping[str, Any], other: Mapping[str, Any], prefix: str =
 
 def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str]) -> UsageError:
     """Says in which keys `study`, read from `file`, is another one than the stored one of its name."""
-    from growlab.doors import study_to_mapping
+    from growlab.study.column import study_to_mapping
 
     keys = list(differing(study_to_mapping(stored), study_to_mapping(study)))
     shown = [f"{key} is {_shown(before)} there, {_shown(now)} here" for key, before, now in keys[:_MOST_KEYS]]

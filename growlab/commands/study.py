@@ -101,8 +101,8 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
 @app.command()
 def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """Print a study as it was stored, every default written out."""
-    from growlab.doors import study_to_mapping
     from growlab.storage import Store
+    from growlab.study.column import study_to_mapping
     from growlab.yaml_file import yaml_text
 
     with Store.open(storage) as store:
@@ -263,8 +263,8 @@ def preview(
 
 def read(file: str, overrides: list[str], name: str = "") -> "Study":
     """The study in a file, or the shipped one of that name. Raises SpecError, UsageError."""
-    from growlab.doors import read_study_file
     from growlab.resources import shipped_studies
+    from growlab.study.file import read_study_file
 
     path, shipped = Path(file), shipped_studies()
     if not path.is_file() and file in shipped:
@@ -376,8 +376,10 @@ def find_or_create(
 
 def _changed(study: "Study", change: str, plugins: Sequence[Path]) -> int:
     """The number of trials that `change` asks for. Raises UsageError for another key, or where more cannot be drawn."""
-    from growlab.doors import apply_overrides, study_from_mapping, study_to_mapping
     from growlab.search.grid import n_first
+    from growlab.study.column import study_to_mapping
+    from growlab.study.overrides import apply_overrides
+    from growlab.study.reading import study_from_mapping
 
     key = change.partition("=")[0]
     if key != "n_trials":

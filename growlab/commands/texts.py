@@ -33,8 +33,10 @@ def are_paths(overrides: Iterable[str]) -> bool:
 
 def with_paths(study: "Study", overrides: Sequence[str]) -> "Study":
     """A stored study with the paths that `--set` gives. Raises UsageError for keys of anything else."""
-    from growlab.doors import apply_overrides, study_from_mapping, study_to_mapping
     from growlab.moved import moves_between
+    from growlab.study.column import study_to_mapping
+    from growlab.study.overrides import apply_overrides
+    from growlab.study.reading import study_from_mapping
 
     if not overrides:
         return study

@@ -99,10 +99,11 @@ def train(
 
 def read_spec(config: Path, overrides: list[str], budget: str | None) -> "tuple[TrialSpec, str]":
     """The spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
-    from growlab.doors import apply_overrides, trial_spec_from_words
     from growlab.errors import SpecError
     from growlab.kinds import complete
     from growlab.layout import parse
+    from growlab.study.column import trial_spec_from_words
+    from growlab.study.overrides import apply_overrides
     from growlab.yaml_file import read_yaml
 
     path = config / "config.yaml" if config.is_dir() else config

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from growlab import __version__
-from growlab.doors import trial_spec_to_mapping
 from growlab.errors import CheckpointError, UsageError
 from growlab.export.contents import CONFIG, METRICS, MODEL, TOKENIZER
 from growlab.export.folder import copy_verified, whole_folder
@@ -17,6 +16,7 @@ from growlab.files import write_atomically
 from growlab.headers import read_header
 from growlab.records import Artifact, Metric, TrialState
 from growlab.storage import Store, StudyRow, TrialRow
+from growlab.study.column import trial_spec_to_mapping
 from growlab.yaml_file import yaml_text
 
 _RESULT = ("val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "n_params")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from growlab.doors import trial_spec_to_mapping
 from growlab.errors import UnknownName
 from growlab.escapes import json_text
 from growlab.export.ranking import best_trials
 from growlab.storage import Store, StudyRow
+from growlab.study.column import trial_spec_to_mapping
 from growlab.yaml_file import yaml_text
 
 FORMATS = ("json", "yaml")

@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, update
 
-from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
 from growlab.records import Decision, EndReason, TrialState
@@ -28,6 +27,7 @@ from growlab.storage.silence import may_be_taken
 from growlab.storage.tables import IS_OPEN, attempts, decisions, studies, trials, workers
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
+from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 
 MAX_STRIKES = 3
 MOST_LOSSES = 10  # in a row, without coming any further

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from growlab.doors import trial_spec_from_mapping
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.records import Artifact, EndReason, TrialState
 from growlab.specs import TrialSpec
 from growlab.storage.values import damaged
 from growlab.study import Study
+from growlab.study.column import trial_spec_from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
-from growlab.doors import study_from_mapping, study_to_mapping
 from growlab.errors import NotFound, SpecError, StorageError, UsageError, did_you_mean
 from growlab.escapes import quoted
 from growlab.records import TrialState
@@ -15,6 +14,7 @@ from growlab.storage.tables import studies, trials
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
 from growlab.study import Study
+from growlab.study.column import study_from_column, study_to_mapping
 from growlab.suggest import command
 
 _MOST_BYTES = 200  # file systems give a folder's name 255, and an id stands behind this one
@@ -47,7 +47,7 @@ def read_study(connection: Connection, name: str, place: Sequence[str] = ()) -> 
     if row is None:
         raise _not_found(connection, name, place)
     try:
-        return StudyRow(id=row.id, created_at=row.created_at, study=study_from_mapping(row.spec))
+        return StudyRow(id=row.id, created_at=row.created_at, study=study_from_column(row.spec))
     except SpecError as error:
         raise StorageError(
             f"study {quoted(name)} has a damaged row: gl_studies.spec: {error}; bring the database back from its backup"

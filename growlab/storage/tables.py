@@ -57,7 +57,7 @@ studies = Table(
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", Double, nullable=False),
-    Column("spec", JSON, nullable=False),  # growlab.doors.study_to_mapping
+    Column("spec", JSON, nullable=False),  # growlab.study.column.study_to_mapping
     UniqueConstraint("name"),
     sqlite_autoincrement=True,
 )
@@ -87,7 +87,7 @@ trials = Table(
     Column("study_id", Integer, ForeignKey("gl_studies.id", ondelete="CASCADE"), nullable=False),
     Column("number", Integer, nullable=False),  # from 0, in the order of proposal
     Column("state", Text, nullable=False),
-    Column("spec", JSON, nullable=False),  # growlab.doors.trial_spec_to_mapping
+    Column("spec", JSON, nullable=False),  # growlab.study.column.trial_spec_to_mapping
     Column("layout", Text, nullable=False),  # the short text that people read; the complete one is in spec
     Column("layout_hash", Text, nullable=False),
     Column("params", JSON, nullable=False),  # scalars as the sampler drew them

@@ -17,9 +17,9 @@ from growlab import plugins
 from growlab.commands import catalogue, completion
 from growlab.commands.doctor import _advice
 from growlab.commands.estimate import Estimate, in_words, print_table
-from growlab.doors import study_from_mapping
 from growlab.report.terminal import wrapped
 from growlab.resources import cache_dir
+from growlab.study.reading import study_from_mapping
 
 
 class Terminal(io.StringIO):

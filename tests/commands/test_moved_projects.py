@@ -9,12 +9,12 @@ import yaml
 from growlab.commands.study import find_or_create
 from growlab.commands.texts import path_words, places, with_found_texts
 from growlab.data import RecentCorpus
-from growlab.doors import trial_spec_to_mapping
 from growlab.errors import DataError, UsageError
 from growlab.kinds import KINDS
 from growlab.moved import find_moved, moves_between, paths_of
 from growlab.search import preview
 from growlab.storage import Store
+from growlab.study.column import trial_spec_to_mapping
 
 HERE = "sqlite:///growlab.db"
 STAGES = "curriculum: [{until: 0.5, path: stages/first.txt}, {until: 1}]\n"

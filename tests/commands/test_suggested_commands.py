@@ -13,7 +13,7 @@ import typer
 from growlab.commands import app
 from growlab.commands.export import speaks
 from growlab.commands.options import place, this_command
-from growlab.doors import study_from_mapping
+from growlab.study.reading import study_from_mapping
 from growlab.suggest import command
 
 

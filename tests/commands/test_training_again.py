@@ -9,11 +9,11 @@ import yaml
 
 from growlab.commands.study import prepared, read
 from growlab.commands.working import work
-from growlab.doors import trial_spec_to_mapping
 from growlab.kinds import KINDS
 from growlab.search import preview
 from growlab.specs import BudgetSpec
 from growlab.storage import Store, StudyRow
+from growlab.study.column import trial_spec_to_mapping
 
 
 @pytest.fixture

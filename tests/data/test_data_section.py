@@ -7,16 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from growlab.doors import (
-    read_study_file,
-    study_from_mapping,
-    study_to_mapping,
-    trial_spec_from_mapping,
-    trial_spec_to_mapping,
-)
 from growlab.errors import SpecError
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.study.column import study_to_mapping, trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.study.file import read_study_file
+from growlab.study.reading import study_from_mapping
 
 STUDY = {
     "name": "s",

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from growlab.data import load_corpus
-from growlab.doors import study_from_mapping
 from growlab.export.bundle import export_trial
 from growlab.kinds import complete
 from growlab.layout import parse
@@ -17,6 +16,7 @@ from growlab.records import Decision, TrialResult, TrialState
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import LeasedRecorder, Store, StudyRow
 from growlab.study import Study
+from growlab.study.reading import study_from_mapping
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.trial import run_trial
 

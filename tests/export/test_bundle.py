@@ -10,13 +10,13 @@ import yaml
 from safetensors.numpy import save_file
 
 import growlab
-from growlab.doors import trial_spec_from_mapping
 from growlab.errors import CheckpointError, NotFound, UsageError
 from growlab.export.bundle import _model_header, export_trial
 from growlab.export.folder import copy_verified
 from growlab.files import sha256_of
 from growlab.kinds import complete
 from growlab.layout import parse
+from growlab.study.column import trial_spec_from_mapping
 
 
 def config_of(folder):

@@ -5,9 +5,9 @@ import json
 import pytest
 import yaml
 
-from growlab.doors import trial_spec_from_mapping
 from growlab.errors import NotFound, UnknownName
 from growlab.export.configs import best_configs, render_configs
+from growlab.study.column import trial_spec_from_mapping
 
 
 def test_the_best_come_first_and_can_be_run_again(lab):

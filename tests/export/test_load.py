@@ -11,13 +11,13 @@ from torch import nn
 
 from growlab.data import ByteTokenizer, CharTokenizer, load_corpus
 from growlab.data.tokenizers import IdTokenizer
-from growlab.doors import trial_spec_from_mapping
 from growlab.errors import CheckpointError, DataError, SpecError, UsageError
 from growlab.export.load import Bundle, _prompt_ids, as_prompt, generate_text, load_bundle
 from growlab.files import sha256_of
 from growlab.layout import parse
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import build_model
+from growlab.study.column import trial_spec_from_mapping
 from growlab.training.evaluation import evaluate
 
 CPU = torch.device("cpu")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from growlab.keys import _MEANT, hint
 from growlab.kinds import KINDS
 from growlab.scalar import scalars_of
 from growlab.specs import DataSpec, GrowthSpec, TrainSpec
 from growlab.study import LayoutSpace, Study
+from growlab.study.keys import _MEANT, hint
 
 SECTIONS = {"train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace, "data": DataSpec}
 

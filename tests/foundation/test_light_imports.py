@@ -21,7 +21,8 @@ HEAVY = ("torch", "optuna", "pandas", "sqlalchemy", "numpy")
         "kinds",
         "specs",
         "study",
-        "doors",
+        "study.column",
+        "study.file",
         "plugins",
     ],
 )

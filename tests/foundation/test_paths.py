@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from growlab.doors import read_study_file
 from growlab.errors import UsageError
 from growlab.files import resolved
 from growlab.home import from_home
 from growlab.plugins import plugin_file
 from growlab.resources import cache_dir
 from growlab.storage.address import read_address
+from growlab.study.file import read_study_file
 
 STUDY = "name: a\nn_trials: 1\nlayouts: {blocks: [mlp], d_model: 8, depth: [1, 1]}\nbudget: {steps: 1}\n"
 

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from growlab.domains import Choice, Fixed, Range
-from growlab.doors import read_study_file, study_from_mapping, study_to_mapping
 from growlab.errors import SpecError
 from growlab.scalar import defaults_of
 from growlab.specs import GrowthSpec, TrainSpec
 from growlab.study import Objective, SamplerSpec, search_ranges
+from growlab.study.column import study_to_mapping
+from growlab.study.file import read_study_file
+from growlab.study.reading import study_from_mapping
 
 BLOCKS = "{attn: {n_heads: [2, 4]}, mlp: {expand: 2.0}, conv:}"
 BASE = f"""\

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import SpecError
 from growlab.scalar import scalars_of, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 
 SPEC = TrialSpec(
     layout="d=64 (attn[n_heads=4] mlp[expand=2.0])x2",

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from growlab.doors import apply_overrides, read_study_file
 from growlab.errors import SpecError
 from growlab.resources import shipped_studies
+from growlab.study.file import read_study_file
+from growlab.study.overrides import apply_overrides
 from growlab.yaml_file import LOADER, MAX_BYTES, PYTHON_LOADER, parse_yaml, read_yaml, yaml_text
 
 STUDY = """\

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from growlab.doors import study_from_mapping
 from growlab.storage import Store
+from growlab.study.reading import study_from_mapping
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pytest
 
 from growlab.commands import main
 from growlab.data.stdlib import read_stdlib
-from growlab.doors import read_study_file
 from growlab.kinds import KINDS
 from growlab.layout import parse
 from growlab.records import TrialState
 from growlab.resources import shipped_studies
 from growlab.search import preview, warnings_for
 from growlab.storage import Store
+from growlab.study.file import read_study_file
 
 FOUNDING = {name: path for name, path in shipped_studies().items() if name.startswith("founding/")}
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
 from growlab.scalar import default_values, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.storage import Fact, Store, StudyRow, TrialRow
+from growlab.study.reading import study_from_mapping
 
 LAYOUT = "d=8 attn[n_heads=2] mlp"
 

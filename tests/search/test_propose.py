@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from growlab.domains import Choice, Fixed, Range
-from growlab.doors import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.errors import UsageError
 from growlab.kinds import complete, shorten
 from growlab.layout import parse
@@ -19,6 +18,7 @@ from growlab.records import PastTrial, TrialState
 from growlab.search import check_space, preview, propose
 from growlab.search.menu import Menu
 from growlab.study import search_ranges
+from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 
 FINAL = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.FAILED)
 

@@ -81,7 +81,7 @@ def test_the_same_past_and_seed_give_the_same_suggestion(make_study):
 
 def test_the_same_suggestion_comes_from_another_process(make_study):
     code = (
-        "from growlab.doors import study_from_mapping as read; from growlab.search.scalars import suggest;"
+        "from growlab.study.reading import study_from_mapping as read; from growlab.search.scalars import suggest;"
         "print(suggest(read({'name': 't', 'n_trials': 1, 'budget': {'steps': 1}, 'train': {'lr': 'search'},"
         "'layouts': {'blocks': ['attn'], 'd_model': 8, 'depth': [1, 2]}}), [], 5))"
     )

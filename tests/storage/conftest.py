@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from growlab.doors import study_from_mapping
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
 from growlab.study import Study
+from growlab.study.reading import study_from_mapping
 
 # ---- databases -------------------------------------------------------------------------------------------------
 

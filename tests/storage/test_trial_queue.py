@@ -10,10 +10,10 @@ from threading import Barrier
 
 import pytest
 
-from growlab.doors import trial_spec_to_mapping
 from growlab.errors import NotFound
 from growlab.records import TrialState
 from growlab.storage import Store
+from growlab.study.column import trial_spec_to_mapping
 
 
 def test_a_proposal_is_queued_with_the_decision_that_made_it(lab):

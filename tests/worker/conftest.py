@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from growlab.commands.study import prepared
-from growlab.doors import read_study_file
 from growlab.kinds import KINDS
 from growlab.records import Decision
 from growlab.specs import TrialSpec
 from growlab.storage import Store
 from growlab.study import Study
+from growlab.study.file import read_study_file
 from growlab.worker.packing import Probe, next_spec
 
 TINY = """

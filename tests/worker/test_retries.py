@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from growlab.commands.study import prepared
-from growlab.doors import read_study_file
 from growlab.errors import UsageError
 from growlab.records import EndReason, TrialState
 from growlab.storage import AttemptRow, Store, TrialRow
+from growlab.study.file import read_study_file
 from growlab.worker.display import PlainDisplay
 from growlab.worker.supervisor import WorkerOptions, serve
 

@@ -1,4 +1,4 @@
-"""A study: what to search, on which data, for how long. Read from YAML by growlab.doors.
+"""A study: what to search, on which data, for how long. Read from YAML by growlab.study.file.
 
 A study is explicit once read: every default is written into it, so that a stored study
 means the same under a later growlab.

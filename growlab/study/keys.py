@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from growlab.errors import did_you_mean
 from growlab.specs import DataSpec, GrowthSpec, TrainSpec
-from growlab.study import LayoutSpace, SamplerSpec, Study
+from growlab.study.study import LayoutSpace, SamplerSpec, Study
 
 _SECTIONS: Mapping[str, type] = {
     "": Study,

@@ -1,0 +1,33 @@
+"""A study: what to search, on which data, for how long.
+
+study       the study and its sections, explicit once read
+file        a YAML file becomes a study                     checked: a person wrote it
+overrides   what `--set` changes in a file before it is read
+reading     a study's sections, from what YAML or JSON made of them
+checking    one value of a dataclass's type from plain data, or an error with its path
+column      studies and trial specs as JSON columns         trusted: growlab wrote it
+keys        the names that the field uses for keys
+reference   every key that a study file may have
+"""
+
+from growlab.study.study import (
+    PLAIN,
+    SEARCHED,
+    FromLayer,
+    LayoutSpace,
+    Objective,
+    SamplerSpec,
+    Study,
+    search_ranges,
+)
+
+__all__ = [
+    "PLAIN",
+    "SEARCHED",
+    "FromLayer",
+    "LayoutSpace",
+    "Objective",
+    "SamplerSpec",
+    "Study",
+    "search_ranges",
+]

@@ -1,0 +1,98 @@
+"""Studies and trial specs as JSON columns.
+
+growlab wrote them itself, so that what a person's file is asked key by key is not asked again. A damaged row is still a
+SpecError with the path of the damage.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from growlab.domains import Domain, Fixed, domain_of, write_domain
+from growlab.errors import SpecError
+from growlab.scalar import before_of, scalars_of
+from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
+from growlab.study.reading import refuse_missing, trial_budget, with_lists, write_depth
+from growlab.study.study import SEARCHED, LayoutSpace, Objective, SamplerSpec, Study
+
+_SPECS: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
+_YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows, and what a row without them meant
+
+
+# ---- a study -------------------------------------------------------------------------------------------------
+
+
+def study_to_mapping(study: Study) -> dict[str, Any]:
+    """Write a study out, every default included, as plain JSON types; also what a study file may say."""
+    mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials")}
+    for name in ("data", "layouts", "objective", "sampler"):
+        mapping[name] = _plain(asdict(getattr(study, name)))
+    mapping["layouts"]["depth"] = write_depth(study.layouts.depth)
+    mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
+    mapping["growth"] = {key: write_domain(domain) for key, domain in study.growth.items()}
+    mapping["budget"] = {study.budget.unit: study.budget.amount}
+    mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
+    return mapping
+
+
+def study_from_column(raw: Mapping[str, Any]) -> Study:
+    """Read what study_to_mapping wrote, now or in an earlier version. Raises SpecError for a damaged row."""
+    refuse_missing(require_mapping("study", raw))
+    [(unit, amount)] = require_mapping("budget", raw["budget"]).items()
+    return Study(
+        name=raw["name"],
+        seed=raw["seed"],
+        n_trials=raw["n_trials"],
+        data=validated("data", before_of(DataSpec) | dict(require_mapping("data", raw.get("data"))), DataSpec),
+        layouts=validated("layouts", with_lists(raw["layouts"]), LayoutSpace),
+        train=_domains("train", raw.get("train")),
+        growth=_domains("growth", raw.get("growth")),
+        budget=validated("budget", {"unit": unit, "amount": amount}, BudgetSpec),
+        objective=validated("objective", raw.get("objective"), Objective),
+        sampler=validated("sampler", raw.get("sampler"), SamplerSpec),
+        curriculum=validated("curriculum", raw.get("curriculum", []), tuple[StageSpec, ...]),
+    )
+
+
+def _domains(section: str, raw: object) -> dict[str, Domain]:
+    """Of a section whose every key was written out when the row was."""
+    spec = SEARCHED[section]
+    refuse_unknown(f"{section}.", raw, scalars_of(spec))
+    domains: dict[str, Domain] = {key: Fixed(value=value) for key, value in before_of(spec).items()}
+    domains |= {key: domain_of(f"{section}.{key}", value) for key, value in require_mapping(section, raw).items()}
+    if missing := [f"{section}.{key}" for key in scalars_of(spec) if key not in domains]:
+        raise SpecError(are_missing(missing))
+    return domains
+
+
+def _plain(value: Any) -> Any:
+    """Lists in place of tuples, which JSON and YAML have not."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+# ---- a trial -------------------------------------------------------------------------------------------------
+
+
+def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
+    """Write a spec out as plain JSON types."""
+    return asdict(spec) | {"curriculum": [asdict(stage) for stage in spec.curriculum]}
+
+
+def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
+    """Read what trial_spec_to_mapping wrote, now or in an earlier version.
+
+    Raises SpecError for a row that another growlab, or a person, wrote differently.
+    """
+    require_mapping("trial", raw)
+    for section, spec in _SPECS.items():
+        if isinstance(raw.get(section), Mapping):
+            raw = {**raw, section: {**before_of(spec), **raw[section]}}
+    return validated("trial", {**_YOUNGER_SECTIONS, **raw}, TrialSpec)
+
+
+def trial_spec_from_words(raw: Mapping[str, Any]) -> TrialSpec:
+    """Read a file that a person may have changed: its budget also as {tokens: 2e9}. Raises SpecError."""
+    return trial_spec_from_mapping({**raw, "budget": trial_budget(raw.get("budget"))})

@@ -1,0 +1,36 @@
+"""A YAML file becomes a study."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from growlab.errors import SpecError
+from growlab.study.overrides import apply_overrides
+from growlab.study.paths import absolute, is_path
+from growlab.study.reading import study_from_mapping
+from growlab.study.study import Study
+from growlab.yaml_file import read_yaml
+
+
+def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """Read a study, with `key.path=value` overrides applied. Relative data paths are meant from the file's folder.
+
+    Raises SpecError, whose message begins with the file's name.
+    """
+    try:
+        raw = read_yaml(path)
+        apply_overrides(raw, overrides)
+        study = study_from_mapping(raw)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    data, folder = study.data, path.parent
+    if data.path and is_path(data.source, "path"):
+        data = replace(data, path=absolute(folder, data.path))
+    if data.tokenizer_path:
+        data = replace(data, tokenizer_path=absolute(folder, data.tokenizer_path))
+    curriculum = study.curriculum
+    if is_path(data.source, "path"):
+        curriculum = tuple(
+            replace(stage, path=stage.path and absolute(folder, stage.path)) for stage in study.curriculum
+        )
+    return replace(study, data=data, curriculum=curriculum)
