@@ -22,7 +22,8 @@ from growlab.growth.telemetry import observe
 from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.scalar import default_values, with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
+from growlab.study.growth_section import growth_with
 from growlab.training.run import TrialRun, fresh_run
 
 STEPS, SNAPSHOT_EVERY = 20, 20
@@ -31,13 +32,12 @@ LAYOUT = "d=128 (attn mlp)x2"
 
 def make_run() -> TrialRun:
     train = default_values(TrainSpec)
-    growth = default_values(GrowthSpec)
     data = with_defaults(DataSpec, source="stdlib", val_fraction=0.02)
     spec = TrialSpec(
         layout=str(complete(parse(LAYOUT))),
         data=data,
         train=replace(TrainSpec(**train), batch_size=16),
-        growth=replace(GrowthSpec(**growth), trigger="stagnation"),
+        growth=growth_with(trigger="stagnation"),
         budget=BudgetSpec(unit="steps", amount=10**9),
         seed=0,
     )

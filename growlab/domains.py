@@ -76,6 +76,11 @@ def domain_of(key: str, written: Any) -> Domain:
     return Fixed(value=written)
 
 
+def kind_of(domain: Domain) -> type:
+    """bool, int, float or str: that of every value."""
+    return type(corners(domain)[0])
+
+
 def corners(domain: Domain) -> Sequence[Value]:
     """The values at which a spec is tried out when a study is read."""
     match domain:
@@ -87,11 +92,11 @@ def corners(domain: Domain) -> Sequence[Value]:
             return (domain.low, domain.high)
 
 
-def admits(domain: Domain, kind: type, value: object) -> bool:
-    """Whether a value of this kind may be drawn."""
+def admits(domain: Domain, value: object) -> bool:
+    """Whether a value may be drawn."""
     match domain:
         case Range():
-            numbers = int if kind is int else (int, float)
+            numbers = int if kind_of(domain) is int else (int, float)
             return isinstance(value, numbers) and domain.low <= value <= domain.high
         case Choice():
             return value in domain.values

@@ -1,4 +1,4 @@
-"""Code from outside: the block kinds, data sources and growth operators that it registers can be named like ours.
+"""Code from outside: the block kinds, data sources and parts of growth that it registers can be named like ours.
 
 A plugin is a Python file that somebody gives, or an installed package with an entry point in the group
 `growlab.plugins` that names a module. To import this module is light; to load plugins imports torch.
@@ -16,6 +16,8 @@ from typing import Any
 from growlab.errors import PluginError, did_you_mean
 from growlab.files import resolved
 from growlab.home import from_home
+from growlab.kinds import KINDS
+from growlab.recipes import PARTS
 from growlab.registry import NameTaken, Registry
 
 ENTRY_POINTS = "growlab.plugins"
@@ -59,12 +61,13 @@ def load_plugins(files: Iterable[Path] = ()) -> dict[str, str]:
 
 def _registries() -> tuple[Registry[Any], ...]:
     """What plugins add to. growlab's own entries come in with the import."""
-    import growlab.blocks  # noqa: F401  (fills KINDS)
+    import growlab.blocks
+    import growlab.growth.operators
+    import growlab.growth.positions
+    import growlab.growth.triggers  # noqa: F401  (they fill the tables)
     from growlab.data.sources import SOURCES
-    from growlab.growth.operators import OPERATORS
-    from growlab.kinds import KINDS
 
-    return KINDS, SOURCES, OPERATORS
+    return KINDS, SOURCES, *PARTS.values()
 
 
 def _load_entry_point(entry_point: EntryPoint) -> None:

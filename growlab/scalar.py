@@ -7,8 +7,8 @@ key's line in the reference all come from there. A spec's constructor has no def
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from growlab.domains import Domain, Fixed, Value
@@ -93,6 +93,19 @@ def scalar(
         "before": before,
     }
     return field(metadata={"scalar": declared})
+
+
+def setting(
+    *, help: str, type: str, range: str = "", default: Any = MISSING, factory: Callable[[], Any] | None = None
+) -> Any:
+    """A field that a study alone has, and no trial: a file may leave it out where it has a default.
+
+    `type` and `range` say in words what it takes.
+    """
+    about = {"help": help, "type": type, "range": range}
+    if factory is not None:
+        return field(default_factory=factory, metadata=about)
+    return field(metadata=about) if default is MISSING else field(default=default, metadata=about)
 
 
 _KNOWN: dict[type[Any], Mapping[str, Scalar]] = {}

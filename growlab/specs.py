@@ -4,18 +4,20 @@ Every value here is final. What a study may say of each, and gets when it is sil
 (growlab.scalar). A spec checks itself and raises SpecError with the key and what it got.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from growlab.domains import Choice, Range
 from growlab.errors import LayoutError, SpecError
 from growlab.layout import parse, parse_blocks
-from growlab.scalar import check_scalars, either, require, scalar
+from growlab.recipes import NEVER, Named, Sort
+from growlab.scalar import check_scalars, either, require, scalar, setting
 
 BudgetUnit = Literal["flops", "tokens", "steps"]
 BUDGET_UNITS: tuple[BudgetUnit, ...] = ("flops", "tokens", "steps")
 
+DEFAULT_PARTS: Mapping[Sort, str] = {"trigger": NEVER, "operator": "aiether", "position": "append"}  # of a silent study
 _FEWEST_TOKENS = {"bpe": 256, "ids": 2}  # of the tokenizers whose vocabulary has a size of its own
 
 
@@ -140,22 +142,11 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthSpec:
-    """The seed's twelve parameters under the names its users know, then ours."""
+    """How a model grows. Its parts have options of their own (growlab.recipes), here with their final values."""
 
-    beta0: float = scalar(0.1, at_least=0, search=Range(low=0.05, high=0.5), help="gain of the linear velocity term")
-    gamma0: float = scalar(0.15, at_least=0, search=Range(low=0.05, high=0.3), help="gain of the curvature correction")
-    eta0: float = scalar(0.03, at_least=0, search=Range(low=0.01, high=0.1), help="gain of the orthogonal escape term")
-    k_subspace: int = scalar(10, at_least=1, search=Range(low=5, high=30), help="dimension of the dynamic subspace")
-    ell_orth: int = scalar(
-        5, at_least=1, search=Range(low=3, high=10), help="number of secondary modes in the escape direction"
-    )
-    patience: int = scalar(5, at_least=1, search=Range(low=3, high=10), help="stagnant checks in a row before growth")
-    threshold: float = scalar(
-        0.15, at_least=0, help="least relative improvement of val_loss between checks that counts as progress"
-    )
-    tau_crit: float = scalar(2.0, at_least=0, search=Range(low=1.5, high=3.0), help="τ from which a path is long")
-    kappa_crit: float = scalar(0.5, at_least=0, search=Range(low=0.3, high=1.0), help="κ from which a path is bent")
-    warmup_steps: int = scalar(400, at_least=0, search=Range(low=300, high=800), help="steps before the first check")
+    trigger: Named  # when
+    operator: Named  # with what weights
+    position: Named  # where
     history_window_size: int = scalar(
         15,
         at_least=3,
@@ -167,23 +158,23 @@ class GrowthSpec:
     collect_interval_steps: int = scalar(
         100, at_least=1, search=Choice(values=(50, 100, 200)), help="steps between snapshots"
     )
-
-    trigger: str = scalar("never", choices=("stagnation", "never"), help="stagnation | never")
-    operator: str = scalar(
-        "aiether",
-        search=Choice(values=("aiether", "copy-last", "identity")),
-        help="a registered operator: aiether, aiether-code, copy-last, identity",
-    )
     preserve_function: bool = scalar(
         True,
         search=Choice(values=(True, False)),
         help="zero the new unit's out-projections, so that it enters as the identity",
     )
-    unit: str = scalar("last", help="what is inserted: 'last' (the kinds of the top unit) or blocks such as 'conv mlp'")
+    unit: str = scalar(
+        "last", help="what is inserted: 'last' (the kinds of the newest unit) or blocks such as 'conv mlp'"
+    )
     freeze_steps: int = scalar(400, at_least=0, help="isolated warm-up: steps in which only the new unit trains")
     rewarm_steps: int = scalar(100, at_least=0, help="the new parameters' lr rises from 0 over so many steps")
     cooldown_steps: int = scalar(400, at_least=0, help="steps after the isolated warm-up in which nothing is checked")
     max_depth: int = scalar(12, at_least=1, help="blocks, at most")
+
+    @property
+    def grows(self) -> bool:
+        """Whether anything may grow at all."""
+        return self.trigger.name != NEVER
 
     def __post_init__(self) -> None:
         check_scalars("growth", self)
@@ -210,10 +201,18 @@ class BudgetSpec:
 class StageSpec:
     """What is read for a while, and how plastic a model is that reads it. Checked together, by require_curriculum."""
 
-    until: float  # progress at which it ends: the first step that begins there belongs to the next stage
-    path: str  # of what is trained on, all of it, of the kind that data.source reads; "": data's own train split
-    sha256: str  # of that; "" where path is
-    plasticity: float  # α of every block that has one; 0: as the layout has it
+    until: float = setting(
+        type="number",
+        range="greater than 0 and at most 1, each above the one before, the last 1",
+        help="share of the budget at which it ends: the first step that begins there belongs to the next stage",
+    )
+    path: str = scalar(
+        "", help="of what is trained on, all of it, of the kind that data.source reads; empty: data's own train split"
+    )
+    sha256: str = scalar("", help="of that, recorded with the study; empty where path is")
+    plasticity: float = scalar(
+        0.0, at_least=0, at_most=1, help="α of every block that has one; 0: as the layout has it"
+    )
 
 
 def require_curriculum(stages: Sequence[StageSpec]) -> None:
@@ -246,7 +245,7 @@ class TrialSpec:
             depth = parse(self.layout).depth
         except LayoutError as error:
             raise SpecError(f"trial.layout: {error}") from None
-        if self.growth.trigger != "never" and self.growth.max_depth < depth:
+        if self.growth.grows and self.growth.max_depth < depth:
             raise SpecError(
                 f"growth.max_depth must be at least the layout's {depth} blocks, got {self.growth.max_depth}"
             )

@@ -16,7 +16,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
-import growlab.blocks  # noqa: F401  (fills KINDS, before a test puts them back as they were)
+import growlab.blocks
+import growlab.growth.protocol  # noqa: F401  (both fill tables, before a test puts them back as they were)
 from growlab.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,8 @@ from growlab.data import load_corpus
 from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.scalar import default_values, with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
+from growlab.study.growth_section import growth_with
 from growlab.training.device import use_device
 from growlab.training.run import fresh_run
 
@@ -51,12 +52,11 @@ SUBJECTS = {
 
 def spec_of(subject: Subject, corpus: Path) -> TrialSpec:
     train = default_values(TrainSpec)
-    growth = default_values(GrowthSpec)
     return TrialSpec(
         layout=str(complete(parse(subject.layout))),
         data=with_defaults(DataSpec, path=str(corpus)),
         train=TrainSpec(**(train | {"batch_size": 64, "seq_len": 256, "dropout": subject.dropout})),
-        growth=GrowthSpec(**growth),
+        growth=growth_with(),
         budget=BudgetSpec(unit="steps", amount=10**6),
         seed=0,
     )

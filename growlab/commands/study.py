@@ -397,13 +397,12 @@ def _changed(study: "Study", change: str, plugins: Sequence[Path]) -> int:
 
 def _check(study: "Study", plugins: Sequence[Path]) -> None:
     """Raises UsageError for a study that could propose what cannot run."""
-    from growlab.growth.operators import OPERATORS
     from growlab.kinds import KINDS
     from growlab.plugins import load_plugins
     from growlab.search import check_space
 
     load_plugins(plugins)
-    check_space(study, KINDS, list(OPERATORS))
+    check_space(study, KINDS)
 
 
 def _how(workers: int, device: str, threads: int, deterministic: bool) -> list[str]:

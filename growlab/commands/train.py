@@ -141,6 +141,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
     from growlab.domains import Fixed
     from growlab.layout import parse, skeleton
     from growlab.study import LayoutSpace, Study
+    from growlab.study.growth_section import growth_domains
 
     layout = parse(spec.layout)
     return Study(
@@ -156,7 +157,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
         curriculum=spec.curriculum,
         n_trials=1,
         train={key: Fixed(value=value) for key, value in asdict(spec.train).items()},
-        growth={key: Fixed(value=value) for key, value in asdict(spec.growth).items()},
+        growth=growth_domains(spec.growth),
         seed=spec.seed,
     )
 

@@ -4,22 +4,26 @@
           ▲                                                                                │
           └────────────────────────────────────────────────────────────────────────────────┘
 
-Nothing is checked outside `train`, so no growth can start during another. New units are appended at
-the output side.
+No trigger is asked outside `train`, so no growth can start during another.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+import growlab.growth.operators
+import growlab.growth.positions
+import growlab.growth.triggers  # noqa: F401  (they fill the tables)
 from growlab.growth.growable import Growable
-from growlab.growth.operators import OPERATORS
-from growlab.growth.trigger import StagnationTrigger
+from growlab.growth.identity import identities
+from growlab.growth.moment import Moment, Trigger
+from growlab.growth.source import Made, Source
 from growlab.growth.window import Window
 from growlab.layout import BlockSpec, parse_blocks
+from growlab.recipes import FRESH, OPERATORS, POSITIONS, TRIGGERS
 from growlab.specs import GrowthSpec
 
 Phase = Literal["train", "warm-up", "cool-down"]
@@ -31,8 +35,11 @@ class GrowthState:
 
     phase: Phase = "train"
     phase_ends_at: int = 0  # step at which warm-up or cool-down is over
-    trigger: StagnationTrigger = field(default_factory=StagnationTrigger)
+    trigger: dict[str, Any] = field(default_factory=dict)  # what the trigger remembers
     n_growths: int = 0
+    positions: list[int] = field(
+        default_factory=list
+    )  # at which each grown unit entered; [] of rows where all were on top
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,70 +48,131 @@ class Grown:
 
     position: int
     blocks: tuple[BlockSpec, ...]
-    operator: str  # identity where the asked operator had no source of the same blocks
+    operator: str  # FRESH where the asked operator had nothing to make it of
     unit: nn.Module
 
 
 class GrowthProtocol:
     """Decides and acts; the caller owns the optimizer, the evaluation and the clock (the step)."""
 
-    def __init__(self, spec: GrowthSpec, model: Growable, *, seed: int) -> None:
+    def __init__(self, spec: GrowthSpec, model: Growable, *, seed: int, positions: Iterable[int] = ()) -> None:
+        """`positions`: at which each unit entered that the model has grown so far."""
         self.spec, self.model, self.seed = spec, model, seed
-        self.state = GrowthState()
         self.window = Window(spec.history_window_size)
+        self.positions = list(positions)
+        self._phase: Phase = "train"
+        self._phase_ends_at = 0
+        self._n_first = len(model.units) - len(self.positions)
+        options = TRIGGERS[spec.trigger.name].read(spec.trigger.options)
+        self._critical: Mapping[str, float] = options.critical()
+        self._trigger: Trigger = TRIGGERS[spec.trigger.name].make(options)
+
+    # ---- where it stands ------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    @property
+    def n_growths(self) -> int:
+        return len(self.positions)
+
+    @property
+    def unit_identities(self) -> list[int]:
+        """Of the model's units, in their order."""
+        return identities(self._n_first, self.positions)
 
     @property
     def watched(self) -> int:
-        """Index of the unit whose window is kept: the newest."""
-        return len(self.model.units) - 1
+        """Place of the unit whose window is kept: the newest."""
+        units = self.unit_identities
+        return units.index(max(units))
+
+    def state(self) -> GrowthState:
+        return GrowthState(
+            phase=self._phase,
+            phase_ends_at=self._phase_ends_at,
+            trigger=self._trigger.state(),
+            n_growths=self.n_growths,
+            positions=self.positions,
+        )
+
+    def restore(self, state: GrowthState) -> None:
+        """Go on from there, with a model that has these units already."""
+        self._enter(state.phase, state.phase_ends_at)
+        self._trigger.restore(state.trigger)
+
+    # ---- when -----------------------------------------------------------------------------------------------
 
     def snapshot_due(self, step: int) -> bool:
-        return self.spec.trigger != "never" and step % self.spec.collect_interval_steps == 0
+        return self.spec.grows and step % self.spec.collect_interval_steps == 0
 
-    def wants_to_grow(self, step: int, tau: float | None, kappa: float | None, val_loss: float) -> bool:
-        """Called at every evaluation. Counts it as a check only where checks are made."""
-        checks = self.spec.trigger != "never" and self.state.phase == "train" and step >= self.spec.warmup_steps
-        if not checks or not self._fits_another():
-            self.state.trigger.look(val_loss)
+    def wants_to_grow(self, moment: Moment) -> bool:
+        """Ask the trigger, at every evaluation."""
+        if self._phase != "train" or not self._fits_another():
+            self._trigger.look(moment)
             return False
-        return self.state.trigger.check(self.spec, tau, kappa, val_loss)
+        return self._trigger.check(moment)
+
+    # ---- how ------------------------------------------------------------------------------------------------
 
     def grow(self, step: int) -> Grown:
-        """Insert a unit on top and freeze the rest for `freeze_steps`. The window starts anew."""
-        blocks = self._next_blocks()
-        source = self.model.units[self.watched]
-        unit = self._fresh_unit(blocks)
-        operator = "identity"
-        if self.model.blocks_of(source) == self.model.blocks_of(unit) and len(self.window) > 0:
-            operator = self.spec.operator
-            fill(unit, self.window, self.spec)
-        if self.spec.preserve_function or operator == "identity":
+        """Insert a unit and freeze the rest for `freeze_steps`. The window starts anew."""
+        unit = self._fresh_unit(self._next_blocks())
+        n_units = len(self.model.units)
+        part = POSITIONS[self.spec.position.name]
+        position: int = part.make(n_units, part.read(self.spec.position.options))
+        if not 0 <= position <= n_units:
+            raise ValueError(
+                f"growth position {self.spec.position.name!r} is {position}, of a model of {n_units} units"
+            )
+        made = self._make(unit, position)
+        if made is not None:
+            fill(unit, made.new, self.spec.operator.name)
+            for place, weights in made.old.items():
+                fill(self.model.units[place], weights, self.spec.operator.name)
+        if self.spec.preserve_function or made is None:
             zero(self.model.out_projections(unit))
-        position = len(self.model.units)
         self.model.insert_unit(position, unit)
+        self.positions.append(position)
         self.window.clear()
-        self.state.n_growths += 1
-        self.state.trigger.stagnant_checks = 0
+        self._trigger.forget()
         self._enter("warm-up", step + self.spec.freeze_steps)
         self.advance_to(step)  # a warm-up of no steps is over at once
         self.apply_freezing()
+        operator = FRESH if made is None else self.spec.operator.name
         return Grown(position=position, blocks=self.model.blocks_of(unit), operator=operator, unit=unit)
+
+    def _make(self, unit: nn.Module, position: int) -> Made | None:
+        part = OPERATORS[self.spec.operator.name]
+        source = Source(
+            units=list(self.model.units),
+            unit=unit,
+            position=position,
+            watched=self.watched,
+            windows={self.watched: self.window},
+            same_kinds=lambda one, other: self.model.blocks_of(one) == self.model.blocks_of(other),
+            critical=self._critical,
+        )
+        with torch.no_grad():
+            made: Made | None = part.make(source, part.read(self.spec.operator.options))
+        return made
 
     def advance_to(self, step: int) -> bool:
         """Move on to the phase that holds at `step`. True when what is frozen changed."""
-        before = self.state.phase
-        if self.state.phase == "warm-up" and step >= self.state.phase_ends_at:
-            self._enter("cool-down", self.state.phase_ends_at + self.spec.cooldown_steps)
-        if self.state.phase == "cool-down" and step >= self.state.phase_ends_at:
+        before = self._phase
+        if self._phase == "warm-up" and step >= self._phase_ends_at:
+            self._enter("cool-down", self._phase_ends_at + self.spec.cooldown_steps)
+        if self._phase == "cool-down" and step >= self._phase_ends_at:
             self._enter("train", 0)
-        if before == "warm-up" and self.state.phase != "warm-up":
+        if before == "warm-up" and self._phase != "warm-up":
             self.apply_freezing()
             return True
         return False
 
     def apply_freezing(self) -> None:
         """Set requires_grad of every parameter as the phase asks; frozen ones lose their gradient."""
-        warming = self.state.phase == "warm-up"
+        warming = self._phase == "warm-up"
         for parameter in self.model.parameters():
             parameter.requires_grad_(not warming)
             parameter.grad = None
@@ -112,7 +180,7 @@ class GrowthProtocol:
             parameter.requires_grad_(True)
 
     def _enter(self, phase: Phase, ends_at: int) -> None:
-        self.state.phase, self.state.phase_ends_at = phase, ends_at
+        self._phase, self._phase_ends_at = phase, ends_at
 
     def _next_blocks(self) -> tuple[BlockSpec, ...]:
         if self.spec.unit != "last":
@@ -122,7 +190,7 @@ class GrowthProtocol:
     def _fresh_unit(self, blocks: tuple[BlockSpec, ...]) -> nn.Module:
         """Its weights depend on the seed and the count of growths, not on how much dropout has drawn."""
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed + 1 + self.state.n_growths)  # a GPU's goes on undisturbed
+            torch.default_generator.manual_seed(self.seed + 1 + self.n_growths)  # a GPU's goes on undisturbed
             return self.model.make_unit(blocks)
 
     def _fits_another(self) -> bool:
@@ -131,25 +199,23 @@ class GrowthProtocol:
 
 
 @torch.no_grad()
-def fill(unit: nn.Module, window: Window, spec: GrowthSpec) -> None:
-    """Give every parameter of a fresh unit what the operator makes of its namesake's path.
+def fill(unit: nn.Module, weights: Mapping[str, torch.Tensor], operator: str) -> None:
+    """Give the named parameters of a unit what an operator made.
 
-    What a block marked `copied_at_growth` (time constants, skips) is copied, whatever the operator.
-    Raises ValueError for an operator that gives a tensor of another shape.
+    Raises ValueError for a tensor of another shape, or one that the unit has not.
     """
-    extrapolate = OPERATORS[spec.operator].extrapolate
-    if extrapolate is None:
-        return
-    for name, parameter in unit.named_parameters():
-        path = window.path(name)
-        new = path.last if getattr(parameter, "copied_at_growth", False) else extrapolate(path, spec)
-        if new.shape != parameter.shape:  # copy_ would broadcast it
-            got, expected = tuple(new.shape), tuple(parameter.shape)
-            raise ValueError(f"growth operator {spec.operator!r} gave {name} the shape {got}; it must be {expected}")
-        parameter.copy_(new)
+    parameters = dict(unit.named_parameters())
+    for name, new in weights.items():
+        if name not in parameters:
+            raise ValueError(f"growth operator {operator!r} gave {name}, which the unit has not")
+        if new.shape != parameters[name].shape:  # copy_ would broadcast it
+            got, expected = tuple(new.shape), tuple(parameters[name].shape)
+            raise ValueError(f"growth operator {operator!r} gave {name} the shape {got}; it must be {expected}")
+        parameters[name].copy_(new)
 
 
 @torch.no_grad()
 def zero(parameters: Iterable[nn.Parameter]) -> None:
+    """Make the parameters zero, in place."""
     for parameter in parameters:
         parameter.zero_()

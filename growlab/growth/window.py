@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from growlab.geometry.gram import Gram, bordered, newest_row
 from growlab.geometry.trajectory import Shape, measure
-from growlab.growth.operators import TensorPath
+from growlab.growth.path import TensorPath
 
 
 @dataclass

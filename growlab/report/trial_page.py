@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
+from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
 from growlab.records import TrajectoryPoint
 from growlab.report import amounts
 from growlab.report.curve import loss_curve
@@ -12,8 +13,8 @@ from growlab.report.live import state_words
 from growlab.report.sparkline import finite_range, sparkline
 from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.trial_facts import TrialFacts, read_facts, trial_as_mapping
-from growlab.search.growing import too_late
 from growlab.storage import Store, StudyRow
+from growlab.study.growth_section import growth_of_row
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -105,12 +106,22 @@ def _stage(stage: Mapping[str, Any], at: int, step: int | None, stages: Sequence
 
 
 def _growth_rule(spec: Mapping[str, Any], *, grew: bool) -> str:
-    growth = spec["growth"]
-    if growth["trigger"] == "never":
-        return "never"
+    growth = growth_of_row(spec["growth"])
+    trigger, operator = growth["trigger"]["name"], growth["operator"]["name"]
+    if trigger == NEVER:
+        return NEVER
     if not grew and (reason := _cannot_grow(spec)):
         return f"never: {reason}"
-    return f"on {growth['trigger']}, by {growth['operator']}, up to {growth['max_depth']} blocks"
+    return f"on {trigger}, by {operator}, up to {growth['max_depth']} blocks"
+
+
+def _trigger_of(growth: Mapping[str, Any]) -> TriggerOptions | None:
+    """What is known of a trial's trigger beforehand; None of one that a plugin brought."""
+    trigger = growth["trigger"]
+    options: TriggerOptions | None = (
+        TRIGGERS[trigger["name"]].read(trigger["options"]) if trigger["name"] in TRIGGERS else None
+    )
+    return options
 
 
 def _cannot_grow(spec: Mapping[str, Any]) -> str:
@@ -119,7 +130,14 @@ def _cannot_grow(spec: Mapping[str, Any]) -> str:
     per_step = {"steps": 1, "tokens": train["batch_size"] * train["seq_len"]}.get(budget["unit"])
     if per_step is None:
         return ""
-    return too_late(spec["growth"], train["eval_every"], -(-budget["amount"] // per_step)).partition(";")[0]
+    growth = growth_of_row(spec["growth"])
+    pace = Pace(
+        eval_every=train["eval_every"],
+        collect_interval_steps=growth["collect_interval_steps"],
+        n_steps=-(-budget["amount"] // per_step),
+    )
+    trigger = _trigger_of(growth)
+    return trigger.too_late(pace).partition(";")[0] if trigger else ""
 
 
 # ---- how it went ---------------------------------------------------------------------------------------------
@@ -187,10 +205,11 @@ def _curve(facts: TrialFacts) -> str:
 
 def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
     """A line for each number: its course over the snapshots, its range, and what to compare it with."""
-    growth = facts.trial.spec_mapping["growth"]
+    trigger = _trigger_of(growth_of_row(facts.trial.spec_mapping["growth"]))
+    critical = {name: f"critical {_value(value)}" for name, value in (trigger.critical() if trigger else {}).items()}
     lines = (
-        ("τ", [point.tau for point in means], f"critical {_value(growth['tau_crit'])}"),
-        ("κ", [point.kappa for point in means], f"critical {_value(growth['kappa_crit'])}"),
+        ("τ", [point.tau for point in means], critical.get("tau", "1 straight")),
+        ("κ", [point.kappa for point in means], critical.get("kappa", "0 straight")),
         ("H", [point.diffusion_exponent for point in means], "1 straight, 0.5 random walk"),
         ("r̂²", [point.drift_to_noise for point in means], "drift to noise, 0 random walk"),
     )

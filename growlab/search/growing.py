@@ -1,53 +1,42 @@
 """Can a trial grow at all? When it can at the earliest, and what keeps it from growing, in words."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from growlab.domains import Domain, Fixed, corners
+from growlab.domains import Domain, Fixed, Value, corners
 from growlab.kinds import Kind, units
 from growlab.layout import parse, parse_blocks
-from growlab.scalar import defaults_of
+from growlab.recipes import NEVER, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
 from growlab.search.grid import n_first
-from growlab.specs import GrowthSpec
 from growlab.study import Study
+from growlab.study.growth_section import growth_defaults
 
-_SNAPSHOTS = 3  # without which there is no κ
-
-
-def first_growth(*, eval_every: int, warmup_steps: int, collect_interval_steps: int, patience: int) -> int:
-    """The earliest step at which a model can grow.
-
-    Checks are made at evaluations. The first evaluation has nothing to compare its loss with, and a check needs three
-    snapshots; `patience` of them in a row must be stagnant.
-    """
-    first_check = max(2, math.ceil(max(warmup_steps, _SNAPSHOTS * collect_interval_steps) / eval_every))
-    return (first_check + patience - 1) * eval_every
+_SYMBOLS = {"tau": "τ", "kappa": "κ"}
 
 
-def too_late(growth: Mapping[str, Any], eval_every: int, n_steps: int) -> str:
-    """Why a trial of so many steps with these values cannot grow; '' where it can. It does not at its last step."""
-    warmup, interval, patience = (growth[key] for key in ("warmup_steps", "collect_interval_steps", "patience"))
-    first = first_growth(eval_every=eval_every, warmup_steps=warmup, collect_interval_steps=interval, patience=patience)
-    if first < n_steps:
-        return ""
-    if warmup >= n_steps:
-        return f"growth.warmup_steps {warmup} leaves none of the budget's {n_steps:,} steps; lower it"
-    if _SNAPSHOTS * interval >= n_steps:
-        return (
-            f"growth.collect_interval_steps {interval} takes three snapshots in no less than {_SNAPSHOTS * interval} "
-            f"steps, of the budget's {n_steps:,}; lower it"
-        )
-    return (
-        f"growth.patience {patience} with train.eval_every {eval_every} and growth.warmup_steps {warmup} lets a model "
-        f"grow at step {first:,} at the earliest, and the budget ends at {n_steps:,}; lower them"
-    )
+def grows(study: Study) -> bool:
+    """Whether any trial of it may grow."""
+    return set(corners(study.growth["trigger"])) != {NEVER}
+
+
+def options_at(sort: Sort, name: str, study: Study, end: Callable[[Domain], Value]) -> Any:
+    """The options of a part, each number at one `end` of what the study may draw, the rest at their first choice."""
+    before = f"{sort}.{name}."
+    values = {
+        key.removeprefix(before): _at(domain, end) for key, domain in study.growth.items() if key.startswith(before)
+    }
+    return PARTS[sort][name].read(values)
+
+
+def _at(domain: Domain, end: Callable[[Domain], Value]) -> Value:
+    first = corners(domain)[0]
+    return type(first)(end(domain)) if type(first) in (int, float) else first
 
 
 def growth_warnings(study: Study, kinds: Mapping[str, Kind], n_steps: int | None) -> Iterator[str]:
     """Of growth that was asked for and cannot happen, whatever is drawn. `n_steps`: the most that a trial has."""
-    triggers = set(corners(study.growth["trigger"]))
-    if triggers == {"never"}:
+    if not grows(study):
         yield from _idle(study)
         return
     yield from _no_room(study, kinds)
@@ -58,15 +47,18 @@ def growth_warnings(study: Study, kinds: Mapping[str, Kind], n_steps: int | None
 
 def _idle(study: Study) -> Iterator[str]:
     """What a file says of growth that never happens."""
-    said = []
+    said, silent = [], growth_defaults()
     for name, domain in sorted(study.growth.items()):
         if not isinstance(domain, Fixed):
             said.append(f"searching {name}")
-        elif domain != defaults_of(GrowthSpec)[name]:
+        elif domain != silent.get(name):
             said.append(f"growth.{name} {domain.value}")
     if said:
-        ways = "write growth.trigger: stagnation, or leave it out"
-        yield f"growth.trigger is never, so {', '.join(said)} changes nothing; {ways}"
+        triggers = ", ".join(name for name in TRIGGERS if name != NEVER)
+        yield (
+            f"growth.trigger is {NEVER}, so {', '.join(said)} changes nothing; "
+            f"name a trigger in growth.trigger ({triggers}), or leave it out"
+        )
 
 
 def _no_room(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
@@ -92,27 +84,40 @@ def _smallest_unit(study: Study, last: int) -> int:
     return min(last if unit == "last" else len(parse_blocks(str(unit))) for unit in corners(study.growth["unit"]))
 
 
+def _triggers(study: Study) -> dict[str, TriggerOptions]:
+    """Those that may let a trial grow, by name, with the lowest numbers that may be drawn."""
+    names = [str(name) for name in corners(study.growth["trigger"]) if name != NEVER]
+    return {name: options_at("trigger", name, study, lambda domain: min(_numbers(domain))) for name in names}
+
+
 def _out_of_reach(study: Study) -> Iterator[str]:
     """Thresholds above what the path of a random walk has over the window."""
     window = int(max(_numbers(study.growth["history_window_size"])))
-    for name, symbol, n in (("tau_crit", "τ", window - 1), ("kappa_crit", "κ", window - 2)):
-        least, reached = min(_numbers(study.growth[name])), math.sqrt(n)
-        if least > reached:
-            yield (
-                f"growth.{name} {least:g} is more than the {symbol} of a random walk over growth.history_window_size "
-                f"{window}, √{n} = {reached:.2f}: hardly any training reaches it; lower it, or widen the window"
-            )
+    for name, options in _triggers(study).items():
+        for statistic, least in options.critical().items():
+            n = {"tau": window - 1, "kappa": window - 2}[statistic]
+            if least > math.sqrt(n):
+                yield (
+                    f"growth.trigger.{name}: its critical {_SYMBOLS[statistic]} {least:g} is more than that of a "
+                    f"random walk over growth.history_window_size {window}, √{n} = {math.sqrt(n):.2f}: hardly any "
+                    "training reaches it; lower it, or widen the window"
+                )
 
 
 def _no_time(study: Study, n_steps: int) -> Iterator[str]:
-    names = ("warmup_steps", "collect_interval_steps", "patience", "history_window_size", "freeze_steps")
+    names = ("collect_interval_steps", "history_window_size", "freeze_steps")
     least = {name: int(min(_numbers(study.growth[name]))) for name in names}
     # a rarer evaluation may come at a luckier step
-    reasons = {int(each): too_late(least, int(each), n_steps) for each in _numbers(study.train["eval_every"])}
-    if all(reasons.values()):
-        yield f"nothing can grow: {reasons[min(reasons)]}, or raise the budget"
+    ways = [
+        (options, Pace(eval_every=int(every), collect_interval_steps=least["collect_interval_steps"], n_steps=n_steps))
+        for options in _triggers(study).values()
+        for every in sorted(_numbers(study.train["eval_every"]))
+    ]
+    reasons = [options.too_late(pace) for options, pace in ways]
+    if all(reasons):
+        yield f"nothing can grow: {reasons[0]}, or raise the budget"
         return
-    first = min(_first(least, each) for each, reason in reasons.items() if not reason)
+    first = min(options.first_growth(pace) for (options, pace), reason in zip(ways, reasons, strict=True) if not reason)
     if n_steps - first < least["freeze_steps"]:
         yield (
             f"growth.freeze_steps {least['freeze_steps']} after the first growth, at step {first:,} at the earliest, "
@@ -124,11 +129,6 @@ def _no_time(study: Study, n_steps: int) -> Iterator[str]:
             f"{least['collect_interval_steps']} are {filled:,} steps, more than the budget's {n_steps:,}: "
             "the window is never full; lower one of them"
         )
-
-
-def _first(growth: Mapping[str, int], eval_every: int) -> int:
-    names = ("warmup_steps", "collect_interval_steps", "patience")
-    return first_growth(eval_every=eval_every, **{name: growth[name] for name in names})
 
 
 def _numbers(domain: Domain) -> list[float]:

@@ -5,23 +5,24 @@ same proposal on any machine.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
-from growlab.domains import Domain, Fixed, Value
+from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import UsageError
 from growlab.kinds import Kind, complete, shorten
 from growlab.layout import Layout, parse
+from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.search.evolution import Draw, SizeLimit, draw_random, evolve, first_new
 from growlab.search.grid import cell, n_first, start_of
 from growlab.search.menu import Menu
 from growlab.search.scalars import suggest
-from growlab.search.window import fit_to_window
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import Study
+from growlab.study.growth_section import growth_spec
 
 Measure = Callable[[Layout], int]  # the number of parameters of a layout
 
@@ -112,29 +113,36 @@ def _start(layout: Layout, at: int, limit: SizeLimit) -> Draw:
 def _trial_spec(
     study: Study, layout: Layout, params: Mapping[str, Value], given: Mapping[str, Value], seed: int
 ) -> TrialSpec:
-    # The sampler's raw draws stay in `params`: they are what TPE is told later, and its ranges do not depend on
-    # each other. What the spec holds is the drawn k_subspace and ell_orth cut to the drawn window. What was given is
-    # as good as fixed.
-    domains = {
-        key: Fixed(value=given[name]) if (name := f"growth.{key}") in given else domain
-        for key, domain in study.growth.items()
-    }
-    growth = fit_to_window(_section("growth", study.growth, params), domains)
     return TrialSpec(
         layout=str(layout),
         data=study.data,
         train=TrainSpec(**_section("train", study.train, params)),
-        growth=GrowthSpec(**growth),
+        growth=_growth(study, params, drawn=params.keys() - given.keys()),
         budget=study.budget,
         curriculum=study.curriculum,
         seed=seed,
     )
 
 
+def _growth(study: Study, params: Mapping[str, Value], drawn: Collection[str]) -> GrowthSpec:
+    """The operator's options are cut to the window where they, or it, were drawn; what is given is as good as fixed.
+
+    The sampler's raw draws stay in `params`: they are what TPE is told later, and its ranges do not depend on each
+    other.
+    """
+    spec = growth_spec(_section("growth", study.growth, params))
+    operator, before = spec.operator, f"growth.operator.{spec.operator.name}."
+    keys = {name.removeprefix(before).removeprefix("growth.") for name in drawn if name.startswith("growth.")}
+    options = OPERATORS[operator.name].read(operator.options)
+    fitted = asdict(options.fitted(spec.history_window_size, keys))
+    return replace(spec, operator=replace(operator, options=fitted))
+
+
 def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Value]) -> dict[str, Any]:
-    """Every key of a section with its final value: the fixed one, else the drawn one."""
+    """Every key of a section with its final value: the fixed one, else the drawn one, else, as it does not act, any."""
     return {
-        key: domain.value if isinstance(domain, Fixed) else params[f"{name}.{key}"] for key, domain in domains.items()
+        key: domain.value if isinstance(domain, Fixed) else params.get(f"{name}.{key}", corners(domain)[0])
+        for key, domain in domains.items()
     }
 
 

@@ -7,42 +7,58 @@ a second after a thousand (0.35 to 0.6 s where it was measured).
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from growlab.domains import Choice, Domain, Fixed, Range, Value, admits
+from growlab.domains import Choice, Domain, Fixed, Range, Value, admits, kind_of
 from growlab.records import PastTrial
-from growlab.scalar import scalars_of
 from growlab.search.past import loss_of
-from growlab.study import SEARCHED, Study
+from growlab.study import Study
+from growlab.study.flat_keys import renamed
+from growlab.study.growth_section import acting
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-_TYPES = {
-    f"{section}.{key}": known.type for section, spec in SEARCHED.items() for key, known in scalars_of(spec).items()
-}
-
 
 def suggest(
     study: Study, past: Sequence[PastTrial], seed: int, given: Mapping[str, Value] | None = None
 ) -> dict[str, Value]:
-    """A value for every scalar that the study does not fix, by full name such as 'train.lr', in a fixed order.
+    """A value for every scalar that the study does not fix and that acts, by full name, in a fixed order.
 
-    Random until sampler.startup_trials have finished. `seed` is below 2**32. What is `given` is not drawn.
+    What decides whether others act is drawn before them, and they are learnt from those trials alone in which they
+    acted. Random until sampler.startup_trials have finished. `seed` is below 2**32. What is `given` is not drawn.
     """
     values = dict(given or {})
-    open_ = {name: domain for name, domain in study.scalars().items() if not isinstance(domain, Fixed)}
-    searched = {name: domain for name, domain in open_.items() if name not in values}
-    if searched:
-        values |= _asked(study, past, seed, searched)
-    return {name: values[name] for name in open_}
+    scalars = study.scalars()
+    fixed = {name: domain.value for name, domain in scalars.items() if isinstance(domain, Fixed)}
+    searched = {name: domain for name, domain in scalars.items() if name not in fixed}
+    past = [replace(trial, params=renamed(trial.params, scalars)) for trial in past]
+    stage = 0
+    while ready := {
+        name: domain for name, domain in searched.items() if name not in values and acts(name, fixed | values)
+    }:
+        values |= _asked(study, past, (seed + stage) % 2**32, ready)
+        stage += 1
+    return {name: values[name] for name in searched if name in values}
+
+
+def acts(name: str, values: Mapping[str, Value]) -> bool | None:
+    """Whether the scalar of this full name changes anything beside these values; None where that is open still."""
+    section, _, key = name.partition(".")
+    if section != "growth":
+        return True
+    return acting(key, {name.removeprefix("growth."): value for name, value in values.items()})
 
 
 def _asked(study: Study, past: Sequence[PastTrial], seed: int, searched: Mapping[str, Domain]) -> dict[str, Value]:
     import optuna
 
-    distributions = {name: _distribution(domain, _TYPES[name]) for name, domain in searched.items()}
+    # Optuna sorts by name: with a number before it, the order is that of our names without the parts in between
+    ranked = sorted(searched, key=lambda name: (name.partition(".")[0], name.rpartition(".")[2], name))
+    known_as = {name: f"{ranked.index(name):04d} {name}" for name in searched}
+    distributions = {known_as[name]: _distribution(domain) for name, domain in searched.items()}
     sampler = optuna.samplers.TPESampler(
         multivariate=True, constant_liar=True, n_startup_trials=study.sampler.startup_trials, seed=seed
     )
@@ -50,11 +66,15 @@ def _asked(study: Study, past: Sequence[PastTrial], seed: int, searched: Mapping
         memory = optuna.create_study(sampler=sampler)
         for trial in sorted(past, key=lambda each: each.number):
             if _fits(trial, searched):
-                memory.add_trial(_in_memory(trial, distributions))
-        return dict(memory.ask(distributions).params)
+                drawn = {known_as[name]: trial.params[name] for name in searched}
+                memory.add_trial(_in_memory(trial, drawn, distributions))
+        asked = memory.ask(distributions).params
+    return {name: asked[known_as[name]] for name in searched}
 
 
-def _in_memory(trial: PastTrial, distributions: Mapping[str, "BaseDistribution"]) -> "FrozenTrial":
+def _in_memory(
+    trial: PastTrial, params: dict[str, Value], distributions: Mapping[str, "BaseDistribution"]
+) -> "FrozenTrial":
     """A finished trial as COMPLETE, any other as RUNNING, which TPE takes for a bad one (the constant liar).
 
     What diverged or failed has the value inf. As FAIL it would be invisible to TPE and proposed again; TPE
@@ -62,17 +82,16 @@ def _in_memory(trial: PastTrial, distributions: Mapping[str, "BaseDistribution"]
     """
     from optuna.trial import TrialState, create_trial
 
-    params = {name: trial.params[name] for name in distributions}
     if not trial.state.is_final:
         return create_trial(state=TrialState.RUNNING, params=params, distributions=dict(distributions))
     return create_trial(value=loss_of(trial), params=params, distributions=dict(distributions))
 
 
-def _distribution(domain: Domain, kind: type) -> "BaseDistribution":
+def _distribution(domain: Domain) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     match domain:
-        case Range() if kind is int:
+        case Range() if kind_of(domain) is int:
             return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
         case Range():
             return FloatDistribution(domain.low, domain.high, log=domain.log)
@@ -84,9 +103,7 @@ def _distribution(domain: Domain, kind: type) -> "BaseDistribution":
 
 def _fits(trial: PastTrial, searched: Mapping[str, Domain]) -> bool:
     """Whether the trial has a number in today's domain for every name: an older study file may have asked others."""
-    return all(
-        name in trial.params and admits(domain, _TYPES[name], trial.params[name]) for name, domain in searched.items()
-    )
+    return all(name in trial.params and admits(domain, trial.params[name]) for name, domain in searched.items())
 
 
 @contextmanager

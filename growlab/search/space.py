@@ -1,18 +1,18 @@
 """The space of a study: is it sound, is it wise, and one layout drawn from it at random."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from random import Random
 
-from growlab.domains import Domain, Value, corners
+from growlab.domains import Domain, Fixed, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
+from growlab.recipes import PARTS
 from growlab.search.grid import n_first, ranges_of
-from growlab.search.growing import curriculum_warnings, growth_warnings, most_steps
+from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place, place_layers
-from growlab.search.window import centred_rank, fit_to_window
 from growlab.study import PLAIN, FromLayer, LayoutSpace, Study
 
 # People mostly stack one motif, and mostly give a sequence mixer a channel mixer of its own.
@@ -23,10 +23,10 @@ _WITH_CHANNEL_MIXER = 0.85
 # ---- is it sound? --------------------------------------------------------------------------------------------
 
 
-def check_space(study: Study, kinds: Mapping[str, Kind], operators: Collection[str]) -> None:
+def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     """Refuse a study that could propose what cannot run, before anything is spent.
 
-    `kinds` are the registered block kinds, `operators` the names of the registered growth operators.
+    `kinds` are the registered block kinds.
     Raises UsageError, or one of its kin, with the key and what it got.
     """
     _check_sampler(study)
@@ -36,7 +36,7 @@ def check_space(study: Study, kinds: Mapping[str, Kind], operators: Collection[s
     starts = [_start_layout(at, text, kinds) for at, text in enumerate(study.layouts.start_with)]
     _check_patches(study, starts, kinds)
     _check_schedule(study.train)
-    _check_growth(study, starts, kinds, operators)
+    _check_growth(study, starts, kinds)
 
 
 def _require(condition: bool, key: str, expected: str, got: object) -> None:
@@ -155,16 +155,14 @@ def _check_schedule(train: Mapping[str, Domain]) -> None:
     )
 
 
-def _check_growth(
-    study: Study, starts: Sequence[Layout], kinds: Mapping[str, Kind], operators: Collection[str]
-) -> None:
-    for operator in corners(study.growth["operator"]):
-        if operator not in operators:
-            raise NotRegistered("growth operator", str(operator), operators)
+def _check_growth(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Kind]) -> None:
+    for sort, parts in PARTS.items():
+        for name in corners(study.growth[sort]):
+            parts[str(name)]
     widths = {*study.layouts.d_model, *(layout.d_model for layout in starts)}
     for unit in corners(study.growth["unit"]):
         _check_unit(str(unit), sorted(widths), kinds)
-    if "stagnation" not in corners(study.growth["trigger"]):
+    if not grows(study):
         return
     max_depth = int(_lowest(study.growth["max_depth"]))
     deepest = max([study.layouts.depth[1], *(layout.depth for layout in starts)])
@@ -205,7 +203,7 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS, n_steps: int |
     """
     n_steps = most_steps(study) if n_steps is None else n_steps
     return [
-        *_dead_escape(study),
+        *_dead_terms(study),
         *growth_warnings(study, kinds, n_steps),
         *curriculum_warnings(study, n_steps),
         *_nothing_learnt(study),
@@ -215,24 +213,16 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS, n_steps: int |
     ]
 
 
-def _dead_escape(study: Study) -> Iterator[str]:
-    growth = study.growth
-    if set(corners(growth["trigger"])) == {"never"}:
+def _dead_terms(study: Study) -> Iterator[str]:
+    """Of operators that a window too small leaves without a term."""
+    if not grows(study):
         return
-    if not {"aiether", "aiether-code"} & set(corners(growth["operator"])):
-        return
-    window = int(_highest(growth["history_window_size"]))
-    smallest: dict[str, Value] = {
-        "k_subspace": int(_lowest(growth["k_subspace"])),
-        "ell_orth": int(_lowest(growth["ell_orth"])),
-        "history_window_size": window,
-    }
-    k = fit_to_window(smallest, growth)["k_subspace"]
-    if k >= centred_rank(window):
-        yield (
-            f"growth.k_subspace {k} with growth.history_window_size {window} leaves no escape direction "
-            f"(the centred window has rank {centred_rank(window)}); the term is dead"
-        )
+    window = int(_highest(study.growth["history_window_size"]))
+    drawn = {key.rpartition(".")[2] for key, domain in study.growth.items() if not isinstance(domain, Fixed)}
+    for name in corners(study.growth["operator"]):
+        if dead := options_at("operator", str(name), study, _lowest).fitted(window, drawn).dead_terms(window):
+            yield dead
+            return
 
 
 def _nothing_learnt(study: Study) -> Iterator[str]:

@@ -3,6 +3,8 @@
 study       the study and its sections, explicit once read
 file        a YAML file becomes a study                     checked: a person wrote it
 overrides   what `--set` changes in a file before it is read
+growth_section  when, with what weights and where a model grows
+flat_keys   names of its options from before they had sections
 reading     a study's sections, from what YAML or JSON made of them
 checking    one value of a dataclass's type from plain data, or an error with its path
 column      studies and trial specs as JSON columns         trusted: growlab wrote it
@@ -12,22 +14,18 @@ reference   every key that a study file may have
 
 from growlab.study.study import (
     PLAIN,
-    SEARCHED,
     FromLayer,
     LayoutSpace,
     Objective,
     SamplerSpec,
     Study,
-    search_ranges,
 )
 
 __all__ = [
     "PLAIN",
-    "SEARCHED",
     "FromLayer",
     "LayoutSpace",
     "Objective",
     "SamplerSpec",
     "Study",
-    "search_ranges",
 ]

@@ -5,7 +5,7 @@ SpecError with the path of the damage.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from growlab.domains import Domain, Fixed, domain_of, write_domain
@@ -13,10 +13,11 @@ from growlab.errors import SpecError
 from growlab.scalar import before_of, scalars_of
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
+from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
 from growlab.study.reading import refuse_missing, trial_budget, with_lists, write_depth
-from growlab.study.study import SEARCHED, LayoutSpace, Objective, SamplerSpec, Study
+from growlab.study.study import LayoutSpace, Objective, SamplerSpec, Study
 
-_SPECS: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
+_YOUNGER_IN: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
 _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows, and what a row without them meant
 
 
@@ -30,7 +31,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
         mapping[name] = _plain(asdict(getattr(study, name)))
     mapping["layouts"]["depth"] = write_depth(study.layouts.depth)
     mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
-    mapping["growth"] = {key: write_domain(domain) for key, domain in study.growth.items()}
+    mapping["growth"] = write_growth(study.growth)
     mapping["budget"] = {study.budget.unit: study.budget.amount}
     mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
     return mapping
@@ -39,6 +40,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
 def study_from_column(raw: Mapping[str, Any]) -> Study:
     """Read what study_to_mapping wrote, now or in an earlier version. Raises SpecError for a damaged row."""
     refuse_missing(require_mapping("study", raw))
+    growth, sampler = stored_growth(raw.get("growth")), validated("sampler", raw.get("sampler"), SamplerSpec)
     [(unit, amount)] = require_mapping("budget", raw["budget"]).items()
     return Study(
         name=raw["name"],
@@ -46,24 +48,29 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
         n_trials=raw["n_trials"],
         data=validated("data", before_of(DataSpec) | dict(require_mapping("data", raw.get("data"))), DataSpec),
         layouts=validated("layouts", with_lists(raw["layouts"]), LayoutSpace),
-        train=_domains("train", raw.get("train")),
-        growth=_domains("growth", raw.get("growth")),
+        train=_train(raw.get("train")),
+        growth=growth,
         budget=validated("budget", {"unit": unit, "amount": amount}, BudgetSpec),
         objective=validated("objective", raw.get("objective"), Objective),
-        sampler=validated("sampler", raw.get("sampler"), SamplerSpec),
+        sampler=replace(sampler, start_with=_starts(sampler.start_with, growth)),
         curriculum=validated("curriculum", raw.get("curriculum", []), tuple[StageSpec, ...]),
     )
 
 
-def _domains(section: str, raw: object) -> dict[str, Domain]:
-    """Of a section whose every key was written out when the row was."""
-    spec = SEARCHED[section]
-    refuse_unknown(f"{section}.", raw, scalars_of(spec))
-    domains: dict[str, Domain] = {key: Fixed(value=value) for key, value in before_of(spec).items()}
-    domains |= {key: domain_of(f"{section}.{key}", value) for key, value in require_mapping(section, raw).items()}
-    if missing := [f"{section}.{key}" for key in scalars_of(spec) if key not in domains]:
+def _train(raw: object) -> dict[str, Domain]:
+    """The domains of a section whose every key was written out when the row was."""
+    known = scalars_of(TrainSpec)
+    refuse_unknown("train.", raw, known)
+    domains: dict[str, Domain] = {key: Fixed(value=value) for key, value in before_of(TrainSpec).items()}
+    domains |= {key: domain_of(f"train.{key}", value) for key, value in require_mapping("train", raw).items()}
+    if missing := [f"train.{key}" for key in known if key not in domains]:
         raise SpecError(are_missing(missing))
     return domains
+
+
+def _starts(starts: Mapping[str, Mapping[str, Any]], growth: Mapping[str, Domain]) -> dict[str, Mapping[str, Any]]:
+    """sampler.start_with, its keys of growth as they stand now."""
+    return {key: flat_growth(values, growth) if key == "growth" else values for key, values in starts.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -78,7 +85,8 @@ def _plain(value: Any) -> Any:
 
 def trial_spec_to_mapping(spec: TrialSpec) -> dict[str, Any]:
     """Write a spec out as plain JSON types."""
-    return asdict(spec) | {"curriculum": [asdict(stage) for stage in spec.curriculum]}
+    stages = [asdict(stage) for stage in spec.curriculum]
+    return asdict(spec) | {"growth": written_growth(spec.growth), "curriculum": stages}
 
 
 def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
@@ -87,7 +95,9 @@ def trial_spec_from_mapping(raw: Mapping[str, Any]) -> TrialSpec:
     Raises SpecError for a row that another growlab, or a person, wrote differently.
     """
     require_mapping("trial", raw)
-    for section, spec in _SPECS.items():
+    if isinstance(raw.get("growth"), Mapping):
+        raw = {**raw, "growth": growth_of_row(raw["growth"])}
+    for section, spec in _YOUNGER_IN.items():
         if isinstance(raw.get(section), Mapping):
             raw = {**raw, section: {**before_of(spec), **raw[section]}}
     return validated("trial", {**_YOUNGER_SECTIONS, **raw}, TrialSpec)

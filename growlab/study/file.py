@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from growlab.errors import SpecError
+from growlab.errors import SpecError, UnknownName
 from growlab.study.overrides import apply_overrides
 from growlab.study.paths import absolute, is_path
 from growlab.study.reading import study_from_mapping
@@ -21,7 +21,7 @@ def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
         raw = read_yaml(path)
         apply_overrides(raw, overrides)
         study = study_from_mapping(raw)
-    except SpecError as error:
+    except (SpecError, UnknownName) as error:
         raise SpecError(f"{path}: {error}") from None
     data, folder = study.data, path.parent
     if data.path and is_path(data.source, "path"):

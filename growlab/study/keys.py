@@ -5,6 +5,7 @@ from dataclasses import fields
 
 from growlab.errors import did_you_mean
 from growlab.specs import DataSpec, GrowthSpec, TrainSpec
+from growlab.study.flat_keys import FLAT_KEYS
 from growlab.study.study import LayoutSpace, SamplerSpec, Study
 
 _SECTIONS: Mapping[str, type] = {
@@ -70,6 +71,7 @@ def hint(section: str, key: str, known: Iterable[str]) -> str:
 def _elsewhere(section: str, key: str) -> str | None:
     """The full name of a key that another section has."""
     for other, spec in _SECTIONS.items():
-        if other != section and key in {each.name for each in fields(spec)}:
+        known = {each.name for each in fields(spec)} | set(FLAT_KEYS if other == "growth" else ())
+        if other != section and key in known:
             return f"{other}.{key}" if other else key
     return None

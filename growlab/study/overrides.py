@@ -27,6 +27,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     *parents, last = path.split(".")
     if len(parents) >= MAX_DEPTH:
         raise SpecError(f"--set {quoted(override)}: names a key more than {MAX_DEPTH} deep")
+    if parents[:1] == ["growth"] and len(parents) > 1:  # the part may be a name so far, or stand in a list
+        parents, last = parents[:1], ".".join([*parents[1:], last])
     section = raw
     for parent in parents:
         section = _entered(section, parent, override)

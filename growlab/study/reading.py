@@ -16,16 +16,18 @@ from growlab.domains import (
     admits,
     corners,
     in_quotes,
+    kind_of,
     read_domain,
     sort_of,
     write_domain,
 )
 from growlab.errors import SpecError
 from growlab.scalar import before_of, default_values, defaults_of, scalars_of
-from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec
+from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
+from growlab.study.growth_section import flat_growth, read_growth
 from growlab.study.paths import HUB
-from growlab.study.study import SEARCHED, LayoutSpace, Objective, SamplerSpec, Study
+from growlab.study.study import LayoutSpace, Objective, SamplerSpec, Study
 
 _SECTIONS = (
     "name",
@@ -47,7 +49,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     refuse_unknown("", raw, _SECTIONS)
     refuse_missing(raw)
     train = _domains("train", raw.get("train", {}), TrainSpec)
-    growth = _domains("growth", raw.get("growth", {}), GrowthSpec)
+    growth = read_growth(raw.get("growth", {}))
     sampler = validated("sampler", raw.get("sampler", {}), SamplerSpec)
     return Study(
         name=_text("name", raw["name"]),
@@ -100,23 +102,23 @@ def _starts(
     raw: Mapping[str, Mapping[str, Any]], train: Mapping[str, Domain], growth: Mapping[str, Domain]
 ) -> dict[str, dict[str, Any]]:
     """sampler.start_with, each value of its key's kind and one that the search could draw, or whose key is fixed."""
-    key, domains_of = "sampler.start_with", {"train": train, "growth": growth}
-    refuse_unknown(f"{key}.", raw, SEARCHED)
+    key, sections = "sampler.start_with", {"train": train, "growth": growth}
+    refuse_unknown(f"{key}.", raw, sections)
     starts: dict[str, dict[str, Any]] = {}
     for section, values in raw.items():
-        known, domains = scalars_of(SEARCHED[section]), domains_of[section]
-        refuse_unknown(f"{key}.{section}.", values, known)
+        domains = sections[section]
+        values = flat_growth(values, domains) if section == "growth" else values
+        refuse_unknown(f"{key}.{section}.", values, domains)
         starts[section] = {
-            name: _start(f"{key}.{section}.{name}", value, known[name].type, domains[name])
-            for name, value in values.items()
+            name: _start(f"{key}.{section}.{name}", value, domains[name]) for name, value in values.items()
         }
     return starts
 
 
-def _start(key: str, raw: Any, kind: type, domain: Domain) -> Any:
-    read = read_domain(key, raw, kind, None)
+def _start(key: str, raw: Any, domain: Domain) -> Any:
+    read = read_domain(key, raw, kind_of(domain), None)
     assert isinstance(read, Fixed), "pydantic lets a single value through"
-    if not isinstance(domain, Fixed) and not admits(domain, kind, read.value):
+    if not isinstance(domain, Fixed) and not admits(domain, read.value):
         raise SpecError(f"{key}: must be one that the search may draw, of {write_domain(domain)}, got {read.value!r}")
     return read.value
 
@@ -139,9 +141,8 @@ def _curriculum(raw: Any) -> tuple[StageSpec, ...]:
     """The stages, each with its defaults: the study's own data, as plastic as the layout has it."""
     if not isinstance(raw, list):
         raise SpecError(f"curriculum: must be a list of stages such as {{until: 0.15, path: a.txt}}, got {raw!r}")
-    defaults = {"path": "", "sha256": "", "plasticity": 0.0}
     return tuple(
-        validated(key, {**defaults, **require_mapping(key, stage)}, StageSpec)
+        validated(key, {**default_values(StageSpec), **require_mapping(key, stage)}, StageSpec)
         for key, stage in ((f"curriculum[{at}]", stage) for at, stage in enumerate(raw))
     )
 

@@ -6,19 +6,18 @@ means the same under a later growlab.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from growlab.domains import Domain, Fixed, Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
-from growlab.scalar import defaults_of, scalars_of
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, require_curriculum
+from growlab.scalar import setting
+from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 
 MAX_TRIALS = 10**9  # their numbers are 32-bit integers in SQL
 
-SEARCHED: Mapping[str, type[Any]] = {"train": TrainSpec, "growth": GrowthSpec}  # sections whose values may be searched
 PLAIN = "plain"  # no front end or head of a layout's own
 
 
@@ -29,58 +28,94 @@ class FromLayer:
     Layers are counted from 0 at the input side, one for each sequence mixer.
     """
 
-    layer: tuple[int, ...]  # k is one of these
-    below: tuple[str, ...]  # entries of layouts.blocks that may stand in the layers below k
-    above: tuple[str, ...]  # … in layer k and above it
+    layer: tuple[int, ...] = setting(type="list of numbers", range="at least 0", help="k is one of these")
+    below: tuple[str, ...] = setting(type="list", help="entries of layouts.blocks that may stand in the layers below k")
+    above: tuple[str, ...] = setting(type="list", help="those that may stand in layer k and above it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutSpace:
     """Which layouts may be drawn."""
 
-    # kind, or a nest such as mix(attn,ssm) -> option -> the values to draw from; an option left out is drawn from its
-    # kind's own list
-    blocks: Mapping[str, Mapping[str, tuple[OptionValue, ...]]]
-    d_model: tuple[int, ...]
-    depth: tuple[int, int]  # blocks at the start of training, fewest and most
-    front: tuple[str, ...] = (PLAIN,)  # front ends to draw from, such as patch[size=4]
-    head: tuple[str, ...] = (PLAIN,)  # heads to draw from
-    from_layer: FromLayer | None = None
-    start_with: tuple[str, ...] = ()  # layouts to try first
-    max_params: int = 0  # 0: no limit
+    blocks: Mapping[str, Mapping[str, tuple[OptionValue, ...]]] = setting(
+        type="section",
+        help="kind, or a nest such as mix(attn,ssm), to its options, each with the values to draw from; an option left "
+        "out is drawn from its kind's own list (growlab blocks)",
+    )
+    d_model: tuple[int, ...] = setting(
+        type="number or list", range="at least 1", help="width of the residual stream, to draw from"
+    )
+    depth: tuple[int, int] = setting(
+        type="number or {low, high}", range="at least 1", help="blocks at the start of training, fewest and most"
+    )
+    front: tuple[str, ...] = setting(
+        type="list", default=(PLAIN,), help="front ends to draw from, such as patch[size=4]; plain: none"
+    )
+    head: tuple[str, ...] = setting(type="list", default=(PLAIN,), help="heads to draw from; plain: none")
+    from_layer: FromLayer | None = setting(
+        type="section", default=None, help="which sequence mixers stand where: attention below layer k, say"
+    )
+    start_with: tuple[str, ...] = setting(type="list of layouts", default=(), help="layouts to try first")
+    max_params: int = setting(
+        type="whole number", range="at least 0", default=0, help="parameters of a layout, at most; 0: no limit"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """Lower is better for all of them."""
 
-    metric: Literal["val_loss", "best_val_loss", "bits_per_byte"] = "val_loss"
+    metric: Literal["val_loss", "best_val_loss", "bits_per_byte"] = setting(
+        type="text",
+        range="val_loss, best_val_loss or bits_per_byte",
+        default="val_loss",
+        help="what trials are ranked by: of the last evaluation, of the best one, or the last per byte of text",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerSpec:
-    startup_trials: int = 8  # drawn at random before anything is learnt
-    population: int = 20  # youngest trials that may have children
-    tournament: int = 5  # parents compete in groups of this size
-    tries: int = 200  # draws before the space is called exhausted
-    grid: bool = False  # begin with every layout of start_with at every combination of the choices
-    # such as {train: {lr: 1e-3}}: what the trials of layouts.start_with take of that which is searched
-    start_with: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
+    startup_trials: int = setting(
+        type="whole number", range="at least 0", default=8, help="drawn at random before anything is learnt"
+    )
+    population: int = setting(
+        type="whole number", range="at least 1", default=20, help="youngest trials that may have children"
+    )
+    tournament: int = setting(
+        type="whole number", range="at least 1", default=5, help="parents compete in groups of this size"
+    )
+    tries: int = setting(
+        type="whole number", range="at least 1", default=200, help="draws before the space is called exhausted"
+    )
+    grid: bool = setting(
+        type="true or false",
+        default=False,
+        help="begin with every layout of layouts.start_with at every combination of the choices",
+    )
+    start_with: Mapping[str, Mapping[str, OptionValue]] = setting(
+        type="section",
+        factory=dict,
+        help="such as {train: {lr: 1e-3}}: what the trials of layouts.start_with take of that which is searched",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    name: str
+    name: str = setting(
+        type="text",
+        range="at most 100 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        help="what commands call the study",
+    )
     data: DataSpec  # the two hashes are filled in when the study is created, and dtype where it is auto
     layouts: LayoutSpace
     budget: BudgetSpec
-    n_trials: int
-    train: Mapping[str, Domain] = field(default_factory=lambda: defaults_of(TrainSpec))
-    growth: Mapping[str, Domain] = field(default_factory=lambda: defaults_of(GrowthSpec))
+    n_trials: int = setting(type="whole number", range=f"between 1 and {MAX_TRIALS}", help="how many trials it has")
+    train: Mapping[str, Domain]  # by key
+    growth: Mapping[str, Domain]  # by key, as growlab.study.growth_section has them: 'trigger.stagnation.tau_crit'
     objective: Objective = Objective()
     sampler: SamplerSpec = SamplerSpec()
     curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
-    seed: int = 0
+    seed: int = setting(type="whole number", default=0, help="of everything that is drawn")
 
     def __post_init__(self) -> None:
         require_curriculum(self.curriculum)
@@ -100,16 +135,10 @@ class Study:
         return {name: value for name, value in given.items() if name in searched}
 
     def scalars(self) -> dict[str, Domain]:
-        """All train.* and growth.* domains by their full name, in a fixed order."""
+        """All train.* and growth.* domains by their full name, in a fixed order: by the last part of the key."""
         sections = {"train": self.train, "growth": self.growth}
-        return {f"{part}.{key}": domain for part, keys in sections.items() for key, domain in sorted(keys.items())}
-
-
-def search_ranges() -> dict[str, Domain]:
-    """What `search` means, by full name, of every value that has a range of its own."""
-    return {
-        f"{section}.{key}": known.search
-        for section, spec in SEARCHED.items()
-        for key, known in scalars_of(spec).items()
-        if known.search
-    }
+        return {
+            f"{section}.{key}": domains[key]
+            for section, domains in sections.items()
+            for key in sorted(domains, key=lambda key: (key.rpartition(".")[2], key))
+        }

@@ -50,7 +50,7 @@ _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 class CheckpointHeader:
     """What a checkpoint's header holds beside `format`."""
 
-    grown: list[str]  # the blocks of every unit that growth put on top
+    grown: list[str]  # the blocks of every unit that grew, the eldest first
     counters: Counters
     loss_count: int
     growth: GrowthState
@@ -161,10 +161,12 @@ class CheckpointFolder:
         tensors, header = read_tensors(path, artifact.sha256)
         numbers = _numbers(path, header)
         try:
-            run = assemble_run(spec, corpus, device, grown=numbers.grown, born=numbers.born)
+            run = assemble_run(
+                spec, corpus, device, grown=numbers.grown, born=numbers.born, positions=numbers.growth.positions
+            )
         except LayoutError as error:  # of what grew; the layout itself was read when the spec was
             raise CheckpointError(f"{path} is no growlab checkpoint: its header's grown: {error}") from None
-        _require_same_code(path, run.model, tensors)
+        _require_same_code(path, run, tensors)
         increments = [read_tensors(self._increment_path(digest), digest)[0] for digest in numbers.increments]
         try:
             _unpack(run, tensors, numbers, increments)
@@ -222,7 +224,7 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
 
 
 def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors = {f"model/{name}": each.detach() for name, each in run.model.named_parameters()}
+    tensors = {f"model/{name}": each.detach() for name, each in run.named_parameters()}
     tensors |= {f"adam/{name}": each for name, each in run.optimizer.state().items()}
     for name, track in run.growth.window.tracks.items():
         tensors[f"window/{name}/last"] = track.last
@@ -234,7 +236,7 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "grown": _grown_units(run),
         "counters": asdict(run.counters),
         "loss_count": run.loss_count,
-        "growth": asdict(run.growth.state),
+        "growth": asdict(run.growth.state()),
         "n_taken": run.growth.window.n_taken,
         "born": run.optimizer.born,
     }
@@ -245,11 +247,11 @@ def _unpack(
     run: TrialRun, tensors: dict[str, Tensor], numbers: CheckpointHeader, increments: list[dict[str, Tensor]]
 ) -> None:
     with torch.no_grad():
-        for name, parameter in run.model.named_parameters():
+        for name, parameter in run.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
     run.counters = numbers.counters
     run.advance_stage()
-    run.growth.state = numbers.growth
+    run.growth.restore(numbers.growth)
     run.growth.window.n_taken = numbers.n_taken
     run.growth.window.tracks = {
         name: Track(
@@ -267,9 +269,9 @@ def _unpack(
     set_rng_states(_below("rng/", tensors), run.device)
 
 
-def _require_same_code(path: Path, model: LanguageModel, tensors: dict[str, Tensor]) -> None:
+def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) -> None:
     saved = {name: tuple(each.shape) for name, each in _below("model/", tensors).items()}
-    built = {name: tuple(each.shape) for name, each in model.named_parameters()}
+    built = {name: tuple(each.shape) for name, each in run.named_parameters()}
     for name in sorted(saved.keys() | built.keys()):
         if saved.get(name) != built.get(name):
             raise OtherCode(
@@ -289,7 +291,7 @@ def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
 
 
 def _grown_units(run: TrialRun) -> list[str]:
-    """The blocks of every unit that growth put on top, as text."""
-    units = list(run.model.units)
-    grown = units[len(units) - run.growth.state.n_growths :]
-    return [format_blocks(run.model.blocks_of(unit)) for unit in grown]
+    """The blocks of every unit that grew, as text, the eldest first."""
+    units, identities = list(run.model.units), run.growth.unit_identities
+    grown = sorted(identities)[len(units) - run.growth.n_growths :]
+    return [format_blocks(run.model.blocks_of(units[identities.index(each)])) for each in grown]

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from growlab.blocks.parts import places
 from growlab.data.corpus import Corpus
 from growlab.errors import SpecError
+from growlab.growth.identity import named_by_identity, unit_prefix
 from growlab.growth.protocol import GrowthProtocol
 from growlab.layout import parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
@@ -165,8 +166,8 @@ class TrialRun:
 
     def adopt_unit(self, position: int) -> None:
         """Hand the parameters of a unit that just entered to the optimizer."""
-        prefix = f"units.{position}."
-        newborn = [(name, each) for name, each in self.model.named_parameters() if name.startswith(prefix)]
+        prefix = unit_prefix(self.growth.unit_identities[position])
+        newborn = [(name, each) for name, each in self.named_parameters() if name.startswith(prefix)]
         self.optimizer.adopt(newborn, born=self.counters.step)
         self.refit_step()
 
@@ -191,6 +192,10 @@ class TrialRun:
             recompute=train.recompute,
         )
 
+    def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """By names that stay when a unit enters below them, in the model's order."""
+        return list(named_by_identity(self.model, self.growth.unit_identities))
+
     @property
     def n_params(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -202,19 +207,25 @@ def fresh_run(spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun
 
 
 def assemble_run(
-    spec: TrialSpec, corpus: Corpus, device: torch.device, *, grown: Sequence[str], born: Mapping[str, int]
+    spec: TrialSpec,
+    corpus: Corpus,
+    device: torch.device,
+    *,
+    grown: Sequence[str],
+    born: Mapping[str, int],
+    positions: Sequence[int] = (),
 ) -> TrialRun:
-    """A run at step 0 whose model has the blocks of `grown` on top, a unit each; what a checkpoint is loaded into.
+    """A run at step 0 whose model has grown units of these blocks, one after another; what a checkpoint is loaded into.
 
     The whole layout would not do: a unit that grew need not be one that the layout's blocks are grouped into.
-    `born` gives the step at which each parameter of a grown model entered it.
+    `positions` gives where each entered, () that all were put on top; `born` the step at which each parameter did.
     """
     layout = parse(spec.layout)
     if places(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
         raise SpecError(
             f"train.seq_len {spec.train.seq_len} holds fewer than two patches of front={layout.front}; raise it"
         )
-    max_depth = layout.depth if spec.growth.trigger == "never" else spec.growth.max_depth
+    max_depth = spec.growth.max_depth if spec.growth.grows else layout.depth
     model = build_model(
         layout,
         vocab_size=corpus.tokenizer.vocab_size,
@@ -222,17 +233,20 @@ def assemble_run(
         dropout=spec.train.dropout,
         seed=spec.seed,
     ).to(device)
-    for blocks in grown:
-        model.insert_unit(len(model.units), model.make_unit(parse_blocks(blocks)))
+    positions = list(positions) or [len(model.units) + at for at in range(len(grown))]
+    for position, blocks in zip(positions, grown, strict=True):
+        model.insert_unit(position, model.make_unit(parse_blocks(blocks)))
     model.train()
     model.recompute = spec.train.recompute
+    growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions)
+    named = named_by_identity(model, growth.unit_identities)
     run = TrialRun(
         spec=spec,
         corpus=corpus,
         device=device,
         model=model,
-        optimizer=GrowingAdamW(model.named_parameters(), spec.train, device, born),
-        growth=GrowthProtocol(spec.growth, model, seed=spec.seed),
+        optimizer=GrowingAdamW(named, spec.train, device, born),
+        growth=growth,
         loss_sum=torch.zeros((), device=device),
         grad_norm=torch.zeros((), device=device),
     )

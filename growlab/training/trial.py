@@ -8,6 +8,7 @@ import torch
 
 from growlab.data.corpus import Corpus, require_windows
 from growlab.errors import CheckpointError, DatabaseAway
+from growlab.growth.moment import Moment
 from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
 from growlab.layout import format_layout
@@ -82,7 +83,7 @@ def run_trial(
                 return story.finish(TrialState.DIVERGED)
             if story.leaks():
                 return story.finish(TrialState.LEAK)
-            if run.growth.wants_to_grow(step, story.tau, story.kappa, val_loss) and not run.finished:
+            if run.growth.wants_to_grow(story.moment(val_loss)) and not run.finished:
                 story.grow()
 
         story.follow_curriculum()
@@ -124,8 +125,7 @@ class Narrator:
         self.checkpoint_every_s = checkpoint_every_s
         self.watch = Stopwatch()
         self.pause = Pause(run.device)
-        self.tau: float | None = None  # of the newest observation: what the trigger acts on
-        self.kappa: float | None = None
+        self.path: TrajectoryPoint | None = None  # the mean of the newest observation: what the trigger acts on
         self.row_every = steps_between_rows(expected_steps(run.spec, run.model.vocab_size))
         self._train_loss = math.nan  # of the newest row
         self._row_began_at, self._tokens_at_row = time.monotonic(), run.counters.tokens
@@ -180,6 +180,18 @@ class Narrator:
             self._metric("val", name, value)
         return evaluation.loss
 
+    def moment(self, val_loss: float) -> Moment:
+        """What a trigger sees, at an evaluation of this loss."""
+        run, counters = self.run, self.run.counters
+        return Moment(
+            step=counters.step,
+            progress=run.progress,
+            flops=counters.flops,
+            train_loss=self._train_loss,
+            val_loss=val_loss,
+            path=self.path,
+        )
+
     def leaks(self) -> bool:
         """Whether the model sees tokens that it should predict."""
         run = self.run
@@ -189,20 +201,20 @@ class Narrator:
         """Insert a unit, hand it to the optimizer, and measure what that did to the function."""
         run, step = self.run, self.run.counters.step
         self.pause.begin(step)
-        tau, kappa, before, depth = self.tau, self.kappa, run.counters.val_loss, run.model.layout.depth
+        path, before, depth = self.path, run.counters.val_loss, run.model.layout.depth
         grown = run.growth.grow(step)
         run.adopt_unit(grown.position)
         after = run.evaluate().loss
-        self.tau = self.kappa = None  # the window is empty
+        self.path = None  # the window is empty
         self.recorder.record(
             GrowthEvent(
                 step=step,
                 position=grown.position,
                 unit=short_unit_text(grown.blocks),
                 operator=grown.operator,
-                reason=run.spec.growth.trigger,
-                tau=tau,
-                kappa=kappa,
+                reason=run.spec.growth.trigger.name,
+                tau=path.tau if path else None,
+                kappa=path.kappa if path else None,
                 val_loss_before=before,
                 val_loss_after=after,
                 depth_before=depth,
@@ -290,7 +302,7 @@ class Narrator:
 
     def _look(self, points: list[TrajectoryPoint]) -> None:
         if points:
-            self.tau, self.kappa = points[0].tau, points[0].kappa
+            self.path = points[0]
 
     def _progress(self, now: float) -> TrialProgress:
         run, counters = self.run, self.run.counters
@@ -300,11 +312,11 @@ class Narrator:
             step=counters.step,
             progress=min(run.progress, 1.0),
             depth=run.model.layout.depth,
-            phase=run.growth.state.phase,
+            phase=run.growth.phase,
             train_loss=float(run.loss_sum) / run.loss_count if run.loss_count else self._train_loss,
             val_loss=finite(counters.val_loss),
-            tau=self.tau,
-            kappa=self.kappa,
+            tau=self.path.tau if self.path else None,
+            kappa=self.path.kappa if self.path else None,
             tokens_per_s=(counters.tokens - self._tokens_at_progress) / (now - self._progress_at),
             remaining_s=remaining,
         )

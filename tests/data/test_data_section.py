@@ -9,9 +9,10 @@ import yaml
 
 from growlab.errors import SpecError
 from growlab.scalar import with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.study.column import study_to_mapping, trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.study.file import read_study_file
+from growlab.study.growth_section import growth_with
 from growlab.study.reading import study_from_mapping
 
 STUDY = {
@@ -61,7 +62,7 @@ def old_row() -> dict[str, Any]:
             layout="d=8 attn[n_heads=2] mlp",
             data=with_defaults(DataSpec, path="/a.txt", sha256="ab"),
             train=with_defaults(TrainSpec),
-            growth=with_defaults(GrowthSpec),
+            growth=growth_with(),
             budget=BudgetSpec(unit="steps", amount=1),
             curriculum=(),
             seed=0,

@@ -9,7 +9,8 @@ import pytest
 from growlab.data import Corpus, load_corpus
 from growlab.data.readings import Reading, readings
 from growlab.scalar import with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.study.growth_section import growth_with
 
 SpecOf = Callable[..., DataSpec]
 
@@ -22,7 +23,7 @@ def trial() -> TrialSpec:
         layout="d=8 mlp",
         data=with_defaults(DataSpec),
         train=replace(train, batch_size=4, seq_len=32),
-        growth=with_defaults(GrowthSpec),
+        growth=growth_with(),
         budget=BudgetSpec(unit="steps", amount=100),
         curriculum=(),
         seed=0,

@@ -13,9 +13,10 @@ from growlab.export.bundle import export_trial
 from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.records import Decision, TrialResult, TrialState
-from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import TrainSpec, TrialSpec
 from growlab.storage import LeasedRecorder, Store, StudyRow
 from growlab.study import Study
+from growlab.study.growth_section import growth_spec
 from growlab.study.reading import study_from_mapping
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.trial import run_trial
@@ -136,7 +137,7 @@ def _enqueue(lab: Lab, number: int) -> None:
             layout=str(complete(parse(LAYOUT))),
             data=study.data,
             train=TrainSpec(**{name: domain.value for name, domain in study.train.items()}),
-            growth=GrowthSpec(**{name: domain.value for name, domain in study.growth.items()}),
+            growth=growth_spec({name: domain.value for name, domain in study.growth.items()}),
             budget=study.budget,
             curriculum=(),
             seed=number,

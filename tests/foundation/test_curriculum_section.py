@@ -8,9 +8,10 @@ import yaml
 
 from growlab.errors import SpecError
 from growlab.scalar import with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.study.column import study_to_mapping, trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.study.file import read_study_file
+from growlab.study.growth_section import growth_with
 from growlab.study.reading import study_from_mapping
 
 STUDY = {
@@ -36,7 +37,7 @@ def spec_of(curriculum: tuple[StageSpec, ...]) -> TrialSpec:
         layout="d=8 hebbian",
         data=with_defaults(DataSpec, path="/a.txt"),
         train=with_defaults(TrainSpec),
-        growth=with_defaults(GrowthSpec),
+        growth=growth_with(),
         budget=BudgetSpec(unit="steps", amount=1),
         curriculum=curriculum,
         seed=0,

@@ -10,9 +10,9 @@ import pytest
 
 from growlab.data.sources import SOURCES
 from growlab.errors import PluginError
-from growlab.growth.operators import OPERATORS
 from growlab.kinds import KINDS
 from growlab.plugins import load_plugins, plugin_file
+from growlab.recipes import OPERATORS, PARTS
 
 SOURCE = """
     from growlab.data import register_source
@@ -27,7 +27,7 @@ SOURCE = """
 def registries():
     """Nothing that a test registers is there for the next one."""
     load_plugins()
-    tables = (KINDS, SOURCES, OPERATORS)
+    tables = (KINDS, SOURCES, *PARTS.values())
     before = [dict(each) for each in tables]
     yield tables
     for table, entries in zip(tables, before, strict=True):
@@ -83,10 +83,12 @@ def test_a_file_adds_kinds_sources_and_operators(write, repository):
     operator = write(
         "my_operator.py",
         """
-        from growlab.growth.operators import register_operator
+        from growlab.growth.source import tensor_by_tensor
+        from growlab.recipes import register_operator
 
         @register_operator("halved", "half of the newest snapshot")
-        def halved(path, spec):
+        @tensor_by_tensor
+        def halved(path, options, source):
             return path.last / 2
         """,
     )

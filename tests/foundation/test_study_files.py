@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from growlab.domains import Choice, Fixed, Range
 from growlab.errors import SpecError
 from growlab.scalar import defaults_of
-from growlab.specs import GrowthSpec, TrainSpec
-from growlab.study import Objective, SamplerSpec, search_ranges
-from growlab.study.column import study_to_mapping
+from growlab.specs import TrainSpec
+from growlab.study import Objective, SamplerSpec
+from growlab.study.column import study_from_column, study_to_mapping
 from growlab.study.file import read_study_file
+from growlab.study.growth_section import growth_defaults
 from growlab.study.reading import study_from_mapping
+from growlab.study.reference import search_ranges
 
 BLOCKS = "{attn: {n_heads: [2, 4]}, mlp: {expand: 2.0}, conv:}"
 BASE = f"""\
@@ -68,7 +70,7 @@ def test_a_short_file_becomes_an_explicit_study(read):
     assert (study.budget.unit, study.budget.amount) == ("steps", 100)
     assert study.layouts.blocks == {"attn": {"n_heads": (2, 4)}, "mlp": {"expand": (2.0,)}, "conv": {}}
     assert (study.layouts.d_model, study.layouts.depth) == ((64,), (2, 6))
-    assert (study.train, study.growth) == (defaults_of(TrainSpec), defaults_of(GrowthSpec))
+    assert (study.train, study.growth) == (defaults_of(TrainSpec), growth_defaults())
     assert (study.objective, study.sampler) == (Objective(), SamplerSpec())
 
 
@@ -103,20 +105,65 @@ def test_a_depth_is_a_number_or_a_range(read, written, depth, stored):
 def test_search_means_the_range_its_users_know(read):
     study = read(BASE + "growth: {tau_crit: search, operator: search}\n")
 
-    assert study.growth["tau_crit"] == Range(low=1.5, high=3.0)
+    assert study.growth["trigger.stagnation.tau_crit"] == Range(low=1.5, high=3.0)
     assert study.growth["operator"] == Choice(values=("aiether", "copy-last", "identity"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{trigger: stagnation, tau_crit: 1.5}",
+        "{trigger: {stagnation: {tau_crit: 1.5}}}",
+        "{trigger: stagnation, trigger.stagnation.tau_crit: 1.5}",
+    ],
+)
+def test_options_of_a_trigger_are_written_with_it_or_flat(read, written):
+    study = read(BASE + f"growth: {written}\n")
+
+    assert study.growth["trigger.stagnation.tau_crit"] == Fixed(value=1.5)
+    assert study.growth["trigger.stagnation.kappa_crit"] == Fixed(value=0.5)
+    assert study_to_mapping(study)["growth"]["trigger"]["stagnation"]["tau_crit"] == 1.5
+
+
+def test_an_option_of_a_trigger_may_be_overridden_by_its_full_name(read):
+    text = BASE + "growth: {trigger: [never, {stagnation: {patience: 2}}]}\n"
+
+    study = read(text, "growth.trigger.stagnation.tau_crit={low: 1, high: 2}")
+
+    assert study.growth["trigger"] == Choice(values=("never", "stagnation"))
+    assert study.growth["trigger.stagnation.patience"] == Fixed(value=2)
+    assert study.growth["trigger.stagnation.tau_crit"] == Range(low=1.0, high=2.0)
+
+
+def test_an_option_of_a_trigger_that_is_not_there_has_its_path(read_wrong):
+    written = "growth: {trigger: {stagnation: {tau_crti: 1}}}"
+
+    assert read_wrong(BASE + written) == ("growth.trigger.stagnation.tau_crti: unknown key. Did you mean 'tau_crit'?")
+
+
+def test_what_would_change_nothing_is_kept_only_where_it_says_something(read):
+    said, silent = read(BASE + "growth: {tau_crit: 1.2}\n"), read(BASE + "growth: {tau_crit: 2.0}\n")
+
+    assert said.growth["trigger.stagnation.tau_crit"] == Fixed(value=1.2)
+    assert silent == read(BASE)
+    assert study_from_column(json.loads(json.dumps(study_to_mapping(said)))) == said
 
 
 def test_every_range_of_search_is_one_that_a_file_may_ask_for():
     raw = {"name": "all", "n_trials": 1, "budget": {"steps": 1}, "train": {}, "growth": {}}
     raw["layouts"] = {"blocks": ["attn"], "d_model": 64, "depth": [1, 2]}
     for name in SEARCH_RANGES:
-        part, key = name.split(".")
+        part, _, key = name.partition(".")
         raw[part][key] = "search"
+    del raw["growth"]["operator"]
+    raw["growth"] |= {"trigger": ["never", "stagnation"], "operator": ["aiether", "aiether-code"]}
 
     scalars = study_from_mapping(raw).scalars()
 
-    assert {name: domain for name, domain in scalars.items() if not isinstance(domain, Fixed)} == SEARCH_RANGES
+    assert {name: domain for name, domain in scalars.items() if not isinstance(domain, Fixed)} == SEARCH_RANGES | {
+        "growth.trigger": Choice(values=("never", "stagnation")),
+        "growth.operator": Choice(values=("aiether", "aiether-code")),
+    }
 
 
 def test_kinds_may_stand_in_a_list(read):
@@ -156,7 +203,7 @@ def test_overrides_replace_add_and_narrow(read):
 
     assert study.n_trials == 3
     assert study.train["lr"] == Range(low=0.001, high=0.01)
-    assert study.growth["patience"] == Choice(values=(3, 4))
+    assert study.growth["trigger.stagnation.patience"] == Choice(values=(3, 4))
     assert study.layouts.blocks == {"attn": {"n_heads": (8,)}, "mlp": {"expand": (2.0,)}, "conv": {"kernel": (3,)}}
     assert (study.budget.unit, study.budget.amount) == ("tokens", 1_000_000)
 
@@ -278,7 +325,11 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("train: {seq_len: search}", "train.seq_len: 'search' has no default range here; write {low: …, high: …}"),
         ("train: {warmup_fraction: 0.7}", "train.warmup_fraction + train.decay_fraction must be at most 1, got"),
         ("growth: {tau_crti: 1}", "growth.tau_crti: unknown key. Did you mean 'tau_crit'?"),
-        ("growth: {trigger: always}", "growth.trigger must be stagnation or never, got 'always'"),
+        (
+            "growth: {operator: copy-lats}",
+            "unknown growth operator 'copy-lats'; known: aiether, aiether-code, copy-last,",
+        ),
+        ("growth: {trigger: always}", "unknown growth trigger 'always'; known: never, stagnation."),
         ("growth: {history_window_size: [2, 5]}", "growth.history_window_size must be at least 3 (a curvature needs"),
         ("growth: {unit: 'conv['}", "growth.unit must be 'last' or blocks: layout 'conv[': cannot read '['"),
     ],
@@ -335,6 +386,7 @@ def test_a_study_survives_its_json_column(raw):
     column = json.dumps(study_to_mapping(study))
 
     assert study_from_mapping(json.loads(column)) == study
+    assert study_from_column(json.loads(column)) == study
     types = [type(value) for options in study.layouts.blocks.values() for each in options.values() for value in each]
     again = study_from_mapping(json.loads(column)).layouts.blocks
     assert types == [type(value) for options in again.values() for each in options.values() for value in each]
@@ -344,7 +396,7 @@ def test_a_stored_study_holds_its_defaults(read):
     column = study_to_mapping(read(BASE))
 
     assert set(column["train"]) == set(defaults_of(TrainSpec))
-    assert column["growth"]["tau_crit"] == 2.0
+    assert column["growth"]["operator"]["aiether"]["beta0"] == 0.1
     assert column["sampler"]["population"] == 20
 
 
@@ -354,7 +406,10 @@ def test_values_to_start_with_are_of_their_keys_kind_and_survive_the_json_column
         "sampler.start_with.growth.beta0=1",
     )
 
-    assert study.sampler.start_with == {"train": {"lr": 0.001, "dropout": 0.1}, "growth": {"beta0": 1.0}}
+    assert study.sampler.start_with == {
+        "train": {"lr": 0.001, "dropout": 0.1},
+        "growth": {"operator.aiether.beta0": 1.0},
+    }
     assert study.starts() == {"train.lr": 0.001}, "what is fixed is not started with"
     assert study_from_mapping(json.loads(json.dumps(study_to_mapping(study)))) == study
 
@@ -364,4 +419,4 @@ def test_scalars_have_a_fixed_order(read):
     shuffled = replace(study, train=dict(reversed(study.train.items())))
 
     assert list(study.scalars()) == list(shuffled.scalars())
-    assert len(study.scalars()) == len(defaults_of(TrainSpec)) + len(defaults_of(GrowthSpec))
+    assert len(study.scalars()) == len(defaults_of(TrainSpec)) + len(growth_defaults())

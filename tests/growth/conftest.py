@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from growlab.growth.moment import Moment
 from growlab.layout import BlockSpec, parse_blocks
-from growlab.scalar import default_values
+from growlab.records import TrajectoryPoint
 from growlab.specs import GrowthSpec
+from growlab.study.growth_section import growth_with
 
 WIDTH = 6
 HIDDEN = {"thin": 4, "wide": 9}  # the toy's own block kinds, which growlab has never heard of
@@ -92,7 +94,29 @@ def make_growth() -> Callable[..., GrowthSpec]:
     }
 
     def make(**changes: object) -> GrowthSpec:
-        defaults = default_values(GrowthSpec)
-        return GrowthSpec(**(defaults | eager | changes))
+        return growth_with(**(eager | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def moment() -> Callable[..., Moment]:
+    """An evaluation of a validation loss, with a path that is long and bent unless a test says otherwise."""
+
+    def at(val_loss: float, *, step: int = 0, tau: float | None = 3.0, kappa: float | None = 1.0) -> Moment:
+        path = TrajectoryPoint(
+            step=step,
+            unit=0,
+            tensor="",
+            n_increments=4,
+            tau=tau,
+            kappa=kappa,
+            diffusion_exponent=None,
+            drift_to_noise=None,
+            drift_z=None,
+            path=1.0,
+            displacement=1.0,
+        )
+        return Moment(step=step, progress=0.5, flops=0, train_loss=val_loss, val_loss=val_loss, path=path)
+
+    return at

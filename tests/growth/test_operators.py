@@ -8,22 +8,24 @@ Legend: S snapshots of one tensor, n = S - 1 increments.
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from growlab.errors import UnknownName
 from growlab.geometry.gram import gram
 from growlab.geometry.subspace import principal_directions
 from growlab.geometry.trajectory import kappa, tau
-from growlab.growth import operators
-from growlab.growth.operators import OPERATORS, TensorPath
-from growlab.registry import Registry
-from growlab.scalar import default_values
-from growlab.specs import GrowthSpec
+from growlab.growth.path import TensorPath
+from growlab.growth.source import Source, tensor_by_tensor
+from growlab.growth.window import Window
+from growlab.recipes import OPERATORS, TRIGGERS, register_operator
+from growlab.study.growth_section import growth_with
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_aiether.json").read_text())
 TRAJECTORY_OPERATORS = ["aiether", "aiether-code"]
@@ -32,18 +34,35 @@ trajectory = pytest.mark.parametrize("name", TRAJECTORY_OPERATORS)
 seeds = st.integers(0, 999)
 
 
-def growth(**changes: object) -> GrowthSpec:
-    defaults = default_values(GrowthSpec)
-    return GrowthSpec(**(defaults | changes))
-
-
 def path_of(snapshots: torch.Tensor) -> TensorPath:
     increments = list(snapshots.diff(dim=0))
     return TensorPath(last=snapshots[-1], increments=increments, gram=gram(increments))
 
 
+def source_of(net: nn.Module, unit: nn.Module, window: Window, critical: Mapping[str, float]) -> Source:
+    """A model of one unit that is to be copied."""
+    return Source(
+        units=[net],
+        unit=unit,
+        position=1,
+        watched=0,
+        windows={0: window},
+        same_kinds=lambda one, other: type(one) is type(other),
+        critical=critical,
+    )
+
+
+def extrapolated(name: str, path: TensorPath, **changes: object) -> torch.Tensor:
+    """What an operator that works tensor by tensor makes of a path, with the seed's options but for the changes."""
+    spec = growth_with(trigger="stagnation", operator=name, **changes)
+    critical = TRIGGERS["stagnation"].read(spec.trigger.options).critical()
+    source = source_of(nn.Identity(), nn.Identity(), Window(15), critical)
+    part = OPERATORS[name]
+    return part.make.__wrapped__(path, part.read(spec.operator.options), source)
+
+
 def grow(name: str, snapshots: torch.Tensor, **changes: object) -> torch.Tensor:
-    return OPERATORS[name].extrapolate(path_of(snapshots), growth(**changes))
+    return extrapolated(name, path_of(snapshots), **changes)
 
 
 def step(name: str, snapshots: torch.Tensor, **changes: object) -> torch.Tensor:
@@ -150,11 +169,35 @@ def test_a_single_snapshot_is_copied_into_memory_of_its_own(name):
 def test_copy_last_ignores_the_path():
     snapshots = walk(0)
 
-    assert torch.equal(grow("copy-last", snapshots, beta0=0.5), snapshots[-1])
+    assert torch.equal(grow("copy-last", snapshots), snapshots[-1])
 
 
-def test_identity_keeps_the_fresh_weights():
-    assert OPERATORS["identity"].extrapolate is None
+def test_identity_makes_nothing_so_that_the_fresh_weights_stay():
+    window = Window(4)
+    window.snapshot(unit := nn.Linear(2, 2))
+
+    assert OPERATORS["identity"].make(source_of(unit, nn.Linear(2, 2), window, {}), None) is None
+
+
+def test_without_a_twin_that_was_looked_at_there_is_nothing_to_make_a_unit_of():
+    window = Window(4)
+    copy_last, unit = OPERATORS["copy-last"].make, nn.Linear(2, 2)
+
+    assert copy_last(source_of(unit, nn.Linear(2, 2), window, {}), None) is None
+    window.snapshot(unit)
+    assert copy_last(source_of(unit, nn.Identity(), window, {}), None) is None
+    assert torch.equal(copy_last(source_of(unit, nn.Linear(2, 2), window, {}), None).new["weight"], unit.weight)
+
+
+def test_the_escape_is_gated_by_the_triggers_critical_values_else_by_those_of_the_report():
+    path, part = path_of(walk(0)), OPERATORS["aiether"]
+    options = part.read(growth_with(operator="aiether", k_subspace=3).operator.options)
+
+    def made(**critical: float) -> torch.Tensor:
+        return part.make.__wrapped__(path, options, source_of(nn.Identity(), nn.Identity(), Window(15), critical))
+
+    assert torch.equal(made(), made(tau=2.0, kappa=0.5))
+    assert not torch.equal(made(), made(tau=0.0, kappa=0.0))
 
 
 # ---- straight lines ---------------------------------------------------------------------------------------------
@@ -351,7 +394,7 @@ def test_the_last_digit_of_a_gram_matrix_does_not_change_the_new_weights(name, s
     error_nn = 2e-16 * noise(seed, n, n)
     other = TensorPath(last=path.last, increments=path.increments, gram=path.gram * (1 + (error_nn + error_nn.T) / 2))
 
-    here, there = (OPERATORS[name].extrapolate(each, growth(k_subspace=2)) for each in (path, other))
+    here, there = (extrapolated(name, each, k_subspace=2) for each in (path, other))
 
     torch.testing.assert_close(there, here, rtol=0, atol=1e-6)
 
@@ -367,7 +410,7 @@ def test_new_weights_have_the_type_of_the_old_and_are_worked_out_in_float64(name
     path = path_of(walk(0).to(dtype))
     wide = TensorPath(last=path.last.double(), increments=[each.double() for each in path.increments], gram=path.gram)
 
-    new, exact = (OPERATORS[name].extrapolate(each, growth()) for each in (path, wide))
+    new, exact = (extrapolated(name, each) for each in (path, wide))
 
     assert new.dtype == dtype
     assert torch.equal(new, exact.to(dtype))
@@ -397,12 +440,13 @@ def test_an_unknown_operator_is_a_clear_error():
 
 
 def test_an_operator_is_one_registered_function(monkeypatch):
-    monkeypatch.setattr(operators, "OPERATORS", Registry("growth operator"))
+    monkeypatch.setattr(OPERATORS, "_entries", dict(OPERATORS._entries))
 
-    @operators.register_operator("double", "twice the last")
-    def double(path, spec):
+    @register_operator("double", "twice the last")
+    @tensor_by_tensor
+    def double(path, options, source):
         return 2 * path.last
 
-    new = operators.OPERATORS["double"].extrapolate(path_of(walk(0)), growth())
+    new = extrapolated("double", path_of(walk(0)))
     assert torch.equal(new, 2 * walk(0)[-1])
     assert not math.isnan(float(new.sum()))

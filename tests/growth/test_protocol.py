@@ -7,15 +7,37 @@ import torch
 from torch import Tensor, nn
 
 from growlab.growth.growable import Growable
-from growlab.growth.operators import OPERATORS, register_operator
-from growlab.growth.protocol import Grown, GrowthProtocol, fill
+from growlab.growth.identity import named_by_identity
+from growlab.growth.moment import Moment
+from growlab.growth.protocol import Grown, GrowthProtocol
+from growlab.growth.source import Made, Source, tensor_by_tensor
 from growlab.kinds import complete
 from growlab.layout import parse, parse_blocks
 from growlab.model.language_model import LanguageModel, build_model, short_unit_text
+from growlab.recipes import OPERATORS, OperatorOptions, register_operator
+from growlab.records import TrajectoryPoint
 from growlab.specs import GrowthSpec
 
 MakeGrowth = Callable[..., GrowthSpec]
 ToyNet = Callable[..., nn.Module]  # see conftest
+
+
+def stagnant(step: int) -> Moment:
+    """An evaluation after a path that is long and bent."""
+    path = TrajectoryPoint(
+        step=step,
+        unit=0,
+        tensor="",
+        n_increments=4,
+        tau=9.0,
+        kappa=9.0,
+        diffusion_exponent=None,
+        drift_to_noise=None,
+        drift_z=None,
+        path=9.0,
+        displacement=1.0,
+    )
+    return Moment(step=step, progress=0.5, flops=0, train_loss=1.0, val_loss=1.0, path=path)
 
 
 class Training:
@@ -36,7 +58,7 @@ class Training:
         return grown
 
     def stagnant_check(self) -> bool:
-        return self.protocol.wants_to_grow(self.step, tau=9.0, kappa=9.0, val_loss=1.0)
+        return self.protocol.wants_to_grow(stagnant(self.step))
 
     def _one_step(self) -> bool:
         self.net(self.inputs).square().mean().backward()
@@ -74,10 +96,10 @@ def test_warm_up_cool_down_and_train_follow_one_another_at_their_steps(
     training.run(5)
 
     training.grow()
-    phases = [training.protocol.state.phase]
+    phases = [training.protocol.phase]
     for _ in range(6):
         training.run(1)
-        phases.append(training.protocol.state.phase)
+        phases.append(training.protocol.phase)
 
     assert phases == ["warm-up"] * 3 + ["cool-down"] * 2 + ["train"] * 2
 
@@ -135,13 +157,13 @@ def test_without_freezing_everything_trains_at_once(
     training = Training(net, make_growth(freeze_steps=0, cooldown_steps=cooldown_steps), toy_inputs)
     training.run(3)
     training.grow()
-    entered, old = training.protocol.state.phase, weights(net)
+    entered, old = training.protocol.phase, weights(net)
 
     training.run(2)
 
     assert entered == phase
     assert not any(map(torch.equal, weights(net.units[0], net.head), old))
-    assert training.protocol.state.phase == "train"
+    assert training.protocol.phase == "train"
 
 
 def test_without_a_cool_down_checks_begin_when_the_warm_up_ends(
@@ -152,7 +174,7 @@ def test_without_a_cool_down_checks_begin_when_the_warm_up_ends(
 
     training.run(2)
 
-    assert training.protocol.state.phase == "train"
+    assert training.protocol.phase == "train"
 
 
 # ---- when ------------------------------------------------------------------------------------------------------
@@ -211,7 +233,7 @@ def test_it_never_asks_for_more_blocks_than_max_depth(
 def test_it_never_grows_nor_takes_snapshots_when_told_not_to(toy_net: ToyNet, make_growth: MakeGrowth) -> None:
     protocol = GrowthProtocol(make_growth(trigger="never", collect_interval_steps=1), toy_net("thin"), seed=0)
 
-    assert not any(protocol.wants_to_grow(step, tau=9.0, kappa=9.0, val_loss=1.0) for step in range(9))
+    assert not any(protocol.wants_to_grow(stagnant(step)) for step in range(9))
     assert not any(protocol.snapshot_due(step) for step in range(9))
 
 
@@ -237,7 +259,7 @@ def test_a_unit_is_appended_at_the_output_side_and_watched_with_an_empty_window(
     assert net.units[2] is grown.unit
     assert training.protocol.watched == 2
     assert len(training.protocol.window) == 0
-    assert training.protocol.state.n_growths == 1
+    assert training.protocol.n_growths == 1
 
 
 @pytest.mark.parametrize("operator", ["aiether", "aiether-code", "copy-last", "identity"])
@@ -366,29 +388,64 @@ def test_growth_leaves_the_generator_of_dropout_alone(toy_net: ToyNet, make_grow
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_filling_by_identity_leaves_a_fresh_unit_as_it_is(
+@pytest.fixture
+def operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is there for that test alone."""
+    monkeypatch.setattr(OPERATORS, "_entries", dict(OPERATORS._entries))
+
+
+@pytest.mark.usefixtures("operators")
+def test_an_operator_that_gives_another_shape_is_refused_and_not_broadcast(
     toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor
 ) -> None:
-    training = Training(toy_net("thin"), make_growth(), toy_inputs)
-    training.run(3)
-    unit = toy_net("thin").units[0]
-    before = weights(unit)
-
-    fill(unit, training.protocol.window, make_growth(operator="identity"))
-
-    assert all_equal(weights(unit), before)
-
-
-def test_an_operator_that_gives_another_shape_is_refused_and_not_broadcast(
-    toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(OPERATORS, "_entries", dict(OPERATORS._entries))
-    register_operator("mean", "one number for all of a tensor")(lambda path, spec: path.last.mean())
-    training = Training(toy_net("thin"), make_growth(), toy_inputs)
+    register_operator("mean", "one number for all of a tensor")(
+        tensor_by_tensor(lambda path, options, source: path.last.mean())
+    )
+    training = Training(toy_net("thin"), make_growth(operator="mean"), toy_inputs)
     training.run(3)
 
     with pytest.raises(ValueError, match=r"^growth operator 'mean' gave inner\.0\.weight the shape \(\); .* \(4, 6\)$"):
-        fill(toy_net("thin").units[0], training.protocol.window, make_growth(operator="mean"))
+        training.grow()
+    assert len(training.net.units) == 1
+
+
+@pytest.mark.usefixtures("operators")
+def test_an_operator_sees_all_units_and_may_change_old_ones_with_the_new_one(
+    toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor
+) -> None:
+    """As a split does: both halves of what was one unit."""
+
+    @register_operator("halves", "the top unit, half in its old place and half in the new one")
+    def halves(source: Source, options: OperatorOptions) -> Made:
+        half = {name: parameter / 2 for name, parameter in source.units[-1].named_parameters()}
+        return Made(new=half, old={len(source.units) - 1: half})
+
+    net = toy_net("wide", "thin")
+    below, top = weights(net.units[0]), weights(net.units[1])
+    training = Training(net, make_growth(operator="halves", preserve_function=False), toy_inputs)
+
+    grown = training.grow()
+
+    assert all_equal(weights(net.units[0]), below)
+    assert all_equal(weights(net.units[1]), [each / 2 for each in top])
+    assert all_equal(weights(grown.unit), [each / 2 for each in top])
+
+
+def test_a_unit_that_enters_below_leaves_the_identities_of_the_others(
+    toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor
+) -> None:
+    net = toy_net("thin", "thin")
+    training = Training(net, make_growth(position="prepend"), toy_inputs)
+    before = dict(named_by_identity(net, training.protocol.unit_identities))
+
+    training.run(3)
+    grown = training.grow()
+
+    after = dict(named_by_identity(net, training.protocol.unit_identities))
+    assert grown.position == training.protocol.watched == 0
+    assert training.protocol.unit_identities == [2, 0, 1]
+    assert all(after[name] is parameter for name, parameter in before.items())
+    assert {name.split(".")[1] for name in after.keys() - before.keys()} == {"2"}
 
 
 # ---- language models -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ The text is that of Python's documentation (source stdlib), the questions are su
 
 import re
 import shlex
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -93,9 +94,12 @@ def test_a_founding_study_begins_with_what_its_project_did(name):
 
     assert parse(first.layout) == parse(known["layout"])
     assert (first.spec.budget.unit, first.spec.budget.amount) == known["budget"]
-    for section in ("train", "growth"):
-        spec, values = getattr(first.spec, section), known.get(section, {})
-        assert {key: getattr(spec, key) for key in values} == values
+    growth = first.spec.growth
+    began = {"train": asdict(first.spec.train), "growth": asdict(growth) | growth.trigger.options}
+    began["growth"] |= {**growth.operator.options, "trigger": growth.trigger.name, "operator": growth.operator.name}
+    for section, values in began.items():
+        expected = known.get(section, {})
+        assert {key: values[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize("name", FOUNDING)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
-from growlab.scalar import default_values, with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
+from growlab.scalar import with_defaults
+from growlab.specs import BudgetSpec, DataSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.storage import Fact, Store, StudyRow, TrialRow
+from growlab.study.growth_section import growth_with
 from growlab.study.reading import study_from_mapping
 
 LAYOUT = "d=8 attn[n_heads=2] mlp"
@@ -211,12 +212,11 @@ def losses() -> list[Metric]:
 
 
 def _spec() -> TrialSpec:
-    growth = default_values(GrowthSpec) | {"trigger": "stagnation"}
     return TrialSpec(
         layout="d=8 attn[heads_per_kv=1,n_heads=2] mlp[expand=2.5]",
         data=with_defaults(DataSpec, path="", val_fraction=0.05, test_fraction=0.1),
         train=with_defaults(TrainSpec),
-        growth=GrowthSpec(**growth),
+        growth=growth_with(trigger="stagnation"),
         budget=BudgetSpec(unit="steps", amount=100),
         curriculum=(),
         seed=7,

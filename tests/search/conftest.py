@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from growlab.domains import Choice, Domain, Fixed, Range
+import growlab.growth.protocol  # noqa: F401  (fills the tables of growth)
+from growlab.domains import Choice, Domain, Fixed, Range, write_domain
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, Kind, Nesting, Role, option
 from growlab.layout import Layout
 from growlab.registry import Registry
 from growlab.scalar import defaults_of, with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec
-from growlab.study import FromLayer, LayoutSpace, SamplerSpec, Study, search_ranges
-
-OPERATORS = ("aiether", "aiether-code", "copy-last", "identity")
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec
+from growlab.study import FromLayer, LayoutSpace, SamplerSpec, Study
+from growlab.study.growth_section import read_growth
+from growlab.study.reference import search_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ def study_of(
         budget=BudgetSpec(unit="steps", amount=100_000),
         n_trials=n_trials,
         train={**defaults_of(TrainSpec), **(train or {})},
-        growth={**defaults_of(GrowthSpec), **(growth or {})},
+        growth=read_growth({key: write_domain(domain) for key, domain in (growth or {}).items()}),
         sampler=SamplerSpec(**sampler),
         seed=seed,
     )
@@ -155,11 +156,6 @@ def n_params(layout: Layout) -> int:
 @pytest.fixture(scope="session")
 def kinds() -> Mapping[str, Kind]:
     return KINDS
-
-
-@pytest.fixture(scope="session")
-def operators() -> tuple[str, ...]:
-    return OPERATORS
 
 
 @pytest.fixture(scope="session")

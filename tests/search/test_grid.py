@@ -25,8 +25,8 @@ def cells(proposals):
     return [(each.layout, each.spec.train.beta2, each.spec.train.lr) for each in proposals]
 
 
-def test_the_first_trials_are_every_layout_at_every_combination(study, kinds, operators, measure):
-    check_space(study, kinds, operators)
+def test_the_first_trials_are_every_layout_at_every_combination(study, kinds, measure):
+    check_space(study, kinds)
 
     first = preview(study, kinds, measure, N_CELLS)
 
@@ -61,10 +61,10 @@ def test_a_grid_without_choices_is_the_layouts_one_after_the_other(make_study, k
     assert [each.layout for each in preview(make_study(start_with=STARTS, grid=True), kinds, measure, 3)] == [*STARTS]
 
 
-def test_a_study_of_a_grid_alone_need_not_be_able_to_draw_a_layout(make_study, kinds, operators):
-    check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS, grid=True), kinds, operators)
+def test_a_study_of_a_grid_alone_need_not_be_able_to_draw_a_layout(make_study, kinds):
+    check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS, grid=True), kinds)
     with pytest.raises(UsageError, match="needs a sequence mixer"):
-        check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS + 1, grid=True), kinds, operators)
+        check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS + 1, grid=True), kinds)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_study_of_a_grid_alone_need_not_be_able_to_draw_a_layout(make_study, k
         ),
     ],
 )
-def test_a_grid_without_rows_or_without_an_end_is_refused(make_study, kinds, operators, asked, message):
+def test_a_grid_without_rows_or_without_an_end_is_refused(make_study, kinds, asked, message):
     with pytest.raises(UsageError, match=message):
-        check_space(make_study(**({"start_with": STARTS, "grid": True} | asked)), kinds, operators)
+        check_space(make_study(**({"start_with": STARTS, "grid": True} | asked)), kinds)
 
 
 @pytest.mark.parametrize(("n_trials", "warned"), [(N_CELLS - 1, True), (N_CELLS, False)])

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 
 from growlab.domains import Choice, Fixed, Range
-from growlab.growth.trigger import StagnationTrigger
-from growlab.scalar import default_values
+from growlab.growth.moment import Moment
+from growlab.growth.triggers.stagnation import Stagnation, StagnationOptions
+from growlab.recipes import Pace
+from growlab.records import TrajectoryPoint
+from growlab.scalar import with_defaults
 from growlab.search import warnings_for
-from growlab.search.growing import first_growth, most_steps
-from growlab.specs import BudgetSpec, GrowthSpec, StageSpec
+from growlab.search.growing import most_steps
+from growlab.specs import BudgetSpec, StageSpec
 
 GROWTH = {
     "trigger": "stagnation",
@@ -70,9 +73,9 @@ def test_growth_that_comes_too_late_is_warned_of_with_the_value(warned, growth, 
         ({"history_window_size": 20, "collect_interval_steps": 40}, "the window is never full; lower one of them"),
         (
             {"tau_crit": 2.7},
-            "growth.tau_crit 2.7 is more than the τ of a random walk over growth.history_window_size",
+            "growth.trigger.stagnation: its critical τ 2.7 is more than that of a random walk over growth.history",
         ),
-        ({"kappa_crit": 2.5}, "growth.kappa_crit 2.5 is more than the κ of a random walk"),
+        ({"kappa_crit": 2.5}, "growth.trigger.stagnation: its critical κ 2.5 is more than that of a random walk"),
         ({"max_depth": 4, "unit": "conv mlp mlp"}, "a layout of this study has 5 blocks or more once it has grown"),
     ],
 )
@@ -102,24 +105,23 @@ def test_a_budget_in_flops_is_as_many_steps_as_it_is_told_to_be(warned):
     assert len(warned(flops, n_steps=80)) == 1
 
 
+def moment(val_loss: float, *, step: int, bent: bool) -> Moment:
+    statistics = dict.fromkeys(("tau", "kappa", "diffusion_exponent", "drift_to_noise", "drift_z"), 9.0)
+    path = TrajectoryPoint(step=step, unit=0, tensor="", n_increments=2, path=9.0, displacement=1.0, **statistics)
+    return Moment(step=step, progress=0.5, flops=0, train_loss=val_loss, val_loss=val_loss, path=path if bent else None)
+
+
 def test_the_first_growth_is_when_the_trigger_first_says_so():
     """The real trigger, on a loss that never gets better."""
-    spec = GrowthSpec(**default_values(GrowthSpec) | GROWTH)
-
     for eval_every, warmup, interval, patience in [(50, 100, 10, 2), (30, 100, 40, 1), (100, 0, 1, 3), (7, 0, 1, 1)]:
-        trigger, step, asked = StagnationTrigger(), 0, False
-        checked = replace(spec, patience=patience)
+        options = with_defaults(StagnationOptions, warmup_steps=warmup, patience=patience, tau_crit=0.5, kappa_crit=0.5)
+        trigger, step, asked = Stagnation(options), 0, False
         while not asked:
             step += eval_every
-            bent = 9.0 if step >= 3 * interval else None
-            if step < warmup:
-                trigger.look(1.0)
-            else:
-                asked = trigger.check(checked, bent, bent, 1.0)
+            asked = trigger.check(moment(1.0, step=step, bent=step >= 3 * interval))
 
-        assert step == first_growth(
-            eval_every=eval_every, warmup_steps=warmup, collect_interval_steps=interval, patience=patience
-        )
+        pace = Pace(eval_every=eval_every, collect_interval_steps=interval, n_steps=10**6)
+        assert step == options.first_growth(pace)
 
 
 def stages(*untils, path="", plasticity=0.0):

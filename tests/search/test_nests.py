@@ -67,9 +67,9 @@ def test_a_change_of_an_option_inside_a_nest_says_which(menu_of):
         ({"attn": {}, "patch": {}}, LayoutError, "patch is no block: write front=patch"),
     ],
 )
-def test_an_entry_that_makes_no_sense_is_refused(blocks, error, message, make_study, kinds, operators):
+def test_an_entry_that_makes_no_sense_is_refused(blocks, error, message, make_study, kinds):
     with pytest.raises(error, match=message):
-        check_space(make_study(blocks), kinds, operators)
+        check_space(make_study(blocks), kinds)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_an_entry_that_makes_no_sense_is_refused(blocks, error, message, make_st
         ),
     ],
 )
-def test_parts_and_rules_that_make_no_sense_are_refused(options, message, make_study, kinds, operators):
+def test_parts_and_rules_that_make_no_sense_are_refused(options, message, make_study, kinds):
     with pytest.raises(UsageError, match=message):
-        check_space(make_study(**options), kinds, operators)
+        check_space(make_study(**options), kinds)
 
 
 def test_front_ends_and_heads_are_drawn_and_changed(menu_of):
@@ -146,7 +146,7 @@ def test_what_is_drawn_has_every_option_written_out(menu_of):
         assert all(flat_options(block).keys() == menu.values[menu.name(block)].keys() for block in layout.blocks)
 
 
-def test_a_nest_of_many_options_is_drawn_and_refused_at_once(menu_of, make_study, kinds, operators):
+def test_a_nest_of_many_options_is_drawn_and_refused_at_once(menu_of, make_study, kinds):
     """Their combinations are more than can be listed."""
     many = "mix(" + ",".join(["attn"] * 4) + ")"
     wide, narrow = menu_of({f"act({many} mlp)": {}, many: {}}, d_model=(20,)), make_study({many: {}}, d_model=(50,))
@@ -155,13 +155,13 @@ def test_a_nest_of_many_options_is_drawn_and_refused_at_once(menu_of, make_study
 
     assert {value for path, value in flat_options(drawn).items() if path.endswith("n_heads")} == {2}
     with pytest.raises(LayoutError, match=r"no mix\(attn,attn,attn,attn\) fits d_model 50"):
-        check_space(narrow, kinds, operators)
+        check_space(narrow, kinds)
 
 
-def test_a_window_that_does_not_hold_two_patches_is_refused(make_study, kinds, operators):
+def test_a_window_that_does_not_hold_two_patches_is_refused(make_study, kinds):
     train = {"seq_len": Fixed(value=7)}
 
     with pytest.raises(UsageError, match=r"train.seq_len must be at least 8, two patches of front=patch, got 7"):
-        check_space(make_study(front=("plain", "patch"), train=train), kinds, operators)
+        check_space(make_study(front=("plain", "patch"), train=train), kinds)
     with pytest.raises(UsageError, match=r"two patches of front=patch\[size=4\], got 7"):
-        check_space(make_study(start_with=("d=32 front=patch attn",), train=train), kinds, operators)
+        check_space(make_study(start_with=("d=32 front=patch attn",), train=train), kinds)

@@ -17,8 +17,8 @@ from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
 from growlab.search import check_space, preview, propose
 from growlab.search.menu import Menu
-from growlab.study import search_ranges
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.study.reference import search_ranges
 
 FINAL = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.FAILED)
 
@@ -210,17 +210,19 @@ def test_the_spec_holds_fixed_and_drawn_values_and_the_study_s_data_and_budget(m
 
 
 def test_a_drawn_subspace_is_cut_to_the_window_and_the_draw_is_kept(make_study, kinds, measure):
-    growth = {name: search_ranges()[f"growth.{name}"] for name in ("k_subspace", "ell_orth", "history_window_size")}
-    study = make_study(growth=growth)
+    names = ("operator.aiether.k_subspace", "operator.aiether.ell_orth", "history_window_size")
+    growth = {name: search_ranges()[f"growth.{name}"] for name in names}
+    study = make_study(growth={"trigger": Fixed(value="stagnation"), **growth})
 
     for number in range(60):
         proposal = propose(study, [], number, kinds, measure)
         spec, drawn = proposal.spec.growth, proposal.params
+        k, ell = (spec.operator.options[name] for name in ("k_subspace", "ell_orth"))
         rank = spec.history_window_size - 2
         assert spec.history_window_size == drawn["growth.history_window_size"]
-        assert spec.k_subspace == min(drawn["growth.k_subspace"], max(1, rank - 1))
-        assert spec.ell_orth == min(drawn["growth.ell_orth"], max(1, rank - spec.k_subspace))
-        assert spec.k_subspace + spec.ell_orth <= rank
+        assert k == min(drawn["growth.operator.aiether.k_subspace"], max(1, rank - 1))
+        assert ell == min(drawn["growth.operator.aiether.ell_orth"], max(1, rank - k))
+        assert k + ell <= rank
 
 
 @pytest.mark.parametrize(
@@ -232,9 +234,11 @@ def test_a_drawn_subspace_is_cut_to_the_window_and_the_draw_is_kept(make_study, 
     ],
 )
 def test_fixed_numbers_stay_as_they_were_written(make_study, kinds, measure, growth, expected):
-    spec = propose(make_study(growth=growth), [], 0, kinds, measure).spec.growth
+    study = make_study(growth={"trigger": Fixed(value="stagnation"), **growth})
 
-    assert (spec.k_subspace, spec.ell_orth) == expected
+    options = propose(study, [], 0, kinds, measure).spec.growth.operator.options
+
+    assert (options["k_subspace"], options["ell_orth"]) == expected
 
 
 def test_seeds_depend_on_the_study_and_the_number_alone(make_study, kinds, measure):
@@ -290,6 +294,7 @@ def test_a_study_without_searched_scalars_never_loads_optuna():
 SEARCHED = {
     "train": {"lr": Range(low=1e-4, high=1e-2, log=True), "dropout": Fixed(value=0.2)},
     "growth": {
+        "trigger": Fixed(value="stagnation"),
         "k_subspace": Range(low=5, high=30),
         "ell_orth": Range(low=3, high=10),
         "operator": Choice(values=("aiether", "copy-last")),
@@ -298,7 +303,7 @@ SEARCHED = {
 }
 VALUES = {
     "train": {"lr": 1e-3, "dropout": 0.5},
-    "growth": {"k_subspace": 10, "ell_orth": 5, "operator": "copy-last"},
+    "growth": {"operator.aiether.k_subspace": 10, "operator.aiether.ell_orth": 5, "operator": "aiether"},
 }
 
 
@@ -312,8 +317,8 @@ def test_layouts_to_start_with_take_the_values_given_and_those_after_them_are_dr
         growth = proposal.spec.growth
         assert (proposal.spec.train.lr, proposal.spec.train.dropout) == (1e-3, 0.2), "what is fixed stays"
         # not cut to the window of 15, as a drawn one would be: it was written so
-        assert (growth.k_subspace, growth.ell_orth, growth.operator) == (10, 5, "copy-last")
-        assert set(proposal.params) == set(drawn.params)
+        assert growth.operator.name == "aiether"
+        assert (growth.operator.options["k_subspace"], growth.operator.options["ell_orth"]) == (10, 5)
     assert drawn.params["train.lr"] != 1e-3
 
 
@@ -324,12 +329,12 @@ def test_values_that_are_not_given_are_drawn_for_layouts_to_start_with_too(make_
     first, second = preview(given, kinds, measure, n=2)
 
     assert first.params["train.lr"] == second.params["train.lr"] == 1e-3
-    assert first.params["growth.k_subspace"] != second.params["growth.k_subspace"]
+    assert first.spec.growth.operator != second.spec.growth.operator
 
 
-def test_a_grid_takes_no_values_to_start_with(make_study, kinds, operators):
+def test_a_grid_takes_no_values_to_start_with(make_study, kinds):
     study = make_study(start_with=("d=32 attn",), train={"lr": Choice(values=(1e-3, 1e-2))}, grid=True)
     study = replace(study, sampler=replace(study.sampler, start_with={"train": {"lr": 1e-3}}))
 
     with pytest.raises(UsageError, match=r"leave sampler\.start_with out"):
-        check_space(study, kinds, operators)
+        check_space(study, kinds)

@@ -12,12 +12,13 @@ import pytest
 from growlab.domains import Choice, Fixed, Range
 from growlab.records import PastTrial, TrialState
 from growlab.search.scalars import suggest
-from growlab.study import search_ranges
+from growlab.study.reference import search_ranges
 
 LR = {"lr": Range(low=1e-5, high=1.0, log=True)}
 MIXED = {
     "train": {"lr": search_ranges()["train.lr"], "batch_size": Choice(values=(16, 32)), "dropout": Fixed(value=0.1)},
     "growth": {
+        "trigger": Fixed(value="stagnation"),
         "patience": Range(low=3, high=10),
         "preserve_function": Choice(values=(True, False)),
         "warmup_steps": Range(low=300, high=800, log=True),
@@ -46,9 +47,9 @@ def test_all_scalars_but_the_fixed_ones_are_suggested_in_a_fixed_order(make_stud
         "train.batch_size",
         "train.lr",
         "growth.operator",
-        "growth.patience",
+        "growth.trigger.stagnation.patience",
         "growth.preserve_function",
-        "growth.warmup_steps",
+        "growth.trigger.stagnation.warmup_steps",
     ]
 
 
@@ -62,16 +63,16 @@ def test_values_have_the_type_and_the_range_of_their_domain(make_study, n_past):
         assert drawn["train.batch_size"] in (16, 32)
         assert 3e-4 <= drawn["train.lr"] <= 1e-2
         assert type(drawn["train.lr"]) is float
-        assert type(drawn["growth.patience"]) is int
-        assert 3 <= drawn["growth.patience"] <= 10
+        assert type(drawn["growth.trigger.stagnation.patience"]) is int
+        assert 3 <= drawn["growth.trigger.stagnation.patience"] <= 10
         assert type(drawn["growth.preserve_function"]) is bool
-        assert type(drawn["growth.warmup_steps"]) is int
+        assert type(drawn["growth.trigger.stagnation.warmup_steps"]) is int
         assert drawn["growth.operator"] in ("aiether", "identity")
 
 
 def test_the_same_past_and_seed_give_the_same_suggestion(make_study):
     study = make_study(**MIXED)
-    past = run(study, lambda params: params["train.lr"] + params["growth.patience"], 15)
+    past = run(study, lambda params: params["train.lr"] + params["growth.trigger.stagnation.patience"], 15)
 
     assert suggest(study, past, 7) == suggest(study, past, 7)
     assert suggest(study, past, 7) == suggest(study, past[::-1], 7)
@@ -81,7 +82,8 @@ def test_the_same_past_and_seed_give_the_same_suggestion(make_study):
 
 def test_the_same_suggestion_comes_from_another_process(make_study):
     code = (
-        "from growlab.study.reading import study_from_mapping as read; from growlab.search.scalars import suggest;"
+        "import growlab.growth.protocol; from growlab.study.reading import study_from_mapping as read;"
+        "from growlab.search.scalars import suggest;"
         "print(suggest(read({'name': 't', 'n_trials': 1, 'budget': {'steps': 1}, 'train': {'lr': 'search'},"
         "'layouts': {'blocks': ['attn'], 'd_model': 8, 'depth': [1, 2]}}), [], 5))"
     )
@@ -103,8 +105,8 @@ def test_nothing_is_suggested_where_all_is_fixed(make_study):
         {"train.lr": "fast"},
         {"train.lr": float("nan")},
         {"train.batch_size": 64},
-        {"growth.patience": 3.5},
-        {"growth.patience": None},
+        {"growth.trigger.stagnation.patience": 3.5},
+        {"growth.trigger.stagnation.patience": None},
         {"growth.operator": "copy-last"},
     ],
 )

@@ -19,23 +19,23 @@ from growlab.specs import StageSpec
 STAGNATION = {"trigger": Fixed(value="stagnation")}
 
 
-def test_a_sound_study_is_accepted(make_study, kinds, operators):
+def test_a_sound_study_is_accepted(make_study, kinds):
     study = make_study(
         {"attn": {"n_heads": (4, 5)}, "mlp": {"expand": (1, 2.5)}},
         start_with=("d=192 (attn mlp)x3", "d=64 swa glu"),
         growth={**STAGNATION, "unit": Choice(values=("last", "conv mlp"))},
     )
 
-    check_space(study, kinds, operators)
+    check_space(study, kinds)
 
 
-def test_a_study_of_given_layouts_alone_need_not_be_able_to_draw_one(make_study, kinds, operators):
-    check_space(make_study({"mlp": {}}, start_with=("d=64 mlp",), n_trials=1), kinds, operators)
+def test_a_study_of_given_layouts_alone_need_not_be_able_to_draw_one(make_study, kinds):
+    check_space(make_study({"mlp": {}}, start_with=("d=64 mlp",), n_trials=1), kinds)
 
 
 @given(data=st.data())
-def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds, operators):
-    check_space(data.draw(studies), kinds, operators)
+def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds):
+    check_space(data.draw(studies), kinds)
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,6 @@ def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds, ope
             UsageError,
             r"at most 1 whatever is drawn, got up to 0\.5 \+ 0\.6",
         ),
-        (
-            {"growth": {"operator": Choice(values=("aiether", "copy-lats"))}},
-            UnknownName,
-            r"unknown growth operator 'copy-lats'; .*Did you mean 'copy-last'",
-        ),
         ({"growth": {"unit": Fixed(value="conv mpl")}}, LayoutError, r"growth\.unit 'conv mpl': unknown .*'mlp'"),
         ({"growth": {"unit": Fixed(value="attn[n_heads=32]")}}, LayoutError, r"growth\.unit .* does not fit d=32"),
         (
@@ -89,15 +84,15 @@ def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds, ope
         ),
     ],
 )  # fmt: skip
-def test_an_unsound_study_is_refused_with_the_key_and_what_it_got(make_study, kinds, operators, asked, error, message):
+def test_an_unsound_study_is_refused_with_the_key_and_what_it_got(make_study, kinds, asked, error, message):
     study = make_study(**asked)
 
     with pytest.raises(error, match=message):
-        check_space(study, kinds, operators)
+        check_space(study, kinds)
 
 
-def test_max_depth_is_free_where_nothing_grows(make_study, kinds, operators):
-    check_space(make_study(growth={"max_depth": Fixed(value=1)}), kinds, operators)
+def test_max_depth_is_free_where_nothing_grows(make_study, kinds):
+    check_space(make_study(growth={"max_depth": Fixed(value=1)}), kinds)
 
 
 def test_a_window_without_an_escape_direction_is_warned_of(make_study):
@@ -140,8 +135,8 @@ def test_searching_growth_that_never_happens_is_warned_of(make_study):
     [warning] = warnings_for(make_study(growth=growth))
 
     assert warning == (
-        "growth.trigger is never, so searching beta0, growth.operator identity changes nothing; "
-        "write growth.trigger: stagnation, or leave it out"
+        "growth.trigger is never, so growth.operator identity, searching operator.aiether.beta0 changes nothing; "
+        "name a trigger in growth.trigger (stagnation), or leave it out"
     )
 
 

@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.scalar import with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
 from growlab.study import Study
+from growlab.study.growth_section import growth_with
 from growlab.study.reading import study_from_mapping
 
 # ---- databases -------------------------------------------------------------------------------------------------
@@ -116,7 +117,7 @@ def trial_spec(layout: str = "d=8 attn[heads=2] mlp[expand=2.0]") -> TrialSpec:
         layout=layout,
         data=with_defaults(DataSpec, path="", val_fraction=0.05, test_fraction=0.1),
         train=with_defaults(TrainSpec),
-        growth=with_defaults(GrowthSpec),
+        growth=growth_with(),
         budget=BudgetSpec(unit="steps", amount=100),
         curriculum=(),
         seed=7,

@@ -14,7 +14,8 @@ from growlab.kinds import complete
 from growlab.layout import format_layout, parse
 from growlab.records import TIMED_METRICS, Artifact, GrowthEvent, TrialProgress, TrialResult
 from growlab.scalar import default_values, with_defaults
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
+from growlab.study.growth_section import growth_with
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.recorder import Fact
 from growlab.training.run import TrialRun
@@ -186,14 +187,13 @@ def make_spec(data_spec: DataSpec) -> Callable[..., TrialSpec]:
         budget = {unit: changes.pop(unit) for unit in ("steps", "tokens", "flops") if unit in changes} or {"steps": 45}
         [(unit, amount)] = budget.items()
         train = default_values(TrainSpec) | TRAIN
-        growth = default_values(GrowthSpec) | GROWTH
         in_train = {name: value for name, value in changes.items() if name in {each.name for each in fields(TrainSpec)}}
         in_growth = {name: value for name, value in changes.items() if name not in in_train}
         return TrialSpec(
             layout=format_layout(complete(parse(layout))),
             data=data_spec,
             train=TrainSpec(**(train | in_train)),
-            growth=GrowthSpec(**(growth | in_growth)),
+            growth=growth_with(**(GROWTH | in_growth)),
             budget=BudgetSpec(unit=unit, amount=amount),
             curriculum=(),
             seed=seed,

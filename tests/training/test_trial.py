@@ -12,10 +12,12 @@ import torch
 from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.errors import DataError
-from growlab.growth.trigger import StagnationTrigger
+from growlab.growth.moment import Moment
+from growlab.growth.triggers.stagnation import Stagnation
 from growlab.kinds import complete
 from growlab.layout import Layout, parse
 from growlab.model.cost import TrainedUnit, count_params, training_flops
+from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import DataSpec, TrialSpec
@@ -304,6 +306,10 @@ def test_a_trial_that_never_grows_takes_no_snapshots(make_spec: MakeSpec, new_tr
     assert result.flops == 20 * per_step
 
 
+def moment(step: int, val_loss: float, path: TrajectoryPoint | None) -> Moment:
+    return Moment(step=step, progress=0.5, flops=0, train_loss=val_loss, val_loss=val_loss, path=path)
+
+
 @pytest.mark.parametrize(
     "growth",
     [
@@ -319,16 +325,16 @@ def test_what_is_reported_is_what_acted(make_spec: MakeSpec, new_trial: NewTrial
     trial.attempt()
     spec, points, replayed = trial.spec.growth, means(trial), []
 
-    trigger, depth, watching_since, checks_from = StagnationTrigger(), 2, 0, spec.warmup_steps
+    options = TRIGGERS["stagnation"].read(spec.trigger.options)
+    trigger, depth, watching_since, checks_from = Stagnation(options), 2, 0, 0
     for step, val_loss in metric(trial, "val", "loss").items():
         if step < checks_from or depth + 2 > spec.max_depth:
-            trigger.look(val_loss)
+            trigger.look(moment(step, val_loss, None))
             continue
         seen = [points[at] for at in points if watching_since < at <= step]
-        tau, kappa = (seen[-1].tau, seen[-1].kappa) if seen else (None, None)
-        if trigger.check(spec, tau, kappa, val_loss) and step < 90:
+        if trigger.check(moment(step, val_loss, seen[-1] if seen else None)) and step < 90:
             replayed.append(step)
-            trigger.stagnant_checks = 0
+            trigger.forget()
             depth, watching_since, checks_from = depth + 2, step, step + spec.freeze_steps + spec.cooldown_steps
 
     assert replayed == [event.step for event in trial.recorder.growths]

@@ -12,8 +12,9 @@ from growlab.layout import Layout, parse, parse_blocks
 from growlab.model.cost import count_params
 from growlab.scalar import default_values, with_defaults
 from growlab.search import preview
-from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.study import Study
+from growlab.study.growth_section import growth_with
 
 PARTNERS = {"sequence": "mlp", "channel": "attn"}  # of a kind, by its role: with it, it makes a model
 
@@ -83,12 +84,11 @@ def spec_of(layout: Layout, sizes: Sizes, data: DataSpec) -> TrialSpec:
     for block in layout.blocks:
         block_cost(block, layout.d_model, sizes.seq_len)  # a plugin's cost must be one
     train: dict[str, Any] = default_values(TrainSpec)
-    growth: dict[str, Any] = default_values(GrowthSpec)
     return TrialSpec(
         layout=str(layout),
         data=data,
         train=replace(TrainSpec(**train), batch_size=sizes.batch_size, seq_len=sizes.seq_len),
-        growth=GrowthSpec(**growth),
+        growth=growth_with(),
         budget=BudgetSpec(unit="steps", amount=10**9),  # long enough for any engine
         curriculum=(),
         seed=0,

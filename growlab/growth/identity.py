@@ -1,0 +1,35 @@
+"""Names of parameters that stay what they are when a unit enters below them.
+
+A module's own names count its units from the input side. Optimizer, checkpoints and windows go by the unit's identity
+instead: the units that a model begins with are 0, 1, …, and each that grows has the next number, wherever it enters.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from torch import nn
+
+_UNITS = "units"
+
+
+def identities(n_first: int, positions: Iterable[int]) -> list[int]:
+    """The identity of each unit, in order, of a model that began with `n_first` and grew at these places."""
+    units = list(range(n_first))
+    for at in positions:
+        units.insert(at, len(units))
+    return units
+
+
+def named_by_identity(model: nn.Module, units: Sequence[int]) -> Iterator[tuple[str, nn.Parameter]]:
+    """The model's parameters in its own order; `units` are the identities of its units."""
+    for name, parameter in model.named_parameters():
+        room, _, rest = name.partition(".")
+        if room != _UNITS:
+            yield name, parameter
+            continue
+        place, _, within = rest.partition(".")
+        yield f"{unit_prefix(units[int(place)])}{within}", parameter
+
+
+def unit_prefix(identity: int) -> str:
+    """What the names of a unit's parameters begin with."""
+    return f"{_UNITS}.{identity}."

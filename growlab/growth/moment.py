@@ -1,0 +1,63 @@
+"""What a trigger sees, and what it is. No torch: whoever explains a trigger need not load any."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from growlab.records import TrajectoryPoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Where a trial stands when a trigger is asked, at an evaluation."""
+
+    step: int
+    progress: float  # spent over budget
+    flops: int  # spent so far
+    train_loss: float  # mean since the row before, in nats per token
+    val_loss: float  # of this evaluation, in nats per token
+    path: TrajectoryPoint | None = None  # of the window's mean; None before there are three snapshots
+
+    @property
+    def tau(self) -> float | None:
+        """How much longer the path is than the straight line; None where nothing is known or nothing moved."""
+        return self.path.tau if self.path else None
+
+    @property
+    def kappa(self) -> float | None:
+        """How bent the path is; None where nothing is known or nothing moved."""
+        return self.path.kappa if self.path else None
+
+
+class Trigger(Protocol):
+    """Asked at every evaluation of a trial, by one of two calls.
+
+    1. `look` where no growth may begin: during another one, or where the model is as deep as it may become.
+    2. `check` elsewhere; True asks for a growth, and is the last call before it.
+    3. `forget` after a growth.
+
+    What it remembers between calls is `state`: plain JSON values, from which `restore` goes on in another process.
+    """
+
+    def look(self, moment: Moment) -> None: ...
+
+    def check(self, moment: Moment) -> bool: ...
+
+    def forget(self) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Memory:
+    """A trigger's state, where that is all the attributes which `remembers` names."""
+
+    remembers: tuple[str, ...] = ()
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.remembers}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for name in self.remembers:
+            setattr(self, name, state[name])

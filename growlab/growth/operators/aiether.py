@@ -1,0 +1,153 @@
+"""Trajectory extrapolation by the founding formula, twice: as its report says, and as its code computed.
+
+    aiether       W_last + β·unit(P v̄) + γ·unit(P ā) + η·escape, η gated by how far τ and κ exceed the critical values
+    aiether-code  the same with P v̄ and P ā as they are and η ungated
+
+Source: AIether technical report and code, restated.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from growlab.domains import Range
+from growlab.geometry.subspace import Coefficients, Directions, principal_directions, project, unit
+from growlab.geometry.trajectory import kappa, tau
+from growlab.growth.path import TensorPath
+from growlab.growth.source import Source, tensor_by_tensor
+from growlab.recipes import OperatorOptions, register_operator
+from growlab.scalar import scalar
+
+_EPSILON = 1e-8
+_TAU_CRIT, _KAPPA_CRIT = 2.0, 0.5  # of the report, where the trigger has none of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class AietherOptions(OperatorOptions):
+    """k + ell modes of a window of S snapshots, whose centred increments have rank S - 2."""
+
+    beta0: float = scalar(0.1, at_least=0, search=Range(low=0.05, high=0.5), help="gain of the linear velocity term")
+    gamma0: float = scalar(0.15, at_least=0, search=Range(low=0.05, high=0.3), help="gain of the curvature correction")
+    eta0: float = scalar(0.03, at_least=0, search=Range(low=0.01, high=0.1), help="gain of the orthogonal escape term")
+    k_subspace: int = scalar(10, at_least=1, search=Range(low=5, high=30), help="dimension of the dynamic subspace")
+    ell_orth: int = scalar(
+        5, at_least=1, search=Range(low=3, high=10), help="number of secondary modes in the escape direction"
+    )
+
+    def fitted(self, window: int, drawn: Collection[str]) -> "AietherOptions":
+        """Cut k_subspace and ell_orth so that the escape term stands for something, where a sampler chose them."""
+        drawn, rank = set(drawn), _centred_rank(window)
+        k, ell = self.k_subspace, self.ell_orth
+        if drawn & {"k_subspace", "history_window_size"}:
+            k = min(k, max(1, rank - 1))
+        if drawn & {"k_subspace", "history_window_size", "ell_orth"}:
+            ell = min(ell, max(1, rank - k))
+        return replace(self, k_subspace=k, ell_orth=ell)
+
+    def dead_terms(self, window: int) -> str:
+        if self.k_subspace < _centred_rank(window):
+            return ""
+        return (
+            f"growth.k_subspace {self.k_subspace} with growth.history_window_size {window} leaves no escape direction "
+            f"(the centred window has rank {_centred_rank(window)}); the term is dead"
+        )
+
+
+def _centred_rank(window: int) -> int:
+    """S snapshots give S - 1 increments, and centring leaves rank S - 2."""
+    return window - 2
+
+
+@register_operator(
+    "aiether", "trajectory extrapolation, unit vectors, gated escape", options=AietherOptions, searched=True
+)
+@tensor_by_tensor
+def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Tensor:
+    """W_last + β·unit(P_k v̄) + γ·unit(P_k ā) + η·v_esc, η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit)."""
+    stretch, curvature = _tau_and_kappa(path)
+    if stretch is None:
+        return path.last.clone()
+    modes = _Modes(path, options, principal_directions(path.gram))
+    tau_crit, kappa_crit = source.critical.get("tau", _TAU_CRIT), source.critical.get("kappa", _KAPPA_CRIT)
+    eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
+    velocity, acceleration = (unit(path.gram, each) for each in (modes.velocity(), modes.acceleration()))
+    return path.combine(_weighted(options, stretch, curvature, velocity, acceleration, eta * modes.escape()))
+
+
+@register_operator(
+    "aiether-code", "as the founding project's code: raw projections, ungated escape", options=AietherOptions
+)
+@tensor_by_tensor
+def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> Tensor:
+    """W_last + β·P_k v̄ + γ·P_k ā + η·v_esc, η = η0·τ·κ; for 1-D tensors v̄ and ā whole and no escape."""
+    stretch, curvature = _tau_and_kappa(path)
+    if stretch is None:
+        return path.last.clone()
+    modes = _Modes(path, options, principal_directions(path.gram))
+    if path.last.dim() == 1:
+        nothing_n = torch.zeros(modes.n)
+        return path.combine(_weighted(options, stretch, curvature, modes.mean_n, modes.second_n, nothing_n))
+    eta = options.eta0 * stretch * curvature
+    escape = eta * modes.escape()
+    return path.combine(_weighted(options, stretch, curvature, modes.velocity(), modes.acceleration(), escape))
+
+
+def _tau_and_kappa(path: TensorPath) -> tuple[float | None, float]:
+    """(τ, κ); (None, 0) when nothing moved. A closed path counts as a random walk of n steps, √n for both.
+
+    Its own inf would make the escape term infinite.
+    """
+    if len(path.increments) == 0:
+        return None, 0.0
+    stretch, curvature = tau(path.gram), kappa(path.gram)
+    if stretch is None or curvature is None:
+        return None, 0.0
+    random_walk = math.sqrt(len(path.increments))
+    return (random_walk if math.isinf(stretch) else stretch), (random_walk if math.isinf(curvature) else curvature)
+
+
+def _weighted(
+    options: AietherOptions,
+    stretch: float,
+    curvature: float,
+    velocity_n: Coefficients,
+    acceleration_n: Coefficients,
+    escape_n: Coefficients,
+) -> Coefficients:
+    beta = options.beta0 / (stretch + _EPSILON)
+    gamma = options.gamma0 / (1 + curvature)
+    return beta * velocity_n + gamma * acceleration_n + escape_n
+
+
+class _Modes:
+    """The founding formula's vectors, as coefficients over the increments.
+
+    A steady pace (or a single increment) has no directions once its mean is removed: v̄ and ā are taken whole.
+    """
+
+    def __init__(self, path: TensorPath, options: AietherOptions, directions: Directions) -> None:
+        self.gram, self.n = path.gram, path.gram.shape[0]
+        self.mean_n = torch.full((self.n,), 1 / self.n, dtype=torch.float64)
+        self.second_n = torch.zeros(self.n, dtype=torch.float64)
+        if self.n >= 2:  # the mean of second differences telescopes
+            self.second_n[-1], self.second_n[0] = 1 / (self.n - 1), -1 / (self.n - 1)
+        k, ell = options.k_subspace, options.ell_orth
+        self.dominant_nk = directions.coefficients[:, :k]
+        self.secondary_nl = directions.coefficients[:, k : k + ell]
+        self.secondary_sigma_l = directions.singular_values[k : k + ell]
+
+    def velocity(self) -> Coefficients:
+        return self._projected(self.mean_n)
+
+    def acceleration(self) -> Coefficients:
+        return self._projected(self.second_n)
+
+    def escape(self) -> Coefficients:
+        """unit(Σ σ_j q_j) over the ℓ modes after the k-th; 0 if no mode is left."""
+        return unit(self.gram, self.secondary_nl @ self.secondary_sigma_l)
+
+    def _projected(self, vector_n: Coefficients) -> Coefficients:
+        return project(self.gram, self.dominant_nk, vector_n) if self.dominant_nk.shape[1] else vector_n

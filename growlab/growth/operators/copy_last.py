@@ -1,0 +1,13 @@
+"""The newest unit, once more."""
+
+from torch import Tensor
+
+from growlab.growth.path import TensorPath
+from growlab.growth.source import Source, tensor_by_tensor
+from growlab.recipes import OperatorOptions, register_operator
+
+
+@register_operator("copy-last", "the source unit's newest snapshot", searched=True)
+@tensor_by_tensor
+def copy_last(path: TensorPath, options: OperatorOptions, source: Source) -> Tensor:
+    return path.last.clone()

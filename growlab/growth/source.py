@@ -1,0 +1,68 @@
+"""What an operator sees, and what it gives: weights of the new unit, and of old ones that are to change with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from torch import Tensor, nn
+
+from growlab.growth.path import TensorPath
+from growlab.growth.window import Window
+
+Weights = Mapping[str, Tensor]  # name of a parameter, within its unit, → its new value, of the same shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model at the moment of a growth."""
+
+    units: Sequence[nn.Module]  # the old ones, from the input side to the output side
+    unit: nn.Module  # the new one, freshly initialised and not yet among them
+    position: int  # of the new one, once it is: units[position] will come right after it
+    watched: int  # place of the newest of the old units
+    windows: Mapping[int, Window]  # place of an old unit → its path, where it is kept
+    same_kinds: Callable[[nn.Module, nn.Module], bool]  # whether two units' parameters have equal names and shapes
+    critical: Mapping[str, float]  # values of path statistics at which the trigger fires, such as 'tau'
+
+    @property
+    def twin_path(self) -> Window | None:
+        """The path of the newest unit, if there is one and the new unit is made of the same blocks."""
+        window = self.windows.get(self.watched)
+        if window is None or len(window) == 0 or not self.same_kinds(self.units[self.watched], self.unit):
+            return None
+        return window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Weights that an operator made; a parameter that is not named stays as it is."""
+
+    new: Weights
+    old: Mapping[int, Weights] = field(default_factory=dict)  # place of an old unit → what changes in it
+
+
+Extrapolate = Callable[[TensorPath, Any, Source], Tensor]
+Operator = Callable[[Source, Any], Made | None]
+
+
+def tensor_by_tensor(extrapolate: Extrapolate) -> Operator:
+    """Make an operator of a function (path, options, source) → tensor: each tensor from its namesake's path.
+
+    What a block marked `copied_at_growth` (time constants, skips) is copied, whatever the function. None where the
+    newest unit is of other kinds, or was never looked at.
+    """
+
+    @wraps(extrapolate)
+    def operator(source: Source, options: Any) -> Made | None:
+        window = source.twin_path
+        if window is None:
+            return None
+        new = {}
+        for name, parameter in source.unit.named_parameters():
+            path = window.path(name)
+            copied = getattr(parameter, "copied_at_growth", False)
+            new[name] = path.last if copied else extrapolate(path, options, source)
+        return Made(new=new)
+
+    return operator

@@ -1,0 +1,149 @@
+"""What a growth recipe is made of: triggers (when), operators (with what weights), positions (where).
+
+Each is a name with an options dataclass, registered by its own file: growlab/growth/triggers, …/operators, …/positions,
+or a plugin. What only reads or searches recipes knows these tables alone, and needs no torch.
+
+Options are a frozen, keyword-only dataclass of growlab.scalar fields. In a study they are
+growth.trigger.<name>.<option>; what a search draws of them it draws only in trials whose recipe has that name.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, TypeVar
+
+from growlab.domains import Value
+from growlab.errors import SpecError, did_you_mean
+from growlab.registry import Registry
+from growlab.scalar import before_of, check_scalars, scalars_of
+
+T = TypeVar("T")
+Sort = Literal["trigger", "operator", "position"]
+SORTS: tuple[Sort, ...] = ("trigger", "operator", "position")
+
+NEVER = "never"  # the trigger of a trial that does not grow
+FRESH = "identity"  # the operator of a unit that enters as it was initialised, and silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A part of a trial's recipe: its name and all of its options."""
+
+    name: str
+    options: Mapping[str, Value] = field(default_factory=dict)
+
+    def written(self) -> str | dict[str, dict[str, Value]]:
+        """Write it as a file and a row have it: name, or {name: options}."""
+        return {self.name: dict(self.options)} if self.options else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Without any; what others inherit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often a trial looks at itself, in steps."""
+
+    eval_every: int  # triggers decide at evaluations
+    collect_interval_steps: int  # between snapshots
+    n_steps: int  # of the whole trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerOptions(Options):
+    """Of a trigger, and what can be said of it before anything is trained."""
+
+    def critical(self) -> Mapping[str, float]:
+        """The values of path statistics ('tau', 'kappa') from which this trigger finds a path worn out."""
+        return {}
+
+    def first_growth(self, pace: Pace) -> int:
+        """The earliest step at which a model can grow."""
+        return pace.eval_every
+
+    def too_late(self, pace: Pace) -> str:
+        """Why a trial cannot grow at all, in words; '' where it can. None does at its last step."""
+        first = self.first_growth(pace)
+        return (
+            "" if first < pace.n_steps else f"growth begins at step {first:,}, and the budget ends at {pace.n_steps:,}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorOptions(Options):
+    """Of an operator, and how they fit a window of snapshots."""
+
+    def fitted(self, window: int, drawn: Collection[str]) -> Self:
+        """The same where no window of so many snapshots is too small; else with what was `drawn` cut to it."""
+        return self
+
+    def dead_terms(self, window: int) -> str:
+        """What of the operator stands for nothing over so many snapshots, in words; '' where all of it acts."""
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A registered trigger, operator or position."""
+
+    sort: Sort
+    name: str
+    summary: str
+    options: type[Any]  # a subclass of Options
+    make: Callable[..., Any]  # opaque here: growlab.growth calls it
+    searched: bool  # whether `search` in place of a name draws it too
+
+    def read(self, options: Mapping[str, Value]) -> Any:
+        """Make this part's dataclass of a recipe's options. Raises SpecError for one out of its bounds, or unknown."""
+        known = scalars_of(self.options)
+        for key in options:
+            if key not in known:
+                raise SpecError(f"{self.section}.{key}: unknown key.{did_you_mean(key, known)}")
+        read = self.options(**before_of(self.options) | dict(options))
+        check_scalars(self.section, read)
+        return read
+
+    @property
+    def section(self) -> str:
+        """Where its options stand in a study."""
+        return f"growth.{self.sort}.{self.name}"
+
+
+TRIGGERS: Registry[Part] = Registry("growth trigger")
+OPERATORS: Registry[Part] = Registry("growth operator")
+POSITIONS: Registry[Part] = Registry("growth position")
+PARTS: Mapping[Sort, Registry[Part]] = {"trigger": TRIGGERS, "operator": OPERATORS, "position": POSITIONS}
+
+
+def register_trigger(
+    name: str, summary: str, *, options: type[TriggerOptions] = TriggerOptions
+) -> Callable[[type[T]], type[T]]:
+    """Class decorator: a growlab.growth.moment.Trigger, made of its options, anew for each trial."""
+    return _adder("trigger", name, summary, options)
+
+
+def register_operator(
+    name: str, summary: str, *, options: type[OperatorOptions] = OperatorOptions, searched: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator for a function (source, options) → weights, of growlab.growth.source; None: there is nothing to use."""
+    return _adder("operator", name, summary, options, searched=searched)
+
+
+def register_position(
+    name: str, summary: str, *, options: type[Options] = Options
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Decorator for a function (number of units, options) → the place of the new unit among them."""
+    return _adder("position", name, summary, options)
+
+
+def _adder(sort: Sort, name: str, summary: str, options: type[Any], *, searched: bool = False) -> Callable[[Any], Any]:
+    scalars_of(options)  # a slip in a declaration is found where it stands
+
+    def add(made: Any) -> Any:
+        PARTS[sort].add(
+            name, Part(sort=sort, name=name, summary=summary, options=options, make=made, searched=searched)
+        )
+        return made
+
+    return add

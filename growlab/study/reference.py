@@ -1,0 +1,166 @@
+"""Every key that a study file may have: a sentence, its type, default and range, from where each is declared."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any
+
+from growlab.domains import Choice, Domain, Range, write_domain
+from growlab.errors import UnknownName
+from growlab.recipes import PARTS, SORTS, Part
+from growlab.scalar import Scalar, scalars_of
+from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
+from growlab.study.study import FromLayer, LayoutSpace, Objective, SamplerSpec, Study
+
+_TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+_PARTS_HELP = {
+    "trigger": "when a model grows: a name, or a list of names, each alone or with options: [never, {stagnation: {…}}]",
+    "operator": "with what weights a new unit enters",
+    "position": "where it enters",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A key of a study file."""
+
+    name: str  # full, such as train.lr
+    type: str
+    default: str  # '' where a study must say it
+    range: str  # what is admitted; '' where anything of its type is
+    search: str  # what `search` means; '' where a study must write a list or a range itself
+    since: str  # '' for a key of the first version
+    help: str
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether a list or a range may stand in place of one value."""
+        return self.name.startswith(("train.", "growth."))
+
+
+def keys() -> list[Key]:
+    """All of them, section by section; options of growth's parts as far as they are registered."""
+    return [
+        *_settings("", Study),
+        *_budget(),
+        *_scalars("data", DataSpec),
+        *_settings("curriculum[]", StageSpec),
+        *_scalars("curriculum[]", StageSpec),
+        *_settings("layouts", LayoutSpace),
+        *_settings("layouts.from_layer", FromLayer),
+        *_scalars("train", TrainSpec),
+        *_parts(),
+        *_scalars("growth", GrowthSpec),
+        *_settings("objective", Objective),
+        *_settings("sampler", SamplerSpec),
+    ]
+
+
+def keys_named(asked: str) -> list[Key]:
+    """The key of this full name, or all of a section. Raises UnknownName."""
+    known = keys()
+    found = [key for key in known if key.name == asked or key.name.startswith(f"{asked}.")]
+    if not found:
+        raise UnknownName("key of a study file", asked, [key.name for key in known])
+    return found
+
+
+def search_ranges() -> dict[str, Domain]:
+    """What `search` means, by full name, of every value that has a range of its own."""
+    ranges = {f"{section}.{key}": each.search for section, key, each in _searched() if each.search}
+    operators = tuple(name for name, part in PARTS["operator"].items() if part.searched)
+    return ranges | {"growth.operator": Choice(values=operators)}
+
+
+def _searched() -> Iterator[tuple[str, str, Scalar]]:
+    sections: list[tuple[str, type[Any]]] = [("train", TrainSpec), ("growth", GrowthSpec)]
+    sections += [(part.section, part.options) for part in _registered()]
+    for section, spec in sections:
+        for key, each in scalars_of(spec).items():
+            yield section, key, each
+
+
+def _registered() -> Iterable[Part]:
+    return (part for sort in SORTS for part in PARTS[sort].values())
+
+
+def _scalars(section: str, spec: type[Any]) -> Iterator[Key]:
+    for name, each in scalars_of(spec).items():
+        yield Key(
+            name=f"{section}.{name}",
+            type=_TYPES[each.type],
+            default=_value(each.default),
+            range="" if each.expected == "a finite number" else each.expected,
+            search=_domain(each.search),
+            since=each.since,
+            help=each.help,
+        )
+
+
+def _parts() -> Iterator[Key]:
+    """The names of growth's parts, and the options of each."""
+    for sort in SORTS:
+        drawn = Choice(values=tuple(name for name, part in PARTS[sort].items() if part.searched))
+        summaries = "; ".join(f"{name}: {part.summary}" for name, part in PARTS[sort].items())
+        yield Key(
+            name=f"growth.{sort}",
+            type="name",
+            default=DEFAULT_PARTS[sort],
+            range=", ".join(PARTS[sort]),
+            search=_domain(drawn) if len(drawn.values) > 1 else "",
+            since="",
+            help=f"{_PARTS_HELP[sort]} ({summaries})",
+        )
+        for part in PARTS[sort].values():
+            yield from _scalars(part.section, part.options)
+
+
+def _budget() -> Iterator[Key]:
+    for unit in BUDGET_UNITS:
+        yield Key(
+            name=f"budget.{unit}",
+            type=_TYPES[int],
+            default="",
+            range="at least 1",
+            search="",
+            since="",
+            help=f"{unit} that a trial may spend; one of {', '.join(BUDGET_UNITS)}",
+        )
+
+
+def _settings(section: str, spec: type[Any]) -> Iterator[Key]:
+    for each in fields(spec):
+        if "help" in each.metadata:
+            yield Key(
+                name=f"{section}.{each.name}" if section else each.name,
+                type=each.metadata["type"],
+                default=_default(each),
+                range=each.metadata["range"],
+                search="",
+                since="",
+                help=each.metadata["help"],
+            )
+
+
+def _default(declared: Field[Any]) -> str:
+    if declared.default is not MISSING:
+        return _value(declared.default)
+    return "none" if declared.default_factory is not MISSING else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return "none" if value is None or value == "" else str(value)
+
+
+def _domain(domain: Domain | None) -> str:
+    """As a study file writes it."""
+    match domain:
+        case None:
+            return ""
+        case Range(low=low, high=high, log=log):
+            return f"{{low: {low}, high: {high}{', log: true' if log else ''}}}"
+        case _:
+            return f"[{', '.join(_value(value) for value in write_domain(domain))}]"
