@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, get_args
 
 
 class TrialState(StrEnum):
@@ -82,6 +82,10 @@ class Artifact:
     path: str
     sha256: str
     n_bytes: int
+
+
+Loss = Literal["val_loss", "best_val_loss", "bits_per_byte"]  # of a result: what a study minimises
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 
 @dataclass(frozen=True, kw_only=True)

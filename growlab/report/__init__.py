@@ -11,7 +11,6 @@ trial_page    one trial in full
 trial_facts   everything that is stored of one trial, and as plain JSON
 curve         losses over tokens, drawn with characters
 sparkline     a row of numbers in a row of characters
-amounts       1.23M, 4.5 TFLOPs, 1 min 20 s
 terminal      a console that cuts nothing and interprets nothing
 plain         values as JSON can hold them
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from growlab.errors import UnknownName
-from growlab.records import TrialState
+from growlab.finite import finite
+from growlab.records import LOSSES, TrialState
 from growlab.report.overfitting import read_overfitting
 from growlab.storage import Store, TrialRow
 
-LOSSES = ("val_loss", "best_val_loss", "bits_per_byte")
 SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth_end")
 
 
@@ -77,7 +77,7 @@ def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
     values = {
         trial.number: value
         for trial in trials
-        if trial.state is TrialState.COMPLETED and (value := _finite(getattr(trial, loss))) is not None
+        if trial.state is TrialState.COMPLETED and (value := finite(getattr(trial, loss))) is not None
     }
     ordered = sorted(values, key=lambda number: (values[number], number))
     return {number: at for at, number in enumerate(ordered, start=1)}
@@ -91,9 +91,9 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
         depth_start=trial.depth_start,
         depth_end=trial.depth_end,
         n_params=trial.n_params,
-        val_loss=_finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
-        best_val_loss=_finite(trial.best_val_loss),
-        bits_per_byte=_finite(trial.bits_per_byte),
+        val_loss=finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
+        best_val_loss=finite(trial.best_val_loss),
+        bits_per_byte=finite(trial.bits_per_byte),
         flops=trial.flops,
         tokens=trial.tokens,
         elapsed_s=trial.elapsed_s,
@@ -111,7 +111,3 @@ def _place(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
     if row.state is TrialState.RUNNING:
         return (1, 0, row.trial)
     return (2, 0, row.trial)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value

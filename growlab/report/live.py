@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from growlab import amounts
 from growlab.records import TrialState
-from growlab.report import amounts
 from growlab.report.leaderboard import LeaderboardRow, leaderboard
 from growlab.report.pace import Pace, n_ended
 from growlab.report.table import COLUMNS, Column, table_of

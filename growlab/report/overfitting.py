@@ -1,8 +1,8 @@
 """Since when a trial learns its training text by heart: val_loss rises for long while the training loss falls."""
 
-import math
 from collections.abc import Iterable, Mapping
 
+from growlab.finite import finite_only
 from growlab.storage import Store, TrialRow
 
 MARGIN = 0.05  # nats per token, of both losses: less may be noise
@@ -17,7 +17,7 @@ def overfits_since(val_loss: Mapping[int, float], train_loss: Mapping[int, float
     above the best, while the training loss, from the row at the best to the mean of those in the same last steps, fell
     by more than MARGIN. Both mappings are steps to nats per token; a number that is not finite counts as no evaluation.
     """
-    val, train = _finite(val_loss), _finite(train_loss)
+    val, train = finite_only(val_loss), finite_only(train_loss)
     if len(val) <= LEAST_EVALUATIONS:
         return None
     steps = sorted(val)
@@ -48,7 +48,3 @@ def _may_overfit(trial: TrialRow) -> bool:
     if trial.val_loss is None or trial.best_val_loss is None:
         return not trial.state.is_final
     return trial.val_loss > trial.best_val_loss + MARGIN
-
-
-def _finite(losses: Mapping[int, float]) -> dict[int, float]:
-    return {step: loss for step, loss in losses.items() if math.isfinite(loss)}

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from growlab import amounts
 from growlab.records import TrialState
-from growlab.report import amounts
 from growlab.storage import Store
 
 Interval = tuple[float, float]  # from, to, in seconds of one clock

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from growlab import amounts
 from growlab.records import TrialState
-from growlab.report import amounts
 from growlab.report.leaderboard import LeaderboardRow, best_by_best_val_loss, lacking
 from growlab.report.terminal import Trimmed, as_it_is, console_for, fitting, folded, room_beside
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
+from growlab.records import LOSSES, Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
 from growlab.report.overfitting import overfits_since
 from growlab.report.plain import plain
 from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
 
-_RESULT = ("n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "elapsed_s")
+_RESULT = ("n_params", *LOSSES, "flops", "tokens", "steps", "elapsed_s")
 _COURSE = ("created_at", "started_at", "ended_at", "newest_step", "newest_val_loss")
 
 

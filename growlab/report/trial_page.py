@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
+from growlab import amounts
 from growlab.records import TrajectoryPoint
-from growlab.report import amounts
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_words
 from growlab.report.sparkline import finite_range, sparkline

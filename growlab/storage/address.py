@@ -14,11 +14,11 @@ from urllib.parse import quote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.errors import StorageError
 from growlab.escapes import has_controls
 from growlab.home import from_home
 from growlab.storage.libpq import HIDDEN, require_options, shown_option
-from growlab.suggest import STORAGE_DEFAULT
 
 _EXAMPLES = "sqlite:///growlab.db or postgresql://user@host/growlab"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")

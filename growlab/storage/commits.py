@@ -11,14 +11,15 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from growlab.errors import LeaseLost
-from growlab.records import Artifact, EndReason, TrialResult
+from growlab.finite import finite
+from growlab.records import LOSSES, Artifact, EndReason, TrialResult
 from growlab.storage import fence
 from growlab.storage.artifacts import CHECKPOINT, forget_checkpoint, write_artifacts
 from growlab.storage.clock import database_now
 from growlab.storage.facts import Fact, forget_facts, write_facts
 from growlab.storage.rows import Claim
 from growlab.storage.tables import attempts
-from growlab.storage.values import clean_text, finite
+from growlab.storage.values import clean_text
 
 
 def commit(connection: Connection, claim: Claim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
@@ -60,6 +61,6 @@ def start_over(connection: Connection, claim: Claim, note: str) -> None:
 
 def _columns(result: TrialResult) -> dict[str, Any]:
     """A loss that is not finite ranks nowhere: NULL. Its curve keeps what it was."""
-    losses = {name: finite(getattr(result, name)) for name in ("val_loss", "best_val_loss", "bits_per_byte")}
+    losses = {name: finite(getattr(result, name)) for name in LOSSES}
     texts = {name: clean_text(getattr(result, name)) for name in ("layout_end", "sample", "error", "engine")}
     return asdict(result) | losses | texts | {"flops": float(result.flops)}

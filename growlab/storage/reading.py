@@ -18,13 +18,11 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import Decision, EndReason, PastTrial, TrialState
+from growlab.records import LOSSES, Decision, EndReason, PastTrial, TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import AttemptRow, TrialRow
 from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
 from growlab.storage.values import damaged, whole_numbers
-
-OBJECTIVES = ("val_loss", "best_val_loss", "bits_per_byte")
 
 
 def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
@@ -32,8 +30,8 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
 
     A damaged row is a trial too, or the next number would be taken: with an empty layout, or without scalars.
     """
-    if objective not in OBJECTIVES:
-        raise UnknownName("objective", objective, OBJECTIVES)
+    if objective not in LOSSES:
+        raise UnknownName("objective", objective, LOSSES)
     value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
     asked = select(trials.c.number, trials.c.state, layout, trials.c.params, value)

@@ -13,6 +13,7 @@ from typing import Any
 
 from growlab.errors import StorageError
 from growlab.escapes import quoted
+from growlab.finite import finite
 
 _NOT_FINITE = ("nan", "inf", "-inf")
 
@@ -39,11 +40,6 @@ def damaged(trial_number: int | None, column: str, problem: str) -> StorageError
     return StorageError(
         f"trial {trial_number} has a damaged row: {column}: {problem}; bring the database back from its backup"
     )
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or NULL where there is none that could be ranked."""
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def kind_of(value: float) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from growlab.data.corpus import Corpus, require_windows
 from growlab.errors import CheckpointError, DatabaseAway
+from growlab.finite import finite
 from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
 from growlab.layout import format_layout
@@ -334,7 +335,3 @@ def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> Tr
 def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:
     """Comparable between tokenisers: nats per token / (ln 2 · bytes per token)."""
     return nats_per_token / (math.log(2) * bytes_per_token)
-
-
-def finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from growlab.amounts import gib
+from growlab.escapes import first_line
 from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
 from growlab.specs import TrialSpec
@@ -89,11 +91,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__context__
-
-
-def first_line(words: str) -> str:
-    return words.partition("\n")[0]
-
-
-def gib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB"

@@ -15,10 +15,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from growlab.amounts import gib
+from growlab.escapes import first_line
 from growlab.records import TrialState
 from growlab.specs import TrialSpec
 from growlab.storage import Store, StudyRow
-from growlab.worker.causes import CONTEXT_BYTES, first_line, gib, is_out_of_memory
+from growlab.worker.causes import CONTEXT_BYTES, is_out_of_memory
 from growlab.worker.messages import Propose
 from growlab.worker.signals import ignore_stopping, signals_held
 from growlab.worker.trainer import proposed

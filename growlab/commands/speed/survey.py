@@ -15,10 +15,11 @@ from growlab.commands.speed.rows import OUT_OF_MEMORY, Report, Row, evaluations_
 from growlab.commands.speed.subjects import Subject, small
 from growlab.data import Corpus
 from growlab.errors import GrowlabError
+from growlab.escapes import first_line
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
 from growlab.training.engine import choose_gear
-from growlab.worker.causes import first_line, is_out_of_memory
+from growlab.worker.causes import is_out_of_memory
 
 
 def survey(
