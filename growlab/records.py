@@ -1,7 +1,8 @@
 """What happened. Records are written by the code itself and trusted; specs (what is asked) are checked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any, Literal, get_args
 
 
@@ -41,13 +42,13 @@ TIMED_METRICS = frozenset({"pause_s", "tokens_per_s"})  # every other is the sam
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoryPoint:
-    """The shape of one tensor's path over the window, or with tensor = "" the mean over the unit's tensors."""
+class PathStatistics:
+    """All statistics of the path of one tensor's weights over a window (growlab.geometry.trajectory).
 
-    step: int
-    unit: int  # index of the watched unit, from the input side
-    tensor: str  # name inside the unit; "" for the mean
-    n_increments: int
+    The fields are the one list of them: columns of the table, what is written and read back, and the mean over a unit
+    follow. What computes one is growlab.geometry.trajectory.path_statistics.
+    """
+
     tau: float | None  # None: nothing moved; inf: the path is closed
     kappa: float | None
     diffusion_exponent: float | None  # H: 1 ballistic, 1/2 random walk
@@ -58,7 +59,24 @@ class TrajectoryPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PathPlace:
+    """Where a path was watched, and how much of it."""
+
+    step: int
+    unit: int  # index of the watched unit, from the input side
+    tensor: str  # name inside the unit; "" for the mean
+    n_increments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryPoint(PathStatistics, PathPlace):  # the fields of the place come first
+    """The statistics of one tensor's path, or with tensor = "" their mean over the unit's tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GrowthEvent:
+    """A unit that entered a model."""
+
     step: int
     position: int  # the new unit's index, from the input side
     unit: str  # the inserted blocks, as text
@@ -71,6 +89,12 @@ class GrowthEvent:
     depth_before: int
     depth_after: int
     n_params_after: int
+
+
+@cache
+def float_fields(record: type[Any]) -> tuple[str, ...]:
+    """The names of a record's fields that hold a float or, where it is not known, None."""
+    return tuple(member.name for member in fields(record) if member.type in (float, float | None))
 
 
 @dataclass(frozen=True, kw_only=True)

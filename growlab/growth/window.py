@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from growlab.geometry.gram import Gram, bordered, newest_row
-from growlab.geometry.trajectory import Shape, measure
+from growlab.geometry.trajectory import path_statistics
 from growlab.growth.operators import TensorPath
+from growlab.records import PathStatistics
 
 
 @dataclass
@@ -67,9 +68,9 @@ class Window:
         n = len(self) - 1
         return sum(copy.numel() for copy in copies.values()) * (1 + 2 * n)
 
-    def shapes(self) -> dict[str, Shape]:
-        """The path of each tensor. Empty before the first increment."""
-        return {name: measure(track.gram) for name, track in self.tracks.items() if len(track.increments)}
+    def statistics(self) -> dict[str, PathStatistics]:
+        """Statistics of every tensor's path, by name. Empty before the first increment."""
+        return {name: path_statistics(track.gram) for name, track in self.tracks.items() if len(track.increments)}
 
     def increments(self) -> dict[int, dict[str, Tensor]]:
         """Serial number to the increment of every tensor, oldest first. A serial number is never used again."""

@@ -47,8 +47,9 @@ def kind_of(value: float) -> str:
     return "ok" if math.isfinite(value) else str(float(value))
 
 
-def split(numbers: Mapping[str, float | None]) -> dict[str, Any]:
+def split(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The columns of these numbers, and a column `not_finite` such as 'kappa=inf path=nan' that restores the rest."""
+    numbers: dict[str, float | None] = {name: row[name] for name in names}
     odd = {name: value for name, value in numbers.items() if value is not None and not math.isfinite(value)}
     return {
         **{name: finite(value) for name, value in numbers.items()},

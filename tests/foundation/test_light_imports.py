@@ -12,6 +12,9 @@ HEAVY = ("torch", "optuna", "pandas", "sqlalchemy", "numpy")
     "module",
     [
         "errors",
+        "defaults",
+        "amounts",
+        "finite",
         "layout",
         "registry",
         "domains",
