@@ -1,6 +1,7 @@
 """Studies and trials, for a person at a terminal or a program at the end of a pipe. Knows no torch.
 
 leaderboard   which trial is best: rows in order
+columns       what a row holds, and every column of it, for terminals and programs
 overfitting   since when a trial learns its training text by heart
 formats       those rows as a table, TSV, CSV or JSON
 table         the table that people read
@@ -14,5 +15,5 @@ sparkline     a row of numbers in a row of characters
 terminal      a console that cuts nothing and interprets nothing
 plain         values as JSON can hold them
 
-pandas, rich and plotille are imported where they are used: importing a module of this room costs nothing.
+rich and plotille are imported where they are used: importing a module of this room costs nothing.
 """

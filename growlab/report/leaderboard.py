@@ -2,41 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from growlab.errors import UnknownName
 from growlab.finite import finite
 from growlab.records import LOSSES, TrialState
+from growlab.report.columns import SORTABLE, LeaderboardRow
 from growlab.report.overfitting import read_overfitting
 from growlab.storage import Store, TrialRow
-
-SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth_end")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaderboardRow:
-    """The fields, in this order, are the columns of every format. None: not known, or not yet.
-
-    `accuracy` and `overfits_since` are columns where a trial has one.
-    """
-
-    rank: int | None  # place among the completed trials, by the loss
-    trial: int
-    layout: str  # at the start of training, in short form
-    depth_start: int  # blocks
-    depth_end: int | None
-    n_params: int | None  # at the end
-    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest
-    best_val_loss: float | None
-    bits_per_byte: float | None
-    flops: int | None
-    tokens: int | None
-    elapsed_s: float | None
-    state: TrialState
-    engine: str | None  # eager, graph, …: how its steps were executed
-    accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
-    overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
 
 
 def read_leaderboard(store: Store, study_id: int, sort_by: str = "val_loss") -> list[LeaderboardRow]:
@@ -58,11 +31,6 @@ def leaderboard(
     ranks = _ranks(trials, sort_by if sort_by in LOSSES else "val_loss")
     rows = [_row(trial, ranks.get(trial.number), overfitting.get(trial.number)) for trial in trials]
     return sorted(rows, key=lambda row: _place(row, sort_by))
-
-
-def lacking(rows: Sequence[LeaderboardRow]) -> set[str]:
-    """Those of the columns `accuracy` and `overfits_since` that no trial has: a study of a text keeps its columns."""
-    return {name for name in ("accuracy", "overfits_since") if all(getattr(row, name) is None for row in rows)}
 
 
 def best_by_best_val_loss(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:

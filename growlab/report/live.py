@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from growlab import amounts
 from growlab.records import TrialState
-from growlab.report.leaderboard import LeaderboardRow, leaderboard
+from growlab.report.columns import LeaderboardRow, TableColumn, columns_for_terminals
+from growlab.report.leaderboard import leaderboard
 from growlab.report.pace import Pace, n_ended
-from growlab.report.table import COLUMNS, Column, table_of
+from growlab.report.table import table_of
 from growlab.report.terminal import as_it_is
 from growlab.storage import TrialRow
 
@@ -33,7 +34,7 @@ def live_table(
     rows = leaderboard(trials, sort_by)
     completed = [row for row in rows if row.state is TrialState.COMPLETED]
     running = [row for row in rows if row.state is TrialState.RUNNING]
-    columns = [column for column in COLUMNS if column.header in _SHOWN]
+    columns = [column for column in columns_for_terminals(rows) if column.header in _SHOWN]
     table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)])
     table.title = as_it_is(f"{study_name}: {progress_in_words(counts, n_trials, pace)}")
     table.title_justify = "left"
@@ -61,13 +62,13 @@ def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pac
     return f"{done}, {running} running, {waiting} waiting · {pace.in_words()}{about}"
 
 
-def _state_column(trials: Sequence[TrialRow]) -> Column:
+def _state_column(trials: Sequence[TrialRow]) -> TableColumn:
     by_number = {trial.number: trial for trial in trials}
 
     def words(row: LeaderboardRow) -> str:
         return state_words(by_number[row.trial])
 
-    return Column("state", words, "left")
+    return TableColumn("state", words, "left")
 
 
 def state_words(trial: TrialRow) -> str:

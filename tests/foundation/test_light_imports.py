@@ -15,6 +15,7 @@ HEAVY = ("torch", "optuna", "pandas", "sqlalchemy", "numpy")
         "defaults",
         "amounts",
         "finite",
+        "delimited",
         "layout",
         "registry",
         "domains",
