@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import cache
 from typing import Any, Literal, get_args
 
 
@@ -91,7 +90,6 @@ class GrowthEvent:
     n_params_after: int
 
 
-@cache
 def float_fields(record: type[Any]) -> tuple[str, ...]:
     """The names of a record's fields that hold a float or, where it is not known, None."""
     return tuple(member.name for member in fields(record) if member.type in (float, float | None))

@@ -70,7 +70,7 @@ def _restored(connection: Connection, kind: type[Kept], row: RowMapping) -> Kept
     """The fact that the row was made of. Raises StorageError that names the trial of a damaged row."""
     values = {field.name: row[field.name] for field in fields(kind)}
     try:
-        return kind(**values | joined(row, float_fields(kind)))
+        return kind(**values | joined(dict(row), float_fields(kind)))
     except ValueError as error:
         number = connection.scalar(select(trials.c.number).where(trials.c.id == row["trial_id"]))
         problem = f"{quoted(row['not_finite'])} cannot be read ({error})"

@@ -33,10 +33,12 @@ from torch import Tensor
 
 from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING, Penalty, total
+from growlab.escapes import first_line
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
 from growlab.resources import cache_dir
+from growlab.training.faults import is_of_device
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Penalty]]  # of ids and targets, both (B, T)
 Embed = Callable[[Tensor, Tensor, float], Tensor]
@@ -139,11 +141,10 @@ def _trouble(device: torch.device) -> str:
         with torch._dynamo.config.patch(suppress_errors=False):
             stream_BTD, mixed_BTD, _ = run(block, x_BTD, x_BTD)
             (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise
     except Exception as error:  # of a compiler, a driver, a disk or a library that does not fit
-        first_line = str(error).strip().partition("\n")[0]
-        return f"a compiler that works; {type(error).__name__}: {first_line}"
+        if is_of_device(error):
+            raise
+        return f"a compiler that works; {type(error).__name__}: {first_line(str(error).strip())}"
     return ""
 
 

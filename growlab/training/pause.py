@@ -1,11 +1,9 @@
 """What a growth costs in time: from the stop of training until it goes at full speed again."""
 
-import time
-
 import torch
 
 from growlab.records import Metric
-from growlab.training.device import wait_for
+from growlab.training.timing import Stopwatch
 
 
 class Pause:
@@ -20,25 +18,20 @@ class Pause:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._step, self._lasted = 0, 0.0
-        self._began: float | None = None  # None: training goes at full speed, or has not been stopped
+        self._watch: Stopwatch | None = None  # None: training goes at full speed, or has not been stopped
 
     def begin(self, step: int) -> None:
         """Training stops at this step, for what is about to be done."""
-        if self._began is not None:
+        if self._watch is not None:
             return
         if step != self._step:
             self._step, self._lasted = step, 0.0
-        self._began = self._caught_up()
+        self._watch = Stopwatch(self._device)
 
     def end(self) -> Metric | None:
         """What there is to record now that the engine has settled; None when nothing was stopped."""
-        if self._began is None:
+        if self._watch is None:
             return None
-        self._lasted += self._caught_up() - self._began
-        self._began = None
+        self._lasted += self._watch.lap()
+        self._watch = None
         return Metric(step=self._step, split="train", name="pause_s", value=self._lasted)
-
-    def _caught_up(self) -> float:
-        """The time, in seconds, at which the device has done all that it was given before."""
-        wait_for(self._device)
-        return time.monotonic()

@@ -1,7 +1,6 @@
 """The moving parts of a trial that is being trained, and how they come to be."""
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -238,15 +237,3 @@ def assemble_run(
     )
     run.refit_step()
     return run
-
-
-class Stopwatch:
-    """Adds the time since it was last read to a trial's elapsed time."""
-
-    def __init__(self) -> None:
-        self._since = time.perf_counter()
-
-    def add_to(self, counters: Counters) -> None:
-        now = time.perf_counter()
-        counters.elapsed_s += now - self._since
-        self._since = now

@@ -21,8 +21,9 @@ from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
 from growlab.training.recorder import Recorder
-from growlab.training.run import Stopwatch, TrialRun, fresh_run
+from growlab.training.run import TrialRun, fresh_run
 from growlab.training.sample import sample_text
+from growlab.training.timing import Stopwatch
 
 FINITE_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 TRAIN_ROWS = 200  # of a trial, besides those of its evaluations

@@ -1,6 +1,5 @@
-"""Why a trial ended with an error, and whether the trial is to blame: read from what torch says. Pure functions."""
+"""Whether a trial is to blame for its error, and the result of one that is. Pure functions."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from growlab.amounts import gib
@@ -14,26 +13,6 @@ if TYPE_CHECKING:
 
 CONTEXT_BYTES = 512 << 20  # what CUDA itself holds for a process, beside torch's tensors
 NEIGHBOURS_SHARE = 0.1  # of a device's memory that others may hold without being to blame
-
-_NO_ROOM = (
-    "can't allocate memory",
-    "MPS backend out of memory",
-    "CUDA error: out of memory",  # of what CUDA allocates beside torch: a context, a recorded graph
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """With CUDA it mostly has a type of its own; elsewhere torch raises a RuntimeError of its allocator.
-
-    What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
-    """
-    import torch
-
-    return any(
-        isinstance(each, torch.OutOfMemoryError | MemoryError) or any(words in str(each) for words in _NO_ROOM)
-        for each in _chain(error)
-    )
 
 
 def held_by_others(memory: "DeviceMemory") -> int:
@@ -73,21 +52,3 @@ def failed_at_once(spec: TrialSpec, layout: str, error: str) -> TrialResult:
         elapsed_s=0.0,
         error=error,
     )
-
-
-def refused_operation(error: BaseException) -> str:
-    """What to tell a user whose trial needs an operation that --deterministic forbids; '' of any other error."""
-    for each in _chain(error):
-        operation, refused, _ = str(each).partition(" does not have a deterministic implementation")
-        if refused:
-            return (
-                f"--deterministic: {operation} has no deterministic form on this device; "
-                "leave --deterministic out, or the block that uses it"
-            )
-    return ""
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__context__

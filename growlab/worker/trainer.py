@@ -28,7 +28,7 @@ from growlab.errors import (
 from growlab.records import TrialResult, TrialState
 from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
-from growlab.worker.causes import crowded_out, failed_at_once, is_out_of_memory, out_of_memory, refused_operation
+from growlab.worker.causes import crowded_out, failed_at_once, out_of_memory
 from growlab.worker.messages import (
     Began,
     Crashed,
@@ -162,6 +162,7 @@ class _Trainer:
         import torch
 
         from growlab.training.checkpoint import CheckpointFolder
+        from growlab.training.faults import is_out_of_memory, refused_operation
         from growlab.training.trial import run_trial
 
         recorder = LeasedRecorder(

@@ -26,14 +26,14 @@ class Clock:
 
     now = 1000.0
 
-    def monotonic(self) -> float:
+    def perf_counter(self) -> float:
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("growlab.training.pause.time", clock)
+    monkeypatch.setattr("growlab.training.timing.time", clock)
     return clock
 
 

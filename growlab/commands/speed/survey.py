@@ -9,7 +9,7 @@ import torch
 
 from growlab.commands.options import say
 from growlab.commands.speed.machine import describe_device, describe_versions
-from growlab.commands.speed.measure import START_STEPS, Timing, time_run
+from growlab.commands.speed.measure import Timing, time_run
 from growlab.commands.speed.roofline import PRECISIONS, Roofline, matmul_dtype, measure_roofline
 from growlab.commands.speed.rows import OUT_OF_MEMORY, Report, Row, evaluations_of, trial_seconds, trials_per_hour
 from growlab.commands.speed.subjects import Subject, small
@@ -19,7 +19,8 @@ from growlab.escapes import first_line
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
 from growlab.training.engine import choose_gear
-from growlab.worker.causes import is_out_of_memory
+from growlab.training.faults import is_out_of_memory
+from growlab.training.timing import START_STEPS
 
 
 def survey(
