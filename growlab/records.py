@@ -19,7 +19,7 @@ class TrialState(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Why an attempt ended."""
+    """The reason for which an attempt ended."""
 
     FINISHED = "finished"  # the trial reached a final state
     STOPPED = "stopped"  # the worker was asked to stop; the trial is queued again
@@ -29,7 +29,7 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One number at one step. A value that is not finite keeps its kind in `state` and has no value in SQL."""
+    """A number at a step. A value that is not finite keeps its kind in `state` and has no value in SQL."""
 
     step: int
     split: str  # train | val | test
@@ -58,8 +58,8 @@ class PathStatistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathPlace:
-    """Where a path was watched, and how much of it."""
+class WatchedPath:
+    """The path that statistics are of: where it was watched, and how much of it."""
 
     step: int
     unit: int  # index of the watched unit, from the input side
@@ -68,7 +68,7 @@ class PathPlace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoryPoint(PathStatistics, PathPlace):  # the fields of the place come first
+class TrajectoryPoint(PathStatistics, WatchedPath):  # whose fields come first
     """The statistics of one tensor's path, or with tensor = "" their mean over the unit's tensors."""
 
 
@@ -88,6 +88,9 @@ class GrowthEvent:
     depth_before: int
     depth_after: int
     n_params_after: int
+
+
+Fact = Metric | TrajectoryPoint | GrowthEvent  # becomes a row together with a checkpoint
 
 
 def float_fields(record: type[Any]) -> tuple[str, ...]:
@@ -112,7 +115,7 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """How a trial ended; the columns of the leaderboard."""
+    """The end of a trial; columns of the leaderboard."""
 
     state: TrialState
     layout_end: str
@@ -148,7 +151,7 @@ class TrialProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class PastTrial:
-    """What a search knows of a trial."""
+    """A trial as a search knows it."""
 
     number: int
     state: TrialState
@@ -159,12 +162,12 @@ class PastTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """How a proposal came about: enough to make it again."""
+    """The way in which a proposal came about: enough to make it again."""
 
     number: int
     seed: int
     origin: str  # seed | random | mutation | given (growlab train)
     parent: int | None  # trial number
-    mutation: str  # what was done to the parent, in words
+    mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]

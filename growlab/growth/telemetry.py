@@ -12,7 +12,7 @@ from growlab.records import PathStatistics, TrajectoryPoint, float_fields
 
 
 def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
-    """The mean first (tensor = ""), then each tensor. Empty until there are three snapshots: κ needs them."""
+    """The mean first (tensor = ""), then all tensors. Empty until there are three snapshots: κ needs them."""
     if len(window) < 3:
         return []
     of_tensors = window.statistics()

@@ -21,7 +21,7 @@ class Track:
     gram: Gram = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
     def append(self, newest: Tensor) -> Tensor:
-        """Move on to it; the oldest increment falls out of a full window. Returns what is to border the matrix."""
+        """Move on to the newest; the oldest increment falls out when full. Returns what is to border the matrix."""
         increment = newest - self.last
         if len(self.increments) == self.increments.maxlen:
             self.increments.popleft()
@@ -45,7 +45,7 @@ class Window:
         self.n_taken = 0  # increments ever taken: the newest one's serial number is n_taken - 1
 
     def __len__(self) -> int:
-        """Snapshots held."""
+        """The number of snapshots held."""
         return 1 + len(next(iter(self.tracks.values())).increments) if self.tracks else 0
 
     def clear(self) -> None:
@@ -53,7 +53,7 @@ class Window:
 
     @torch.no_grad()
     def snapshot(self, unit: nn.Module) -> int:
-        """Take one; the oldest falls out when the window is full. Returns the FLOPs it cost.
+        """Take a snapshot; the oldest falls out when the window is full. Returns the FLOPs it cost.
 
         Waits for a CUDA device once, whatever the number of tensors.
         """

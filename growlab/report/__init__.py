@@ -9,11 +9,11 @@ title         the line above it
 pace          finished trials per hour, and how many ran at once
 live          the same while the study runs
 trial_page    one trial in full
-trial_facts   everything that is stored of one trial, and as plain JSON
+trial_facts   everything that is stored of one trial, and as JSON
 curve         losses over tokens, drawn with characters
 sparkline     a row of numbers in a row of characters
 terminal      a console that cuts nothing and interprets nothing
-plain         values as JSON can hold them
+json_values   values as JSON can hold them
 
 rich and plotille are imported where they are used: importing a module of this room costs nothing.
 """

@@ -12,7 +12,7 @@ OVERFITS = "↑"
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderboardRow:
-    """One trial. None: not known, or not yet."""
+    """A trial on the leaderboard. None: not known, or not yet."""
 
     rank: int | None  # place among the completed trials, by the loss
     trial: int

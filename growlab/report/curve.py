@@ -12,7 +12,7 @@ _BLANK = "⠀"  # braille without a dot, with which plotille fills up
 
 
 def loss_curve(val_loss: Mapping[int, float], train_loss: Mapping[int, float], growths: Sequence[int] = ()) -> str:
-    """Nats per token over tokens seen, with `growths` marked below. Empty where there is no finite loss of either.
+    """Draw nats per token over tokens seen, with `growths` marked below; nothing where no loss is finite.
 
     Both mappings are tokens to loss. Validation is marked point by point, so that the two can be told
     apart without colours.
@@ -55,6 +55,6 @@ def _trimmed(picture: str) -> list[str]:
 
 
 def _with_margin(low: float, high: float) -> tuple[float, float]:
-    """A little more on both sides, and nothing below zero, where no loss can be."""
+    """The range with a little more on both sides, and nothing below zero, where no loss can be."""
     margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
     return max(low - margin, min(low, 0.0)), high + margin

@@ -7,7 +7,7 @@ from growlab.delimited import delimited
 from growlab.errors import UnknownName
 from growlab.escapes import json_text, visible
 from growlab.report.columns import LeaderboardRow, columns_for_programs
-from growlab.report.plain import plain
+from growlab.report.json_values import json_value
 from growlab.report.table import print_table
 
 FORMATS = ("table", "tsv", "csv", "json")
@@ -35,4 +35,4 @@ def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title
 
 def write_json(value: object, stream: TextIO) -> None:
     """Write the value indented, with a newline at the end; what is not a finite number is null."""
-    stream.write(json_text(plain(value), indent=2) + "\n")
+    stream.write(json_text(json_value(value), indent=2) + "\n")

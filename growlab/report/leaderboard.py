@@ -21,27 +21,28 @@ def read_leaderboard(store: Store, study_id: int, sort_by: str = "val_loss") -> 
 def leaderboard(
     trials: Sequence[TrialRow], sort_by: str = "val_loss", overfitting: Mapping[int, int] = MappingProxyType({})
 ) -> list[LeaderboardRow]:
-    """Completed trials by `sort_by`, lowest first; then running ones; then the rest. Ties go to the lower number.
+    """Sort the trials of a study: completed ones by `sort_by`, lowest first; then running ones; then the rest.
 
-    Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where the good small ones are.
+    Ties go to the lower number. Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where
+    the good small ones are.
     `overfitting` gives the step since which a trial does. Raises UnknownName for anything that is not in SORTABLE.
     """
     if sort_by not in SORTABLE:
         raise UnknownName("metric", sort_by, SORTABLE)
     ranks = _ranks(trials, sort_by if sort_by in LOSSES else "val_loss")
     rows = [_row(trial, ranks.get(trial.number), overfitting.get(trial.number)) for trial in trials]
-    return sorted(rows, key=lambda row: _place(row, sort_by))
+    return sorted(rows, key=lambda row: _sort_key(row, sort_by))
 
 
 def best_by_best_val_loss(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:
-    """Of the completed trials the one whose loss was lowest at any evaluation, where it is not the first by rank."""
+    """The completed trial whose loss was lowest at any evaluation, where it is not the first by rank."""
     completed = [row for row in rows if row.state is TrialState.COMPLETED and row.best_val_loss is not None]
     best = min(completed, key=lambda row: (row.best_val_loss, row.trial), default=None)
     return None if best is None or best.rank == 1 else best
 
 
 def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
-    """Trial number to rank, from 1."""
+    """The rank, from 1, by trial number."""
     values = {
         trial.number: value
         for trial in trials
@@ -72,7 +73,7 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
     )
 
 
-def _place(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
+def _sort_key(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
     value = getattr(row, sort_by)
     if row.state is TrialState.COMPLETED:
         return (0, math.inf if value is None else value, row.trial)

@@ -15,8 +15,6 @@ from growlab.storage import TrialRow
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["live_table", "progress_in_words", "state_words"]
-
 _SHOWN = ("trial", "layout", "depth", "params", "val_loss")  # with the state they fit 80 columns
 
 
@@ -30,7 +28,7 @@ def live_table(
     sort_by: str = "val_loss",
     n_best: int = 10,
 ) -> "Table":
-    """To be redrawn in place, so never long: `n_best` completed trials and all that run."""
+    """A table to be redrawn in place, so never long: `n_best` completed trials and all that run."""
     rows = leaderboard(trials, sort_by)
     completed = [row for row in rows if row.state is TrialState.COMPLETED]
     running = [row for row in rows if row.state is TrialState.RUNNING]
@@ -45,7 +43,7 @@ def live_table(
 
 
 def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pace | None = None) -> str:
-    """'4 of 10 trials done (1 diverged), 2 running, 4 waiting · 31 trials/hour, about 11 min 37 s left'.
+    """A line such as '4 of 10 trials done (1 diverged), 2 running, 4 waiting · 31 trials/hour, about 11 min 37 s left'.
 
     Waiting are also those that are not proposed yet. What is left of the time is known once a trial has ended.
     """
@@ -65,14 +63,14 @@ def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pac
 def _state_column(trials: Sequence[TrialRow]) -> TableColumn:
     by_number = {trial.number: trial for trial in trials}
 
-    def words(row: LeaderboardRow) -> str:
-        return state_words(by_number[row.trial])
+    def cell(row: LeaderboardRow) -> str:
+        return state_text(by_number[row.trial])
 
-    return TableColumn("state", words, "left")
+    return TableColumn("state", cell, "left")
 
 
-def state_words(trial: TrialRow) -> str:
-    """'completed'; 'running, step 1200'; 'running, not heard' where the lease of its worker ran out."""
+def state_text(trial: TrialRow) -> str:
+    """The state, 'completed' or 'running, step 1200'; 'running, not heard' where the lease of its worker ran out."""
     if trial.state is not TrialState.RUNNING:
         return str(trial.state)
     if trial.lease_left_s is not None and trial.lease_left_s < 0:

@@ -27,7 +27,7 @@ _NEEDED = ("compute", "bits/byte", "depth", "params", "rank")
 
 
 def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> None:
-    """In full into a pipe; on a terminal with as many columns as it has room for."""
+    """Print the leaderboard, in full into a pipe, on a terminal with as many columns as it has room for."""
     console = console_for(stream)
     if title:
         console.print(as_it_is(title, "bold"))
@@ -43,7 +43,7 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
 
 
 def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple["Table", list[str]]:
-    """The table, and what there is no room for: columns, and at last the ends of layouts."""
+    """The table, and the names of what there is no room for: columns, and at last the ends of layouts."""
     overfitting = any(row.overfits_since is not None for row in rows)
     best_tells_more = overfitting or best_by_best_val_loss(rows) is not None
     dispensable = [header for header in _DISPENSABLE if not (best_tells_more and header == "best")]
@@ -79,7 +79,7 @@ def _rank_or_state(row: LeaderboardRow) -> str:
 
 
 def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
-    """What a reader of the ranks should know."""
+    """Lines that a reader of the ranks should know."""
     if overfitting := sorted((row.overfits_since, row.trial) for row in rows if row.overfits_since is not None):
         trials = (f"trial {number} overfits since step {step}" for step, number in overfitting)
         yield f"{OVERFITS} {', '.join(trials)}: val_loss rises while the training loss falls"
@@ -91,7 +91,7 @@ def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
 def table_of(
     rows: Sequence[LeaderboardRow], columns: Sequence[TableColumn], layout_width: int = LEAST_LAYOUT, gap: int = 2
 ) -> "Table":
-    """With layouts in lines of at least `layout_width` characters, and `gap` blanks between two columns."""
+    """A table with layouts in lines of at least `layout_width` characters, and `gap` blanks between two columns."""
     from rich import box
     from rich.table import Table
 

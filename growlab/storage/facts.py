@@ -12,13 +12,12 @@ from sqlalchemy import Connection, RowMapping, Table, delete, select
 
 from growlab.escapes import quoted
 from growlab.finite import finite
-from growlab.records import GrowthEvent, Metric, TrajectoryPoint, float_fields
+from growlab.records import Fact, GrowthEvent, Metric, TrajectoryPoint, float_fields
 from growlab.storage.rows import Claim
 from growlab.storage.tables import growth_events, metrics, trajectory, trials
 from growlab.storage.upsert import upsert
 from growlab.storage.values import damaged, joined, kind_of, split
 
-Fact = Metric | TrajectoryPoint | GrowthEvent
 Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent)  # facts with a column `not_finite`
 
 _TABLES: dict[type[Fact], Table] = {Metric: metrics, TrajectoryPoint: trajectory, GrowthEvent: growth_events}
@@ -36,7 +35,7 @@ def forget_facts(connection: Connection, trial_id: int) -> None:
 
 
 def read_metrics(connection: Connection, trial_id: int, split: str | None, name: str | None) -> list[Metric]:
-    """By step; of one split or all, of one name or all."""
+    """Metrics by step; of one split or all, of one name or all."""
     asked = select(metrics).where(metrics.c.trial_id == trial_id)
     if split is not None:
         asked = asked.where(metrics.c.split == split)
@@ -52,7 +51,7 @@ def read_metrics(connection: Connection, trial_id: int, split: str | None, name:
 
 
 def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -> list[TrajectoryPoint]:
-    """By step and unit; of one tensor ("" for the means), or of all with None."""
+    """Points by step and unit; of one tensor ("" for the means), or of all with None."""
     asked = select(trajectory).where(trajectory.c.trial_id == trial_id)
     if tensor is not None:
         asked = asked.where(trajectory.c.tensor == tensor)

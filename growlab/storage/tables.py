@@ -38,8 +38,8 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, *words: str) -> CheckConstraint:
-    quoted = ", ".join(f"'{word}'" for word in words)
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    quoted = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({quoted})", name=column)
 
 

@@ -20,7 +20,7 @@ _NOT_FINITE = ("nan", "inf", "-inf")
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What a JSON column gives when it holds none."""
+    """The value of a JSON column that holds no JSON."""
 
     text: str
 
@@ -43,7 +43,7 @@ def damaged(trial_number: int | None, column: str, problem: str) -> StorageError
 
 
 def kind_of(value: float) -> str:
-    """'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
+    """The kind of a number, 'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
     return "ok" if math.isfinite(value) else str(float(value))
 
 
@@ -66,8 +66,8 @@ def joined(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def whole_numbers(value: object) -> tuple[int, ...]:
-    """Of a JSON list of them. Raises ValueError."""
-    if not (isinstance(value, list) and all(type(each) is int for each in value)):
+    """The numbers of a JSON list of them. Raises ValueError."""
+    if not (isinstance(value, list) and all(type(number) is int for number in value)):
         raise ValueError(f"must be a list of whole numbers, got {quoted(value)}")
     return tuple(value)
 

@@ -7,7 +7,7 @@ from growlab.training.timing import Stopwatch
 
 
 class Pause:
-    """The metric `pause_s` at the step of the stop, split train, in seconds; once for each growth and each thaw.
+    """The metric `pause_s` at the step of the stop, split train, in seconds; once for every growth and every thaw.
 
     It holds the operator and the evaluation after it, the steps that an engine needs before it has recorded one,
     and whatever else happens meanwhile. A trial's pauses never overlap: a stop while training is not yet at full speed
@@ -21,7 +21,7 @@ class Pause:
         self._watch: Stopwatch | None = None  # None: training goes at full speed, or has not been stopped
 
     def begin(self, step: int) -> None:
-        """Training stops at this step, for what is about to be done."""
+        """Note that training stops at this step, for what is about to be done."""
         if self._watch is not None:
             return
         if step != self._step:
@@ -29,7 +29,7 @@ class Pause:
         self._watch = Stopwatch(self._device)
 
     def end(self) -> Metric | None:
-        """What there is to record now that the engine has settled; None when nothing was stopped."""
+        """The metric to record now that the engine has settled; None when nothing was stopped."""
         if self._watch is None:
             return None
         self._lasted += self._watch.lap()

@@ -21,7 +21,7 @@ def held_by_others(memory: "DeviceMemory") -> int:
 
 
 def crowded_out(memory: "DeviceMemory | None") -> str:
-    """Why a trial without memory may fit another time: others hold more than a tenth of the device. '' if none do."""
+    """The reason why a trial may fit another time: others hold more than a tenth of the device. '' if none do."""
     if memory is None or held_by_others(memory) <= NEIGHBOURS_SHARE * memory.total:
         return ""
     return (
@@ -30,9 +30,9 @@ def crowded_out(memory: "DeviceMemory | None") -> str:
     )
 
 
-def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
+def out_of_memory(spec: TrialSpec, layout: str, message: str) -> TrialResult:
     """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
-    reason = f"out of memory: {first_line(words)}".removesuffix(": ")  # a MemoryError has no words
+    reason = f"out of memory: {first_line(message)}".removesuffix(": ")  # a MemoryError says nothing
     return failed_at_once(spec, layout, reason)
 
 

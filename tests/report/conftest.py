@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from growlab.doors import study_from_mapping
-from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
+from growlab.records import Artifact, Decision, EndReason, Fact, Metric, TrialResult, TrialState
 from growlab.specs import BudgetSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
-from growlab.storage import Fact, Store, StudyRow, TrialRow
+from growlab.storage import Store, StudyRow, TrialRow
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 
 LAYOUT = "d=8 attn[n_heads=2] mlp"

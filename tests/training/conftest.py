@@ -13,11 +13,10 @@ from growlab.data.corpus import Corpus, load_corpus
 from growlab.domains import Fixed
 from growlab.kinds import complete
 from growlab.layout import format_layout, parse
-from growlab.records import TIMED_METRICS, Artifact, GrowthEvent, TrialProgress, TrialResult
+from growlab.records import TIMED_METRICS, Artifact, Fact, GrowthEvent, TrialProgress, TrialResult
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import GROWTH_DEFAULTS, TRAIN_DEFAULTS, StudyData
 from growlab.training.checkpoint import CheckpointFolder
-from growlab.training.recorder import Fact
 from growlab.training.run import TrialRun
 from growlab.training.trial import run_trial
 
