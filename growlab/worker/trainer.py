@@ -137,11 +137,12 @@ class _Trainer:
 
     def _propose(self, order: Propose) -> Proposed:
         from growlab.model.cost import expected_steps
-        from growlab.training.engine import choose_gear
+        from growlab.training.engine import choose_execution
 
         vocab_size = self.corpus.load(order.study.data.spec(), order.study.curriculum).tokenizer.vocab_size
         proposal = proposed(order, vocab_size)
-        choose_gear(self.device, expected_steps(proposal.spec, vocab_size))  # loads a compiler now, not in the trial
+        n_steps = expected_steps(proposal.spec, vocab_size)
+        choose_execution(self.device, n_steps)  # loads a compiler now, not in the trial
         return Proposed(proposal)
 
     def _train(self, order: Train) -> FromTrainer:

@@ -18,7 +18,7 @@ from growlab.errors import GrowlabError
 from growlab.escapes import first_line
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
-from growlab.training.engine import choose_gear
+from growlab.training.engine import choose_execution
 from growlab.training.faults import is_out_of_memory
 from growlab.training.timing import START_STEPS
 
@@ -37,7 +37,7 @@ def survey(
 
     Raises GrowlabError when there is no memory even for the roofline, UsageError for an engine that cannot be.
     """
-    choose_gear(device, n_steps)
+    choose_execution(device, n_steps)
     say(f"measuring the roofline of {device} …")
     surveyor = Surveyor(
         corpus=corpus,
