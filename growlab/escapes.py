@@ -31,6 +31,11 @@ def quoted(value: object, most: int = 80) -> str:
     return _cut(_PASSWORD.sub(r"\1:***@", repr(value)), most)
 
 
+def first_line(text: str) -> str:
+    """The text up to its first newline: what an error says before it explains itself."""
+    return text.partition("\n")[0]
+
+
 def has_controls(text: str) -> bool:
     return _CONTROLS.search(text) is not None
 

@@ -1,8 +1,8 @@
 """What happened. Records are written by the code itself and trusted; specs (what is asked) are checked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, get_args
 
 
 class TrialState(StrEnum):
@@ -19,7 +19,7 @@ class TrialState(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Why an attempt ended."""
+    """The reason for which an attempt ended."""
 
     FINISHED = "finished"  # the trial reached a final state
     STOPPED = "stopped"  # the worker was asked to stop; the trial is queued again
@@ -29,7 +29,7 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One number at one step. A value that is not finite keeps its kind in `state` and has no value in SQL."""
+    """A number at a step. A value that is not finite keeps its kind in `state` and has no value in SQL."""
 
     step: int
     split: str  # train | val | test
@@ -41,13 +41,13 @@ TIMED_METRICS = frozenset({"pause_s", "tokens_per_s"})  # every other is the sam
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoryPoint:
-    """The shape of one tensor's path over the window, or with tensor = "" the mean over the unit's tensors."""
+class PathStatistics:
+    """All statistics of the path of one tensor's weights over a window (growlab.geometry.trajectory).
 
-    step: int
-    unit: int  # index of the watched unit, from the input side
-    tensor: str  # name inside the unit; "" for the mean
-    n_increments: int
+    The fields are the one list of them: columns of the table, what is written and read back, and the mean over a unit
+    follow. What computes one is growlab.geometry.trajectory.path_statistics.
+    """
+
     tau: float | None  # None: nothing moved; inf: the path is closed
     kappa: float | None
     diffusion_exponent: float | None  # H: 1 ballistic, 1/2 random walk
@@ -58,7 +58,24 @@ class TrajectoryPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WatchedPath:
+    """The path that statistics are of: where it was watched, and how much of it."""
+
+    step: int
+    unit: int  # index of the watched unit, from the input side
+    tensor: str  # name inside the unit; "" for the mean
+    n_increments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryPoint(PathStatistics, WatchedPath):  # whose fields come first
+    """The statistics of one tensor's path, or with tensor = "" their mean over the unit's tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GrowthEvent:
+    """A unit that entered a model."""
+
     step: int
     position: int  # the new unit's index, from the input side
     unit: str  # the inserted blocks, as text
@@ -73,6 +90,14 @@ class GrowthEvent:
     n_params_after: int
 
 
+Fact = Metric | TrajectoryPoint | GrowthEvent  # becomes a row together with a checkpoint
+
+
+def float_fields(record: type[Any]) -> tuple[str, ...]:
+    """The names of a record's fields that hold a float or, where it is not known, None."""
+    return tuple(member.name for member in fields(record) if member.type in (float, float | None))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
     """A file that a trial wrote; the path is relative to the artifact root."""
@@ -84,9 +109,13 @@ class Artifact:
     n_bytes: int
 
 
+Loss = Literal["val_loss", "best_val_loss", "bits_per_byte"]  # of a result: what a study minimises
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """How a trial ended; the columns of the leaderboard."""
+    """The end of a trial; columns of the leaderboard."""
 
     state: TrialState
     layout_end: str
@@ -122,7 +151,7 @@ class TrialProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class PastTrial:
-    """What a search knows of a trial."""
+    """A trial as a search knows it."""
 
     number: int
     state: TrialState
@@ -133,12 +162,12 @@ class PastTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """How a proposal came about: enough to make it again."""
+    """The way in which a proposal came about: enough to make it again."""
 
     number: int
     seed: int
     origin: str  # seed | random | mutation | given (growlab train)
     parent: int | None  # trial number
-    mutation: str  # what was done to the parent, in words
+    mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]

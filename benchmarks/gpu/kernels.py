@@ -2,7 +2,7 @@
 
     python benchmarks/gpu/kernels.py CORPUS OUT.jsonl
 
-One row for each subject of step.py, in the gear compiled-graph.
+One row for each subject of step.py, executed as compiled-graph.
 """
 
 import gc

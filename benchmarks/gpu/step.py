@@ -1,4 +1,4 @@
-"""Milliseconds per training step on a GPU, of growlab in three of its gears and of a loop written by hand.
+"""Milliseconds per training step on a GPU, of growlab executed in three ways and of a loop written by hand.
 
     python benchmarks/gpu/step.py CORPUS OUT.jsonl
 
@@ -67,10 +67,10 @@ def ways(subject: Subject, corpus: Path, device: torch.device) -> dict[str, Call
     spec = spec_of(subject, corpus)
     data = load_corpus(spec.data)
 
-    def growlab(gear: str) -> Step:
-        os.environ["GROWLAB_ENGINE"] = gear
+    def growlab(execution: str) -> Step:
+        os.environ["GROWLAB_ENGINE"] = execution
         run = fresh_run(spec, data, device)
-        assert run.engine.name == gear
+        assert run.engine.name == execution
         return run.train_step
 
     def hand(*, compiled: bool, graph: bool) -> Step:
@@ -83,7 +83,10 @@ def ways(subject: Subject, corpus: Path, device: torch.device) -> dict[str, Call
         loop.record()
         return loop.replay
 
-    known = {f"growlab {gear}": lambda gear=gear: growlab(gear) for gear in ("eager", "graph", "compiled-graph")}
+    known = {
+        f"growlab {execution}": lambda execution=execution: growlab(execution)
+        for execution in ("eager", "graph", "compiled-graph")
+    }
     if subject.by_hand is None:
         return known
     return known | {

@@ -15,8 +15,8 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 def stored_studies(context: typer.Context, incomplete: str) -> list[str]:
     """Of the database that the command line names so far, else of the usual one."""
+    from growlab.defaults import STORAGE_DEFAULT
     from growlab.storage import Store
-    from growlab.suggest import STORAGE_DEFAULT
 
     storage = context.params.get("storage") or os.environ.get("GROWLAB_STORAGE") or STORAGE_DEFAULT
     with contextlib.suppress(GrowlabError, OSError), Store.open(storage) as store:

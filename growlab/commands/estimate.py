@@ -10,12 +10,12 @@ import torch
 from rich import box
 from rich.table import Table
 
+from growlab import amounts
 from growlab.commands.speed.measure import time_run
 from growlab.data import Corpus
 from growlab.domains import Value
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
-from growlab.report import amounts
 from growlab.report.terminal import as_it_is, console_for, fitting
 from growlab.search import Proposal
 from growlab.search.grid import n_first

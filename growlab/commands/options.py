@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from growlab.commands.completion import stored_studies
+from growlab.defaults import STORAGE_DEFAULT as STORAGE_DEFAULT  # for the commands
+from growlab.defaults import USUAL_PATIENCE_S as USUAL_PATIENCE_S
 from growlab.errors import PluginError, StorageError, UsageError
 from growlab.escapes import readable, visible
-from growlab.suggest import STORAGE_DEFAULT as STORAGE_DEFAULT  # for the commands
 
 MOST_THREADS = 1024  # of torch; where a system cannot start as many as it is asked for, torch kills the process
 MOST_WORKERS = 256  # on one device; a word too much must not fill the machine with processes
-USUAL_PATIENCE_S = 900.0
 
 
 def in_home(path: Path | None) -> Path | None:

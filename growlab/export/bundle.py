@@ -1,25 +1,24 @@
 """Write a bundle: everything of one trained trial in one folder. Knows no torch."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from growlab import __version__
+from growlab.delimited import delimited
 from growlab.errors import CheckpointError, UsageError
 from growlab.export.contents import CONFIG, METRICS, MODEL, TOKENIZER
 from growlab.export.folder import copy_verified, whole_folder
 from growlab.export.ranking import best_trials
 from growlab.files import write_atomically
 from growlab.headers import read_header
-from growlab.records import Artifact, Metric, TrialState
+from growlab.records import LOSSES, Artifact, Metric, TrialState
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.study.column import trial_spec_to_mapping
 from growlab.yaml_file import yaml_text
 
-_RESULT = ("val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "n_params")
+_RESULT = (*LOSSES, "flops", "tokens", "steps", "n_params")
 _HEADER = "# One trained trial. Losses are nats per token, depth is in blocks; trial_spec is all that runs it again.\n"
 
 
@@ -92,8 +91,5 @@ def _config(
 
 
 def _as_csv(metrics: Sequence[Metric]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("step", "split", "name", "value"))
-    writer.writerows((each.step, each.split, each.name, each.value) for each in metrics)
-    return text.getvalue()
+    names = [field.name for field in fields(Metric)]
+    return delimited(names, ([getattr(metric, name) for name in names] for metric in metrics))

@@ -1,18 +1,18 @@
-"""The shape of a path of weights: how long against how far (τ), how bent (κ), how far from noise.
+"""Statistics of a path of weights: how long against how far (τ), how bent (κ), how far from noise.
 
-A path that never moved has no shape: every function says None. A closed path (the end is the start)
+A path that never moved has none: every function says None. A closed path (the end is the start)
 is infinitely long for its displacement: τ and κ are inf, never 0. Every function raises ValueError
 for an empty window.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from growlab.geometry.gram import Gram
+from growlab.records import PathStatistics
 
 Entries = Float[np.ndarray, "n n"]  # of a Gram matrix: on so few numbers NumPy's operations take less time than torch's
 
@@ -20,25 +20,11 @@ Entries = Float[np.ndarray, "n n"]  # of a Gram matrix: on so few numbers NumPy'
 _CLOSED = 1e-7
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """All statistics of one window of one tensor."""
-
-    n_increments: int
-    tau: float | None
-    kappa: float | None
-    diffusion_exponent: float | None
-    drift_to_noise: float | None
-    drift_z: float | None
-    path: float
-    displacement: float
-
-
-@np.errstate(all="ignore")  # a path that diverges has no shape: NaN, as in torch, and no warnings
-def measure(gram_nn: Gram | Entries) -> Shape:
+@np.errstate(all="ignore")  # a path that diverges has no statistics: NaN, as in torch, and no warnings
+def path_statistics(gram_nn: Gram | Entries) -> PathStatistics:
+    """All statistics of a path, from the Gram matrix of its increments."""
     gram_nn = _entries(gram_nn)
-    return Shape(
-        n_increments=len(gram_nn),
+    return PathStatistics(
         tau=tau(gram_nn),
         kappa=kappa(gram_nn),
         diffusion_exponent=diffusion_exponent(gram_nn),

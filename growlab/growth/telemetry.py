@@ -4,51 +4,34 @@ The mean is what the trigger acts on, so what is reported is what acted.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
-from growlab.geometry.trajectory import Shape
 from growlab.growth.window import Window
-from growlab.records import TrajectoryPoint
+from growlab.records import PathStatistics, TrajectoryPoint, float_fields
 
 
 def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
-    """The mean first (tensor = ""), then each tensor. Empty until there are three snapshots: κ needs them."""
+    """The mean first (tensor = ""), then all tensors. Empty until there are three snapshots: κ needs them."""
     if len(window) < 3:
         return []
-    shapes = window.shapes()
-    named = [("", mean_shape(list(shapes.values()))), *shapes.items()]
+    of_tensors = window.statistics()
+    named = {"": mean_statistics(list(of_tensors.values())), **of_tensors}
     return [
-        TrajectoryPoint(
-            step=step,
-            unit=unit,
-            tensor=tensor,
-            n_increments=shape.n_increments,
-            tau=shape.tau,
-            kappa=shape.kappa,
-            diffusion_exponent=shape.diffusion_exponent,
-            drift_to_noise=shape.drift_to_noise,
-            drift_z=shape.drift_z,
-            path=shape.path,
-            displacement=shape.displacement,
-        )
-        for tensor, shape in named
+        TrajectoryPoint(step=step, unit=unit, tensor=tensor, n_increments=len(window) - 1, **asdict(statistics))
+        for tensor, statistics in named.items()
     ]
 
 
-def mean_shape(shapes: Sequence[Shape]) -> Shape:
-    """Unweighted over tensors, as the founding project does; tensors without a value are left out.
+def mean_statistics(of_tensors: Sequence[PathStatistics]) -> PathStatistics:
+    """The mean over tensors, unweighted, as the founding project has it; tensors without a value are left out.
 
     A tensor that never moved has no τ and must not pull the mean; one closed path makes it inf.
     """
-    return Shape(
-        n_increments=shapes[0].n_increments,
-        tau=_mean([each.tau for each in shapes]),
-        kappa=_mean([each.kappa for each in shapes]),
-        diffusion_exponent=_mean([each.diffusion_exponent for each in shapes]),
-        drift_to_noise=_mean([each.drift_to_noise for each in shapes]),
-        drift_z=_mean([each.drift_z for each in shapes]),
-        path=_mean([each.path for each in shapes]) or 0.0,
-        displacement=_mean([each.displacement for each in shapes]) or 0.0,
-    )
+    means: dict[str, Any] = {
+        name: _mean([getattr(statistics, name) for statistics in of_tensors]) for name in float_fields(PathStatistics)
+    }
+    return PathStatistics(**means)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

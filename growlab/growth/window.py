@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from growlab.geometry.gram import Gram, bordered, newest_row
-from growlab.geometry.trajectory import Shape, measure
+from growlab.geometry.trajectory import path_statistics
 from growlab.growth.path import TensorPath
+from growlab.records import PathStatistics
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Track:
     gram: Gram = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
     def append(self, newest: Tensor) -> Tensor:
-        """Move on to it; the oldest increment falls out of a full window. Returns what is to border the matrix."""
+        """Move on to the newest; the oldest increment falls out when full. Returns what is to border the matrix."""
         increment = newest - self.last
         if len(self.increments) == self.increments.maxlen:
             self.increments.popleft()
@@ -44,7 +45,7 @@ class Window:
         self.n_taken = 0  # increments ever taken: the newest one's serial number is n_taken - 1
 
     def __len__(self) -> int:
-        """Snapshots held."""
+        """The number of snapshots held."""
         return 1 + len(next(iter(self.tracks.values())).increments) if self.tracks else 0
 
     def clear(self) -> None:
@@ -52,7 +53,7 @@ class Window:
 
     @torch.no_grad()
     def snapshot(self, unit: nn.Module) -> int:
-        """Take one; the oldest falls out when the window is full. Returns the FLOPs it cost.
+        """Take a snapshot; the oldest falls out when the window is full. Returns the FLOPs it cost.
 
         Waits for a CUDA device once, whatever the number of tensors.
         """
@@ -67,9 +68,9 @@ class Window:
         n = len(self) - 1
         return sum(copy.numel() for copy in copies.values()) * (1 + 2 * n)
 
-    def shapes(self) -> dict[str, Shape]:
-        """The path of each tensor. Empty before the first increment."""
-        return {name: measure(track.gram) for name, track in self.tracks.items() if len(track.increments)}
+    def statistics(self) -> dict[str, PathStatistics]:
+        """Statistics of every tensor's path, by name. Empty before the first increment."""
+        return {name: path_statistics(track.gram) for name, track in self.tracks.items() if len(track.increments)}
 
     def increments(self) -> dict[int, dict[str, Tensor]]:
         """Serial number to the increment of every tensor, oldest first. A serial number is never used again."""

@@ -1,6 +1,7 @@
 """Studies and trials, for a person at a terminal or a program at the end of a pipe. Knows no torch.
 
 leaderboard   which trial is best: rows in order
+columns       what a row holds, and every column of it, for terminals and programs
 overfitting   since when a trial learns its training text by heart
 formats       those rows as a table, TSV, CSV or JSON
 table         the table that people read
@@ -8,12 +9,11 @@ title         the line above it
 pace          finished trials per hour, and how many ran at once
 live          the same while the study runs
 trial_page    one trial in full
-trial_facts   everything that is stored of one trial, and as plain JSON
+trial_facts   everything that is stored of one trial, and as JSON
 curve         losses over tokens, drawn with characters
 sparkline     a row of numbers in a row of characters
-amounts       1.23M, 4.5 TFLOPs, 1 min 20 s
 terminal      a console that cuts nothing and interprets nothing
-plain         values as JSON can hold them
+json_values   values as JSON can hold them
 
-pandas, rich and plotille are imported where they are used: importing a module of this room costs nothing.
+rich and plotille are imported where they are used: importing a module of this room costs nothing.
 """

@@ -1,10 +1,10 @@
 """Losses over tokens, drawn with characters: the same picture on a terminal and in a pipe."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from growlab.report import amounts
+from growlab import amounts
+from growlab.finite import finite_only
 
 _WIDTH, _HEIGHT = 54, 14  # characters; with its axes the picture is 80 wide
 _BEYOND = 1.03  # plotille does not draw what lies on the right edge
@@ -12,12 +12,12 @@ _BLANK = "⠀"  # braille without a dot, with which plotille fills up
 
 
 def loss_curve(val_loss: Mapping[int, float], train_loss: Mapping[int, float], growths: Sequence[int] = ()) -> str:
-    """Nats per token over tokens seen, with `growths` marked below. Empty where there is no finite loss of either.
+    """Draw nats per token over tokens seen, with `growths` marked below; nothing where no loss is finite.
 
     Both mappings are tokens to loss. Validation is marked point by point, so that the two can be told
     apart without colours.
     """
-    val_loss, train_loss = _finite(val_loss), _finite(train_loss)
+    val_loss, train_loss = finite_only(val_loss), finite_only(train_loss)
     losses = [*val_loss.values(), *train_loss.values()]
     if not losses:
         return ""
@@ -55,10 +55,6 @@ def _trimmed(picture: str) -> list[str]:
 
 
 def _with_margin(low: float, high: float) -> tuple[float, float]:
-    """A little more on both sides, and nothing below zero, where no loss can be."""
+    """The range with a little more on both sides, and nothing below zero, where no loss can be."""
     margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
     return max(low - margin, min(low, 0.0)), high + margin
-
-
-def _finite(losses: Mapping[int, float]) -> dict[int, float]:
-    return {at: loss for at, loss in losses.items() if math.isfinite(loss)}

@@ -2,41 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from growlab.errors import UnknownName
-from growlab.records import TrialState
+from growlab.finite import finite
+from growlab.records import LOSSES, TrialState
+from growlab.report.columns import SORTABLE, LeaderboardRow
 from growlab.report.overfitting import read_overfitting
 from growlab.storage import Store, TrialRow
-
-LOSSES = ("val_loss", "best_val_loss", "bits_per_byte")
-SORTABLE = (*LOSSES, "flops", "tokens", "n_params", "elapsed_s", "trial", "depth_end")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaderboardRow:
-    """The fields, in this order, are the columns of every format. None: not known, or not yet.
-
-    `accuracy` and `overfits_since` are columns where a trial has one.
-    """
-
-    rank: int | None  # place among the completed trials, by the loss
-    trial: int
-    layout: str  # at the start of training, in short form
-    depth_start: int  # blocks
-    depth_end: int | None
-    n_params: int | None  # at the end
-    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest
-    best_val_loss: float | None
-    bits_per_byte: float | None
-    flops: int | None
-    tokens: int | None
-    elapsed_s: float | None
-    state: TrialState
-    engine: str | None  # eager, graph, …: how its steps were executed
-    accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
-    overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
 
 
 def read_leaderboard(store: Store, study_id: int, sort_by: str = "val_loss") -> list[LeaderboardRow]:
@@ -48,36 +21,32 @@ def read_leaderboard(store: Store, study_id: int, sort_by: str = "val_loss") -> 
 def leaderboard(
     trials: Sequence[TrialRow], sort_by: str = "val_loss", overfitting: Mapping[int, int] = MappingProxyType({})
 ) -> list[LeaderboardRow]:
-    """Completed trials by `sort_by`, lowest first; then running ones; then the rest. Ties go to the lower number.
+    """Sort the trials of a study: completed ones by `sort_by`, lowest first; then running ones; then the rest.
 
-    Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where the good small ones are.
+    Ties go to the lower number. Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where
+    the good small ones are.
     `overfitting` gives the step since which a trial does. Raises UnknownName for anything that is not in SORTABLE.
     """
     if sort_by not in SORTABLE:
         raise UnknownName("metric", sort_by, SORTABLE)
     ranks = _ranks(trials, sort_by if sort_by in LOSSES else "val_loss")
     rows = [_row(trial, ranks.get(trial.number), overfitting.get(trial.number)) for trial in trials]
-    return sorted(rows, key=lambda row: _place(row, sort_by))
-
-
-def lacking(rows: Sequence[LeaderboardRow]) -> set[str]:
-    """Those of the columns `accuracy` and `overfits_since` that no trial has: a study of a text keeps its columns."""
-    return {name for name in ("accuracy", "overfits_since") if all(getattr(row, name) is None for row in rows)}
+    return sorted(rows, key=lambda row: _sort_key(row, sort_by))
 
 
 def best_by_best_val_loss(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:
-    """Of the completed trials the one whose loss was lowest at any evaluation, where it is not the first by rank."""
+    """The completed trial whose loss was lowest at any evaluation, where it is not the first by rank."""
     completed = [row for row in rows if row.state is TrialState.COMPLETED and row.best_val_loss is not None]
     best = min(completed, key=lambda row: (row.best_val_loss, row.trial), default=None)
     return None if best is None or best.rank == 1 else best
 
 
 def _ranks(trials: Sequence[TrialRow], loss: str) -> dict[int, int]:
-    """Trial number to rank, from 1."""
+    """The rank, from 1, by trial number."""
     values = {
         trial.number: value
         for trial in trials
-        if trial.state is TrialState.COMPLETED and (value := _finite(getattr(trial, loss))) is not None
+        if trial.state is TrialState.COMPLETED and (value := finite(getattr(trial, loss))) is not None
     }
     ordered = sorted(values, key=lambda number: (values[number], number))
     return {number: at for at, number in enumerate(ordered, start=1)}
@@ -91,9 +60,9 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
         depth_start=trial.depth_start,
         depth_end=trial.depth_end,
         n_params=trial.n_params,
-        val_loss=_finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
-        best_val_loss=_finite(trial.best_val_loss),
-        bits_per_byte=_finite(trial.bits_per_byte),
+        val_loss=finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
+        best_val_loss=finite(trial.best_val_loss),
+        bits_per_byte=finite(trial.bits_per_byte),
         flops=trial.flops,
         tokens=trial.tokens,
         elapsed_s=trial.elapsed_s,
@@ -104,14 +73,10 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
     )
 
 
-def _place(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
+def _sort_key(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
     value = getattr(row, sort_by)
     if row.state is TrialState.COMPLETED:
         return (0, math.inf if value is None else value, row.trial)
     if row.state is TrialState.RUNNING:
         return (1, 0, row.trial)
     return (2, 0, row.trial)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value

@@ -3,18 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from growlab import amounts
 from growlab.records import TrialState
-from growlab.report import amounts
-from growlab.report.leaderboard import LeaderboardRow, leaderboard
+from growlab.report.columns import LeaderboardRow, TableColumn, columns_for_terminals
+from growlab.report.leaderboard import leaderboard
 from growlab.report.pace import Pace, n_ended
-from growlab.report.table import COLUMNS, Column, table_of
+from growlab.report.table import table_of
 from growlab.report.terminal import as_it_is
 from growlab.storage import TrialRow
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-__all__ = ["live_table", "progress_in_words", "state_words"]
 
 _SHOWN = ("trial", "layout", "depth", "params", "val_loss")  # with the state they fit 80 columns
 
@@ -29,11 +28,11 @@ def live_table(
     sort_by: str = "val_loss",
     n_best: int = 10,
 ) -> "Table":
-    """To be redrawn in place, so never long: `n_best` completed trials and all that run."""
+    """A table to be redrawn in place, so never long: `n_best` completed trials and all that run."""
     rows = leaderboard(trials, sort_by)
     completed = [row for row in rows if row.state is TrialState.COMPLETED]
     running = [row for row in rows if row.state is TrialState.RUNNING]
-    columns = [column for column in COLUMNS if column.header in _SHOWN]
+    columns = [column for column in columns_for_terminals(rows) if column.header in _SHOWN]
     table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)])
     table.title = as_it_is(f"{study_name}: {progress_in_words(counts, n_trials, pace)}")
     table.title_justify = "left"
@@ -44,7 +43,7 @@ def live_table(
 
 
 def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pace | None = None) -> str:
-    """'4 of 10 trials done (1 diverged), 2 running, 4 waiting · 31 trials/hour, about 11 min 37 s left'.
+    """A line such as '4 of 10 trials done (1 diverged), 2 running, 4 waiting · 31 trials/hour, about 11 min 37 s left'.
 
     Waiting are also those that are not proposed yet. What is left of the time is known once a trial has ended.
     """
@@ -61,17 +60,17 @@ def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pac
     return f"{done}, {running} running, {waiting} waiting · {pace.in_words()}{about}"
 
 
-def _state_column(trials: Sequence[TrialRow]) -> Column:
+def _state_column(trials: Sequence[TrialRow]) -> TableColumn:
     by_number = {trial.number: trial for trial in trials}
 
-    def words(row: LeaderboardRow) -> str:
-        return state_words(by_number[row.trial])
+    def cell(row: LeaderboardRow) -> str:
+        return state_text(by_number[row.trial])
 
-    return Column("state", words, "left")
+    return TableColumn("state", cell, "left")
 
 
-def state_words(trial: TrialRow) -> str:
-    """'completed'; 'running, step 1200'; 'running, not heard' where the lease of its worker ran out."""
+def state_text(trial: TrialRow) -> str:
+    """The state, 'completed' or 'running, step 1200'; 'running, not heard' where the lease of its worker ran out."""
     if trial.state is not TrialState.RUNNING:
         return str(trial.state)
     if trial.lease_left_s is not None and trial.lease_left_s < 0:

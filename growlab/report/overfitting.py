@@ -1,8 +1,8 @@
 """Since when a trial learns its training text by heart: val_loss rises for long while the training loss falls."""
 
-import math
 from collections.abc import Iterable, Mapping
 
+from growlab.finite import finite_only
 from growlab.storage import Store, TrialRow
 
 MARGIN = 0.05  # nats per token, of both losses: less may be noise
@@ -17,7 +17,7 @@ def overfits_since(val_loss: Mapping[int, float], train_loss: Mapping[int, float
     above the best, while the training loss, from the row at the best to the mean of those in the same last steps, fell
     by more than MARGIN. Both mappings are steps to nats per token; a number that is not finite counts as no evaluation.
     """
-    val, train = _finite(val_loss), _finite(train_loss)
+    val, train = finite_only(val_loss), finite_only(train_loss)
     if len(val) <= LEAST_EVALUATIONS:
         return None
     steps = sorted(val)
@@ -31,24 +31,20 @@ def overfits_since(val_loss: Mapping[int, float], train_loss: Mapping[int, float
 
 
 def read_overfitting(store: Store, trials: Iterable[TrialRow]) -> dict[int, int]:
-    """Number to the step since which it overfits, of those trials that do."""
+    """The step since which a trial overfits, by number, of those trials that do."""
     since = {trial.number: _read_since(store, trial.id) for trial in trials if _may_overfit(trial)}
     return {number: step for number, step in since.items() if step is not None}
 
 
 def _read_since(store: Store, trial_id: int) -> int | None:
     train, val = (
-        {each.step: each.value for each in store.metrics(trial_id, split, "loss")} for split in ("train", "val")
+        {metric.step: metric.value for metric in store.metrics(trial_id, split, "loss")} for split in ("train", "val")
     )
     return overfits_since(val, train)
 
 
 def _may_overfit(trial: TrialRow) -> bool:
-    """Of a finished trial its result tells; most need not be read."""
+    """Whether the losses of a trial are worth reading: of a finished one its result tells."""
     if trial.val_loss is None or trial.best_val_loss is None:
         return not trial.state.is_final
     return trial.val_loss > trial.best_val_loss + MARGIN
-
-
-def _finite(losses: Mapping[int, float]) -> dict[int, float]:
-    return {step: loss for step, loss in losses.items() if math.isfinite(loss)}

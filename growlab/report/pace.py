@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from growlab import amounts
 from growlab.records import TrialState
-from growlab.report import amounts
 from growlab.storage import Store
 
 Interval = tuple[float, float]  # from, to, in seconds of one clock
@@ -17,22 +17,22 @@ class Pace:
 
     @property
     def per_worker(self) -> float:
-        """Trials per hour of one attempt: what each of the workers gets done."""
+        """Trials per hour of one attempt: what a worker gets done."""
         return self.trials_per_hour / self.at_once
 
     def in_words(self) -> str:
-        """'31 trials/hour', and with several workers '31 trials/hour (4 at once, 7.75 per worker)'."""
-        words, at_once = f"{amounts.count(self.trials_per_hour)} trials/hour", amounts.count(self.at_once)
-        return words if at_once == "1" else f"{words} ({at_once} at once, {amounts.count(self.per_worker)} per worker)"
+        """The pace as '31 trials/hour', and with several workers '31 trials/hour (4 at once, 7.75 per worker)'."""
+        rate, at_once = f"{amounts.count(self.trials_per_hour)} trials/hour", amounts.count(self.at_once)
+        return rate if at_once == "1" else f"{rate} ({at_once} at once, {amounts.count(self.per_worker)} per worker)"
 
 
 def read_pace(store: Store, study_id: int, counts: Mapping[TrialState, int]) -> Pace | None:
-    """Of a study with so many trials in each state."""
+    """The pace of a study that has so many trials in a state."""
     return pace_of(store.attempt_times(study_id), n_ended(counts))
 
 
 def pace_of(attempts: Sequence[Interval], n_trials_ended: int) -> Pace | None:
-    """Of a study whose attempts ran in these intervals; None until a trial has ended, and where no time passed."""
+    """The pace of a study whose attempts ran in these intervals; None before a trial has ended or time has passed."""
     ran = [(start, end) for start, end in attempts if start < end]
     if not (n_trials_ended and ran):
         return None

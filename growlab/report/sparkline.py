@@ -8,7 +8,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], width: int = 60) -> str:
-    """One character per value, or per mean of neighbours where there are more than `width`.
+    """A line of one character per value, or per mean of neighbours where there are more than `width`.
 
     The lowest finite value is ▁, the highest █, a constant ▄; an infinite one touches top or bottom.
     None and NaN are gaps.
@@ -20,20 +20,20 @@ def sparkline(values: Sequence[float | None], width: int = 60) -> str:
 
 
 def finite_range(values: Sequence[float | None]) -> tuple[float, float] | None:
-    """Lowest and highest of those that are finite numbers; None when none is."""
+    """The lowest and the highest of those that are finite numbers; None when none is."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     return (min(finite), max(finite)) if finite else None
 
 
 def _groups(values: Sequence[float | None], width: int) -> list[Sequence[float | None]]:
-    """At most `width` groups of neighbours, of nearly equal size."""
+    """The values in at most `width` groups of neighbours, of nearly equal size."""
     n_groups = min(width, len(values))
     edges = [len(values) * at // n_groups for at in range(n_groups + 1)] if values else [0]
     return [values[start:end] for start, end in pairwise(edges)]
 
 
 def _mean(group: Sequence[float | None]) -> float | None:
-    """Of those that are known; an infinite one wins."""
+    """The mean of those that are known; an infinite one wins."""
     known = [value for value in group if value is not None]
     if not known:
         return None

@@ -1,12 +1,13 @@
 """The leaderboard that people read: amounts with units, the best trial highlighted, what memorises marked."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TextIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, TextIO
 
+from growlab import amounts
 from growlab.records import TrialState
-from growlab.report import amounts
-from growlab.report.leaderboard import LeaderboardRow, best_by_best_val_loss, lacking
+from growlab.report.columns import OVERFITS, LeaderboardRow, TableColumn, columns_for_terminals
+from growlab.report.leaderboard import best_by_best_val_loss
 from growlab.report.terminal import Trimmed, as_it_is, console_for, fitting, folded, room_beside
 
 if TYPE_CHECKING:
@@ -14,52 +15,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BEST = "bold green"
-OVERFITS = "↑"
 LEAST_LAYOUT = 20  # characters per line; a narrow terminal loses columns before layouts get narrower
 _LEAST_NEEDED_LAYOUT = 10  # where only columns are left by which people decide
 _MOST_LAYOUT = 60  # one long layout must not move all numbers out of sight
 _LAYOUT_LINES = 4  # on a terminal; the rest is an ellipsis
 
 
-@dataclass(frozen=True)
-class Column:
-    header: str
-    cell: Callable[[LeaderboardRow], str]
-    justify: Literal["left", "right"] = "right"
-    folds: bool = False
-
-
-def _val_loss(row: LeaderboardRow) -> str:
-    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
-
-
-def _rank_or_state(row: LeaderboardRow) -> str:
-    """In place of the state's own column: a trial that has a rank is completed."""
-    return amounts.whole(row.rank) if row.state is TrialState.COMPLETED else row.state
-
-
-COLUMNS = (
-    Column("rank", lambda row: amounts.whole(row.rank)),
-    Column("trial", lambda row: str(row.trial)),
-    Column("layout", lambda row: row.layout, "left", folds=True),
-    Column("depth", lambda row: amounts.depth(row.depth_start, row.depth_end)),
-    Column("params", lambda row: amounts.count(row.n_params)),
-    Column("val_loss", _val_loss),
-    Column("best", lambda row: amounts.loss(row.best_val_loss)),
-    Column("accuracy", lambda row: amounts.share(row.accuracy)),
-    Column("bits/byte", lambda row: amounts.loss(row.bits_per_byte)),
-    Column("compute", lambda row: amounts.flops(row.flops)),
-    Column("tokens", lambda row: amounts.count(row.tokens)),
-    Column("time", lambda row: amounts.duration(row.elapsed_s)),
-    Column("state", lambda row: row.state, "left"),
-)
 # What a narrow terminal can do without, the first first; then, one by one, what people decide by.
 _DISPENSABLE = ("tokens", "time", "best", "state")
 _NEEDED = ("compute", "bits/byte", "depth", "params", "rank")
 
 
 def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> None:
-    """In full into a pipe; on a terminal with as many columns as it has room for."""
+    """Print the leaderboard, in full into a pipe, on a terminal with as many columns as it has room for."""
     console = console_for(stream)
     if title:
         console.print(as_it_is(title, "bold"))
@@ -75,8 +43,9 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
 
 
 def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple["Table", list[str]]:
-    """The table, and what there is no room for: columns, and at last the ends of layouts."""
-    best_tells_more = "overfits_since" not in lacking(rows) or best_by_best_val_loss(rows) is not None
+    """The table, and the names of what there is no room for: columns, and at last the ends of layouts."""
+    overfitting = any(row.overfits_since is not None for row in rows)
+    best_tells_more = overfitting or best_by_best_val_loss(rows) is not None
     dispensable = [header for header in _DISPENSABLE if not (best_tells_more and header == "best")]
     longest = max(len(row.layout) for row in rows)
 
@@ -97,26 +66,32 @@ def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple[
     return draw(hidden, lambda row: layouts[row.layout]), [*hidden, *["whole layouts"] * cut]
 
 
-def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[Column]:
-    rank = replace(COLUMNS[0], cell=_rank_or_state) if "state" in hidden else COLUMNS[0]
-    absent = {*hidden, *lacking(rows)}
-    return [column for column in (rank, *COLUMNS[1:]) if column.header not in absent]
+def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[TableColumn]:
+    rank, *rest = columns_for_terminals(rows)
+    if "state" in hidden:
+        rank = replace(rank, cell=_rank_or_state)
+    return [column for column in (rank, *rest) if column.header not in hidden]
+
+
+def _rank_or_state(row: LeaderboardRow) -> str:
+    """The rank, or of a trial that is not completed its state, where that has no column of its own."""
+    return amounts.whole(row.rank) if row.state is TrialState.COMPLETED else row.state
 
 
 def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
-    """What a reader of the ranks should know."""
+    """Lines that a reader of the ranks should know."""
     if overfitting := sorted((row.overfits_since, row.trial) for row in rows if row.overfits_since is not None):
-        each = (f"trial {number} overfits since step {step}" for step, number in overfitting)
-        yield f"{OVERFITS} {', '.join(each)}: val_loss rises while the training loss falls"
+        trials = (f"trial {number} overfits since step {step}" for step, number in overfitting)
+        yield f"{OVERFITS} {', '.join(trials)}: val_loss rises while the training loss falls"
     if other := best_by_best_val_loss(rows):
         loss = amounts.loss(other.best_val_loss)
         yield f"by best_val_loss trial {other.trial} would be first, with {loss}: use --sort-by best_val_loss"
 
 
 def table_of(
-    rows: Sequence[LeaderboardRow], columns: Sequence[Column], layout_width: int = LEAST_LAYOUT, gap: int = 2
+    rows: Sequence[LeaderboardRow], columns: Sequence[TableColumn], layout_width: int = LEAST_LAYOUT, gap: int = 2
 ) -> "Table":
-    """With layouts in lines of at least `layout_width` characters, and `gap` blanks between two columns."""
+    """A table with layouts in lines of at least `layout_width` characters, and `gap` blanks between two columns."""
     from rich import box
     from rich.table import Table
 

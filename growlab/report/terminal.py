@@ -19,7 +19,7 @@ PIPE_WIDTH = 10_000  # rich would cut a pipe at 80 columns
 
 
 def console_for(stream: TextIO) -> "Console":
-    """As wide as the terminal; wide enough for everything where there is none."""
+    """A console as wide as the terminal; wide enough for everything where there is none."""
     from rich.console import Console
 
     width = None if stream.isatty() else PIPE_WIDTH
@@ -27,7 +27,7 @@ def console_for(stream: TextIO) -> "Console":
 
 
 def wrapped(before: str, text: str, width: int) -> str:
-    """`before` and the text, of lines no wider than `width` that end at spaces; a longer word is a line of its own.
+    """`before` and the text, in lines no wider than `width` that end at spaces; a longer word is a line of its own.
 
     The lines after the first begin below the text.
     """
@@ -68,7 +68,7 @@ def fitting(
 
 
 def room_beside(table: "Table", console: "Console") -> int:
-    """How many characters the console is wider than the table must be; negative where it is narrower."""
+    """The number of characters by which the console is wider than the table must be; negative where it is narrower."""
     from rich.measure import Measurement
 
     unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
@@ -76,7 +76,7 @@ def room_beside(table: "Table", console: "Console") -> int:
 
 
 def folded(text: str, width: int, n_lines: int, console: "Console") -> str:
-    """In so many lines at most of so many characters at most; an ellipsis ends what is cut."""
+    """The text in so many lines at most of so many characters at most; an ellipsis ends what is cut."""
     lines = as_it_is(text).wrap(console, width, overflow="fold")
     shown = [line.plain.rstrip() for line in lines[:n_lines]]
     if len(lines) > n_lines:
@@ -85,7 +85,7 @@ def folded(text: str, width: int, n_lines: int, console: "Console") -> str:
 
 
 class Trimmed:
-    """What rich draws, without the blanks that it fills lines up with: to the longest value of a column, say."""
+    """A drawing of rich without the blanks that it fills lines up with: to the longest value of a column, say."""
 
     def __init__(self, drawn: "RenderableType") -> None:
         self._drawn = drawn

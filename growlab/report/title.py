@@ -16,7 +16,7 @@ def read_title(store: Store, row: StudyRow) -> str:
 def title_of(
     study_name: str, counts: Mapping[TrialState, int], n_trials: int, objective: str = "", pace: Pace | None = None
 ) -> str:
-    """'nightly: 4 of 10 trials ended (1 running, 4 completed), by val_loss, lower is better · 31 trials/hour'.
+    """A line: 'nightly: 4 of 10 trials ended (1 running, 4 completed), by val_loss, lower is better · 31 trials/hour'.
 
     Without an objective nothing is said of it, nor of a pace that is not known yet.
     """

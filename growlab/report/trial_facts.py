@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
+from growlab.records import LOSSES, Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
+from growlab.report.json_values import json_value
 from growlab.report.overfitting import overfits_since
-from growlab.report.plain import plain
 from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
 
-_RESULT = ("n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens", "steps", "elapsed_s")
+_RESULT = ("n_params", *LOSSES, "flops", "tokens", "steps", "elapsed_s")
 _COURSE = ("created_at", "started_at", "ended_at", "newest_step", "newest_val_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pauses:
-    """How long a growth kept training from its full speed, in seconds; None where that is not on record."""
+    """The times for which a growth kept training from its full speed, in seconds; None where that is not on record."""
 
     of_growth: float | None
     of_thaw: float | None  # at the end of its isolated warm-up; part of the growth's where that was not over yet
@@ -34,10 +34,10 @@ class TrialFacts:
     artifacts: Sequence[Artifact]
 
     def by_step(self, split: str, name: str) -> dict[int, float]:
-        return {each.step: each.value for each in self.metrics if (each.split, each.name) == (split, name)}
+        return {metric.step: metric.value for metric in self.metrics if (metric.split, metric.name) == (split, name)}
 
     def growths(self) -> list[tuple[GrowthEvent, Pauses]]:
-        """In order; a pause between two growths is that of the first one's thaw."""
+        """The growths in order, with their pauses; one between two growths is that of the first one's thaw."""
         pauses = self.by_step("train", "pause_s")
         until = [*(event.step for event in self.growth_events[1:]), math.inf]
         return [
@@ -57,14 +57,14 @@ class TrialFacts:
 
     @property
     def origin(self) -> str:
-        """How its layout was found: 'seed', 'random', 'mutation of trial 3: insert conv at 2'."""
+        """The way in which the layout was found: 'seed', 'random', 'mutation of trial 3: insert conv at 2'."""
         decision = self.decision
         parent = "" if decision.parent is None else f" of trial {decision.parent}"
         return f"{decision.origin}{parent}" + (f": {decision.mutation}" if decision.mutation else "")
 
 
 def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
-    """Raises NotFound with the numbers that there are, and StorageError for a damaged row."""
+    """Read a trial whole. Raises NotFound with the numbers that there are, and StorageError for a damaged row."""
     trial = store.trial(study_row.id, number)
     trial.require_sound()
     return TrialFacts(
@@ -80,13 +80,13 @@ def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
 
 
 def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str, Any]:
-    """All of it in plain JSON types; times are UTC seconds since 1970. Raises NotFound.
+    """Everything that is stored of a trial, in the types of JSON; times are UTC seconds since 1970. Raises NotFound.
 
     A number that is not finite, such as the loss at which a trial diverged or the tau of a closed path, is None.
     """
     facts = read_facts(store, study_row, number)
     trial = facts.trial
-    whole: dict[str, Any] = plain(
+    whole: dict[str, Any] = json_value(
         {
             "study": facts.study,
             "trial": trial.number,
@@ -105,14 +105,14 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
             "trial_spec": trial.spec_mapping,
             "origin": facts.origin,
             "decision": asdict(facts.decision),
-            "metrics": [asdict(each) for each in facts.metrics],
-            "trajectory": [asdict(each) for each in facts.trajectory],
+            "metrics": [asdict(metric) for metric in facts.metrics],
+            "trajectory": [asdict(point) for point in facts.trajectory],
             "growth_events": [
-                asdict(each) | {"pause_s": pauses.of_growth, "thaw_pause_s": pauses.of_thaw}
-                for each, pauses in facts.growths()
+                asdict(event) | {"pause_s": pauses.of_growth, "thaw_pause_s": pauses.of_thaw}
+                for event, pauses in facts.growths()
             ],
-            "attempts": [asdict(each) for each in facts.attempts],
-            "artifacts": [asdict(each) for each in facts.artifacts],
+            "attempts": [asdict(attempt) for attempt in facts.attempts],
+            "artifacts": [asdict(artifact) for artifact in facts.artifacts],
         }
     )
     return whole

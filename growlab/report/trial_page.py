@@ -5,22 +5,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
+import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
+from growlab import amounts
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
 from growlab.records import TrajectoryPoint
-from growlab.report import amounts
 from growlab.report.curve import loss_curve
-from growlab.report.live import state_words
+from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
 from growlab.report.terminal import Trimmed, as_it_is, console_for
-from growlab.report.trial_facts import TrialFacts, read_facts, trial_as_mapping
+from growlab.report.trial_facts import TrialFacts, read_facts
 from growlab.storage import Store, StudyRow
 from growlab.study.growth_section import growth_of_row
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
-
-__all__ = ["trial_as_mapping", "trial_page"]
 
 _RULE_WIDTH = 78
 _SPARKLINE_WIDTH = 40
@@ -31,7 +30,7 @@ def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -
     """Write everything that a person may want to know of a trial. Raises NotFound."""
     facts = read_facts(store, study_row, number)
     console = console_for(stream)
-    console.print(as_it_is(f"trial {number} of {facts.study}: {state_words(facts.trial)}", "bold"))
+    console.print(as_it_is(f"trial {number} of {facts.study}: {state_text(facts.trial)}", "bold"))
     console.print(Trimmed(_pairs(_about(facts))))
     for heading, part in _parts(facts):
         console.print()
@@ -42,7 +41,7 @@ def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -
 
 
 def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
-    """Heading and content, in reading order; a part of which nothing is known yet is left out."""
+    """Headings and contents, in reading order; a part of which nothing is known yet is left out."""
     if facts.trial.steps is not None:
         yield "result", _pairs(_result(facts))
     elif facts.metrics or not facts.trial.state.is_final:
@@ -78,7 +77,7 @@ def _about(facts: TrialFacts) -> dict[str, str]:
 
 
 def _params(params: Mapping[str, Any]) -> str:
-    """Scalars as the sampler drew them: 'train.dropout 0.1, train.lr 0.003122'."""
+    """The scalars as the sampler drew them: 'train.dropout 0.1, train.lr 0.003122'."""
     return ", ".join(f"{name} {_value(value)}" for name, value in sorted(params.items()))
 
 
@@ -87,7 +86,7 @@ def _value(value: object) -> str:
 
 
 def _curriculum(facts: TrialFacts) -> str:
-    """Stage by stage what is read, and from which step on: 'words.txt, α 0.1; from step 15 its own data, α 0.99'."""
+    """What is read stage by stage, and from which step on: 'words.txt, α 0.1; from step 15 its own data, α 0.99'."""
     begun = {int(stage): step for step, stage in facts.by_step("train", "stage").items()}
     stages = facts.trial.spec_mapping.get("curriculum", [])
     return "; ".join(_stage(stage, at, begun.get(at), stages) for at, stage in enumerate(stages))
@@ -125,7 +124,7 @@ def _trigger_of(growth: Mapping[str, Any]) -> TriggerOptions | None:
 
 
 def _cannot_grow(spec: Mapping[str, Any]) -> str:
-    """Why this trial could not grow within its budget; '' where it could, or where that is not known beforehand."""
+    """The reason why a trial could not grow within its budget; '' where it could, or where nobody knows beforehand."""
     train, budget = spec["train"], spec["budget"]
     per_step = {"steps": 1, "tokens": train["batch_size"] * train["seq_len"]}.get(budget["unit"])
     if per_step is None:
@@ -159,7 +158,7 @@ def _result(facts: TrialFacts) -> dict[str, str]:
 
 
 def _so_far(facts: TrialFacts) -> dict[str, str]:
-    """The newest numbers, each with its step: training is told between evaluations too."""
+    """The newest numbers with their steps: training is told between evaluations too."""
     evaluation = {"val_loss so far": text + _overfitting(facts)} if (text := _newest(facts, *_VAL_LOSS)) else {}
     training = {title: text for title, asked in _TRAINING.items() if (text := _newest(facts, *asked))}
     if not (evaluation or training):
@@ -178,7 +177,7 @@ _TRAINING: dict[str, tuple[str, str, Callable[[float], str]]] = {
 
 
 def _newest(facts: TrialFacts, split: str, name: str, text_of: Callable[[float], str]) -> str:
-    """'1.4000 nats per token at step 50'; empty where there is no such number."""
+    """The newest value of a metric, '1.4000 nats per token at step 50'; empty where there is no such number."""
     values = facts.by_step(split, name)
     return f"{text_of(values[max(values)])} at step {max(values)}" if values else ""
 
@@ -188,7 +187,7 @@ def _overfitting(facts: TrialFacts) -> str:
 
 
 def _accuracy(facts: TrialFacts) -> dict[str, str]:
-    """Of a synthetic task, at its newest evaluation."""
+    """The share of right answers of a synthetic task, at its newest evaluation."""
     accuracy = facts.trial.newest_accuracy
     return {} if accuracy is None else {"accuracy": f"{amounts.share(accuracy)} of the answers are right"}
 
@@ -204,7 +203,7 @@ def _curve(facts: TrialFacts) -> str:
 
 
 def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
-    """A line for each number: its course over the snapshots, its range, and what to compare it with."""
+    """A line for a statistic: its course over the snapshots, its range, and what to compare it with."""
     trigger = _trigger_of(growth_of_row(facts.trial.spec_mapping["growth"]))
     critical = {name: f"critical {_value(value)}" for name, value in (trigger.critical() if trigger else {}).items()}
     lines = (
@@ -220,7 +219,7 @@ def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
 
 
 def _range(values: Sequence[float | None]) -> str:
-    """'1.02 to 3.74', with '∞' for a path that closed."""
+    """The lowest and the highest value, '1.02 to 3.74', with '∞' for a path that closed."""
     ends = finite_range(values)
     if ends is None:
         return amounts.UNKNOWN
@@ -229,7 +228,7 @@ def _range(values: Sequence[float | None]) -> str:
 
 
 def _growth(facts: TrialFacts) -> "Table":
-    """What grew, and how long training was not at full speed for it: at the growth, and when all thawed again."""
+    """A line for a growth: what it added, and how long training was not at full speed, then and at the thaw."""
     table = _table("step", "at", "unit", "operator", "τ", "κ", "val_loss", "depth", "pause", "thaw", folds="unit")
     for event, pauses in facts.growths():
         table.add_row(
@@ -278,7 +277,7 @@ def _pairs(texts: Mapping[str, str]) -> "Table":
 
 
 def _table(*headers: str, folds: str = "") -> "Table":
-    """Narrow terminals fold the column `folds`, and leave the others whole as long as they can."""
+    """An empty table. Narrow terminals fold the column `folds`, and leave the others whole as long as they can."""
     from rich.table import Table
 
     table = Table(box=None, header_style="dim", padding=(0, 0, 0, 2), pad_edge=True)
@@ -289,7 +288,7 @@ def _table(*headers: str, folds: str = "") -> "Table":
 
 
 def _print_sample(sample: str, console: "Console") -> None:
-    """As the model wrote it, between two rules; a line that is too long is wrapped by the terminal itself."""
+    """Print a text as the model wrote it, between two rules; the terminal itself wraps a line that is too long."""
     console.print()
     console.print(_rule("sample"), style="dim")
     console.print(as_it_is(sample), soft_wrap=True)

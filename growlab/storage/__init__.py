@@ -12,7 +12,6 @@
 
 from growlab.storage.backup import back_up
 from growlab.storage.database import Database
-from growlab.storage.facts import Fact
 from growlab.storage.faults import Patience
 from growlab.storage.queue import MAX_STRIKES, MOST_LOSSES
 from growlab.storage.recorder import LeasedRecorder
@@ -26,7 +25,6 @@ __all__ = [
     "AttemptRow",
     "Claim",
     "Database",
-    "Fact",
     "LeasedRecorder",
     "Patience",
     "Store",

@@ -14,11 +14,11 @@ from urllib.parse import quote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.errors import StorageError
 from growlab.escapes import has_controls
 from growlab.home import from_home
 from growlab.storage.libpq import HIDDEN, require_options, shown_option
-from growlab.suggest import STORAGE_DEFAULT
 
 _EXAMPLES = "sqlite:///growlab.db or postgresql://user@host/growlab"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
@@ -36,7 +36,7 @@ _PASSWORD_PLACE = "a password stands between ':' and '@'"
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """`url` is for SQLAlchemy and holds the password; `shown` and `label` are for people and do not."""
+    """A database: `url` is for SQLAlchemy and holds the password; `shown` and `label` are for people and do not."""
 
     url: URL
     shown: str
@@ -45,7 +45,7 @@ class Address:
     hidden: tuple[str, ...] = ()  # what is in the URL and not in `shown`
 
     def without_hidden(self, message: str) -> str:
-        """What a driver says, without what is hidden: libpq repeats an option that it does not understand."""
+        """The message of a driver without what is hidden: libpq repeats an option that it does not understand."""
         pieces = {piece for text in self.hidden for piece in (text, *re.split(r"[\s=,;:/?#@'\"]+", text)) if piece}
         for piece in sorted(pieces, key=len, reverse=True):
             whole = len(piece) < 4  # of a short one no part of another word
@@ -54,7 +54,7 @@ class Address:
 
     @property
     def options(self) -> list[str]:
-        """Words that name it to another command; none where that would find it by itself.
+        """Options that name it to another command; none where that would find it by itself.
 
         A password is three stars: what is pasted as it is must fail, not find another database.
         """
@@ -136,7 +136,7 @@ def _two_ats() -> StorageError:
 
 
 def _hidden(url: URL, query: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What `shown` leaves out, as it is and as the URL spells it."""
+    """Parts of the URL that `shown` leaves out, as they are and as the URL spells them."""
     parts = [(url.username, _shown(url.username, _USER)), (url.database, _shown(url.database, _NAME))]
     parts += [(value, shown_option(key, value)) for key, values in query.items() for value in values]
     parts.append((None if url.password is None else str(url.password), HIDDEN))

@@ -15,7 +15,7 @@ _RECORD = [artifacts.c[name] for name in ("kind", "step", "path", "sha256", "n_b
 
 
 def write_artifacts(connection: Connection, claim: Claim, written: Sequence[Artifact]) -> None:
-    rows = [{"trial_id": claim.trial_id, "epoch": claim.epoch, **asdict(each)} for each in written]
+    rows = [{"trial_id": claim.trial_id, "epoch": claim.epoch, **asdict(artifact)} for artifact in written]
     upsert(connection, artifacts, rows, key=("trial_id", "kind", "step", "path"))
 
 
@@ -25,11 +25,11 @@ def forget_checkpoint(connection: Connection, trial_id: int) -> None:
 
 
 def newest_checkpoint(connection: Connection, trial_id: int) -> Artifact | None:
-    found = [each for each in read_artifacts(connection, trial_id) if each.kind == CHECKPOINT]
+    found = [artifact for artifact in read_artifacts(connection, trial_id) if artifact.kind == CHECKPOINT]
     return found[-1] if found else None
 
 
 def read_artifacts(connection: Connection, trial_id: int) -> list[Artifact]:
-    """In the order in which they were written."""
+    """The artifacts of a trial, in the order in which they were written."""
     rows = connection.execute(select(*_RECORD).where(artifacts.c.trial_id == trial_id).order_by(artifacts.c.id))
     return [Artifact(**row) for row in rows.mappings()]

@@ -36,7 +36,7 @@ def back_up(database: Database, target: Path) -> int:
 
 
 def _copy(database: Database, target: Path) -> None:
-    """In WAL mode, as a study's database is, and with no file beside it that belongs to it."""
+    """Copy it into a file in WAL mode, as a study's database is, and with no file beside it that belongs to it."""
     with database.explaining(), database.engine.connect() as connection, closing(sqlite3.connect(target)) as copy:
         source = connection.connection.driver_connection
         assert isinstance(source, sqlite3.Connection)

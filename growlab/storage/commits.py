@@ -11,14 +11,15 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from growlab.errors import LeaseLost
-from growlab.records import Artifact, EndReason, TrialResult
+from growlab.finite import finite
+from growlab.records import LOSSES, Artifact, EndReason, Fact, TrialResult
 from growlab.storage import fence
 from growlab.storage.artifacts import CHECKPOINT, forget_checkpoint, write_artifacts
 from growlab.storage.clock import database_now
-from growlab.storage.facts import Fact, forget_facts, write_facts
+from growlab.storage.facts import forget_facts, write_facts
 from growlab.storage.rows import Claim
 from growlab.storage.tables import attempts
-from growlab.storage.values import clean_text, finite
+from growlab.storage.values import clean_text
 
 
 def commit(connection: Connection, claim: Claim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
@@ -33,7 +34,7 @@ def commit(connection: Connection, claim: Claim, facts: Sequence[Fact], checkpoi
 def finish(
     connection: Connection, claim: Claim, result: TrialResult, facts: Sequence[Fact], artifacts: Sequence[Artifact]
 ) -> None:
-    """The trial's final state. Raises LeaseLost.
+    """Give the trial its final state. Raises LeaseLost.
 
     A repeated finish, whose first answer was lost on the way, changes nothing.
     """
@@ -59,7 +60,7 @@ def start_over(connection: Connection, claim: Claim, note: str) -> None:
 
 
 def _columns(result: TrialResult) -> dict[str, Any]:
-    """A loss that is not finite ranks nowhere: NULL. Its curve keeps what it was."""
-    losses = {name: finite(getattr(result, name)) for name in ("val_loss", "best_val_loss", "bits_per_byte")}
+    """The columns of a result. A loss that is not finite ranks nowhere: NULL. Its curve keeps what it was."""
+    losses = {name: finite(getattr(result, name)) for name in LOSSES}
     texts = {name: clean_text(getattr(result, name)) for name in ("layout_end", "sample", "error", "engine")}
     return asdict(result) | losses | texts | {"flops": float(result.flops)}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from growlab.errors import DatabaseAway, StorageError
 from growlab.storage.address import Address, read_address
 from growlab.storage.engine import BUSY_TIMEOUT_S, READS, make_engine
-from growlab.storage.faults import NO_PATIENCE, Patience, in_words, is_ours, is_passing, patiently
+from growlab.storage.faults import NO_PATIENCE, Patience, is_ours, is_passing, message_of, patiently
 from growlab.suggest import command
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, create: bool = False) -> Self:
-        """Raises StorageError for a URL that is not understood and for a file that is not there, unless `create`."""
+        """Open it. Raises StorageError for a URL that is not understood and for a missing file, unless `create`."""
         address = read_address(url)
         if address.path is not None and create:
             _create_file(address, address.path)
@@ -67,14 +67,14 @@ class Database:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Turns what the driver says inside into a StorageError, of the passing sort into DatabaseAway."""
+        """Turn what the driver says inside into a StorageError, of the passing sort into DatabaseAway."""
         try:
             yield
         except DBAPIError as error:
             if is_ours(error):
                 raise
             kind = DatabaseAway if is_passing(error) else StorageError
-            raise kind(f"{self.shown}: {self._without_hidden(in_words(error))}") from None
+            raise kind(f"{self.shown}: {self._without_hidden(message_of(error))}") from None
 
     def _run(self, action: Callable[[Connection], T], patience: Patience, *, reads: bool) -> T:
         def once() -> T:
@@ -86,7 +86,7 @@ class Database:
 
 
 def _create_file(address: Address, path: Path) -> None:
-    """An empty database in WAL mode, which is a property of the file; nothing is done to one that has it."""
+    """Make an empty database in WAL mode, which is a property of the file; nothing is done to one that has it."""
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             _switch_to_wal(connection)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from growlab.errors import StorageError
+from growlab.escapes import first_line
 from growlab.packages import install_command
 from growlab.storage.address import Address
 from growlab.storage.read_only import connect_sqlite, forget_snapshot
@@ -28,7 +29,7 @@ _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 
 
 def make_engine(address: Address) -> Engine:
-    """Nothing is connected yet. Raises StorageError when the driver is not installed."""
+    """An engine that is not connected yet. Raises StorageError when the driver is not installed."""
     common: dict[str, Any] = {
         "json_serializer": partial(json.dumps, allow_nan=False),  # NaN is no JSON, and PostgreSQL knows it
         "json_deserializer": read_json,
@@ -51,9 +52,9 @@ def make_engine(address: Address) -> Engine:
             **common,
         )
     except ImportError as error:  # psycopg, or the libpq that it needs
-        words = str(error).partition("\n")[0]
+        reason = first_line(str(error))
         raise StorageError(
-            f"PostgreSQL needs the driver psycopg ({words}); run: {install_command('psycopg')}"
+            f"PostgreSQL needs the driver psycopg ({reason}); run: {install_command('psycopg')}"
         ) from None
     event.listen(engine, "connect", _set_up_postgresql)
     return engine

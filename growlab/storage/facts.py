@@ -5,22 +5,21 @@ checkpoint trains the same steps again and writes the same rows again.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, delete, select
 
 from growlab.escapes import quoted
-from growlab.records import GrowthEvent, Metric, TrajectoryPoint
+from growlab.finite import finite
+from growlab.records import Fact, GrowthEvent, Metric, TrajectoryPoint, float_fields
 from growlab.storage.rows import Claim
 from growlab.storage.tables import growth_events, metrics, trajectory, trials
 from growlab.storage.upsert import upsert
-from growlab.storage.values import damaged, finite, joined, kind_of, split
+from growlab.storage.values import damaged, joined, kind_of, split
 
-Fact = Metric | TrajectoryPoint | GrowthEvent
+Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent)  # facts with a column `not_finite`
 
-_POINT_NUMBERS = ("tau", "kappa", "diffusion_exponent", "drift_to_noise", "drift_z", "path", "displacement")
-_EVENT_NUMBERS = ("tau", "kappa", "val_loss_before", "val_loss_after")
 _TABLES: dict[type[Fact], Table] = {Metric: metrics, TrajectoryPoint: trajectory, GrowthEvent: growth_events}
 
 
@@ -36,7 +35,7 @@ def forget_facts(connection: Connection, trial_id: int) -> None:
 
 
 def read_metrics(connection: Connection, trial_id: int, split: str | None, name: str | None) -> list[Metric]:
-    """By step; of one split or all, of one name or all."""
+    """Metrics by step; of one split or all, of one name or all."""
     asked = select(metrics).where(metrics.c.trial_id == trial_id)
     if split is not None:
         asked = asked.where(metrics.c.split == split)
@@ -52,36 +51,29 @@ def read_metrics(connection: Connection, trial_id: int, split: str | None, name:
 
 
 def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -> list[TrajectoryPoint]:
-    """By step and unit; of one tensor ("" for the means), or of all with None."""
+    """Points by step and unit; of one tensor ("" for the means), or of all with None."""
     asked = select(trajectory).where(trajectory.c.trial_id == trial_id)
     if tensor is not None:
         asked = asked.where(trajectory.c.tensor == tensor)
     rows = connection.execute(asked.order_by(trajectory.c.step, trajectory.c.unit, trajectory.c.tensor)).mappings()
-    rest = ("step", "unit", "tensor", "n_increments")
-    return [
-        TrajectoryPoint(**{name: row[name] for name in rest}, **_joined(connection, trajectory, row, _POINT_NUMBERS))
-        for row in rows.all()
-    ]
+    return [_restored(connection, TrajectoryPoint, row) for row in rows.all()]
 
 
 def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEvent]:
     asked = select(growth_events).where(growth_events.c.trial_id == trial_id)
     rows = connection.execute(asked.order_by(growth_events.c.step, growth_events.c.position)).mappings()
-    rest = ("step", "position", "unit", "operator", "reason", "depth_before", "depth_after", "n_params_after")
-    return [
-        GrowthEvent(**{name: row[name] for name in rest}, **_joined(connection, growth_events, row, _EVENT_NUMBERS))
-        for row in rows.all()
-    ]
+    return [_restored(connection, GrowthEvent, row) for row in rows.all()]
 
 
-def _joined(connection: Connection, table: Table, row: RowMapping, names: Sequence[str]) -> dict[str, Any]:
-    """Raises StorageError that names the trial of a damaged row."""
+def _restored(connection: Connection, kind: type[Kept], row: RowMapping) -> Kept:
+    """The fact that the row was made of. Raises StorageError that names the trial of a damaged row."""
+    values = {field.name: row[field.name] for field in fields(kind)}
     try:
-        return joined(dict(row), names)
+        return kind(**values | joined(dict(row), float_fields(kind)))
     except ValueError as error:
         number = connection.scalar(select(trials.c.number).where(trials.c.id == row["trial_id"]))
         problem = f"{quoted(row['not_finite'])} cannot be read ({error})"
-        raise damaged(number, f"{table.name}.not_finite", problem) from None
+        raise damaged(number, f"{_TABLES[kind].name}.not_finite", problem) from None
 
 
 def _row(fact: Fact) -> dict[str, Any]:
@@ -90,13 +82,13 @@ def _row(fact: Fact) -> dict[str, Any]:
         case Metric():
             return row | {"value": finite(fact.value), "state": kind_of(fact.value)}
         case TrajectoryPoint():
-            return row | split({name: row[name] for name in _POINT_NUMBERS}) | {"state": _path_state(fact.tau)}
+            return row | split(row, float_fields(TrajectoryPoint)) | {"state": _path_state(fact.tau)}
         case GrowthEvent():
-            return row | split({name: row[name] for name in _EVENT_NUMBERS})
+            return row | split(row, float_fields(GrowthEvent))
 
 
 def _path_state(tau: float | None) -> str:
-    """In a word, for those who read the table, why there is no tau."""
+    """A word on why there is no tau, for those who read the table."""
     if tau is None:
         return "still"
     return "closed" if tau == float("inf") else "ok"

@@ -30,7 +30,7 @@ _REFUSED = ("authentication failed", "does not exist", "no pg_hba.conf entry", "
 
 @dataclass(frozen=True)
 class Patience:
-    """For how many seconds a database that is away is waited for, and who is told before each new try."""
+    """Seconds for which a database that is away is waited for, and who is told before every new try."""
 
     for_s: float
     goes_on: Callable[[str], bool] = lambda why: True  # False gives up
@@ -40,7 +40,7 @@ NO_PATIENCE = Patience(0.0)
 
 
 def patiently(action: Callable[[], T], patience: Patience) -> T:
-    """The action's result, trying again while its faults are of the passing sort and patience lasts.
+    """Give the action's result, trying again while its faults are of the passing sort and patience lasts.
 
     An action that committed and lost only the answer is done twice: it must bear that.
     """
@@ -50,14 +50,14 @@ def patiently(action: Callable[[], T], patience: Patience) -> T:
             return action()
         except DBAPIError as error:
             is_over = time.monotonic() + wait_s > deadline
-            if not is_passing(error) or is_over or not patience.goes_on(in_words(error)):
+            if not is_passing(error) or is_over or not patience.goes_on(message_of(error)):
                 raise
         time.sleep(wait_s)
     raise AssertionError("the back-off has no end")
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """A lost connection, a locked file, a server that restarts."""
+    """Whether it passes by itself: a lost connection, a locked file, a server that restarts."""
     if error.connection_invalidated:
         return True
     if sqlite_code := getattr(error.orig, "sqlite_errorcode", None):
@@ -65,26 +65,26 @@ def is_passing(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlstate", None)
     if code is None:  # libpq gives no code when it gets no connection
         is_connecting = isinstance(error, exc.OperationalError) and type(error.orig).__module__.startswith("psycopg")
-        return is_connecting and not any(words in str(error.orig) for words in _REFUSED)
+        return is_connecting and not any(refusal in str(error.orig) for refusal in _REFUSED)
     return code in _POSTGRESQL_PASSING
 
 
 def is_ours(error: DBAPIError) -> bool:
-    """A wrong statement or a broken constraint: a slip of growlab's, which deserves its traceback."""
+    """Whether it is a wrong statement or a broken constraint: a slip of growlab's, which deserves its traceback."""
     is_connecting = error.statement is None  # a URL's unknown option is a 'programming error' too
     if is_connecting or getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
         return False
     return isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError)
 
 
-def in_words(error: DBAPIError) -> str:
+def message_of(error: DBAPIError) -> str:
     """The driver's first line. It names host, port and user; drivers do not repeat passwords."""
     lines = str(error.orig).strip().splitlines()
     return lines[0].strip() if lines else type(error.orig).__name__
 
 
 def back_off() -> Iterator[float]:
-    """0.05 s, doubling up to 5 s, each cut at random so that a fleet does not return in step."""
+    """Waits of 0.05 s, doubling up to 5 s, cut at random so that a fleet does not return in step."""
     wait_s = 0.05
     while True:
         yield wait_s * random.uniform(0.5, 1.0)

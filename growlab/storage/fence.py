@@ -37,7 +37,7 @@ def hold(connection: Connection, claim: Claim, *, step: int = 0, **changes: Any)
 
 
 def ended_as(connection: Connection, claim: Claim) -> EndReason | None:
-    """How this very attempt ended; unless it was lost, it was its own worker that ended it."""
+    """The reason for which this very attempt ended; unless it was lost, it was its own worker that ended it."""
     reason = connection.scalar(select(attempts.c.end_reason).where(attempts.c.id == claim.attempt_id))
     return EndReason(reason) if reason else None
 

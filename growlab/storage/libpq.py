@@ -33,7 +33,7 @@ _OPTIONS = sorted({*_SHOWN, *_CHOICES, *_OTHER_OPTIONS})
 
 
 def require_options(query: Mapping[str, Sequence[str]]) -> None:
-    """Raises StorageError, which repeats nothing, for a name that libpq does not know and for no host or port."""
+    """Refuse, with a StorageError that repeats nothing, names that libpq does not know and what is no host or port."""
     if unknown := [key for key in query if key not in _OPTIONS]:
         meant = [f"{key.lower()!r}" for key in unknown if key.lower() in _OPTIONS]
         advice = f"write {', '.join(meant)}" if meant else f"known: {', '.join(_OPTIONS)}"

@@ -87,8 +87,8 @@ def claim_next(
         except GrowlabError as error:
             _fail(connection, taken.id, f"its row in the database cannot be read: {error}")
             continue
-        if words := _quarantine(connection, taken.id):
-            _fail(connection, taken.id, words)
+        if reason := _quarantine(connection, taken.id):
+            _fail(connection, taken.id, reason)
             continue
         _begin_attempt(connection, taken, worker_id)
         return _claim(connection, taken, spec, study_id, lease_s)
@@ -120,7 +120,7 @@ def release(connection: Connection, claim: Claim, reason: EndReason, note: str) 
 
 
 def _n_trials(connection: Connection, study_id: int) -> int:
-    """Of a study that stays there until the end of the transaction. Raises NotFound."""
+    """The n_trials of a study that stays there until the end of the transaction. Raises NotFound."""
     asked = select(studies.c.spec["n_trials"].as_integer()).where(studies.c.id == study_id)
     n_trials: int | None = connection.scalar(asked.with_for_update(read=True, key_share=True))
     if n_trials is None:
@@ -143,7 +143,7 @@ _OF_TAKEN = (*(trials.c[name] for name in ("id", "number", "epoch", "layout")), 
 
 
 def _take(connection: Connection, study_id: int, lease_s: float) -> Row[Any] | None:
-    """One statement finds, locks and takes a trial: to select first and update then gives it to several."""
+    """Find, lock and take a trial in one statement: to select first and update then gives it to several."""
     first = (
         select(trials.c.id)
         .where(trials.c.study_id == study_id, IS_OPEN, or_(trials.c.lease_expires_at.is_(None), may_be_taken()))
@@ -204,7 +204,7 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
 
 
 def _spec(taken: Row[Any]) -> TrialSpec:
-    """Raises GrowlabError. As text from the row: a driver's own reading of a damaged one would cost the claim."""
+    """The spec, from the row's text: a driver's reading of a damaged one would cost the claim. Raises GrowlabError."""
     try:
         spec = trial_spec_from_mapping(json.loads(taken.spec))
         parse(spec.layout)
@@ -222,12 +222,14 @@ def _close_superseded(connection: Connection, trial_id: int) -> None:
 
 
 def _quarantine(connection: Connection, trial_id: int) -> str:
-    """In words, when attempt after attempt was lost and the trial came no further; else ''."""
+    """The reason for no further attempt when attempt after attempt was lost and the trial came no further; else ''."""
     asked = select(workers.c.name, attempts.c.end_reason, attempts.c.step).join_from(attempts, workers)
     past = connection.execute(asked.where(attempts.c.trial_id == trial_id).order_by(attempts.c.epoch)).all()
     before, newest = past[:-MOST_LOSSES], past[-MOST_LOSSES:]
     furthest = max((attempt.step for attempt in before), default=0)
-    if len(newest) < MOST_LOSSES or any(each.end_reason != EndReason.LOST or each.step > furthest for each in newest):
+    if len(newest) < MOST_LOSSES or any(
+        attempt.end_reason != EndReason.LOST or attempt.step > furthest for attempt in newest
+    ):
         return ""
     return (
         f"quarantined: {MOST_LOSSES} workers in a row were lost with it (the last: {newest[-1].name}), and none came "
@@ -243,11 +245,11 @@ def _struck_out(connection: Connection, trial_id: int) -> str:
         .order_by(attempts.c.epoch.desc())
         .limit(1)
     ).one()
-    words = last.note or f"the process on worker {last.name} died"
-    return f"crashed {MAX_STRIKES} times without a new checkpoint; last: {words}"
+    note = last.note or f"the process on worker {last.name} died"
+    return f"crashed {MAX_STRIKES} times without a new checkpoint; last: {note}"
 
 
 def _fail(connection: Connection, trial_id: int, error: str) -> None:
-    """The trial's last checkpoint stays, as evidence."""
+    """End the trial as failed. Its last checkpoint stays, as evidence."""
     failed = {"state": TrialState.FAILED, "lease_expires_at": None, "ended_at": database_now()}
     connection.execute(update(trials).where(trials.c.id == trial_id).values(**failed, error=clean_text(error)))

@@ -18,17 +18,17 @@ _MAY_NOT_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 class Snapshot(sqlite3.Connection):
-    """Reads a file as if it could not change."""
+    """A connection that reads a file as if it could not change."""
 
 
 def connect_sqlite(
-    path: Path, dialect: Dialect, record: ConnectionPoolEntry, words: list[Any], options: dict[str, Any]
+    path: Path, dialect: Dialect, record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
 ) -> sqlite3.Connection:
-    """As SQLAlchemy would; as a Snapshot where this user may only read and nobody writes.
+    """Connect as SQLAlchemy would; as a Snapshot where this user may only read and nobody writes.
 
     Raises StorageError for a log that holds what the file does not, and this user may not open.
     """
-    [url] = words
+    [url] = arguments
     connection: sqlite3.Connection = sqlite3.connect(url, **options)
     try:
         connection.execute("PRAGMA schema_version")  # reads the file
@@ -42,13 +42,13 @@ def connect_sqlite(
 
 
 def forget_snapshot(connection: object, record: ConnectionPoolEntry) -> None:
-    """When its transaction has ended."""
+    """Close a Snapshot when its transaction has ended."""
     if isinstance(connection, Snapshot):
         record.invalidate()
 
 
 def _require_no_log(path: Path) -> None:
-    """Whoever writes keeps both files there; a log alone is what a crash leaves, or a copy."""
+    """Refuse a log without a writer, who keeps both files there: a log alone is what a crash leaves, or a copy."""
     log, index = (path.with_name(f"{path.name}-{what}") for what in ("wal", "shm"))
     if index.exists() or (log.exists() and log.stat().st_size):
         raise StorageError(

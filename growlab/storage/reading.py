@@ -18,22 +18,20 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import Decision, EndReason, PastTrial, TrialState
+from growlab.records import LOSSES, Decision, EndReason, PastTrial, TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import AttemptRow, TrialRow
 from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
 from growlab.storage.values import damaged, whole_numbers
 
-OBJECTIVES = ("val_loss", "best_val_loss", "bits_per_byte")
-
 
 def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
-    """What a search knows, by number; a value only for those that were completed.
+    """Trials as a search knows them, by number; a value only for those that were completed.
 
     A damaged row is a trial too, or the next number would be taken: with an empty layout, or without scalars.
     """
-    if objective not in OBJECTIVES:
-        raise UnknownName("objective", objective, OBJECTIVES)
+    if objective not in LOSSES:
+        raise UnknownName("objective", objective, LOSSES)
     value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
     asked = select(trials.c.number, trials.c.state, layout, trials.c.params, value)
@@ -51,13 +49,13 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
 
 
 def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:
-    """By number."""
+    """Trials by number."""
     rows = connection.execute(_trial_rows().where(trials.c.study_id == study_id).order_by(trials.c.number))
     return [_trial_row(row) for row in rows.mappings()]
 
 
 def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
-    """Raises NotFound."""
+    """A trial by its number. Raises NotFound."""
     asked = _trial_rows().where(trials.c.study_id == study_id, trials.c.number == number)
     row = connection.execute(asked).mappings().one_or_none()
     if row is None:
@@ -66,7 +64,7 @@ def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
 
 
 def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
-    """By epoch: the order in which they were made."""
+    """Attempts by epoch: the order in which they were made."""
     of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note", "step")
     asked = select(
         *(attempts.c[name] for name in of_attempt), workers.c.name.label("worker"), workers.c.host, workers.c.device
@@ -79,7 +77,7 @@ def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
 
 
 def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[float, float]]:
-    """From when to when each attempt at a trial of the study ran, on the database's clock: until it was last heard.
+    """The times of a study's attempts on the database's clock: when they began, and when they were last heard.
 
     An attempt that ends itself is heard in the same transaction; that one was lost is noticed by the next claim, which
     may be days later.
@@ -90,7 +88,7 @@ def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[floa
 
 
 def read_decision(connection: Connection, trial_id: int) -> Decision:
-    """Raises NotFound, and StorageError for a damaged row."""
+    """The decision that proposed a trial. Raises NotFound, and StorageError for a damaged row."""
     asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)
     row = connection.execute(asked).one_or_none()
     if row is None:
@@ -107,7 +105,7 @@ def read_decision(connection: Connection, trial_id: int) -> Decision:
 
 
 def _is_json(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """SQLite keeps any text in a column of JSON."""
+    """Whether the column holds JSON: SQLite keeps any text in it."""
     return func.json_valid(cast(column, Text)) == 1 if connection.dialect.name == "sqlite" else true()
 
 

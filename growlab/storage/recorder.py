@@ -7,8 +7,7 @@ lasts, and training goes on; what is recorded meanwhile waits for the next one.
 import threading
 from collections.abc import Callable, Sequence
 
-from growlab.records import Artifact, TrialProgress, TrialResult
-from growlab.storage.facts import Fact
+from growlab.records import Artifact, Fact, TrialProgress, TrialResult
 from growlab.storage.rows import Claim
 from growlab.storage.store import Store
 
@@ -17,7 +16,7 @@ MOST_FACTS = 100_000  # in memory while a commit is under way, some 50 MB; then 
 
 
 class LeasedRecorder:
-    """Writes under one claim. `commit`, `settled` and `finish` raise LeaseLost once the trial is another worker's,
+    """A recorder under one claim. `commit`, `settled` and `finish` raise LeaseLost once the trial is another worker's,
     and DatabaseAway when the database was away for longer than the store waits.
 
     A commit that failed keeps its facts: the next one writes them, or writes them again.
@@ -40,11 +39,11 @@ class LeasedRecorder:
         self._under_way: _Commit | None = None
 
     def checkpoint(self) -> Artifact | None:
-        """Where to go on: what was committed before this attempt began."""
+        """The checkpoint to go on from: what was committed before this attempt began."""
         return self._claim.checkpoint
 
     def start_over(self, why: str) -> None:
-        """The checkpoint cannot be used, for the reason in `why`: forget it and what was recorded up to it."""
+        """Forget a checkpoint that cannot be used, for the reason in `why`, and what was recorded up to it."""
         self._store.start_over(self._claim, why)
         self._note = why
 
@@ -85,7 +84,7 @@ class LeasedRecorder:
 
 
 class _Commit:
-    """One commit in a thread of its own. A daemon: a process that must end does not wait for a database."""
+    """A commit in a thread of its own. A daemon: a process that must end does not wait for a database."""
 
     def __init__(self, action: Callable[[], None], n_facts: int) -> None:
         self.n_facts = n_facts
@@ -95,7 +94,7 @@ class _Commit:
         self._thread.start()
 
     def is_running(self, within_s: float | None) -> bool:
-        """Still, after so long."""
+        """Whether it has not ended after so long."""
         self._thread.join(within_s)
         return self._thread.is_alive()
 

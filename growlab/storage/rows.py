@@ -47,7 +47,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
-    """Everything of a trial but its facts. The result's fields are None until it is final."""
+    """A trial without its facts. The result's fields are None until it is final."""
 
     id: int
     study_id: int
@@ -86,14 +86,14 @@ class TrialRow:
 
     @property
     def spec(self) -> TrialSpec:
-        """Checked when asked for: a leaderboard of thousands does without. Raises StorageError for a damaged one."""
+        """The spec, checked now: a leaderboard of thousands does without. Raises StorageError for a damaged one."""
         try:
             return trial_spec_from_mapping(self.spec_mapping)
         except SpecError as error:
             raise damaged(self.number, "gl_trials.spec", str(error)) from None
 
     def require_sound(self) -> None:
-        """Raises StorageError where a JSON column holds something else than it should."""
+        """Refuse with a StorageError a trial of which a JSON column holds something else than it should."""
         _ = self.spec
         if not isinstance(self.params, Mapping):
             raise damaged(self.number, "gl_trials.params", f"must be a mapping, got {quoted(self.params)}")

@@ -32,7 +32,7 @@ def ensure_schema(database: Database) -> None:
 
 
 def check_schema(database: Database, patience: Patience = NO_PATIENCE) -> None:
-    """Raises SchemaError, which says what to do, unless the schema is the one that this growlab was written for."""
+    """Refuse, with a SchemaError that says what to do, another schema than this growlab was written for."""
     have, need = database.read(read_revision, patience), head_revision()
     if have is None:
         create_first = command("study create", "FILE", options=database.options)
@@ -54,13 +54,13 @@ def upgrade(database: Database) -> None:
 
 
 def current_revision(database: Database) -> str | None:
-    """Such as '0001'; None where growlab has no tables yet."""
+    """The revision of the schema, such as '0001'; None where growlab has no tables yet."""
     return database.read(read_revision)
 
 
 @cache
 def head_revision() -> str:
-    """Read off the files' names, such as 0001_initial.py: every command asks, and alembic takes 0.2 s to load."""
+    """The newest revision, read off file names: every command asks, and alembic takes 0.2 s to load."""
     return max(path.name[:4] for path in (carried("alembic") / "versions").glob("[0-9]*.py"))
 
 
@@ -102,7 +102,7 @@ def migrate(connection: Connection) -> None:
 
 
 def _enforce_foreign_keys(connection: Connection, on: bool) -> None:
-    """Past SQLAlchemy, which would begin a transaction first; inside one the pragma does nothing."""
+    """Switch them past SQLAlchemy, which would begin a transaction first; inside one the pragma does nothing."""
     driver = connection.connection.driver_connection
     assert driver is not None
     driver.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")

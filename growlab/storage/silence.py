@@ -25,7 +25,7 @@ _UNKNOWN_LEASE_S = 60.0  # of a claim that a growlab of schema 0002 made
 
 
 def heard(connection: Connection, worker: Any, lease_s: float = 0.0) -> None:
-    """A sign of life of the worker with the id `worker` and such leases; it may be the one that ends a silence."""
+    """Note a sign of life of the worker with the id `worker` and such leases; it may be the one that ends a silence."""
     connection.execute(
         update(workers)
         .where(workers.c.id == worker)
@@ -48,7 +48,7 @@ def may_be_taken() -> ColumnElement[bool]:
 
 
 def _all_were_silent(lease_s: float) -> ColumnElement[bool]:
-    """Unknown, and so no, where no lease is held."""
+    """Whether a silence ends now; unknown, and so no, where no lease is held."""
     last = select(func.max(workers.c.heartbeat_at)).scalar_subquery()
     shortest = (
         select(func.min(func.coalesce(trials.c.lease_s, _UNKNOWN_LEASE_S)))

@@ -15,6 +15,7 @@ from growlab.records import (
     Artifact,
     Decision,
     EndReason,
+    Fact,
     GrowthEvent,
     Metric,
     PastTrial,
@@ -26,7 +27,6 @@ from growlab.specs import TrialSpec
 from growlab.storage import artifacts as files
 from growlab.storage import commits, facts, fence, queue, reading, schema, studies, workers
 from growlab.storage.database import Database
-from growlab.storage.facts import Fact
 from growlab.storage.faults import NO_PATIENCE, Patience
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
 from growlab.study import Study
@@ -44,7 +44,7 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, create: bool = False, patience: Patience | None = None) -> Self:
-        """With `create` the file and the tables are made where there are none.
+        """Open a store. With `create` the file and the tables are made where there are none.
 
         An opener with a patience of its own waits already here. Raises StorageError when nobody answers or the file
         is missing, SchemaError for an older or newer schema: neither is changed by opening.
@@ -74,32 +74,32 @@ class Store:
     # ---- studies ---------------------------------------------------------------------------------------------
 
     def create_study(self, study: Study) -> None:
-        """Raises StorageError when the name is taken."""
+        """Add a study. Raises StorageError when the name is taken."""
         self._database.write(lambda connection: studies.create_study(connection, study, self.options))
 
     def study(self, name: str) -> StudyRow:
-        """Raises NotFound with the known names."""
+        """A study by its name. Raises NotFound with the known names."""
         return self._read(lambda connection: studies.read_study(connection, name, self.options))
 
     def studies(self) -> list[StudySummary]:
         return self._read(studies.read_studies)
 
     def set_n_trials(self, name: str, n_trials: int) -> None:
-        """Raises NotFound, and UsageError for fewer trials than there are."""
+        """Want so many trials. Raises NotFound, and UsageError for fewer than there are."""
         self._database.write(lambda connection: studies.set_n_trials(connection, name, n_trials, self.options))
 
     def n_trials(self, study_id: int) -> int:
-        """How many trials the study wants now: that may be raised while workers run. Raises NotFound."""
+        """The number of trials that the study wants now: that may be raised while workers run. Raises NotFound."""
         return self._read(lambda connection: studies.read_n_trials(connection, study_id))
 
     def delete_study(self, name: str) -> None:
-        """With all that belongs to it. Raises StorageError while one of its trials runs under a live lease."""
+        """Delete a study and all of it. Raises StorageError while one of its trials runs under a live lease."""
         self._database.write(lambda connection: studies.delete_study(connection, name, self.options))
 
     # ---- workers ---------------------------------------------------------------------------------------------
 
     def register_worker(self, *, name: str, device: str, versions: dict[str, Any], lease_s: float = 0.0) -> int:
-        """The id under which it claims, with leases of that length."""
+        """Add a worker; the id under which it claims, with leases of that length."""
         return self._write(
             lambda connection: workers.register_worker(
                 connection, name=name, device=device, versions=versions, lease_s=lease_s
@@ -140,11 +140,11 @@ class Store:
         )
 
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
-        """The first trial that is queued, or whose worker let its lease run out; None when there is none.
+        """Take the first trial that is queued, or whose worker let its lease run out; None when there is none.
 
         The former attempt, if it was still open, is closed as lost. A trial that cannot be read, or was lost
         MOST_LOSSES times in a row without coming any further, is failed instead. After a silence of all workers no
-        lease is taken before each of them could be heard again (growlab.storage.silence).
+        lease is taken before all of them could be heard again (growlab.storage.silence).
         """
         asked_before = False
 
@@ -162,14 +162,12 @@ class Store:
         """
         self._write(lambda connection: queue.beat(connection, claim, step), Patience(1.0))
 
-    def commit(
-        self, claim: Claim, facts: Sequence[Metric | TrajectoryPoint | GrowthEvent], checkpoint: Artifact
-    ) -> None:
-        """Checkpoint and facts at once, or neither; extends the lease. Raises LeaseLost."""
+    def commit(self, claim: Claim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
+        """Write checkpoint and facts at once, or neither, and extend the lease. Raises LeaseLost."""
         self._write(lambda connection: commits.commit(connection, claim, facts, checkpoint))
 
     def finish(self, claim: Claim, result: TrialResult, facts: Sequence[Fact], artifacts: Sequence[Artifact]) -> None:
-        """The final state. The checkpoint's row goes: its file is no longer needed. Raises LeaseLost."""
+        """Give the trial its final state. The checkpoint's row goes: its file is no longer needed. Raises LeaseLost."""
         self._write(lambda connection: commits.finish(connection, claim, result, facts, artifacts))
 
     def start_over(self, claim: Claim, note: str) -> None:
@@ -181,33 +179,33 @@ class Store:
         self._write(lambda connection: queue.release(connection, claim, reason, note), patience)
 
     def ended_as(self, claim: Claim) -> EndReason | None:
-        """How this very attempt ended; None while it has not, and of a study that was deleted."""
+        """The reason for which this very attempt ended; None while it has not, and of a study that was deleted."""
         return self._read(lambda connection: fence.ended_as(connection, claim))
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
     def past_trials(self, study_id: int, objective: str) -> list[PastTrial]:
-        """What a search knows, by number; only a completed trial has a value."""
+        """Trials as a search knows them, by number; only a completed trial has a value."""
         return self._read(lambda connection: reading.read_past_trials(connection, study_id, objective))
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
-        """Of every state, also those that no trial is in."""
+        """The number of trials in every state, also in those that none is in."""
         return self._read(lambda connection: studies.count_trials(connection, study_id))
 
     def trials(self, study_id: int) -> list[TrialRow]:
-        """By number."""
+        """Trials by number."""
         return self._read(lambda connection: reading.read_trials(connection, study_id))
 
     def trial(self, study_id: int, number: int) -> TrialRow:
-        """Raises NotFound with the numbers that there are."""
+        """A trial by its number. Raises NotFound with the numbers that there are."""
         return self._read(lambda connection: reading.read_trial(connection, study_id, number))
 
     def metrics(self, trial_id: int, split: str | None = None, name: str | None = None) -> list[Metric]:
-        """By step; all splits and all names unless one is given."""
+        """Metrics by step; all splits and all names unless one is given."""
         return self._read(lambda connection: facts.read_metrics(connection, trial_id, split, name))
 
     def trajectory(self, trial_id: int, tensor: str | None = "") -> list[TrajectoryPoint]:
-        """By step and unit: the units' means, the tensor of that name, or with None all tensors."""
+        """Points by step and unit: the units' means, the tensor of that name, or with None all tensors."""
         return self._read(lambda connection: facts.read_trajectory(connection, trial_id, tensor))
 
     def growth_events(self, trial_id: int) -> list[GrowthEvent]:
@@ -217,7 +215,7 @@ class Store:
         return self._read(lambda connection: reading.read_attempts(connection, trial_id))
 
     def attempt_times(self, study_id: int) -> list[tuple[float, float]]:
-        """From when to when each attempt at one of its trials ran, until it ended or was last heard."""
+        """The times from and to which the attempts at a study's trials ran, until it ended or was last heard."""
         return self._read(lambda connection: reading.read_attempt_times(connection, study_id))
 
     def artifacts(self, trial_id: int) -> list[Artifact]:

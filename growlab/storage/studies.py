@@ -20,10 +20,10 @@ from growlab.suggest import command
 _MOST_BYTES = 200  # file systems give a folder's name 255, and an id stands behind this one
 
 
-def create_study(connection: Connection, study: Study, place: Sequence[str] = ()) -> None:
-    """Raises StorageError when the name is taken, UsageError when no folder can have it.
+def create_study(connection: Connection, study: Study, options: Sequence[str] = ()) -> None:
+    """Add a study. Raises StorageError when the name is taken, UsageError when no folder can have it.
 
-    `place` are the options that name this database to a command.
+    `options` are those that name this database to a command.
     """
     if (n_bytes := len(study.name.encode())) > _MOST_BYTES:
         raise UsageError(
@@ -35,17 +35,17 @@ def create_study(connection: Connection, study: Study, place: Sequence[str] = ()
     if made is None:
         raise StorageError(
             f"study {study.name!r} exists already; give this one another with --name, "
-            f"or work on it: {command('worker', study.name, options=place)}"
+            f"or work on it: {command('worker', study.name, options=options)}"
         )
 
 
-def read_study(connection: Connection, name: str, place: Sequence[str] = ()) -> StudyRow:
-    """Raises NotFound, and StorageError for a damaged row."""
+def read_study(connection: Connection, name: str, options: Sequence[str] = ()) -> StudyRow:
+    """A study by its name. Raises NotFound, and StorageError for a damaged row."""
     if name != clean_text(name):  # of bytes that are no text: no database knows it, and no driver takes it
-        raise _not_found(connection, name, place)
+        raise _not_found(connection, name, options)
     row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
     if row is None:
-        raise _not_found(connection, name, place)
+        raise _not_found(connection, name, options)
     try:
         return StudyRow(id=row.id, created_at=row.created_at, study=study_from_column(row.spec))
     except SpecError as error:
@@ -55,7 +55,7 @@ def read_study(connection: Connection, name: str, place: Sequence[str] = ()) -> 
 
 
 def read_studies(connection: Connection) -> list[StudySummary]:
-    """All of them, the oldest first."""
+    """All studies, the oldest first."""
     asked = select(studies.c.id, studies.c.name, studies.c.created_at, studies.c.spec).order_by(studies.c.id)
     by_study: dict[int, list[Row[Any]]] = {}
     for row in connection.execute(_trials_by_state()):
@@ -74,7 +74,7 @@ def read_studies(connection: Connection) -> list[StudySummary]:
 
 
 def read_n_trials(connection: Connection, study_id: int) -> int:
-    """How many trials the study wants now. Raises NotFound when it was deleted."""
+    """The number of trials that the study wants now. Raises NotFound when it was deleted."""
     n_trials: int | None = connection.scalar(
         select(studies.c.spec["n_trials"].as_integer()).where(studies.c.id == study_id)
     )
@@ -83,14 +83,14 @@ def read_n_trials(connection: Connection, study_id: int) -> int:
     return n_trials
 
 
-def set_n_trials(connection: Connection, name: str, n_trials: int, place: Sequence[str] = ()) -> None:
-    """Raises NotFound, and UsageError for fewer than there are: a trial that exists is never taken away.
+def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequence[str] = ()) -> None:
+    """Want so many trials. Raises NotFound, and UsageError for fewer than there are: none is ever taken away.
 
     The row is locked, so that no worker adds a trial meanwhile.
     """
     row = connection.execute(select(studies).where(studies.c.name == name).with_for_update()).one_or_none()
     if row is None:
-        raise _not_found(connection, name, place)
+        raise _not_found(connection, name, options)
     there = sum(count_trials(connection, row.id).values())
     if n_trials < there:
         raise UsageError(f"n_trials must be at least {there}, as study {name!r} has so many trials, got {n_trials}")
@@ -99,17 +99,17 @@ def set_n_trials(connection: Connection, name: str, n_trials: int, place: Sequen
 
 
 def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:
-    """Of every state, also those that no trial is in."""
+    """The number of trials in every state, also in those that none is in."""
     return _counts(connection.execute(_trials_by_state().where(trials.c.study_id == study_id)))
 
 
-def delete_study(connection: Connection, name: str, place: Sequence[str] = ()) -> None:
-    """With all its trials and facts. Raises NotFound, and StorageError while somebody works on it."""
+def delete_study(connection: Connection, name: str, options: Sequence[str] = ()) -> None:
+    """Delete a study with all its trials and facts. Raises NotFound, and StorageError while somebody works on it."""
     if name != clean_text(name):
-        raise _not_found(connection, name, place)
+        raise _not_found(connection, name, options)
     study_id = connection.scalar(select(studies.c.id).where(studies.c.name == name).with_for_update())
     if study_id is None:
-        raise _not_found(connection, name, place)
+        raise _not_found(connection, name, options)
     busy = [row.number for row in _locked_trials(connection, study_id) if (row.lease_left_s or 0) > 0]
     if busy:
         raise StorageError(
@@ -120,7 +120,7 @@ def delete_study(connection: Connection, name: str, place: Sequence[str] = ()) -
 
 
 def _n_trials(spec: object) -> int:
-    """0 in a damaged row: the studies beside it are to be seen, and reading this one says what is wrong."""
+    """The n_trials of a study; 0 in a damaged row, so that those beside it are seen; reading it tells the fault."""
     match spec:
         case {"n_trials": int(n_trials)}:
             return n_trials
@@ -142,15 +142,15 @@ def _best(by_state: Iterable[Row[Any]]) -> float | None:
 
 
 def _locked_trials(connection: Connection, study_id: int) -> list[Row[Any]]:
-    """All of them, so that no claim slips in between the check and the deletion."""
+    """All trials of a study, locked so that no claim slips in between the check and the deletion."""
     lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
     asked = select(trials.c.number, lease_left_s).where(trials.c.study_id == study_id)
     return list(connection.execute(asked.order_by(trials.c.number).with_for_update()))
 
 
-def _not_found(connection: Connection, name: str, place: Sequence[str]) -> NotFound:
+def _not_found(connection: Connection, name: str, options: Sequence[str]) -> NotFound:
     known = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
     if not known:
-        create_one = command("study create", "FILE", options=place)
+        create_one = command("study create", "FILE", options=options)
         return NotFound(f"no study {quoted(name)}, and none at all here; create one: {create_one}")
     return NotFound(f"no study {quoted(name)}; known: {', '.join(known)}.{did_you_mean(name, known)}")

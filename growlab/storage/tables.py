@@ -25,7 +25,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from growlab.records import EndReason, TrialState
+from growlab.records import EndReason, PathStatistics, TrialState, float_fields
 
 metadata = MetaData(
     naming_convention={
@@ -38,8 +38,8 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, *words: str) -> CheckConstraint:
-    quoted = ", ".join(f"'{word}'" for word in words)
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    quoted = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({quoted})", name=column)
 
 
@@ -169,13 +169,7 @@ trajectory = Table(
     Column("tensor", Text, primary_key=True),  # '' for the mean over the unit
     Column("epoch", Integer, nullable=False),
     Column("n_increments", Integer, nullable=False),
-    Column("tau", Double),
-    Column("kappa", Double),
-    Column("diffusion_exponent", Double),
-    Column("drift_to_noise", Double),
-    Column("drift_z", Double),
-    Column("path", Double),
-    Column("displacement", Double),
+    *(Column(name, Double) for name in float_fields(PathStatistics)),
     Column("state", Text, nullable=False),  # still: nothing moved; closed: tau is infinite
     Column("not_finite", Text, nullable=False),  # growlab.storage.values
     _one_of("state", "ok", "still", "closed"),

@@ -13,13 +13,14 @@ from typing import Any
 
 from growlab.errors import StorageError
 from growlab.escapes import quoted
+from growlab.finite import finite
 
 _NOT_FINITE = ("nan", "inf", "-inf")
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What a JSON column gives when it holds none."""
+    """The value of a JSON column that holds no JSON."""
 
     text: str
 
@@ -41,18 +42,14 @@ def damaged(trial_number: int | None, column: str, problem: str) -> StorageError
     )
 
 
-def finite(value: float | None) -> float | None:
-    """The number, or NULL where there is none that could be ranked."""
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
 def kind_of(value: float) -> str:
-    """'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
+    """The kind of a number, 'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
     return "ok" if math.isfinite(value) else str(float(value))
 
 
-def split(numbers: Mapping[str, float | None]) -> dict[str, Any]:
+def split(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The columns of these numbers, and a column `not_finite` such as 'kappa=inf path=nan' that restores the rest."""
+    numbers: dict[str, float | None] = {name: row[name] for name in names}
     odd = {name: value for name, value in numbers.items() if value is not None and not math.isfinite(value)}
     return {
         **{name: finite(value) for name, value in numbers.items()},
@@ -69,8 +66,8 @@ def joined(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def whole_numbers(value: object) -> tuple[int, ...]:
-    """Of a JSON list of them. Raises ValueError."""
-    if not (isinstance(value, list) and all(type(each) is int for each in value)):
+    """The numbers of a JSON list of them. Raises ValueError."""
+    if not (isinstance(value, list) and all(type(number) is int for number in value)):
         raise ValueError(f"must be a list of whole numbers, got {quoted(value)}")
     return tuple(value)
 

@@ -1,4 +1,4 @@
-"""Who works here: for people who look, and for the words of a refusal. No lease hangs on these rows."""
+"""Who works here: for people who look, and for what a refusal says. No lease hangs on these rows."""
 
 import os
 import socket

@@ -7,13 +7,13 @@ means the same under a later growlab.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from growlab.domains import Domain, Fixed, Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
-from growlab.scalar import setting
+from growlab.records import LOSSES, Loss
+from growlab.scalar import either, setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 
 MAX_TRIALS = 10**9  # their numbers are 32-bit integers in SQL
@@ -65,9 +65,9 @@ class LayoutSpace:
 class Objective:
     """Lower is better for all of them."""
 
-    metric: Literal["val_loss", "best_val_loss", "bits_per_byte"] = setting(
+    metric: Loss = setting(
         type="text",
-        range="val_loss, best_val_loss or bits_per_byte",
+        range=either(LOSSES),
         default="val_loss",
         help="what trials are ranked by: of the last evaluation, of the best one, or the last per byte of text",
     )

@@ -7,6 +7,8 @@ engine       how a step is executed: eagerly, or as one CUDA graph; of blocks as
 compiled     one program for all blocks of one spec and shape
 schedule     learning rate as a function of progress
 optimizer    AdamW that adopts the parameters of new units and remembers by name
+timing       seconds that steps and other work take
+faults       what torch says of too little memory, a failed device, a refused operation
 evaluation   the full validation pass
 sample       the text that a trained model writes
 checkpoint   everything a trial needs to go on, in one file; increments beside it, each written once

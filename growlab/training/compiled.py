@@ -1,4 +1,4 @@
-"""The compiled gear: one program for all blocks of one spec and shape, in whatever layout they stand.
+"""Compiled blocks: one program for all blocks of one spec and shape, in whatever layout they stand.
 
 torch.compile fuses what lies between the matrix products of a block: norm, rotation, activation, dropout, residual
 sum. It tells programs apart by what a block is made of (kind, options, width), by batch and sequence length, precision
@@ -33,10 +33,12 @@ from torch import Tensor
 
 from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING, Penalty, total
+from growlab.escapes import first_line
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
 from growlab.resources import cache_dir
+from growlab.training.faults import is_of_device
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Penalty]]  # of ids and targets, both (B, T)
 Embed = Callable[[Tensor, Tensor, float], Tensor]
@@ -47,7 +49,7 @@ _MOST = 512  # programs that a process keeps; with more shapes than that, new on
 
 
 def compiled_objective(model: LanguageModel) -> Objective:
-    """As model.objective of a model in training mode, through compiled blocks.
+    """An objective like model.objective of a model in training mode, through compiled blocks.
 
     What cannot be compiled in its forward pass runs as it is; where a backward pass cannot, the first step raises.
     A front end or a head of the layout's own is not compiled.
@@ -55,7 +57,7 @@ def compiled_objective(model: LanguageModel) -> Objective:
 
     def objective(ids_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Penalty]:
         embed, compiled, head = programs()
-        run, plain = model.again(compiled), model.again(as_it_is)
+        run, run_as_it_is = model.again(compiled), model.again(as_it_is)
         embedding_VD, p = model.embedding.weight, model.p_dropout
         stream_BND, leave = model.enter((embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p))
         mixed_BND = _nothing_mixed(stream_BND)
@@ -64,7 +66,7 @@ def compiled_objective(model: LanguageModel) -> Objective:
             if _trains(block):
                 stream_BND, mixed_BND, penalty = run(block, _differentiable(stream_BND), _differentiable(mixed_BND))
             else:
-                stream_BND, mixed_BND, penalty = plain(block, stream_BND, mixed_BND)
+                stream_BND, mixed_BND, penalty = run_as_it_is(block, stream_BND, mixed_BND)
             penalties.append(penalty)
         if model.front is None and model.head is None:
             last = head if embedding_VD.requires_grad else _head
@@ -82,7 +84,7 @@ def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
 
 
 def as_it_is(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor, Penalty]:
-    """What one program does."""
+    """Run a block as one program does."""
     stream_BTD = stream_BTD + block.dropout(mixed_BTD)
     return stream_BTD, *block.mixer.learn(block.norm(stream_BTD))
 
@@ -99,22 +101,22 @@ def _trains(block: Block) -> bool:
 
 
 def _nothing_mixed(stream_BTD: Tensor) -> Tensor:
-    """What the first block adds to the stream: zeros of the type that a mixer's products have."""
+    """Zeros, which the first block adds to the stream, of the type that a mixer's products have."""
     device = stream_BTD.device.type
     narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else stream_BTD.dtype
     return torch.zeros_like(stream_BTD, dtype=narrow)
 
 
 def _differentiable(x_BTD: Tensor) -> Tensor:
-    """Where nothing below trains; else the block's program would be another one, without a gradient of its input."""
+    """An input with a gradient, also where nothing below trains: else the block's program would be another one."""
     return x_BTD if x_BTD.requires_grad else x_BTD.detach().requires_grad_()
 
 
 def lacking_to_compile(device: torch.device) -> str:
-    """What this machine lacks to compile for the device, or ''. Compiles something small, once in a process, as torch
-    would find out in the middle of a trial: that loads the compiler, which takes seconds.
+    """The thing that this machine lacks to compile for the device, or ''.
 
-    Raises torch.OutOfMemoryError where others fill the device.
+    Compiles something small, once in a process, as torch would find out in the middle of a trial: that loads the
+    compiler, which takes seconds. Raises torch.OutOfMemoryError where others fill the device.
     """
     _keep_programs_in_cache()
     if device.type == "cpu" and not _has_cpp_compiler():
@@ -131,7 +133,7 @@ def lacking_to_compile(device: torch.device) -> str:
 
 @cache
 def _trouble(device: torch.device) -> str:
-    """What goes wrong with a small program, or ''."""
+    """The fault of a small program, or ''."""
     try:
         _, run, _ = programs()
         block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)
@@ -139,11 +141,10 @@ def _trouble(device: torch.device) -> str:
         with torch._dynamo.config.patch(suppress_errors=False):
             stream_BTD, mixed_BTD, _ = run(block, x_BTD, x_BTD)
             (stream_BTD + mixed_BTD).sum().backward()  # type: ignore[no-untyped-call]
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise
     except Exception as error:  # of a compiler, a driver, a disk or a library that does not fit
-        first_line = str(error).strip().partition("\n")[0]
-        return f"a compiler that works; {type(error).__name__}: {first_line}"
+        if is_of_device(error):
+            raise
+        return f"a compiler that works; {type(error).__name__}: {first_line(str(error).strip())}"
     return ""
 
 
@@ -159,13 +160,13 @@ def _has_cpp_compiler() -> bool:
 
 
 def _keep_programs_in_cache() -> None:
-    """Before anything of the compiler is imported, which else chooses a folder itself."""
+    """Name the cache before anything of the compiler is imported, which else chooses a folder itself."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
 
 
 @cache
 def programs() -> tuple[Embed, Run, Head]:
-    """_embed, as_it_is and _head, compiled for each shape that they meet. Not at import: it would load the compiler."""
+    """Compile _embed, as_it_is and _head for every shape that they meet. Not at import: it would load the compiler."""
     _keep_programs_in_cache()
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
     warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # which it advises; fp32 is fp32
@@ -180,4 +181,4 @@ def programs() -> tuple[Embed, Run, Head]:
     config.recompile_limit = config.accumulated_recompile_limit = _MOST
     for function in NEVER_CHANGING:
         torch.compiler.assume_constant_result(function)  # type: ignore[no-untyped-call]
-    return tuple(torch.compile(each, dynamic=False) for each in (_embed, as_it_is, _head))  # type: ignore[return-value]
+    return tuple(torch.compile(part, dynamic=False) for part in (_embed, as_it_is, _head))  # type: ignore[return-value]

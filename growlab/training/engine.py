@@ -34,8 +34,8 @@ COMPILE_FROM = 1000  # steps of a trial; compiling pays where trials share progr
 WARM_UP = 3  # eager steps before recording: they load kernels and make the optimizer's state
 
 
-class Gear(StrEnum):
-    """How the blocks of a step are computed, and how the step is launched."""
+class Execution(StrEnum):
+    """The way in which the blocks of a step are computed and the step is launched."""
 
     EAGER = "eager"
     COMPILED = "compiled"
@@ -44,16 +44,16 @@ class Gear(StrEnum):
 
     @property
     def compiled(self) -> bool:
-        return self in (Gear.COMPILED, Gear.COMPILED_GRAPH)
+        return self in (Execution.COMPILED, Execution.COMPILED_GRAPH)
 
     @property
     def recorded(self) -> bool:
-        return self in (Gear.GRAPH, Gear.COMPILED_GRAPH)
+        return self in (Execution.GRAPH, Execution.COMPILED_GRAPH)
 
     @property
-    def launched(self) -> "Gear":
-        """The same without recording."""
-        return Gear.COMPILED if self.compiled else Gear.EAGER
+    def launched(self) -> "Execution":
+        """The same execution without recording."""
+        return Execution.COMPILED if self.compiled else Execution.EAGER
 
 
 class Engine(Protocol):
@@ -68,15 +68,15 @@ class Engine(Protocol):
     def step(self, inputs: tuple[Tensor, ...]) -> None: ...
 
     def forget(self) -> None:
-        """What a step computes, or on which tensors, is about to change."""
+        """Note that what a step computes, or on which tensors, is about to change."""
         ...
 
 
 class EagerEngine:
     settled = True
 
-    def __init__(self, gear: Gear, compute: Compute) -> None:
-        self.name = gear.value
+    def __init__(self, execution: Execution, compute: Compute) -> None:
+        self.name = execution.value
         self._compute = compute
 
     def step(self, inputs: tuple[Tensor, ...]) -> None:
@@ -87,10 +87,10 @@ class EagerEngine:
 
 
 class GraphEngine:
-    """A step that waits for the device cannot be recorded; where the last warm-up does, steps stay eager."""
+    """An engine that records a step; steps stay eager where the last warm-up waits for the device, as no graph can."""
 
-    def __init__(self, gear: Gear, compute: Compute, device: torch.device) -> None:
-        self._gear, self._compute, self._device = gear, compute, device
+    def __init__(self, execution: Execution, compute: Compute, device: torch.device) -> None:
+        self._execution, self._compute, self._device = execution, compute, device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # on which steps are recorded
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
@@ -99,7 +99,7 @@ class GraphEngine:
 
     @property
     def name(self) -> str:
-        return (self._gear if self.can_record else self._gear.launched).value
+        return (self._execution if self.can_record else self._execution.launched).value
 
     @property
     def settled(self) -> bool:
@@ -134,7 +134,7 @@ class GraphEngine:
         current.wait_stream(self._stream)
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        self._inputs = tuple(each.clone() for each in inputs)
+        self._inputs = tuple(tensor.clone() for tensor in inputs)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):
             self._compute(*self._inputs)
@@ -143,50 +143,50 @@ class GraphEngine:
 
 def waits(run: Callable[[], None]) -> bool:
     """Run it, and tell whether the host waited for the GPU meanwhile."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
             run()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    return any("called a synchronizing" in str(each.message) for each in said)
+    return any("called a synchronizing" in str(warning.message) for warning in caught)
 
 
-def choose_gear(device: torch.device, n_steps: int) -> Gear:
-    """For a trial of about `n_steps` steps: eager on a CPU, on a CUDA device a graph, of compiled blocks where a trial
-    is long enough for that to pay and the machine can compile.
+def choose_execution(device: torch.device, n_steps: int) -> Execution:
+    """The execution of a trial of about `n_steps` steps: eager on a CPU, on a CUDA device a graph, of compiled blocks
+    where a trial is long enough for that to pay and the machine can compile.
 
-    GROWLAB_ENGINE names another one. Raises UsageError for a word that is no gear, for a graph where there is no CUDA
-    device, and for compiled where there is no compiler.
+    GROWLAB_ENGINE names another one. Raises UsageError for another word, for a graph where there is no CUDA device, and
+    for compiled where there is no compiler.
     """
     asked = os.environ.get("GROWLAB_ENGINE") or "auto"
-    known = ("auto", *(gear.value for gear in Gear))
+    known = ("auto", *(execution.value for execution in Execution))
     if asked not in known:
         raise UsageError(f"GROWLAB_ENGINE must be one of {', '.join(known)}, got {asked!r}")
     if asked == "auto":
-        return _usual_gear(device, n_steps)
-    gear = Gear(asked)
-    if gear is Gear.COMPILED_GRAPH and n_steps < COMPILE_FROM:
-        gear = Gear.GRAPH
-    if gear.recorded and device.type != "cuda":
+        return _usual_execution(device, n_steps)
+    execution = Execution(asked)
+    if execution is Execution.COMPILED_GRAPH and n_steps < COMPILE_FROM:
+        execution = Execution.GRAPH
+    if execution.recorded and device.type != "cuda":
         raise UsageError(f"GROWLAB_ENGINE={asked} needs a CUDA device, got {device}")
-    if gear.compiled and (lacking := lacking_to_compile(device)):
+    if execution.compiled and (lacking := lacking_to_compile(device)):
         raise UsageError(f"GROWLAB_ENGINE={asked} needs {lacking}; or leave GROWLAB_ENGINE out")
-    return gear
+    return execution
 
 
-def _usual_gear(device: torch.device, n_steps: int) -> Gear:
+def _usual_execution(device: torch.device, n_steps: int) -> Execution:
     if device.type != "cuda":
-        return Gear.EAGER
+        return Execution.EAGER
     # a compiler picks some kernels by their time, which is another one on another day
     if n_steps < COMPILE_FROM or torch.are_deterministic_algorithms_enabled():
-        return Gear.GRAPH
+        return Execution.GRAPH
     if lacking := lacking_to_compile(device):
         warnings.warn(f"trains without compiled blocks, which need {lacking}", stacklevel=2)
-        return Gear.GRAPH
-    return Gear.COMPILED_GRAPH
+        return Execution.GRAPH
+    return Execution.COMPILED_GRAPH
 
 
-def engine_for(gear: Gear, compute: Compute, device: torch.device) -> Engine:
-    return GraphEngine(gear, compute, device) if gear.recorded else EagerEngine(gear, compute)
+def engine_for(execution: Execution, compute: Compute, device: torch.device) -> Engine:
+    return GraphEngine(execution, compute, device) if execution.recorded else EagerEngine(execution, compute)

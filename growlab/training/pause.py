@@ -1,15 +1,13 @@
 """What a growth costs in time: from the stop of training until it goes at full speed again."""
 
-import time
-
 import torch
 
 from growlab.records import Metric
-from growlab.training.device import wait_for
+from growlab.training.timing import Stopwatch
 
 
 class Pause:
-    """The metric `pause_s` at the step of the stop, split train, in seconds; once for each growth and each thaw.
+    """The metric `pause_s` at the step of the stop, split train, in seconds; once for every growth and every thaw.
 
     It holds the operator and the evaluation after it, the steps that an engine needs before it has recorded one,
     and whatever else happens meanwhile. A trial's pauses never overlap: a stop while training is not yet at full speed
@@ -20,25 +18,20 @@ class Pause:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._step, self._lasted = 0, 0.0
-        self._began: float | None = None  # None: training goes at full speed, or has not been stopped
+        self._watch: Stopwatch | None = None  # None: training goes at full speed, or has not been stopped
 
     def begin(self, step: int) -> None:
-        """Training stops at this step, for what is about to be done."""
-        if self._began is not None:
+        """Note that training stops at this step, for what is about to be done."""
+        if self._watch is not None:
             return
         if step != self._step:
             self._step, self._lasted = step, 0.0
-        self._began = self._caught_up()
+        self._watch = Stopwatch(self._device)
 
     def end(self) -> Metric | None:
-        """What there is to record now that the engine has settled; None when nothing was stopped."""
-        if self._began is None:
+        """The metric to record now that the engine has settled; None when nothing was stopped."""
+        if self._watch is None:
             return None
-        self._lasted += self._caught_up() - self._began
-        self._began = None
+        self._lasted += self._watch.lap()
+        self._watch = None
         return Metric(step=self._step, split="train", name="pause_s", value=self._lasted)
-
-    def _caught_up(self) -> float:
-        """The time, in seconds, at which the device has done all that it was given before."""
-        wait_for(self._device)
-        return time.monotonic()

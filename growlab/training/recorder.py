@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from growlab.records import Artifact, GrowthEvent, Metric, TrajectoryPoint, TrialProgress, TrialResult
-
-Fact = Metric | TrajectoryPoint | GrowthEvent
+from growlab.records import Artifact, Fact, TrialProgress, TrialResult
 
 
 class Recorder(Protocol):

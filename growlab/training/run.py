@@ -1,7 +1,6 @@
 """The moving parts of a trial that is being trained, and how they come to be."""
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
 from growlab.training.compiled import compiled_objective
 from growlab.training.device import autocast
-from growlab.training.engine import choose_gear, engine_for
+from growlab.training.engine import choose_execution, engine_for
 from growlab.training.evaluation import Evaluation, evaluate, measure
 from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingAdamW
@@ -54,13 +53,13 @@ class TrialRun:
     flops_per_step: int = 0
 
     def __post_init__(self) -> None:
-        gear = choose_gear(self.device, expected_steps(self.spec, self.model.vocab_size))
+        execution = choose_execution(self.device, expected_steps(self.spec, self.model.vocab_size))
         if (
             self.spec.train.recompute and self.spec.train.dropout
         ):  # the second pass asks the host for the first's random
-            gear = gear.launched
-        self._objective = compiled_objective(self.model) if gear.compiled else self.model.objective
-        self.engine = engine_for(gear, self._learn, self.device)
+            execution = execution.launched
+        self._objective = compiled_objective(self.model) if execution.compiled else self.model.objective
+        self.engine = engine_for(execution, self._learn, self.device)
         self.stage = stage_at(self.progress, self.spec.curriculum)
         self.feed = self._feed_of_stage()
         self._be_plastic()
@@ -252,15 +251,3 @@ def assemble_run(
     )
     run.refit_step()
     return run
-
-
-class Stopwatch:
-    """Adds the time since it was last read to a trial's elapsed time."""
-
-    def __init__(self) -> None:
-        self._since = time.perf_counter()
-
-    def add_to(self, counters: Counters) -> None:
-        now = time.perf_counter()
-        counters.elapsed_s += now - self._since
-        self._since = now

@@ -13,7 +13,7 @@ from growlab.data.turns import TurnSplit
 from growlab.model.decoding import Drawer, Sampling, generate
 from growlab.model.language_model import LanguageModel
 from growlab.training.device import one_thread
-from growlab.training.engine import Gear, GraphEngine
+from growlab.training.engine import Execution, GraphEngine
 from growlab.training.run import TrialRun
 
 PROMPT, LENGTH = 16, 240  # tokens
@@ -68,7 +68,7 @@ def write(
     assert len(prompt) > 0, "writing needs at least one token to start from"
     drawer = Drawer(sampling, torch.Generator().manual_seed(seed), seen=prompt, never=never)
     window = Window(model, torch.tensor([[*prompt, *[0] * length]], device=model.embedding.weight.device))
-    engine = GraphEngine(Gear.GRAPH, window.look, window.ids_1T.device)
+    engine = GraphEngine(Execution.GRAPH, window.look, window.ids_1T.device)
     written: list[int] = []
     for at in range(len(prompt), len(prompt) + length):
         engine.step(())

@@ -8,6 +8,7 @@ import torch
 
 from growlab.data.corpus import Corpus, require_windows
 from growlab.errors import CheckpointError, DatabaseAway
+from growlab.finite import finite
 from growlab.growth.moment import Moment
 from growlab.growth.telemetry import observe
 from growlab.kinds import shorten
@@ -21,8 +22,9 @@ from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
 from growlab.training.recorder import Recorder
-from growlab.training.run import Stopwatch, TrialRun, fresh_run
+from growlab.training.run import TrialRun, fresh_run
 from growlab.training.sample import sample_text
+from growlab.training.timing import Stopwatch
 
 FINITE_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 TRAIN_ROWS = 200  # of a trial, besides those of its evaluations
@@ -346,7 +348,3 @@ def make_result(run: TrialRun, state: TrialState, sample: str, error: str) -> Tr
 def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:
     """Comparable between tokenisers: nats per token / (ln 2 · bytes per token)."""
     return nats_per_token / (math.log(2) * bytes_per_token)
-
-
-def finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

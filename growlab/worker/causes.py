@@ -1,8 +1,9 @@
-"""Why a trial ended with an error, and whether the trial is to blame: read from what torch says. Pure functions."""
+"""Whether a trial is to blame for its error, and the result of one that is. Pure functions."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from growlab.amounts import gib
+from growlab.escapes import first_line
 from growlab.layout import parse
 from growlab.records import TrialResult, TrialState
 from growlab.specs import TrialSpec
@@ -13,26 +14,6 @@ if TYPE_CHECKING:
 CONTEXT_BYTES = 512 << 20  # what CUDA itself holds for a process, beside torch's tensors
 NEIGHBOURS_SHARE = 0.1  # of a device's memory that others may hold without being to blame
 
-_NO_ROOM = (
-    "can't allocate memory",
-    "MPS backend out of memory",
-    "CUDA error: out of memory",  # of what CUDA allocates beside torch: a context, a recorded graph
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """With CUDA it mostly has a type of its own; elsewhere torch raises a RuntimeError of its allocator.
-
-    What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
-    """
-    import torch
-
-    return any(
-        isinstance(each, torch.OutOfMemoryError | MemoryError) or any(words in str(each) for words in _NO_ROOM)
-        for each in _chain(error)
-    )
-
 
 def held_by_others(memory: "DeviceMemory") -> int:
     """Bytes of the device that other processes hold; a CUDA context of our own is not counted."""
@@ -40,7 +21,7 @@ def held_by_others(memory: "DeviceMemory") -> int:
 
 
 def crowded_out(memory: "DeviceMemory | None") -> str:
-    """Why a trial without memory may fit another time: others hold more than a tenth of the device. '' if none do."""
+    """The reason why a trial may fit another time: others hold more than a tenth of the device. '' if none do."""
     if memory is None or held_by_others(memory) <= NEIGHBOURS_SHARE * memory.total:
         return ""
     return (
@@ -49,9 +30,9 @@ def crowded_out(memory: "DeviceMemory | None") -> str:
     )
 
 
-def out_of_memory(spec: TrialSpec, layout: str, words: str) -> TrialResult:
+def out_of_memory(spec: TrialSpec, layout: str, message: str) -> TrialResult:
     """The result of a trial that does not fit on the device: it fails, and the search learns from it."""
-    reason = f"out of memory: {first_line(words)}".removesuffix(": ")  # a MemoryError has no words
+    reason = f"out of memory: {first_line(message)}".removesuffix(": ")  # a MemoryError says nothing
     return failed_at_once(spec, layout, reason)
 
 
@@ -71,29 +52,3 @@ def failed_at_once(spec: TrialSpec, layout: str, error: str) -> TrialResult:
         elapsed_s=0.0,
         error=error,
     )
-
-
-def refused_operation(error: BaseException) -> str:
-    """What to tell a user whose trial needs an operation that --deterministic forbids; '' of any other error."""
-    for each in _chain(error):
-        operation, refused, _ = str(each).partition(" does not have a deterministic implementation")
-        if refused:
-            return (
-                f"--deterministic: {operation} has no deterministic form on this device; "
-                "leave --deterministic out, or the block that uses it"
-            )
-    return ""
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__context__
-
-
-def first_line(words: str) -> str:
-    return words.partition("\n")[0]
-
-
-def gib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB"

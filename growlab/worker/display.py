@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from growlab import amounts
 from growlab.escapes import readable, visible
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
@@ -163,7 +164,7 @@ class LiveDisplay:
         table.add_row("loss", f"train {_number(progress.train_loss)}, val {_number(progress.val_loss)}")
         table.add_row("τ, κ", f"{_number(progress.tau, 2)}, {_number(progress.kappa, 2)}")
         table.add_row("tokens/s", f"{progress.tokens_per_s:,.0f}")
-        table.add_row("time left", duration_words(progress.remaining_s))
+        table.add_row("time left", amounts.time_left(progress.remaining_s))
         if self._away:
             table.add_row("database", Text(f"does not answer: {self._away}", style="yellow"))
         return table
@@ -174,7 +175,7 @@ def progress_words(progress: TrialProgress) -> str:
         f"{progress.progress:.0%}, step {progress.step}, depth {progress.depth} ({progress.phase}), "
         f"train {_number(progress.train_loss)}, val {_number(progress.val_loss)}, "
         f"τ {_number(progress.tau, 2)}, κ {_number(progress.kappa, 2)}, "
-        f"{progress.tokens_per_s:,.0f} tokens/s, {duration_words(progress.remaining_s)} left"
+        f"{progress.tokens_per_s:,.0f} tokens/s, {amounts.time_left(progress.remaining_s)} left"
     )
 
 
@@ -193,17 +194,6 @@ def turn_words(before: str, why: str) -> str:
 def waiting_words(counts: Mapping[TrialState, int]) -> str:
     running = counts.get(TrialState.RUNNING, 0)
     return f"waiting: {running} trial(s) are running elsewhere and would be taken over if their worker died"
-
-
-def duration_words(seconds: float) -> str:
-    """'3 h 05 min', '2 min 10 s', '8 s'; '–' when unknown."""
-    if not seconds < 1e9:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

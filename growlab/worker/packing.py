@@ -15,10 +15,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from growlab.amounts import gib
+from growlab.escapes import first_line
 from growlab.records import TrialState
 from growlab.specs import TrialSpec
 from growlab.storage import Store, StudyRow
-from growlab.worker.causes import CONTEXT_BYTES, first_line, gib, is_out_of_memory
+from growlab.worker.causes import CONTEXT_BYTES
 from growlab.worker.messages import Propose
 from growlab.worker.signals import ignore_stopping, signals_held
 from growlab.worker.trainer import proposed
@@ -205,6 +207,8 @@ def run_probe(probe: Probe, pipe: Connection) -> None:
     except (EOFError, BrokenPipeError):
         pass  # nobody waits any more
     except Exception as error:
+        from growlab.training.faults import is_out_of_memory
+
         with contextlib.suppress(OSError):
             pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error)) or repr(error)))
 
@@ -216,8 +220,8 @@ def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":
     from growlab.data import load_corpus
     from growlab.plugins import load_plugins
     from growlab.training.device import device_memory, use_device
-    from growlab.training.engine import WARM_UP
     from growlab.training.run import fresh_run
+    from growlab.training.timing import warm_up
 
     torch.set_num_threads(probe.n_threads)
     device = use_device(probe.device, probe.deterministic)
@@ -225,9 +229,7 @@ def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":
     corpus = load_corpus(probe.spec.data, probe.spec.curriculum)
     before = device_memory(device)
     run = fresh_run(probe.spec, corpus, device)
-    for _ in range(WARM_UP + 2):  # the recording and a replay
-        run.train_step()
-    run.is_finite()
+    warm_up(run)
     after = device_memory(device)
     if before is None or after is None:
         return run, Warm(peak=0, free=0)
@@ -239,13 +241,14 @@ def _rate(run: "TrialRun", seconds: float) -> float:
 
     Not up to the first one after: by then others may have stopped, and this one had the device to itself.
     """
-    began, steps, rate = time.perf_counter(), 0, 0.0
+    from growlab.training.timing import Stopwatch, train_steps
+
+    watch, elapsed, steps, rate = Stopwatch(), 0.0, 0, 0.0
     while True:
-        for _ in range(SYNC_EVERY):
-            run.train_step()
+        train_steps(run, SYNC_EVERY)
         run.is_finite()  # waits for the device
         steps += SYNC_EVERY
-        elapsed = time.perf_counter() - began
+        elapsed += watch.lap()
         if elapsed >= seconds:
             return rate or steps / elapsed
         rate = steps / elapsed

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from growlab import __version__
+from growlab.defaults import USUAL_PATIENCE_S
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
+from growlab.escapes import first_line
 from growlab.moved import moves_between
 from growlab.records import EndReason
 from growlab.storage import Claim, Patience, Store, StudyRow
@@ -64,7 +66,7 @@ class WorkerOptions:
     max_time_s: float | None = None
     lease_s: float = 60.0
     checkpoint_every_s: float = 5.0
-    patience_s: float = 900.0  # for a database that is away
+    patience_s: float = USUAL_PATIENCE_S  # for a database that is away
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
     deterministic: bool = False
@@ -224,10 +226,10 @@ class _Worker:
                 self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words, leaving=True)
                 raise _error(answer)
             case Crowded():  # a strike too: it must not be tried for ever
-                self._release(claim, EndReason.CRASHED, f"put back: {answer.words.splitlines()[0]}", answer.words)
+                self._release(claim, EndReason.CRASHED, f"put back: {first_line(answer.words)}", answer.words)
                 self._pause(CROWDED_PAUSE_S)
             case Crashed():
-                self._release(claim, EndReason.CRASHED, f"crashed: {answer.words.splitlines()[0]}", answer.words)
+                self._release(claim, EndReason.CRASHED, f"crashed: {first_line(answer.words)}", answer.words)
             case _:
                 raise AssertionError(f"the trainer answered a trial with {answer!r}")
 

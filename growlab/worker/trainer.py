@@ -28,7 +28,7 @@ from growlab.errors import (
 from growlab.records import TrialResult, TrialState
 from growlab.search import Proposal, propose
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
-from growlab.worker.causes import crowded_out, failed_at_once, is_out_of_memory, out_of_memory, refused_operation
+from growlab.worker.causes import crowded_out, failed_at_once, out_of_memory
 from growlab.worker.messages import (
     Began,
     Crashed,
@@ -137,11 +137,12 @@ class _Trainer:
 
     def _propose(self, order: Propose) -> Proposed:
         from growlab.model.cost import expected_steps
-        from growlab.training.engine import choose_gear
+        from growlab.training.engine import choose_execution
 
         vocab_size = self.corpus.load(order.study.data, order.study.curriculum).tokenizer.vocab_size
         proposal = proposed(order, vocab_size)
-        choose_gear(self.device, expected_steps(proposal.spec, vocab_size))  # loads a compiler now, not in the trial
+        n_steps = expected_steps(proposal.spec, vocab_size)
+        choose_execution(self.device, n_steps)  # loads a compiler now, not in the trial
         return Proposed(proposal)
 
     def _train(self, order: Train) -> FromTrainer:
@@ -162,6 +163,7 @@ class _Trainer:
         import torch
 
         from growlab.training.checkpoint import CheckpointFolder
+        from growlab.training.faults import is_out_of_memory, refused_operation
         from growlab.training.trial import run_trial
 
         recorder = LeasedRecorder(

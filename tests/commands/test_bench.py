@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from growlab.commands.speed.machine import describe_device, describe_versions
-from growlab.commands.speed.measure import START_STEPS, time_run
+from growlab.commands.speed.measure import time_run
 from growlab.commands.speed.roofline import Roofline, copy_rate, matmul_dtype, matmul_rate
 from growlab.commands.speed.rows import Report, Row, evaluations_of, trial_seconds, trials_per_hour
 from growlab.commands.speed.subjects import Sizes, kind_subjects, layout_subjects
@@ -33,6 +33,7 @@ from growlab.model.cost import count_params, fewest_bytes, steps_of
 from growlab.plugins import load_plugins
 from growlab.specs import BudgetSpec
 from growlab.training.run import TrialRun, fresh_run
+from growlab.training.timing import START_STEPS
 
 TINY = ("--d-model", "16", "--depth", "2", "--batch-size", "2", "--seq-len", "16", "--steps", "1", "--rounds", "3")
 QUICK = ("--steps", "1", "--rounds", "2")

@@ -12,6 +12,10 @@ HEAVY = ("torch", "optuna", "pandas", "sqlalchemy", "numpy")
     "module",
     [
         "errors",
+        "defaults",
+        "amounts",
+        "finite",
+        "delimited",
         "layout",
         "registry",
         "domains",

@@ -15,13 +15,14 @@ from jaxtyping import TypeCheckError, jaxtyped
 
 from growlab.geometry import trajectory
 from growlab.geometry.gram import gram
+from growlab.records import PathStatistics
 
 checked = jaxtyped(typechecker=beartype)  # signatures are checked here, whatever was imported before
-tau, kappa, measure = checked(trajectory.tau), checked(trajectory.kappa), checked(trajectory.measure)
+tau, kappa, path_statistics = checked(trajectory.tau), checked(trajectory.kappa), checked(trajectory.path_statistics)
 path_length, displacement = checked(trajectory.path_length), checked(trajectory.displacement)
 diffusion_exponent, drift_to_noise = checked(trajectory.diffusion_exponent), checked(trajectory.drift_to_noise)
 drift_z = checked(trajectory.drift_z)
-EVERY_STATISTIC = [measure, path_length, displacement, tau, kappa, diffusion_exponent, drift_to_noise, drift_z]
+EVERY_STATISTIC = [path_statistics, path_length, displacement, tau, kappa, diffusion_exponent, drift_to_noise, drift_z]
 
 walks = st.builds(
     lambda seed, n, D: random_walk(seed, n, D), st.integers(0, 999), n=st.integers(1, 12), D=st.integers(1, 30)
@@ -124,10 +125,9 @@ def test_a_closed_path_is_infinitely_long_and_bent(n, dtype):
 
 @pytest.mark.parametrize("n", [1, 2, 4, 14])
 def test_what_never_moved_has_no_shape(n):
-    shape = measure(gram_of(torch.ones(n + 1, 5)))
+    found = path_statistics(gram_of(torch.ones(n + 1, 5)))
 
-    assert shape == trajectory.Shape(
-        n_increments=n,
+    assert found == PathStatistics(
         tau=None,
         kappa=None,
         diffusion_exponent=None,
@@ -139,10 +139,9 @@ def test_what_never_moved_has_no_shape(n):
 
 
 def test_a_single_increment_is_straight_and_says_nothing_of_noise():
-    shape = measure(gram_of(torch.tensor([[0.0, 0.0], [3.0, 4.0]])))
+    found = path_statistics(gram_of(torch.tensor([[0.0, 0.0], [3.0, 4.0]])))
 
-    assert shape == trajectory.Shape(
-        n_increments=1,
+    assert found == PathStatistics(
         tau=1.0,
         kappa=0.0,
         diffusion_exponent=None,
@@ -172,7 +171,7 @@ def test_a_gram_matrix_is_square(statistic):
 
 
 def assert_same_shape(one: torch.Tensor, other: torch.Tensor) -> None:
-    first, second = measure(one), measure(other)
+    first, second = path_statistics(one), path_statistics(other)
     for name in ("tau", "kappa", "diffusion_exponent", "drift_to_noise", "drift_z"):
         expected, got = getattr(first, name), getattr(second, name)
         if name == "kappa" and expected is not None:  # a root: near 0 it has half as many digits as what is under it
@@ -211,11 +210,11 @@ def test_the_way_back_has_the_shape_of_the_way_there(snapshots):
 @settings(deadline=None, max_examples=30)
 @given(snapshots=walks)
 def test_no_path_is_shorter_than_the_straight_line(snapshots):
-    shape = measure(gram_of(snapshots))
+    found = path_statistics(gram_of(snapshots))
 
-    assert shape.path >= shape.displacement * (1 - 1e-12)
-    assert shape.tau >= 1 - 1e-12
-    assert shape.kappa >= 0
+    assert found.path >= found.displacement * (1 - 1e-12)
+    assert found.tau >= 1 - 1e-12
+    assert found.kappa >= 0
 
 
 @pytest.mark.parametrize("n", [4, 14, 19])
@@ -330,18 +329,17 @@ def test_three_increments_are_too_few_for_the_drift_test():
 def test_narrow_increments_keep_the_shape(dtype, tolerance):
     increments = noise(0, 14, 50_000) + 0.3 * noise(1, 50_000)
 
-    wide, narrow = measure(gram(list(increments))), measure(gram(list(increments.to(dtype))))
+    wide, narrow = path_statistics(gram(list(increments))), path_statistics(gram(list(increments.to(dtype))))
 
     assert narrow.tau == pytest.approx(wide.tau, rel=tolerance)
     assert narrow.kappa == pytest.approx(wide.kappa, rel=tolerance)
     assert narrow.drift_to_noise == pytest.approx(wide.drift_to_noise, rel=10 * tolerance)
 
 
-def test_measure_gathers_what_the_single_functions_say():
+def test_path_statistics_gathers_what_the_single_functions_say():
     gram_nn = gram_of(random_walk(0, 6, 40))
 
-    assert measure(gram_nn) == trajectory.Shape(
-        n_increments=6,
+    assert path_statistics(gram_nn) == PathStatistics(
         tau=tau(gram_nn),
         kappa=kappa(gram_nn),
         diffusion_exponent=diffusion_exponent(gram_nn),

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from growlab.geometry.trajectory import kappa, tau
 from growlab.growth.telemetry import observe
 from growlab.growth.window import Window
-from growlab.records import TrajectoryPoint
+from growlab.records import PathStatistics, TrajectoryPoint
 
 Positions = Sequence[Sequence[float]]
 STRAIGHT: Positions = [(0, 0), (1, 0), (2, 0), (3, 0)]
@@ -65,6 +66,12 @@ def test_a_tensor_is_reported_with_the_shape_of_its_own_path() -> None:
 
     assert (a.tau, a.kappa, a.path, a.displacement) == (3.0, 0.0, 3.0, 1.0)
     assert (b.tau, b.kappa) == (tau(window.path("b").gram), kappa(window.path("b").gram))
+
+
+def test_a_point_names_its_place_and_then_every_statistic() -> None:
+    names = list(asdict(mean_of(watched(a=CORNER))))
+
+    assert names == ["step", "unit", "tensor", "n_increments", *(field.name for field in fields(PathStatistics))]
 
 
 def test_the_mean_counts_a_small_tensor_as_much_as_a_large_one() -> None:

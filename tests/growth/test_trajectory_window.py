@@ -115,7 +115,7 @@ def test_a_cleared_window_is_empty_and_uses_no_serial_number_again(unit: nn.Line
     window = walked(unit, size=4, snapshots=4)
 
     window.clear()
-    emptied = len(window), window.shapes(), window.increments()
+    emptied = len(window), window.statistics(), window.increments()
     window.snapshot(unit)
     wander(unit, seed=0)
     window.snapshot(unit)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from growlab.records import Artifact, Decision, EndReason, Metric, TrialResult, TrialState
+from growlab.records import Artifact, Decision, EndReason, Fact, Metric, TrialResult, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, TrainSpec, TrialSpec
-from growlab.storage import Fact, Store, StudyRow, TrialRow
+from growlab.storage import Store, StudyRow, TrialRow
 from growlab.study.growth_section import growth_with
 from growlab.study.reading import study_from_mapping
 

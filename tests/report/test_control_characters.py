@@ -15,7 +15,8 @@ from growlab.report.leaderboard import leaderboard
 from growlab.report.live import live_table
 from growlab.report.terminal import console_for
 from growlab.report.title import read_title
-from growlab.report.trial_page import trial_as_mapping, trial_page
+from growlab.report.trial_facts import trial_as_mapping
+from growlab.report.trial_page import trial_page
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x7f\x9b1m\u202eevil"
 SEEN = "␛]0;owned␇␛[2J␡�1m�evil"

@@ -6,7 +6,8 @@ import pytest
 
 from growlab.errors import UnknownName
 from growlab.records import TrialState
-from growlab.report.leaderboard import SORTABLE, leaderboard
+from growlab.report.columns import SORTABLE
+from growlab.report.leaderboard import leaderboard
 
 
 def numbers(rows):

@@ -13,7 +13,8 @@ import pytest
 from growlab.errors import NotFound, StorageError
 from growlab.records import Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.report.leaderboard import read_leaderboard
-from growlab.report.trial_page import trial_as_mapping, trial_page
+from growlab.report.trial_facts import trial_as_mapping
+from growlab.report.trial_page import trial_page
 from growlab.specs import StageSpec
 
 EVENT = GrowthEvent(

@@ -12,12 +12,11 @@ import torch
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.kinds import complete
 from growlab.layout import format_layout, parse
-from growlab.records import TIMED_METRICS, Artifact, GrowthEvent, TrialProgress, TrialResult
+from growlab.records import TIMED_METRICS, Artifact, Fact, GrowthEvent, TrialProgress, TrialResult
 from growlab.scalar import default_values, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.study.growth_section import growth_with
 from growlab.training.checkpoint import CheckpointFolder
-from growlab.training.recorder import Fact
 from growlab.training.run import TrialRun
 from growlab.training.trial import run_trial
 

@@ -19,7 +19,7 @@ from growlab.layout import BlockSpec, parse_blocks
 from growlab.specs import TrialSpec
 from growlab.training.compiled import Run, as_it_is, lacking_to_compile, programs
 from growlab.training.device import autocast, use_device
-from growlab.training.engine import COMPILE_FROM, Gear, choose_gear
+from growlab.training.engine import COMPILE_FROM, Execution, choose_execution
 from growlab.training.run import TrialRun, fresh_run
 
 MakeSpec = Callable[..., TrialSpec]
@@ -98,17 +98,17 @@ def a_machine_that_can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("a_machine_that_can_compile")
-def test_a_gear_is_chosen_by_the_device_and_the_length_of_a_trial() -> None:
-    assert choose_gear(CPU, COMPILE_FROM) is Gear.EAGER
-    assert choose_gear(CUDA, COMPILE_FROM) is Gear.COMPILED_GRAPH
-    assert choose_gear(CUDA, COMPILE_FROM - 1) is Gear.GRAPH
+def test_an_execution_is_chosen_by_the_device_and_the_length_of_a_trial() -> None:
+    assert choose_execution(CPU, COMPILE_FROM) is Execution.EAGER
+    assert choose_execution(CUDA, COMPILE_FROM) is Execution.COMPILED_GRAPH
+    assert choose_execution(CUDA, COMPILE_FROM - 1) is Execution.GRAPH
 
 
 @pytest.mark.usefixtures("a_machine_that_can_compile")
 def test_a_trial_that_must_be_the_same_twice_is_not_compiled() -> None:
     use_device("cpu", deterministic=True)
     try:
-        assert choose_gear(CUDA, COMPILE_FROM) is Gear.GRAPH
+        assert choose_execution(CUDA, COMPILE_FROM) is Execution.GRAPH
     finally:
         use_device("cpu")
 
@@ -126,28 +126,28 @@ def test_without_a_compiler_a_gpu_replays_blocks_as_they_are(tmp_path: Path, mon
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.warns(UserWarning, match="need a C compiler; there is no 'gcc' or 'clang'"):
-        assert choose_gear(CUDA, COMPILE_FROM) is Gear.GRAPH
+        assert choose_execution(CUDA, COMPILE_FROM) is Execution.GRAPH
 
 
 @pytest.mark.usefixtures("a_machine_that_can_compile")
-@pytest.mark.parametrize("gear", list(Gear))
-def test_a_gear_can_be_asked_for(gear: Gear, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+@pytest.mark.parametrize("execution", list(Execution))
+def test_an_execution_can_be_asked_for(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROWLAB_ENGINE", execution.value)
 
-    assert choose_gear(CUDA, COMPILE_FROM) is gear
+    assert choose_execution(CUDA, COMPILE_FROM) is execution
 
 
 def test_a_short_trial_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROWLAB_ENGINE", "compiled-graph")
 
-    assert choose_gear(CUDA, COMPILE_FROM - 1) is Gear.GRAPH
+    assert choose_execution(CUDA, COMPILE_FROM - 1) is Execution.GRAPH
 
 
 def test_a_graph_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROWLAB_ENGINE", "graph")
 
     with pytest.raises(UsageError, match="GROWLAB_ENGINE=graph needs a CUDA device, got cpu"):
-        choose_gear(CPU, 1)
+        choose_execution(CPU, 1)
 
 
 def test_compiling_without_a_compiler_is_refused_before_a_trial_begins(
@@ -165,7 +165,7 @@ def test_compiling_without_a_compiler_is_refused_before_a_trial_begins(
         config.patch({"cpp.cxx": (None, "g++")}),
         pytest.raises(UsageError, match=r"GROWLAB_ENGINE=compiled needs a C\+\+ compiler; there is no 'g\+\+'"),
     ):
-        choose_gear(CPU, 1)
+        choose_execution(CPU, 1)
 
 
 @pytest.mark.usefixtures("triton")

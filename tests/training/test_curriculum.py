@@ -226,15 +226,15 @@ def test_a_recorded_step_moves_on_as_an_eager_one_does(
     )
     corpus = replace(staged, stages=(*staged.stages, replace(staged.stages[2], train=own)))
     seen = []
-    for gear in ("eager", "graph"):
-        monkeypatch.setenv("GROWLAB_ENGINE", gear)
+    for execution in ("eager", "graph"):
+        monkeypatch.setenv("GROWLAB_ENGINE", execution)
         run, losses = fresh_run(longer, corpus, torch.device("cuda")), []
         for step in range(40):
             run.loss_sum.zero_()
             run.train_step()
             losses.append(float(run.loss_sum))
             assert run.advance_stage() == (step + 1 in (6, 16, 24))
-            assert step + 1 != 24 or gear == "eager" or run.engine.settled
+            assert step + 1 != 24 or execution == "eager" or run.engine.settled
         seen.append(losses)
 
     assert seen[1] == seen[0]

@@ -11,7 +11,7 @@ from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
 from growlab.specs import TrialSpec
-from growlab.training.engine import COMPILE_FROM, WARM_UP, Gear
+from growlab.training.engine import COMPILE_FROM, WARM_UP, Execution
 from growlab.training.feed import DeviceFeed, HostFeed, PrefetchingFeed
 from growlab.training.run import TrialRun, fresh_run
 
@@ -68,22 +68,22 @@ def gpu_run(make_spec: MakeSpec, corpus: Corpus, layout: str = HYBRID, **changes
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    ("gear", "precision", "at_first", "later"),  # apart: in the first 20 steps, and of the mean of any 20
+    ("execution", "precision", "at_first", "later"),  # apart: in the first 20 steps, and of the mean of any 20
     [
-        (Gear.GRAPH, "fp32", 0, 0),
-        (Gear.GRAPH, "bf16", 0, 0),
-        (Gear.COMPILED, "fp32", 1e-5, 1e-3),
-        (Gear.COMPILED_GRAPH, "fp32", 1e-5, 1e-3),
+        (Execution.GRAPH, "fp32", 0, 0),
+        (Execution.GRAPH, "bf16", 0, 0),
+        (Execution.COMPILED, "fp32", 1e-5, 1e-3),
+        (Execution.COMPILED_GRAPH, "fp32", 1e-5, 1e-3),
         # as far as bf16 is from fp32, which a higher learning rate makes 2% in 20 steps
-        (Gear.COMPILED_GRAPH, "bf16", 1e-3, 5e-3),
+        (Execution.COMPILED_GRAPH, "bf16", 1e-3, 5e-3),
     ],
 )
-def test_gears_agree_over_200_steps_also_when_the_model_grows(
+def test_executions_agree_over_200_steps_also_when_the_model_grows(
     losses: Losses,
     make_spec: MakeSpec,
     corpus: Corpus,
     monkeypatch: pytest.MonkeyPatch,
-    gear: Gear,
+    execution: Execution,
     precision: str,
     at_first: float,
     later: float,
@@ -91,16 +91,17 @@ def test_gears_agree_over_200_steps_also_when_the_model_grows(
     calm = {"precision": precision, "lr": 1e-3, "batch_size": 32}
     monkeypatch.setenv("GROWLAB_ENGINE", "eager")
     expected = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 200))
-    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+    monkeypatch.setenv("GROWLAB_ENGINE", execution.value)
 
     run = gpu_run(make_spec, corpus, **calm)
     seen = torch.tensor(losses(run, 200))
 
-    assert run.engine.name == gear.value
+    assert run.engine.name == execution.value
     first, means = (seen / expected - 1)[:20], seen.view(10, 20).mean(1) / expected.view(10, 20).mean(1) - 1
-    print(f"{gear}, {precision}: {first.abs().max():.1e} apart in the first steps, {means.abs().max():.1e} on the mean")
-    assert first.abs().max() <= at_first
-    assert means.abs().max() <= later
+    at_start, on_mean = first.abs().max(), means.abs().max()
+    print(f"{execution}, {precision}: {at_start:.1e} apart in the first steps, {on_mean:.1e} on the mean")
+    assert at_start <= at_first
+    assert on_mean <= later
     assert seen[-1] < 0.5 * seen[0]
 
 
@@ -120,8 +121,8 @@ EVERY_KIND = [
 @pytest.mark.gpu
 @pytest.mark.parametrize("blocks", EVERY_KIND)
 @pytest.mark.parametrize(
-    ("gear", "precision", "apart"),
-    [(Gear.GRAPH, "fp32", 1e-6), (Gear.GRAPH, "bf16", 1e-6), (Gear.COMPILED_GRAPH, "fp32", 1e-3)],
+    ("execution", "precision", "apart"),
+    [(Execution.GRAPH, "fp32", 1e-6), (Execution.GRAPH, "bf16", 1e-6), (Execution.COMPILED_GRAPH, "fp32", 1e-3)],
 )
 def test_every_kind_is_recorded_and_trains_as_it_does_eagerly(
     losses: Losses,
@@ -129,21 +130,21 @@ def test_every_kind_is_recorded_and_trains_as_it_does_eagerly(
     corpus: Corpus,
     monkeypatch: pytest.MonkeyPatch,
     blocks: str,
-    gear: Gear,
+    execution: Execution,
     precision: str,
     apart: float,
 ) -> None:
     calm = {"layout": f"d=32 {blocks}", "precision": precision, "lr": 1e-3, "batch_size": 32}
     monkeypatch.setenv("GROWLAB_ENGINE", "eager")
     expected = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 30))
-    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+    monkeypatch.setenv("GROWLAB_ENGINE", execution.value)
 
     run = gpu_run(make_spec, corpus, **calm)
     seen = torch.tensor(losses(run, 30))
 
-    assert run.engine.name == gear.value, "a step that waits for the device is not recorded"
+    assert run.engine.name == execution.value, "a step that waits for the device is not recorded"
     found = (seen / expected - 1).abs().max()
-    print(f"{blocks}, {gear}, {precision}: {found:.1e} apart")
+    print(f"{blocks}, {execution}, {precision}: {found:.1e} apart")
     assert found <= apart
 
 
@@ -153,11 +154,11 @@ def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("gear", [Gear.GRAPH, Gear.COMPILED_GRAPH])
+@pytest.mark.parametrize("execution", [Execution.GRAPH, Execution.COMPILED_GRAPH])
 def test_each_replay_drops_something_else(
-    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, gear: Gear
+    make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, execution: Execution
 ) -> None:
-    monkeypatch.setenv("GROWLAB_ENGINE", gear.value)
+    monkeypatch.setenv("GROWLAB_ENGINE", execution.value)
     run = gpu_run(make_spec, corpus, "d=32 attn mlp", dropout=0.5, lr=1e-12)
     seen = []
     for _ in range(WARM_UP + 6):

@@ -13,7 +13,7 @@ from torch import Tensor
 from growlab.records import Metric
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
-from growlab.training.engine import EagerEngine, Gear
+from growlab.training.engine import EagerEngine, Execution
 from growlab.training.run import TrialRun
 from growlab.training.trial import run_trial
 
@@ -26,14 +26,14 @@ class Clock:
 
     now = 1000.0
 
-    def monotonic(self) -> float:
+    def perf_counter(self) -> float:
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("growlab.training.pause.time", clock)
+    monkeypatch.setattr("growlab.training.timing.time", clock)
     return clock
 
 
@@ -44,8 +44,8 @@ class SlowStarter(EagerEngine):
     slow_s = 0.25
     clock: "Clock"
 
-    def __init__(self, gear: Gear, compute: Callable[..., None]) -> None:
-        super().__init__(gear, compute)
+    def __init__(self, execution: Execution, compute: Callable[..., None]) -> None:
+        super().__init__(execution, compute)
         self.name = "slow starter"
         self.n_steps = 0
 
@@ -66,7 +66,7 @@ class SlowStarter(EagerEngine):
 @pytest.fixture
 def slow_starter(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> type[SlowStarter]:
     monkeypatch.setattr(SlowStarter, "clock", clock, raising=False)
-    monkeypatch.setattr("growlab.training.run.engine_for", lambda gear, compute, device: SlowStarter(gear, compute))
+    monkeypatch.setattr("growlab.training.run.engine_for", lambda how, compute, device: SlowStarter(how, compute))
     return SlowStarter
 
 

@@ -2,30 +2,9 @@ import pytest
 import torch
 
 from growlab.training.device import DeviceMemory, device_memory
-from growlab.worker.causes import crowded_out, is_out_of_memory, refused_operation
+from growlab.worker.causes import crowded_out
 
 GIB = 2**30
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), True),
-        (MemoryError(), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."), True),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
-        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
-    ],
-)
-def test_what_does_not_fit_is_known_from_a_slip(error: Exception, expected: bool) -> None:
-    assert is_out_of_memory(error) is expected
-
-
-def test_running_out_of_memory_is_known_by_what_it_led_to() -> None:
-    error = RuntimeError("CUDA error: operation failed due to a previous error during capture")
-    error.__context__ = torch.OutOfMemoryError("CUDA out of memory")
-
-    assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +33,3 @@ def test_a_trial_that_was_crowded_out_is_told_by_how_much() -> None:
     assert words == (
         "out of memory beside others, which hold 58.5 GiB of the device's 80.0 GiB; fewer --slots leave more to each"
     )
-
-
-def test_an_operation_that_torch_refuses_is_named_and_no_other_error_is_taken_for_one() -> None:
-    refused = RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch.use")
-
-    assert refused_operation(refused).startswith("--deterministic: cumsum_cuda_kernel has no deterministic form")
-    assert refused_operation(RuntimeError("CUDA error: unspecified launch failure")) == ""

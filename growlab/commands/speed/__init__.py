@@ -2,7 +2,6 @@
 
 subjects.py   what is measured: a layout of each block kind, layouts that are given, the first trials of a study
 machine.py    device and versions that the figures belong to
-clock.py      seconds that work on a device takes
 roofline.py   what the device can do at best: FLOP/s of a large product, bytes/s of a large copy
 measure.py    real training steps and evaluations, timed
 survey.py     one subject after another, each a row; one that does not fit into memory says so

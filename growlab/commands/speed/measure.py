@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from growlab.commands.speed.clock import seconds
 from growlab.data import Corpus
 from growlab.specs import TrialSpec
 from growlab.training.device import free_memory, wait_for
-from growlab.training.engine import WARM_UP
 from growlab.training.leak import leak
 from growlab.training.run import TrialRun, fresh_run
+from growlab.training.timing import START_STEPS, seconds
 
-START_STEPS = WARM_UP + 2  # an engine warms up, records in the next step, and is at full speed in the one after
 _LONG_S = 5.0  # an evaluation that takes longer is not made twice
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from growlab import amounts
 from growlab.commands.speed.roofline import Roofline
-from growlab.report import amounts
 
 OUT_OF_MEMORY = "out of memory"
 

@@ -9,16 +9,18 @@ import torch
 
 from growlab.commands.options import say
 from growlab.commands.speed.machine import describe_device, describe_versions
-from growlab.commands.speed.measure import START_STEPS, Timing, time_run
+from growlab.commands.speed.measure import Timing, time_run
 from growlab.commands.speed.roofline import PRECISIONS, Roofline, matmul_dtype, measure_roofline
 from growlab.commands.speed.rows import OUT_OF_MEMORY, Report, Row, evaluations_of, trial_seconds, trials_per_hour
 from growlab.commands.speed.subjects import Subject, small
 from growlab.data import Corpus
 from growlab.errors import GrowlabError
+from growlab.escapes import first_line
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
-from growlab.training.engine import choose_gear
-from growlab.worker.causes import first_line, is_out_of_memory
+from growlab.training.engine import choose_execution
+from growlab.training.faults import is_out_of_memory
+from growlab.training.timing import START_STEPS
 
 
 def survey(
@@ -35,7 +37,7 @@ def survey(
 
     Raises GrowlabError when there is no memory even for the roofline, UsageError for an engine that cannot be.
     """
-    choose_gear(device, n_steps)
+    choose_execution(device, n_steps)
     say(f"measuring the roofline of {device} …")
     surveyor = Surveyor(
         corpus=corpus,

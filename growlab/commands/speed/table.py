@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from growlab import amounts
 from growlab.commands.speed.rows import Report, Row
-from growlab.report import amounts
 from growlab.report.terminal import as_it_is, console_for, fitting
 
 _LEAST_LAYOUT = 16  # characters per line; a narrow terminal loses columns before layouts get narrower

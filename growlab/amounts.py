@@ -15,34 +15,39 @@ def count(n: float | None) -> str:
 
 
 def flops(n: float | None) -> str:
-    """'4.50 TFLOPs'."""
+    """Floating-point operations to three digits: '4.50 TFLOPs'."""
     if n is None:
         return UNKNOWN
     number, prefix = _scaled(n, _SI)
     return f"{number} {prefix}FLOPs"
 
 
+def gib(n_bytes: float) -> str:
+    """Bytes as '12.3 GiB'."""
+    return f"{n_bytes / 2**30:,.1f} GiB"
+
+
 def duration(seconds: float | None) -> str:
-    """'3 h 05 min', '1 min 20 s', '20 s', '8.1 s', '40 ms'."""
+    """Seconds that were measured: '3 h 05 min', '1 min 20 s', '20 s', '8.1 s', '40 ms'."""
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else _whole_seconds(seconds)
+
+
+def time_left(seconds: float) -> str:
+    """Seconds that are guessed, so in whole ones: '3 h 05 min', '2 min 10 s', '8 s'; '–' from thirty years on."""
+    return _whole_seconds(seconds) if seconds < 1e9 else UNKNOWN
 
 
 def whole(n: int | None) -> str:
+    """A whole number with all its digits."""
     return UNKNOWN if n is None else str(n)
 
 
 def number(value: float | None, digits: int) -> str:
-    """With so many decimal places: '1.4697', '∞'."""
+    """A number with so many decimal places: '1.4697', '∞'."""
     if value is None or math.isnan(value):
         return UNKNOWN
     if math.isinf(value):
@@ -51,11 +56,12 @@ def number(value: float | None, digits: int) -> str:
 
 
 def loss(value: float | None) -> str:
+    """A loss to four decimal places: '1.4697'."""
     return number(value, 4)
 
 
 def share(value: float | None) -> str:
-    """'99.6%'."""
+    """A share of 1 in per cent: '99.6%'."""
     return UNKNOWN if value is None else f"{100 * value:.1f}%"
 
 
@@ -65,8 +71,16 @@ def moment(at: float | None) -> str:
 
 
 def depth(start: int, end: int | None) -> str:
-    """In blocks: '2 → 6' of a trial that grew, else '2'."""
+    """Blocks at the start and at the end: '2 → 6' of a trial that grew, else '2'."""
     return f"{start} → {end}" if end not in (None, start) else str(start)
+
+
+def _whole_seconds(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _scaled(n: float, prefixes: tuple[str, ...]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from growlab.report import amounts
+from growlab import amounts
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,26 @@ def test_flops_have_the_prefixes_of_physics():
 )
 def test_a_duration_has_two_units_at_most(seconds, text):
     assert amounts.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (8.06, "8 s"),
+        (130, "2 min 10 s"),
+        (11_100, "3 h 05 min"),
+        (1e9, "–"),
+        (math.inf, "–"),
+        (math.nan, "–"),
+    ],
+)
+def test_what_is_left_of_a_time_is_told_in_whole_seconds(seconds, text):
+    assert amounts.time_left(seconds) == text
+
+
+def test_bytes_are_told_in_gib():
+    assert [amounts.gib(n) for n in (0, 3 << 29, 2000 << 30)] == ["0.0 GiB", "1.5 GiB", "2,000.0 GiB"]
 
 
 def test_a_number_that_is_not_finite_has_a_sign_of_its_own():

@@ -1,0 +1,14 @@
+"""Numbers that can be ranked, averaged and drawn: neither NaN nor infinite, which a run that diverges gives."""
+
+import math
+from collections.abc import Mapping
+
+
+def finite(value: float | None) -> float | None:
+    """The number; None where there is none, or none that is finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def finite_only(values: Mapping[int, float]) -> dict[int, float]:
+    """The entries whose values are finite."""
+    return {at: value for at, value in values.items() if math.isfinite(value)}

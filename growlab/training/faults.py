@@ -1,0 +1,48 @@
+"""What torch says of a fault, read in one place: too little memory, a failed device, a refused operation."""
+
+from collections.abc import Iterator
+
+import torch
+
+_NO_ROOM = (
+    "can't allocate memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",  # of what CUDA allocates beside torch: a context, a recorded graph
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too short. With CUDA that mostly has a type of its own; elsewhere torch raises a RuntimeError
+    of its allocator.
+
+    What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
+    """
+    return any(
+        isinstance(cause, torch.OutOfMemoryError | MemoryError) or any(sign in str(cause) for sign in _NO_ROOM)
+        for cause in _with_causes(error)
+    )
+
+
+def is_of_device(error: BaseException) -> bool:
+    """Whether the device itself failed or is full, so that another program would fare no better."""
+    return isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError)
+
+
+def refused_operation(error: BaseException) -> str:
+    """What to tell a user whose trial needs an operation that --deterministic forbids; '' of any other error."""
+    for cause in _with_causes(error):
+        operation, refused, _ = str(cause).partition(" does not have a deterministic implementation")
+        if refused:
+            return (
+                f"--deterministic: {operation} has no deterministic form on this device; "
+                "leave --deterministic out, or the block that uses it"
+            )
+    return ""
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what was being handled as it came, and so on."""
+    while error is not None:
+        yield error
+        error = error.__context__

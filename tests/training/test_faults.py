@@ -1,0 +1,40 @@
+"""Errors of torch are told apart by what they say."""
+
+import pytest
+import torch
+
+from growlab.training.faults import is_of_device, is_out_of_memory, refused_operation
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+)
+def test_what_does_not_fit_is_known_from_a_slip(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_running_out_of_memory_is_known_by_what_it_led_to() -> None:
+    error = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    error.__context__ = torch.OutOfMemoryError("CUDA out of memory")
+
+    assert is_out_of_memory(error)
+
+
+def test_a_device_that_fails_or_is_full_is_told_from_a_program_that_is_wrong() -> None:
+    assert is_of_device(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_of_device(torch.AcceleratorError("CUDA error: unspecified launch failure"))
+    assert not is_of_device(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"))
+
+
+def test_an_operation_that_torch_refuses_is_named_and_no_other_error_is_taken_for_one() -> None:
+    refused = RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch.use")
+
+    assert refused_operation(refused).startswith("--deterministic: cumsum_cuda_kernel has no deterministic form")
+    assert refused_operation(RuntimeError("CUDA error: unspecified launch failure")) == ""
