@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 import torch
 
-from growlab.commands.speed.machine import describe_device, describe_versions
-from growlab.commands.speed.measure import START_STEPS, time_run
-from growlab.commands.speed.roofline import Roofline, copy_rate, matmul_dtype, matmul_rate
-from growlab.commands.speed.rows import Report, Row, evaluations_of, trial_seconds, trials_per_hour
-from growlab.commands.speed.subjects import Sizes, kind_subjects, layout_subjects
-from growlab.commands.speed.survey import Surveyor, survey
-from growlab.commands.speed.table import per_second, plain, print_tables
+from growlab.bench.machine import describe_device, describe_versions
+from growlab.bench.measure import START_STEPS, time_run
+from growlab.bench.roofline import Roofline, copy_rate, matmul_dtype, matmul_rate
+from growlab.bench.rows import Report, Row, evaluations_of, trial_seconds, trials_per_hour
+from growlab.bench.subjects import Sizes, kind_subjects, layout_subjects
+from growlab.bench.survey import Surveyor, survey
+from growlab.bench.table import per_second, plain, print_tables
 from growlab.data import load_corpus
 from growlab.kinds import KINDS, block_kinds
 from growlab.layout import parse
@@ -70,9 +70,9 @@ def _kinds_as_before() -> Iterator[None]:
 @pytest.fixture
 def small_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A product and a copy that take no time; they are measured none the less."""
-    monkeypatch.setattr("growlab.commands.speed.roofline._SIDE", 64)
-    monkeypatch.setattr("growlab.commands.speed.roofline._BUFFER", 2**16)
-    monkeypatch.setattr("growlab.commands.speed.roofline._TRYING_S", 0.0)
+    monkeypatch.setattr("growlab.bench.roofline._SIDE", 64)
+    monkeypatch.setattr("growlab.bench.roofline._BUFFER", 2**16)
+    monkeypatch.setattr("growlab.bench.roofline._TRYING_S", 0.0)
 
 
 @pytest.fixture
@@ -228,10 +228,10 @@ def test_the_model_of_a_failed_subject_is_gone_before_the_next_is_built(
         built.append(weakref.ref(run))
         return run
 
-    monkeypatch.setattr("growlab.commands.speed.measure.fresh_run", watched)
+    monkeypatch.setattr("growlab.bench.measure.fresh_run", watched)
     gc.disable()  # nobody collects by chance
     try:
-        survey(subjects, corpus, CPU, settings={}, n_steps=1, n_rounds=1, estimates_trials=False)
+        survey(subjects, corpus, CPU, settings={}, n_steps=1, n_rounds=1, estimates_trials=False, tell=print)
     finally:
         gc.enable()
 
@@ -368,9 +368,9 @@ def test_a_row_in_another_precision_than_the_roofline_has_no_share() -> None:
     roofline = Roofline(flops_per_s=1e9, bytes_per_s=1e9, precision="bf16")
     corpus = load_corpus(subjects[0].spec.data)
 
-    (row,) = Surveyor(corpus=corpus, device=CPU, roofline=roofline, n_steps=1, n_rounds=1, estimates_trials=False).rows(
-        subjects
-    )
+    (row,) = Surveyor(
+        corpus=corpus, device=CPU, roofline=roofline, n_steps=1, n_rounds=1, estimates_trials=False, tell=print
+    ).rows(subjects)
 
     assert row.precision == "fp32"
     assert (row.roofline_share, row.roofline_bound) == (None, "")

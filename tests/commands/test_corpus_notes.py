@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from growlab.commands.study import find_or_create
+from growlab.preparation.storing import find_or_create
 from growlab.storage import Store
 
 Growlab = Callable[..., Any]
@@ -93,7 +93,7 @@ def test_a_study_that_was_stored_before_there_was_a_width_is_still_the_one_in_it
         (without,) = database.execute("SELECT spec FROM gl_studies").fetchone()
 
     with Store.open(f"sqlite:///{home / 'growlab.db'}") as store:
-        row = find_or_create(store, "tiny.yaml", [], "")
+        row = find_or_create(store, "tiny.yaml", [], "", [], print)
 
     assert "dtype" not in json.loads(without)["data"]
     assert row.study.data.dtype == "uint16"

@@ -20,10 +20,10 @@ import pytest
 import torch
 from sqlalchemy import make_url
 
-from growlab.commands.checkup.findings import Finding, guarded
-from growlab.commands.checkup.versions import check_versions
 from growlab.data.download import TINY_SHAKESPEARE
 from growlab.data.sources import SOURCES
+from growlab.doctor.findings import Finding, guarded
+from growlab.doctor.versions import check_versions
 from growlab.packages import install_command
 from growlab.storage import Store, engine, head_revision
 

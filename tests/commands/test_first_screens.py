@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from growlab import plugins
-from growlab.commands import catalogue, completion
+from growlab import catalogue, plugins
+from growlab.bench.estimate import Estimate, in_words, print_table
+from growlab.commands import blocks, completion
 from growlab.commands.doctor import _advice
-from growlab.commands.estimate import Estimate, in_words, print_table
 from growlab.doors import study_from_mapping
 from growlab.report.terminal import wrapped
 from growlab.resources import cache_dir
@@ -47,7 +47,7 @@ def test_blocks_fit_a_terminal_and_lose_no_word(growlab: Callable, monkeypatch: 
     piped = growlab("blocks").out
     monkeypatch.setattr("sys.stdout", screen)
 
-    catalogue.blocks(plugin=[])
+    blocks.blocks(plugin=[])
 
     assert max(map(len, screen.getvalue().splitlines())) <= 80
     assert screen.getvalue().split() == piped.split()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from growlab.commands.differences import differing
-from growlab.commands.ending import show_end
-from growlab.commands.working import shared_threads
+from growlab.commands.watching import show_end
+from growlab.preparation.differences import differing
 from growlab.records import TrialResult, TrialState
 from growlab.resources import n_cores
+from growlab.running.devices import shared_threads
 from growlab.storage import Store
 
 STORAGE = "sqlite:///growlab.db"

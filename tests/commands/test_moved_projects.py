@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from growlab.commands.study import find_or_create
-from growlab.commands.texts import path_words, places, with_found_texts
 from growlab.data import RecentCorpus
 from growlab.doors import trial_spec_to_mapping
 from growlab.errors import DataError, UsageError
 from growlab.kinds import KINDS
 from growlab.moved import find_moved, moves_between, paths_of
+from growlab.preparation.command_lines import path_options
+from growlab.preparation.places import folders_near
+from growlab.preparation.storing import find_or_create
+from growlab.preparation.texts import with_found_texts
 from growlab.search import preview
 from growlab.storage import Store
 
@@ -46,15 +48,16 @@ def paths(study) -> list[str]:
     return list(paths_of(study.data, study.curriculum).values())
 
 
-def test_every_text_of_a_moved_project_is_found_below_the_database(store, moved, monkeypatch, capsys):
+def test_every_text_of_a_moved_project_is_found_below_the_database(store, moved, monkeypatch):
     monkeypatch.chdir("/")
+    said: list[str] = []
     stored = store.study("tiny").study
 
-    here = with_found_texts(stored, f"sqlite:///{moved}/growlab.db")
+    here = with_found_texts(stored, f"sqlite:///{moved}/growlab.db", [], said.append)
 
     assert paths(here) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
     before = moved.with_name("before")
-    assert capsys.readouterr().err.splitlines()[0] == (
+    assert said[0] == (
         f"{before}/corpus.txt is not as it was recorded; the recorded one was found by its sha256: {moved}/corpus.txt"
     )
 
@@ -63,13 +66,13 @@ def test_a_text_beside_the_projects_folder_is_found_too(store, moved):
     for name in ("corpus.txt", "stages"):
         (moved / name).rename(moved.parent / name)
 
-    here = with_found_texts(store.study("tiny").study, HERE)
+    here = with_found_texts(store.study("tiny").study, HERE, [], print)
 
     assert paths(here) == [f"{moved.parent}/corpus.txt", f"{moved.parent}/stages/first.txt"]
 
 
 def test_of_a_study_on_a_server_the_working_folder_is_where_texts_are_looked_for(moved):
-    assert places("postgresql://host/growlab") == [moved]
+    assert folders_near("postgresql://host/growlab") == [moved]
 
 
 def test_another_text_at_the_old_place_or_at_a_likely_one_is_not_taken(store, moved):
@@ -78,18 +81,20 @@ def test_another_text_at_the_old_place_or_at_a_likely_one_is_not_taken(store, mo
     (before / "corpus.txt").write_text("another text\n" * 99)
     (moved.parent / "corpus.txt").write_text("yet another\n" * 99)
 
-    here = with_found_texts(store.study("tiny").study, HERE)
+    here = with_found_texts(store.study("tiny").study, HERE, [], print)
 
     assert paths(here) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
 
 
-def test_what_is_nowhere_is_a_warning_with_the_option_that_names_its_place(store, moved, capsys):
+def test_what_is_nowhere_is_a_warning_with_the_option_that_names_its_place(store, moved):
     (moved / "corpus.txt").unlink()
+    said: list[str] = []
     stored = store.study("tiny").study
 
-    assert with_found_texts(stored, HERE) == stored
-    assert "warning: not as it was recorded: data.path " in (said := capsys.readouterr().err)
-    assert said.endswith("say where it lies now, such as: --set data.path=FILE\n")
+    assert with_found_texts(stored, HERE, [], said.append) == stored
+    [warning] = said
+    assert warning.startswith("warning: not as it was recorded: data.path ")
+    assert warning.endswith("say where it lies now, such as: --set data.path=FILE")
 
 
 def test_nothing_is_read_while_everything_is_where_it_was(store, moved):
@@ -103,10 +108,10 @@ def test_nothing_is_read_while_everything_is_where_it_was(store, moved):
 
 
 def test_a_study_file_in_the_moved_folder_is_the_study_that_is_stored(store, moved):
-    row = find_or_create(store, "tiny.yaml", [], "")
+    row = find_or_create(store, "tiny.yaml", [], "", [], print)
 
     assert paths(row.study) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
-    assert path_words(store.study("tiny").study, row.study) == [
+    assert path_options(store.study("tiny").study, row.study) == [
         "--set",
         f"data.path={moved}/corpus.txt",
         "--set",
@@ -115,7 +120,7 @@ def test_a_study_file_in_the_moved_folder_is_the_study_that_is_stored(store, mov
 
 
 def test_the_new_place_of_a_stored_studys_text_can_be_said(store, moved):
-    row = find_or_create(store, "tiny", ["data.path=corpus.txt", "curriculum.0.path=stages/first.txt"], "")
+    row = find_or_create(store, "tiny", ["data.path=corpus.txt", "curriculum.0.path=stages/first.txt"], "", [], print)
 
     assert paths(row.study) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
 
@@ -131,12 +136,12 @@ def test_a_study_file_with_another_text_is_another_study(store, moved):
     (moved / "corpus.txt").write_text("another text, and a long one\n" * 99)
 
     with pytest.raises(UsageError, match=r"exists and is not the one in tiny\.yaml"):
-        find_or_create(store, "tiny.yaml", [], "")
+        find_or_create(store, "tiny.yaml", [], "", [], print)
 
 
 def test_a_trainer_reads_the_text_where_it_lies_now(store, moved):
     stored = store.study("tiny").study
-    here = with_found_texts(stored, HERE)
+    here = with_found_texts(stored, HERE, [], print)
     known = RecentCorpus(moves_between(stored, here) or {})
 
     assert known.load(stored.data.spec(), stored.curriculum).place == f"{moved}/corpus.txt"

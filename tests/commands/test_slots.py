@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from growlab.commands.working import slots_for
 from growlab.errors import ArtifactsError
 from growlab.fleet.local import launch
 from growlab.records import EndReason, TrialState
+from growlab.running.crew import Crew
+from growlab.running.slots import slots_for
 from growlab.storage import Store
 from growlab.worker.packing import Measured
 
@@ -83,19 +84,21 @@ def test_the_workers_of_several_slots_cannot_have_one_name(growlab: Callable, sl
     assert "--name is for one worker" in outcome.err
 
 
-def test_auto_is_one_slot_on_a_cpu_and_says_why(growlab: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+def test_auto_is_one_slot_on_a_cpu_and_says_why(growlab: Callable) -> None:
     growlab("study", "create", "tiny.yaml")
+    said: list[str] = []
 
     with Store.open(STORAGE) as store:
-        assert slots_for(store, store.study("tiny"), ["cpu"]) == 1
+        assert slots_for(store, store.study("tiny"), ["cpu"], tell=said.append) == 1
 
-    assert "--slots auto: 1, as the device is cpu, which one trial keeps busy" in capsys.readouterr().err
+    assert "--slots auto: 1, as the device is cpu, which one trial keeps busy" in said[0]
 
 
 def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_are_left(
-    growlab: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    growlab: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No GPU is here; that trials are measured for real is tested with the measurement."""
+    said: list[str] = []
     rates = {1: 301.0, 2: 405.0, 3: 700.0}
     monkeypatch.setattr("growlab.training.device.resolve_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(
@@ -105,11 +108,10 @@ def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_ar
 
     with Store.open(STORAGE) as store:
         row = store.study("tiny")
-        assert slots_for(store, row, ["cuda"]) == 2
-        assert slots_for(store, row, ["cuda:0", "cuda:1", "cuda:2"]) == 1
+        assert slots_for(store, row, ["cuda"], tell=said.append) == 2
+        assert slots_for(store, row, ["cuda:0", "cuda:1", "cuda:2"], tell=said.append) == 1
         assert sum(store.counts(row.id).values()) == 0
 
-    said = capsys.readouterr().err
     assert "1 slot: 301 steps/s, 2: 405, 3: no room, 9.0 GiB in 8.0 GiB → 2 slots" in said
     assert "--slots auto: 1, as there is no second trial to begin" in said
 
@@ -201,15 +203,16 @@ def test_more_threads_or_workers_than_a_system_can_start_are_a_mistake(
 
 
 def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+    asked: list[tuple[Crew, str]] = []
     monkeypatch.setattr("growlab.training.device.every_gpu", lambda: ["cuda:0", "cuda:1"])
-    monkeypatch.setattr("growlab.commands.working.work", lambda *_, **given: asked.update(given))
+    monkeypatch.setattr("growlab.commands.watching.work", lambda _, row, crew, again: asked.append((crew, again)))
     growlab("study", "create", "tiny.yaml")
 
     assert growlab("worker", "tiny", "--device", "all", "--slots", "2").code == 0
 
-    assert asked["devices"] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
-    assert asked["again"] == "growlab worker tiny --device all --slots 2"
+    [(crew, again)] = asked
+    assert crew.devices == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+    assert again == "growlab worker tiny --device all --slots 2"
 
 
 def test_deterministic_is_given_to_the_workers_of_a_study_run(

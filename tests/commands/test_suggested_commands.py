@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from growlab.commands import app
-from growlab.commands.export import speaks
-from growlab.commands.options import place, this_command
+from growlab.commands.options import this_command
 from growlab.doors import study_from_mapping
+from growlab.preparation.command_lines import place_options, speaking_command
 from growlab.suggest import command
 
 
@@ -34,23 +34,23 @@ from growlab.suggest import command
 def test_the_storage_is_named_unless_it_is_the_default_and_never_with_a_password(
     storage: str, shown: str | None
 ) -> None:
-    assert place(storage) == ([] if shown is None else ["--storage", shown])
+    assert place_options(storage) == ([] if shown is None else ["--storage", shown])
 
 
 def test_a_storage_that_the_environment_names_need_not_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROWLAB_STORAGE", "sqlite:///other.db")
 
-    assert place("sqlite:///other.db") == []
+    assert place_options("sqlite:///other.db") == []
 
 
 def test_plugins_are_named_too() -> None:
-    assert place("sqlite:///growlab.db", [Path("/a b.py")]) == ["--plugin", "/a b.py"]
+    assert place_options("sqlite:///growlab.db", [Path("/a b.py")]) == ["--plugin", "/a b.py"]
 
 
 def test_the_artifacts_are_named_unless_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = place("sqlite:///growlab.db", artifacts=Path("on disk"))
+    given = place_options("sqlite:///growlab.db", artifacts=Path("on disk"))
     monkeypatch.setenv("GROWLAB_ARTIFACTS", "on disk")
-    known = place("sqlite:///growlab.db", artifacts=Path("on disk"))
+    known = place_options("sqlite:///growlab.db", artifacts=Path("on disk"))
 
     assert (given, known) == (["--artifacts", "on disk"], [])
 
@@ -159,4 +159,4 @@ def test_a_model_that_was_trained_on_questions_is_one_to_chat_with(source: str, 
         }
     )
 
-    assert speaks(study) == command
+    assert speaking_command(study) == command

@@ -4,30 +4,21 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from growlab.commands.options import say
 from growlab.errors import DataError, UsageError
+from growlab.preparation.places import folders_near
+from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     from growlab.specs import DataSpec, StageSpec
     from growlab.study import Study
 
-Paths = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=PATH",
-        help="Where the same text lies on this machine: data.path, data.tokenizer_path or curriculum.0.path.",
-    ),
-]
-
 _KEYS = re.compile(r"data\.(path|tokenizer_path)|curriculum\.\d+\.path")
 
 
 def are_paths(overrides: Iterable[str]) -> bool:
+    """Whether every override, as KEY=VALUE, is of a key that says where a text lies."""
     return all(_KEYS.fullmatch(override.partition("=")[0]) for override in overrides)
 
 
@@ -49,43 +40,27 @@ def with_paths(study: "Study", overrides: Sequence[str]) -> "Study":
     return here
 
 
-def with_found_texts(study: "Study", storage: str, plugins: Sequence[Path] = ()) -> "Study":
-    """With the paths at which the texts are found here; says which."""
+def with_found_texts(study: "Study", storage: str, plugins: Sequence[Path], tell: Tell) -> "Study":
+    """A stored study with the paths at which its texts are found here; tells which."""
     from growlab.moved import with_moved
 
-    return with_moved(study, found_texts(study.data.spec(), study.curriculum, places(storage), plugins))
+    moved = found_texts(study.data.spec(), study.curriculum, folders_near(storage), plugins, tell)
+    return with_moved(study, moved)
 
 
 def found_texts(
-    data: "DataSpec", curriculum: "Sequence[StageSpec]", folders: Sequence[Path], plugins: Sequence[Path] = ()
+    data: "DataSpec", curriculum: "Sequence[StageSpec]", folders: Sequence[Path], plugins: Sequence[Path], tell: Tell
 ) -> dict[str, str]:
-    """Recorded path to the place of each text that was found elsewhere; says which, and what to do if none was."""
+    """Recorded path to the place of each text that was found elsewhere; tells which, and what to do if none was."""
     from growlab.moved import find_moved, paths_of
 
     moved = find_moved(data, curriculum, folders, partial(_loads, plugins))
     if moved is None:
         paths = ", ".join(f"{key} {path}" for key, path in paths_of(data, curriculum).items())
-        say(f"warning: not as it was recorded: {paths}; say where it lies now, such as: --set data.path=FILE")
+        tell(f"warning: not as it was recorded: {paths}; say where it lies now, such as: --set data.path=FILE")
     for old, new in (moved or {}).items():
-        say(f"{old} is not as it was recorded; the recorded one was found by its sha256: {new}")
+        tell(f"{old} is not as it was recorded; the recorded one was found by its sha256: {new}")
     return moved or {}
-
-
-def places(storage: str) -> list[Path]:
-    """Folders near which a study's texts may lie: the database's, and the one we are in."""
-    from growlab.files import resolved
-    from growlab.storage.address import read_address
-
-    database = read_address(storage).path
-    return [*([resolved(database).parent] if database else []), Path.cwd()]
-
-
-def path_words(recorded: "Study", here: "Study") -> list[str]:
-    """The options that tell a worker where the texts of a stored study lie."""
-    from growlab.moved import paths_of
-
-    before, after = paths_of(recorded.data, recorded.curriculum), paths_of(here.data, here.curriculum)
-    return [word for key in before if after[key] != before[key] for word in ("--set", f"{key}={after[key]}")]
 
 
 def _loads(plugins: Sequence[Path], data: "DataSpec", curriculum: "Sequence[StageSpec]") -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from growlab.commands.speed.clock import seconds
+from growlab.bench.clock import seconds
 from growlab.errors import GrowlabError
 from growlab.training.device import autocast, free_memory
 from growlab.worker.causes import is_out_of_memory

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from growlab.commands.checkup.findings import Finding, guarded
+from growlab.doctor.findings import Finding, guarded
+from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     from growlab.data import Corpus
@@ -35,11 +36,11 @@ def check_tiny_shakespeare() -> Iterator[Finding]:
         yield Finding("data", PLAY.name, "warning", found, f"offline: {PLAY.remedy()}")
 
 
-def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
-    """Loads its corpus as a worker would, the cache included. Plugins are loaded before."""
+def check_study(name_or_file: str, storage: str, tell: Tell) -> Iterator[Finding]:
+    """Loads a study's corpus as a worker would, the cache included. Plugins are loaded before."""
     from growlab.data import load_corpus
 
-    study = _study(name_or_file, storage)
+    study = _study(name_or_file, storage, tell)
     data = study.data
     corpus = load_corpus(data.spec(), study.curriculum)
     sha256 = f"sha256 {corpus.sha256[:12]}…"
@@ -51,8 +52,8 @@ def check_study(name_or_file: str, storage: str) -> Iterator[Finding]:
 
 
 def _windows(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
-    from growlab.commands.study import windows
     from growlab.data import require_windows
+    from growlab.preparation.checking import windows
 
     for seq_len in windows(study):
         require_windows(corpus, seq_len)
@@ -60,29 +61,29 @@ def _windows(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
 
 
 def _left_out(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
-    from growlab.commands.corpus_notes import left_out_notes
-    from growlab.commands.study import windows
+    from growlab.preparation.checking import windows
+    from growlab.preparation.corpus_notes import left_out_notes
 
     for note in left_out_notes(corpus, windows(study)[0]):
         found, _, advice = note.partition("; ")
         yield Finding("study", "left out", "warning", found, advice)
 
 
-def _study(name_or_file: str, storage: str) -> "Study":
+def _study(name_or_file: str, storage: str, tell: Tell) -> "Study":
     """The one that `growlab study run` would take. Without a database it is a file or one that growlab ships."""
-    from growlab.commands.study import is_new, is_stored, read
-    from growlab.commands.texts import with_found_texts
     from growlab.errors import StorageError
+    from growlab.preparation.sources import is_new, is_stored, read_study
+    from growlab.preparation.texts import with_found_texts
     from growlab.storage import Store
 
     try:
         with Store.open(storage) as store:
-            if is_stored(name_or_file, [each.name for each in store.studies()]):
-                return with_found_texts(store.study(name_or_file).study, storage)
+            if is_stored(name_or_file, [summary.name for summary in store.studies()]):
+                return with_found_texts(store.study(name_or_file).study, storage, [], tell)
     except StorageError:
         if not is_new(name_or_file):
             raise
-    return read(name_or_file, [], "")
+    return read_study(name_or_file, [])
 
 
 def _sizes(corpus: "Corpus") -> str:

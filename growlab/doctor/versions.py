@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab import __version__
-from growlab.commands.checkup.findings import Finding
+from growlab.doctor.findings import Finding
 from growlab.packages import checkout_command, install_command
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from growlab.commands.speed.clock import seconds
+from growlab.bench.clock import seconds
 from growlab.data import Corpus
 from growlab.specs import TrialSpec
 from growlab.training.device import free_memory, wait_for

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from growlab.commands.speed.roofline import Roofline
+from growlab.bench.roofline import Roofline
+from growlab.errors import GrowlabError
 from growlab.report import amounts
 
 OUT_OF_MEMORY = "out of memory"
@@ -71,6 +72,17 @@ class Report:
             "the text that a trial writes at its end are not in it.",
             f"about {trials_per_hour(self.trial_s):.3g} trials per hour: the mean of {len(self.trial_s)} is {mean}",
         ]
+
+
+def require_measured(report: Report) -> None:
+    """Raises GrowlabError when a row failed by itself, or all of them for lack of memory."""
+    if failed := [row for row in report.rows if row.error not in ("", OUT_OF_MEMORY)]:
+        raise GrowlabError(
+            f"{len(failed)} of {len(report.rows)} could not be measured: {failed[0].layout}: {failed[0].error}; "
+            "growlab --debug bench … shows where"
+        )
+    if all(row.error for row in report.rows):
+        raise GrowlabError(f"nothing could be measured: {report.device['device']} has too little memory for it")
 
 
 def evaluations_of(n_steps: int, eval_every: int) -> int:

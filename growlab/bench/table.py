@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from growlab.commands.speed.rows import Report, Row
+from growlab.bench.rows import Report, Row
 from growlab.report import amounts
 from growlab.report.terminal import as_it_is, console_for, fitting
 

@@ -24,7 +24,7 @@ def differing(stored: Mapping[str, Any], other: Mapping[str, Any], prefix: str =
 
 
 def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str]) -> UsageError:
-    """Says in which keys `study`, read from `file`, is another one than the stored one of its name."""
+    """An error that says in which keys `study`, read from `file`, is another one than the stored one of its name."""
     from growlab.doors import study_to_mapping
 
     keys = list(differing(study_to_mapping(stored), study_to_mapping(study)))
@@ -41,9 +41,9 @@ def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str
 
 
 def stored_alone(name: str, overrides: Sequence[str], new_name: str, place: Sequence[str]) -> UsageError:
-    """For --set or --name with the name of a study that no file says: there is nothing to change them in."""
-    asked = [f"--set {each}" for each in overrides] + ([f"--name {new_name}"] if new_name else [])
-    change = next((each for each in overrides if each.startswith("n_trials=")), "n_trials=N")
+    """An error for --set or --name with the name of a study that no file says: there is nothing to change them in."""
+    asked = [f"--set {override}" for override in overrides] + ([f"--name {new_name}"] if new_name else [])
+    change = next((override for override in overrides if override.startswith("n_trials=")), "n_trials=N")
     return UsageError(
         f"study {name!r} is stored, and {', '.join(asked)} would change it: only its n_trials can be, with "
         f"{command('study set', name, change, options=place)}. For another study give a file, and --name"
@@ -51,5 +51,5 @@ def stored_alone(name: str, overrides: Sequence[str], new_name: str, place: Sequ
 
 
 def _shown(value: object) -> str:
-    words = repr(value)
-    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -10,18 +10,20 @@ import torch
 from rich import box
 from rich.table import Table
 
-from growlab.commands.speed.measure import time_run
+from growlab.bench.measure import time_run
 from growlab.data import Corpus
 from growlab.domains import Value
+from growlab.kinds import KINDS
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
 from growlab.report import amounts
 from growlab.report.terminal import as_it_is, console_for, fitting
-from growlab.search import Proposal
+from growlab.search import Proposal, preview
 from growlab.search.grid import n_first
 from growlab.study import Study
 from growlab.training.device import resolve_device, use_device
 
+_PREVIEWED = 10  # trials, unless it is said how many
 _TIMED_STEPS = 3
 _LEAST_LAYOUT = 20  # characters per line
 _FIRST_TO_GO = ("a step", "memory", "in all")  # of a narrow terminal; then the searched values, the last first
@@ -41,6 +43,17 @@ class Estimate:
 
     def as_mapping(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate]:
+    """Estimates of the n trials that a study would begin with; n is at most ten unless it is given.
+
+    Of a study with sampler.grid they are the first of its cells.
+    """
+    vocab_size = corpus.tokenizer.vocab_size
+    wanted = min(_PREVIEWED, study.n_trials) if n is None else n
+    wanted = min(wanted, study.n_trials, n_first(study)) if study.sampler.grid else wanted
+    return estimate(preview(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted), corpus)
 
 
 def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from growlab.commands.options import say
-from growlab.commands.speed.machine import describe_device, describe_versions
-from growlab.commands.speed.measure import START_STEPS, Timing, time_run
-from growlab.commands.speed.roofline import PRECISIONS, Roofline, matmul_dtype, measure_roofline
-from growlab.commands.speed.rows import OUT_OF_MEMORY, Report, Row, evaluations_of, trial_seconds, trials_per_hour
-from growlab.commands.speed.subjects import Subject, small
+from growlab.bench.machine import describe_device, describe_versions
+from growlab.bench.measure import START_STEPS, Timing, time_run
+from growlab.bench.roofline import PRECISIONS, Roofline, matmul_dtype, measure_roofline
+from growlab.bench.rows import OUT_OF_MEMORY, Report, Row, evaluations_of, trial_seconds, trials_per_hour
+from growlab.bench.subjects import Subject, small
 from growlab.data import Corpus
 from growlab.errors import GrowlabError
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
+from growlab.preparation.telling import Tell
 from growlab.training.engine import choose_gear
 from growlab.worker.causes import first_line, is_out_of_memory
 
@@ -30,13 +30,14 @@ def survey(
     n_steps: int,
     n_rounds: int,
     estimates_trials: bool,
+    tell: Tell,
 ) -> Report:
     """The roofline, in the first subject's precision, and a row for each subject.
 
     Raises GrowlabError when there is no memory even for the roofline, UsageError for an engine that cannot be.
     """
     choose_gear(device, n_steps)
-    say(f"measuring the roofline of {device} …")
+    tell(f"measuring the roofline of {device} …")
     surveyor = Surveyor(
         corpus=corpus,
         device=device,
@@ -44,6 +45,7 @@ def survey(
         n_steps=n_steps,
         n_rounds=n_rounds,
         estimates_trials=estimates_trials,
+        tell=tell,
     )
     return Report(
         device=describe_device(device),
@@ -62,12 +64,13 @@ class Surveyor:
     n_steps: int  # timed in a round
     n_rounds: int
     estimates_trials: bool  # evaluations are measured too
+    tell: Tell
 
     def rows(self, subjects: Sequence[Subject]) -> Iterator[Row]:
         """Each as soon as it is measured. One that fails, mostly for lack of memory, is a row that says so."""
         self._time(small(subjects[0]), n_steps=1, n_rounds=1)  # else the first start would be that of the process too
         for subject in subjects:
-            say(f"{subject.what}: {subject.layout} …")
+            self.tell(f"{subject.what}: {subject.layout} …")
             yield self._row(subject)
 
     def _row(self, subject: Subject) -> Row:

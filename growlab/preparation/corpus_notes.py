@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.commands.options import say
+from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     from growlab.data import Corpus
@@ -19,20 +19,20 @@ def left_out_notes(corpus: "Corpus", shortest_window: int) -> list[str]:
     return [*corpus.notes, *([f"{corpus.place}: {unlearnt}"] if unlearnt else [])]
 
 
-def tell_of_corpus(corpus: "Corpus", first: "TrialSpec", shortest_window: int) -> None:
-    """On stderr; `first` is the spec of the study's first trial."""
+def tell_of_corpus(corpus: "Corpus", first: "TrialSpec", shortest_window: int, tell: Tell) -> None:
+    """Tell what is not read, and how often the study's first trial, whose spec is `first`, reads the rest."""
     from growlab.data.readings import OFTEN, readings
     from growlab.model.cost import expected_steps
 
     for note in left_out_notes(corpus, shortest_window):
-        say(f"note: {note}")
+        tell(f"note: {note}")
     found = readings(corpus, first, expected_steps(first, corpus.tokenizer.vocab_size))
     if seldom := [reading for reading in found if reading.times <= OFTEN]:
-        say(f"note: the first trial reads {', '.join(map(_in_words, seldom))}")
+        tell(f"note: the first trial reads {', '.join(map(_in_words, seldom))}")
     for reading in found:
         if reading.times > OFTEN:
             less = "the budget" if reading.stage is None else "the budget or the stage's share of it"
-            say(
+            tell(
                 f"warning: the first trial reads {_in_words(reading)}: what is read more than {OFTEN} times tends to "
                 f"be learnt by heart, and val_loss to rise; give more text, or lower {less}"
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.commands.checkup.findings import Finding, gib
+from growlab.doctor.findings import Finding, gib
 from growlab.resources import n_cores
 
 if TYPE_CHECKING:

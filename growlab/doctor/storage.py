@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growlab.commands.checkup.findings import Finding, found_and_advice
-from growlab.commands.checkup.folders import room_in
-from growlab.commands.checkup.remedies import remedy
-from growlab.commands.options import place
+from growlab.doctor.findings import Finding, found_and_advice
+from growlab.doctor.folders import room_in
+from growlab.doctor.remedies import remedy
 from growlab.errors import StorageError
+from growlab.preparation.command_lines import place_options
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _file(url: str, address: "Address", path: Path) -> Iterator[Finding]:
         return
     yield room_in("storage", "folder", path.parent, "SQLite writes beside its file: make the folder writable")
     if not path.exists():
-        makes = f"{command('study create', 'FILE', options=place(url))} makes it"
+        makes = f"{command('study create', 'FILE', options=place_options(url))} makes it"
         yield Finding("storage", "file", "warning", f"{path.name} is not there yet", makes)
         return
     with Database.open(url) as database:
@@ -88,7 +88,7 @@ def _sqlite(mode: str, url: str) -> Finding:
         advice = "install a Python with a newer SQLite, or use PostgreSQL"
         return Finding("storage", "SQLite", "broken", f"{found}; growlab needs 3.35", advice)
     if mode != "wal":
-        advice = f"{command('db upgrade', options=place(url))} switches it to wal"
+        advice = f"{command('db upgrade', options=place_options(url))} switches it to wal"
         return Finding("storage", "SQLite", "warning", f"{found}: readers and writers wait for one another", advice)
     return Finding("storage", "SQLite", "ok", found)
 
@@ -164,11 +164,11 @@ def _schema(database: "Database", url: str) -> Finding:
 
     have, need = current_revision(database), head_revision()
     if have is None:
-        makes = f"{command('study create', 'FILE', options=place(url))} makes them"
+        makes = f"{command('study create', 'FILE', options=place_options(url))} makes them"
         return Finding("schema", "revision", "warning", f"no growlab tables yet, {need} is needed", makes)
     if have < need:  # revisions are numbers of four digits
-        saved = command("db backup", "FILE", options=place(url))
-        advice = f"back it up ({saved}), then run: {command('db upgrade', options=place(url))}"
+        saved = command("db backup", "FILE", options=place_options(url))
+        advice = f"back it up ({saved}), then run: {command('db upgrade', options=place_options(url))}"
         return Finding("schema", "revision", "broken", f"{have}, this growlab needs {need}", advice)
     if have > need:
         found = f"{have}, this growlab knows only {need}"

@@ -5,15 +5,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from growlab.commands.checkup.findings import Finding, gib
+from growlab.doctor.findings import Finding, gib
 from growlab.errors import StorageError
+from growlab.preparation.places import artifact_root
 
 _LITTLE_ROOM = 2**30  # bytes
 
 
 def check_artifacts(storage: str, artifacts: Path | None) -> Iterator[Finding]:
-    from growlab.commands.options import artifact_root
-
     try:
         root = artifact_root(storage, artifacts)
     except StorageError:  # the check of the storage has said why
@@ -32,7 +31,7 @@ def check_cache() -> Iterator[Finding]:
 def room_in(area: str, name: str, folder: Path, remedy: str) -> Finding:
     """A folder that is not there yet is made at first use: then the one above it is tried."""
     try:
-        there = next(each for each in (folder, *folder.parents) if each.exists())
+        there = next(above for above in (folder, *folder.parents) if above.exists())
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"growlab")
         free = shutil.disk_usage(there).free

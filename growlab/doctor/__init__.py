@@ -1,5 +1,6 @@
 """What `growlab doctor` looks at. A check is a generator of findings; it changes nothing.
 
+checkup.py    all checks, one after the other
 findings.py   what a check says, and what is said for a check that fails itself
 versions.py   Python and the packages
 devices.py    CPU, GPUs: a small matrix product on each

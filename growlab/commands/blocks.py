@@ -1,0 +1,52 @@
+"""growlab blocks"""
+
+import json
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from growlab.catalogue import LENGTH, WIDTH, block_rows
+from growlab.commands.completion import kinds
+from growlab.commands.options import Json, Plugin
+from growlab.errors import NotRegistered
+from growlab.escapes import visible
+from growlab.report.terminal import PIPE_WIDTH, wrapped
+
+_INDENT = 22  # of what is said of a kind
+
+
+def blocks(
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One kind in full.", autocompletion=kinds)] = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """List the kinds of blocks, front ends and heads: role, options, and cost at d_model 256 for 256 tokens."""
+    rows = block_rows(plugin or [])
+    if kind:
+        known = [row["kind"] for row in rows]
+        if kind not in known:
+            raise NotRegistered("block kind", kind, known)
+        rows = [row for row in rows if row["kind"] == kind]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        as_written = "" if row["example"] == row["kind"] else f"; written {row['example']}"
+        _print_wrapped(f"{row['kind']:<12} {row['role']:<8} ", f"{row['summary']}{as_written}")
+        cost = row["cost"]
+        _print_wrapped(
+            " " * _INDENT,
+            f"{cost['n_params']:,} parameters, {cost['flops']:,} FLOPs forward, "
+            f"state of {cost['state_size']:,} numbers (d_model {WIDTH}, {LENGTH} tokens)",
+        )
+        for name, option in row["options"].items():
+            drawn = ", ".join(str(value) for value in option["search"])
+            _print_wrapped(" " * _INDENT, f"[{name}={option['default']}]  {option['help']}; searched: {drawn}")
+
+
+def _print_wrapped(before: str, text: str) -> None:
+    """At words, with a hanging indent, as wide as the terminal; a line as it is into a pipe."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+    print(wrapped(before, visible(text), width))
