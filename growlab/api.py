@@ -147,7 +147,7 @@ def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:
 
 def export(
     study: str,
-    folder: Path,
+    folder: str | Path,
     *,
     trial: int | None = None,
     storage: str = STORAGE_DEFAULT,
@@ -163,5 +163,5 @@ def export(
 
     with Store.open(storage) as store:
         row = store.study(study)
-        export_trial(store, row, trial, artifact_root(storage, artifacts), folder)
+        export_trial(store, row, trial, artifact_root(storage, artifacts), Path(folder))
     return row.study

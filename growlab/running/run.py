@@ -26,13 +26,14 @@ class Run:
         return self._fleet.running()
 
     def wait(self, tell: Tell = print) -> None:
-        """Return when all workers have left; a line is told for each trial that ends meanwhile.
+        """Return when all workers have left, at once after a stop; a line is told for each trial that ends meanwhile.
 
         An interrupt ends the waiting alone: the workers train on. Raises GrowlabError when all of them failed.
         """
-        if not self._left:
-            follow(self._store, self._row, self._fleet, self._ended, tell)
-            self.stop()
+        if self._left:
+            return
+        follow(self._store, self._row, self._fleet, self._ended, tell)
+        self.stop()
         require_success(self._fleet, tell)
 
     def stop(self) -> None:

@@ -1,20 +1,23 @@
 """A project whose folder was moved, or that is on another machine by now: its texts are known by their sha256."""
 
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from growlab import api
 from growlab.data import RecentCorpus
 from growlab.doors import trial_spec_to_mapping
 from growlab.errors import DataError, UsageError
 from growlab.kinds import KINDS
 from growlab.moved import find_moved, moves_between, paths_of
+from growlab.preparation.again import enqueue_again, read_again
 from growlab.preparation.command_lines import path_options
 from growlab.preparation.places import folders_near
 from growlab.preparation.storing import find_or_create
-from growlab.preparation.texts import with_found_texts
+from growlab.preparation.texts import with_found_texts, with_paths
 from growlab.search import preview
 from growlab.storage import Store
 
@@ -23,7 +26,7 @@ STAGES = "curriculum: [{until: 0.5, path: stages/first.txt}, {until: 1}]\n"
 
 
 @pytest.fixture
-def moved(home, growlab, monkeypatch) -> Path:
+def moved(home, monkeypatch) -> Path:
     """A project with a study of two texts, in a folder that had another name when the study was created."""
     before, after = home / "before", home / "after"
     (before / "stages").mkdir(parents=True)
@@ -32,7 +35,7 @@ def moved(home, growlab, monkeypatch) -> Path:
     study = (home / "tiny.yaml").read_text().replace("steps: 40", "steps: 4")
     (before / "tiny.yaml").write_text(study + STAGES)
     monkeypatch.chdir(before)
-    assert growlab("study", "create", "tiny.yaml").code == 0
+    api.create(api.load_study("tiny.yaml"))
     before.rename(after)
     monkeypatch.chdir(after)
     return after
@@ -125,11 +128,9 @@ def test_the_new_place_of_a_stored_studys_text_can_be_said(store, moved):
     assert paths(row.study) == [f"{moved}/corpus.txt", f"{moved}/stages/first.txt"]
 
 
-def test_of_a_stored_study_nothing_but_paths_can_be_said(growlab, moved):
-    refused = growlab("worker", "tiny", "--set", "train.lr=1e-3")
-
-    assert refused.code == 2
-    assert refused.err.startswith("error: study 'tiny' is stored and stays as it is; --set says where its texts lie")
+def test_of_a_stored_study_nothing_but_paths_can_be_said(store, moved):
+    with pytest.raises(UsageError, match="study 'tiny' is stored and stays as it is; --set says where its texts lie"):
+        with_paths(store.study("tiny").study, ["train.lr=1e-3"])
 
 
 def test_a_study_file_with_another_text_is_another_study(store, moved):
@@ -150,23 +151,29 @@ def test_a_trainer_reads_the_text_where_it_lies_now(store, moved):
 
 
 @pytest.mark.slow
-def test_a_worker_trains_a_moved_study(growlab: Callable, moved: Path):
+def test_a_worker_trains_a_moved_study(moved: Path):
     (moved / "corpus.txt").rename(moved / "renamed.txt")
+    options = ["--max-trials", "1", "--threads", "1", "--set", "data.path=renamed.txt"]
 
-    worked = growlab("worker", "tiny", "--max-trials", "1", "--threads", "1", "--set", "data.path=renamed.txt")
+    worked = subprocess.run(
+        [sys.executable, "-m", "growlab", "worker", "tiny", *options], capture_output=True, text=True, check=False
+    )
 
-    assert (worked.code, worked.err.splitlines()[-1]) == (0, "1 trial(s) finished by this worker")
+    assert (worked.returncode, worked.stderr.splitlines()[-1]) == (0, "1 trial(s) finished by this worker")
 
 
-def test_the_text_of_an_exported_configuration_is_found_beside_it(growlab, moved, store):
+def test_the_text_of_an_exported_configuration_is_found_beside_it(moved, store):
     [proposal] = preview(store.study("tiny").study, KINDS, lambda layout: 0, 1)
     bundle = moved.parent / "elsewhere" / "model"
     bundle.mkdir(parents=True)
     (bundle / "config.yaml").write_text(yaml.safe_dump({"trial_spec": trial_spec_to_mapping(proposal.spec)}))
     for name in ("corpus.txt", "stages"):
         (moved / name).rename(bundle.parent / name)
+    said: list[str] = []
 
-    refused = growlab("train", str(bundle), "--name", "tiny")
+    study, spec = read_again(bundle, [], None, name="tiny", storage=HERE, plugins=[], tell=said.append)
 
-    assert f"the recorded one was found by its sha256: {bundle.parent}/corpus.txt" in refused.err
-    assert "error: study 'tiny' exists and is not this training" in refused.err  # its texts were read, then
+    assert any(line.endswith(f"the recorded one was found by its sha256: {bundle.parent}/corpus.txt") for line in said)
+    assert spec.data.path == study.data.path == f"{bundle.parent}/corpus.txt"
+    with pytest.raises(UsageError, match="study 'tiny' exists and is not this training"):
+        enqueue_again(store, study, spec, resume=False, tell=said.append)
