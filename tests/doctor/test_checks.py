@@ -246,7 +246,7 @@ def test_an_empty_database_gets_its_tables_later_and_wal_from_db_upgrade(doctor:
     assert checkup["revision"].found == f"no growlab tables yet, {head_revision()} is needed"
     assert checkup["revision"].advice == "growlab study create FILE --storage sqlite:///other.db makes them"
     assert checkup["SQLite"].advice == "growlab db upgrade --storage sqlite:///other.db switches it to wal"
-    with Database.open(storage) as database:
+    with Database.open(storage, create=True) as database:
         upgrade(database)
     assert {doctor(storage=storage)[name].status for name in ("SQLite", "revision")} == {"ok"}
 

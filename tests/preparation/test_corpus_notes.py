@@ -35,20 +35,18 @@ def told_of(*overrides: str) -> list[str]:
 
 
 def test_what_is_not_read_is_told_and_how_often_the_rest_is(folder: Path) -> None:
-    left_out, readings = told_of("data.path=books")
+    told = told_of("data.path=books")
 
     n_train = int(int(len((folder / "A.TXT").read_text()) * 0.9) * 0.9)
-    left_out, readings = told
-    assert left_out.startswith(
-        f"note: {folder}: 1 file is not read: .ipynb_checkpoints/ (1); only names that end in .txt"
-    )
+    *_, left_out, readings = told
+    assert left_out.startswith(f"note: {folder}: 1 file is not read: .ipynb_checkpoints/ (1); only names that end in ")
     assert readings == f"note: the first trial reads books {40 * 4 * 16 / n_train:.2g} times"
 
 
 def test_a_stage_that_is_read_again_and_again_is_warned_of(home: Path) -> None:
     (home / "stories.txt").write_text("the quick brown fox\n" * 2)
 
-    note, warning = told_of("curriculum=[{until: 0.5, path: stories.txt}, {until: 1.0}]")
+    *_, note, warning = told_of("curriculum=[{until: 0.5, path: stories.txt}, {until: 1.0}]")
 
     assert note.startswith("note: the first trial reads curriculum[1] corpus.txt 0.3")
     assert warning.startswith(
@@ -62,9 +60,10 @@ def test_one_long_question_does_not_cost_the_rest(home: Path) -> None:
     pairs.insert(2, {"question": "why " * 20, "answer": "so"})
     (home / "pairs.json").write_text(json.dumps(pairs))
 
-    [note, *_] = told_of("data.source=qa", "data.path=pairs.json", "train.seq_len=[16, 128]")
+    told = told_of("data.source=qa", "data.path=pairs.json", "train.seq_len=[16, 128]")
 
-    assert note.endswith("questions are left out of training, as they fill train.seq_len 16: entry 3 (82 tokens)")
+    left_out = "questions are left out of training, as they fill train.seq_len 16: entry 3 (82 tokens)"
+    assert sum(line.endswith(left_out) for line in told) == 1
 
 
 def test_the_width_of_ids_is_recorded_with_their_hash(home: Path) -> None:
