@@ -9,7 +9,10 @@ from growlab.storage import Store, StudyRow
 
 
 class Run:
-    """Workers from their start until they have left or were stopped. They stop by themselves when this process ends."""
+    """Workers from their start until they have left or were stopped.
+
+    They are stopped too when nothing refers to this object any more, and stop by themselves when this process ends.
+    """
 
     def __init__(self, store: Store, row: StudyRow, crew: Crew) -> None:
         """Start the workers; the store is closed when they have left. Raises ArtifactsError where none can start."""
