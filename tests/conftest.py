@@ -61,6 +61,68 @@ def repository() -> Path:
     return ROOT
 
 
+# ---- a study to begin with --------------------------------------------------------------------------------------
+
+TINY = """
+name: tiny
+seed: 3
+n_trials: 2
+data: {path: corpus.txt, val_fraction: 0.1}
+layouts:
+  blocks: {attn: {n_heads: [1, 2]}, conv: {kernel: 3}, mlp: {}}
+  d_model: 16
+  depth: [2, 4]
+train: {batch_size: 4, seq_len: 16, eval_every: 10, lr: {low: 1e-3, high: 1e-2, log: true}}
+growth:
+  trigger: stagnation
+  tau_crit: 0
+  kappa_crit: 0
+  threshold: 1.0
+  patience: 1
+  warmup_steps: 10
+  collect_interval_steps: 2
+  history_window_size: 4
+  k_subspace: 1
+  ell_orth: 1
+  freeze_steps: 4
+  cooldown_steps: 2
+  max_depth: 6
+budget: {steps: 40}
+"""
+
+
+def _furnish(folder: Path) -> None:
+    """A corpus and a study file of two tiny trials."""
+    line = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
+    (folder / "corpus.txt").write_text("".join(f"{at} {line}" for at in range(60)))
+    (folder / "tiny.yaml").write_text(TINY)
+
+
+@pytest.fixture(scope="session")
+def furnish() -> Callable[[Path], None]:
+    """Puts a corpus and a study file of two tiny trials into a folder."""
+    return _furnish
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A furnished folder of this test's own, in which we are."""
+    monkeypatch.chdir(tmp_path)
+    _furnish(tmp_path)
+    return tmp_path
+
+
+# ---- what takes long elsewhere ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product and a copy that take no time; they are measured none the less."""
+    monkeypatch.setattr("growlab.bench.roofline._SIDE", 64)
+    monkeypatch.setattr("growlab.bench.roofline._BUFFER", 2**16)
+    monkeypatch.setattr("growlab.bench.roofline._TRYING_S", 0.0)
+
+
 # ---- block kinds in docs/ keep what every kind keeps; elsewhere they are not registered -------------------------
 
 

@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from growlab import __version__
-from growlab.commands import bench, catalogue, chat, database, demo, doctor, export, report, study, train, worker
+from growlab.commands import (
+    bench,
+    blocks,
+    chat,
+    data,
+    db,
+    demo,
+    doctor,
+    export,
+    generate,
+    report,
+    study,
+    train,
+    worker,
+)
 from growlab.errors import GrowlabError, UsageError
 from growlab.escapes import quoted, readable
 from growlab.files import why_unnameable
@@ -29,12 +43,12 @@ app.add_typer(study.app, name="study")
 app.command("worker")(worker.worker)
 app.command("report")(report.report)
 app.command("export")(export.export)
-app.command("generate")(export.generate)
+app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("train")(train.train)
-app.command("blocks")(catalogue.blocks)
-app.command("data")(catalogue.data)
-app.add_typer(database.app, name="db")
+app.command("blocks")(blocks.blocks)
+app.command("data")(data.data)
+app.add_typer(db.app, name="db")
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

@@ -20,7 +20,7 @@ def stored_studies(context: typer.Context, incomplete: str) -> list[str]:
 
     storage = context.params.get("storage") or os.environ.get("GROWLAB_STORAGE") or STORAGE_DEFAULT
     with contextlib.suppress(GrowlabError, OSError), Store.open(storage) as store:
-        return _beginning([each.name for each in store.studies()], incomplete)
+        return _beginning([summary.name for summary in store.studies()], incomplete)
     return []
 
 
@@ -35,6 +35,6 @@ def any_study(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def kinds(incomplete: str) -> list[str]:
-    from growlab.commands.catalogue import block_rows
+    from growlab.catalogue import block_rows
 
     return _beginning((row["kind"] for row in block_rows([])), incomplete)

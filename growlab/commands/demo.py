@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import place, say
+from growlab import api
+from growlab.commands.options import say
 from growlab.errors import GrowlabError, UsageError
+from growlab.preparation.command_lines import place_options
 from growlab.suggest import command
 
 _STUDY = "quickstart"
@@ -37,7 +39,7 @@ def demo(
     _tell(storage, command("export", _STUDY, options=["-o", best]))
     _tell(storage, command("generate", best, options=["--prompt", "The "]))
     _export_and_generate(storage, artifacts, best)
-    look = command("report", _STUDY, options=place(storage))
+    look = command("report", _STUDY, options=place_options(storage))
     say(f"\ngrowlab demo took {time.monotonic() - began:.0f} s; look around with: {look}")
 
 
@@ -62,31 +64,26 @@ def _make_room(folder: Path, again: bool) -> None:
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:
     """Run the study, print its leaderboard, and give the number of a trial that grew by the stagnation trigger."""
-    from growlab.commands.study import created_store, find_or_create
-    from growlab.commands.working import work
+    from growlab.commands.watching import work
+    from growlab.preparation.storing import find_or_create
     from growlab.report.formats import render
     from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
+    from growlab.running.crew import Crew
+    from growlab.storage import Store
 
     _heading("A search over hybrid layouts that grow while they train")
     _tell(storage, command("study run", _STUDY, options=["--workers", workers]))
-    with created_store(storage) as store:
-        row = find_or_create(store, _STUDY, [], "")
-        work(
-            store,
-            row,
-            storage=storage,
-            artifacts=artifacts,
-            devices=["cpu"] * workers,
-            options={"--lease": 30},
-            again=command("study run", _STUDY, options=place(storage)),
-        )
+    crew = Crew(storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": api.LEASE_S})
+    with Store.open(storage, create=True) as store:
+        row = find_or_create(store, _STUDY, [], "", [], say)
+        work(store, row, crew, again=command("study run", _STUDY, options=place_options(storage)))
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(storage, command("report", _STUDY))
         rows = read_leaderboard(store, row.id, row.study.objective.metric)
         render(rows, "table", sys.stdout, title=read_title(store, row))
-        for trial in sorted(trials, key=lambda each: each.val_loss or float("inf")):
+        for trial in sorted(trials, key=lambda trial: trial.val_loss or float("inf")):
             if any(event.reason == "stagnation" for event in store.growth_events(trial.id)):
                 return trial.number
     raise GrowlabError("the study is done, but no trial grew; this should not happen: please report it")
@@ -101,17 +98,14 @@ def _trial_page(storage: str, number: int) -> None:
 
 
 def _export_and_generate(storage: str, artifacts: Path, target: Path) -> None:
-    from growlab.commands.export import generate
-    from growlab.export.bundle import export_trial
-    from growlab.storage import Store
+    from growlab.commands.generate import generate
 
-    with Store.open(storage) as store:
-        export_trial(store, store.study(_STUDY), None, artifacts, target)
+    api.export(_STUDY, target, storage=storage, artifacts=artifacts)
     generate(target, prompt="The ", device="cpu")
 
 
-def _heading(words: str) -> None:
-    print(f"\n── {words} ──", flush=True)
+def _heading(text: str) -> None:
+    print(f"\n── {text} ──", flush=True)
 
 
 def _tell(storage: str, line: str) -> None:

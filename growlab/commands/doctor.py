@@ -4,13 +4,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from growlab.commands.checkup.findings import Finding, Status, guarded
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Plugin, Storage
+from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Plugin, Storage, say
+from growlab.doctor.findings import Finding, Status
 from growlab.report.terminal import as_it_is, console_for, wrapped
 
 if TYPE_CHECKING:
@@ -40,38 +39,21 @@ def doctor(
 
     Nothing is changed; only a corpus that is loaded enters the cache. Exit code 1 when something is broken.
     """
-    findings = _findings(storage, artifacts, study, plugin or [])
+    from growlab.doctor.checkup import check_up
+
+    findings = check_up(storage, artifacts, study, plugin or [], say)
     if as_json:
         kept = list(findings)
-        print(json.dumps([asdict(each) for each in kept], indent=2))
+        print(json.dumps([asdict(finding) for finding in kept], indent=2))
     else:
         kept = list(_shown(findings))
         print(_summary(kept))
-    if any(each.status == "broken" for each in kept):
+    if any(finding.status == "broken" for finding in kept):
         raise typer.Exit(1)
 
 
-def _findings(storage: str, artifacts: Path | None, study: str, plugins: Sequence[Path]) -> Iterator[Finding]:
-    from growlab.commands.checkup.data import check_stdlib, check_study, check_tiny_shakespeare
-    from growlab.commands.checkup.devices import check_devices
-    from growlab.commands.checkup.folders import check_artifacts, check_cache
-    from growlab.commands.checkup.storage import check_storage
-    from growlab.commands.checkup.versions import check_plugins, check_versions
-
-    yield from guarded("versions", "packages", check_versions())
-    yield from guarded("versions", "plugins", check_plugins(plugins))
-    yield from guarded("devices", "devices", check_devices())
-    yield from guarded("storage", "database", check_storage(storage))
-    yield from guarded("folders", "artifacts", check_artifacts(storage, artifacts))
-    yield from guarded("folders", "cache", check_cache())
-    yield from guarded("data", "stdlib", check_stdlib())
-    yield from guarded("data", "tiny-shakespeare", check_tiny_shakespeare())
-    if study:
-        yield from guarded("study", "corpus", check_study(study, storage))
-
-
 def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Each is printed as soon as it is known: some checks wait for a server."""
+    """Findings, printed as soon as they are known."""
     console, area = console_for(sys.stdout), ""
     for finding in findings:
         if finding.area != area:
@@ -107,6 +89,6 @@ def _is_command(text: str) -> bool:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    n_broken = sum(each.status == "broken" for each in findings)
-    n_warnings = sum(each.status == "warning" for each in findings)
+    n_broken = sum(finding.status == "broken" for finding in findings)
+    n_warnings = sum(finding.status == "warning" for finding in findings)
     return f"{n_broken or 'nothing'} broken, {n_warnings or 'nothing'} to look at"

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -108,19 +108,17 @@ Stop = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed draws the same text.")]
 HardExit = Annotated[bool, typer.Option("--hard-exit", help="Skip what a router would open less than half; faster.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=PATH",
+        help="Where the same text lies on this machine: data.path, data.tokenizer_path or curriculum.0.path.",
+    ),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the study file, such as train.lr=1e-3.")
 ]
-
-
-def artifact_root(storage: str, given: Path | None) -> Path:
-    from growlab.files import resolved
-    from growlab.storage.address import read_address
-
-    if given is not None:
-        return resolved(given)
-    database = read_address(storage).path
-    return (database.parent if database else Path.cwd()) / "growlab-artifacts"
 
 
 def say(words: str) -> None:
@@ -135,14 +133,10 @@ def show(text: str) -> None:
     sys.stdout.flush()
 
 
-def place(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> list[str]:
-    """Options by which another command finds the same database, files and plugins: nothing that it knows unsaid."""
-    from growlab.storage.address import read_address
-
-    words = [*read_address(storage).options]
-    if artifacts is not None and str(artifacts) != os.environ.get("GROWLAB_ARTIFACTS"):
-        words += ["--artifacts", str(artifacts)]
-    return [*words, *plugin_words(plugins)]
+def unusual(options: Mapping[str, object], deterministic: bool) -> list[str]:
+    """The options on which a trial's place and bits depend, without those whose value is False or 0, the usual ones."""
+    given = [word for name, value in options.items() if value for word in (name, str(value))]
+    return [*given, *(["--deterministic"] if deterministic else [])]
 
 
 def this_command(storage: str, option: str) -> str:
@@ -168,8 +162,3 @@ def _without_password(word: str, before: str) -> str:
     except StorageError:
         shown = "URL"
     return shown if value == word else f"{name}={shown}"
-
-
-def plugin_words(files: Sequence[Path]) -> list[str]:
-    """The options that give these files to another command."""
-    return [word for file in files for word in ("--plugin", str(file))]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from growlab import api
 from growlab.commands.options import STORAGE_DEFAULT, Json, Storage, StudyName
 
 
@@ -23,20 +24,20 @@ def report(
     from growlab.report.formats import FORMATS, render, write_json
     from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
-    from growlab.report.trial_facts import trial_as_mapping
     from growlab.report.trial_page import trial_page
     from growlab.storage import Store
 
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
+    if trial is not None and chosen == "json":
+        write_json(api.trial(study, trial, storage=storage), sys.stdout)
+        return
     with Store.open(storage) as store:
         row = store.study(study)
         if trial is None:
             objective = row.study.objective.metric
             rows = read_leaderboard(store, row.id, sort_by or objective)
             render(rows, chosen, sys.stdout, title=read_title(store, row))
-        elif chosen == "json":
-            write_json(trial_as_mapping(store, row, trial), sys.stdout)
         else:
             trial_page(store, row, trial, sys.stdout)

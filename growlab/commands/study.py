@@ -1,15 +1,13 @@
-"""growlab study: create, list, show, set, delete, run, preview."""
+"""growlab study: create, list, show, set, delete, run, preview, keys."""
 
 import json
-import math
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict, replace
+from typing import Annotated
 
 import typer
 
+from growlab import api
 from growlab.commands.completion import any_study, shipped
 from growlab.commands.options import (
     MOST_THREADS,
@@ -25,22 +23,16 @@ from growlab.commands.options import (
     Set,
     Storage,
     StudyName,
-    artifact_root,
-    place,
     say,
+    unusual,
 )
-from growlab.commands.texts import are_paths, path_words, with_found_texts, with_paths
-from growlab.errors import GrowlabError, StorageError, UsageError, did_you_mean
-from growlab.escapes import quoted, visible
+from growlab.errors import GrowlabError
+from growlab.escapes import visible
+from growlab.preparation.command_lines import path_options, place_options
+from growlab.report.terminal import print_wrapped
 from growlab.suggest import command
 
-if TYPE_CHECKING:
-    from growlab.data import Corpus
-    from growlab.search import Proposal
-    from growlab.storage import Store, StudyRow
-    from growlab.study import Study
-
-_SAMPLED = 10  # trials that a preview shows, and that tell how many steps a budget in FLOPs gives
+_INDENT = 4  # of what is said of a key
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
@@ -59,43 +51,25 @@ def create(
 ) -> None:
     """Check a study file and put the study into the database, which is made if there is none."""
     plugins = plugin or []
-    study, _ = prepared(read(file, set_ or [], name), plugins)
-    with created_store(storage) as store:
-        store.create_study(study)
-    say(f"created study {study.name!r} in {store.url}: {study.n_trials} trials")
-    say(f"start workers with: {command('worker', study.name, options=place(storage, plugins))}")
+    study = api.create(
+        api.load_study(file, set_ or [], name, plugins=plugins), storage=storage, plugins=plugins, tell=say
+    )
+    say(f"start workers with: {command('worker', study.name, options=place_options(storage, plugins))}")
 
 
 @app.command("list")
 def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     """List the studies."""
-    from growlab.report.pace import read_pace
-    from growlab.storage import Store
-
-    with Store.open(storage) as store:
-        studies = store.studies()
-        paces = [read_pace(store, each.id, each.counts) for each in studies]
-    rows = [
-        {
-            "name": each.name,
-            "n_trials": each.n_trials,
-            "counts": {str(state): n for state, n in each.counts.items()},
-            "best_val_loss": each.best_val_loss,
-            "created_at": each.created_at,
-            "trials_per_hour": pace and pace.trials_per_hour,
-            "trials_at_once": pace and pace.at_once,
-        }
-        for each, pace in zip(studies, paces, strict=True)
-    ]
+    rows = api.studies(storage=storage)
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     if not rows:
-        say(f"no studies yet; create one: {command('study create', 'FILE', options=place(storage))}")
-    for each in studies:
-        done = ", ".join(f"{n} {state}" for state, n in each.counts.items() if n) or "not begun"
-        best = "" if each.best_val_loss is None else f", best val_loss {each.best_val_loss:.4f}"
-        print(visible(f"{each.name}\t{each.n_trials} trials: {done}{best}"))
+        say(f"no studies yet; create one: {command('study create', 'FILE', options=place_options(storage))}")
+    for row in rows:
+        done = ", ".join(f"{n} {state}" for state, n in row["counts"].items() if n) or "not begun"
+        best = "" if row["best_val_loss"] is None else f", best val_loss {row['best_val_loss']:.4f}"
+        print(visible(f"{row['name']}\t{row['n_trials']} trials: {done}{best}"))
 
 
 @app.command()
@@ -126,18 +100,19 @@ def set_(
     A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
     not on how many are to come. After the last cell of a sampler.grid it draws layouts and values.
     """
+    from growlab.preparation.storing import wanted_trials
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
-        n_trials = _changed(row.study, change, plugin or [])
+        n_trials = wanted_trials(row.study, change, plugin or [])
         store.set_n_trials(study, n_trials)
         n_done = sum(n for state, n in store.counts(row.id).items() if state.is_final)
     if as_json:
         print(json.dumps({"name": study, "n_trials": n_trials}, indent=2))
     say(f"study {study!r}: n_trials {row.study.n_trials} → {n_trials}, {n_done} done")
     if n_done < n_trials:
-        say(f"go on with: {command('study run', study, options=place(storage, plugin or []))}")
+        say(f"go on with: {command('study run', study, options=place_options(storage, plugin or []))}")
 
 
 @app.command()
@@ -180,7 +155,7 @@ def run(
             help="CPU threads of torch, for each worker; 0: OMP_NUM_THREADS, else an equal share of the cores.",
         ),
     ] = 0,
-    lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = 30.0,
+    lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = api.LEASE_S,
     patience: Patience = USUAL_PATIENCE_S,
     deterministic: Deterministic = False,
     name: NewName = "",
@@ -188,27 +163,38 @@ def run(
     plugin: Plugin = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
-    from growlab.commands.ending import show_end
-    from growlab.commands.working import devices_for, patient_watcher, unfinished, work
+    from growlab.commands.watching import show_end, work
+    from growlab.preparation.places import artifact_root
+    from growlab.preparation.sources import is_new
+    from growlab.preparation.storing import find_or_create
+    from growlab.preparation.texts import with_found_texts
+    from growlab.running.crew import Crew
+    from growlab.running.devices import devices_for
+    from growlab.running.following import n_unfinished
+    from growlab.running.patience import telling_patience
     from growlab.storage import Store
 
     devices, plugins = devices_for(device, workers), plugin or []
     new = is_new(study)
     if new:
-        read(study, set_ or [], name)  # a file that cannot be read must not leave a database behind
-    with Store.open(storage, create=new, patience=patient_watcher(patience)) as store:
-        row = find_or_create(store, study, set_ or [], name, plugins)
-        if unfinished(store, row) <= 0:
-            say(f"study {row.study.name!r} is finished; more trials: {_more_trials(row, storage)}")
+        api.load_study(
+            study, set_ or [], name, plugins=plugins
+        )  # a file that cannot be read must not leave a database behind
+    with Store.open(storage, create=new, patience=telling_patience(patience, say)) as store:
+        row = find_or_create(store, study, set_ or [], name, plugins, say)
+        if n_unfinished(store, row) <= 0:
+            more = command(
+                "study set", row.study.name, f"n_trials={2 * row.study.n_trials}", options=place_options(storage)
+            )
+            say(f"study {row.study.name!r} is finished; more trials: {more}")
             show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
             return
-        given = path_words(store.study(row.study.name).study, row.study)
-        row = replace(row, study=with_found_texts(row.study, storage, plugins))
-        how = [*given, *_how(workers, device, threads, deterministic)]
-        again = command("study run", row.study.name, options=[*how, *place(storage, plugins, artifacts)])
-        work(
-            store,
-            row,
+        given = path_options(store.study(row.study.name).study, row.study)
+        row = replace(row, study=with_found_texts(row.study, storage, plugins, say))
+        usual = {"--workers": workers != 1 and workers, "--device": device != "auto" and device, "--threads": threads}
+        how = [*given, *unusual(usual, deterministic), *place_options(storage, plugins, artifacts)]
+        again = command("study run", row.study.name, options=how)
+        crew = Crew(
             storage=storage,
             artifacts=artifact_root(storage, artifacts),
             devices=devices,
@@ -216,10 +202,10 @@ def run(
             threads=threads,
             plugins=plugins,
             deterministic=deterministic,
-            again=again,
         )
+        work(store, row, crew, again=again)
         show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
-        left = unfinished(store, row)
+        left = n_unfinished(store, row)
     if left > 0:
         raise GrowlabError(f"{left} trial(s) are not finished; go on with: {again}")
 
@@ -238,18 +224,11 @@ def preview(
 
     Of a study with sampler.grid only its cells are shown. In a pipe a line of TSV for each.
     """
-    from growlab.commands.estimate import estimate, in_words, print_table, print_tsv
-    from growlab.kinds import KINDS
-    from growlab.model.cost import count_params
-    from growlab.search import preview as sample
-    from growlab.search.grid import n_first
+    from growlab.bench.estimate import in_words, preview_trials, print_table, print_tsv
+    from growlab.preparation.checking import prepare
 
-    study, corpus = prepared(read(file, set_ or []), plugin or [])
-    vocab_size = corpus.tokenizer.vocab_size
-    wanted = min(_SAMPLED, study.n_trials) if n is None else n
-    wanted = min(wanted, study.n_trials, n_first(study)) if study.sampler.grid else wanted
-    proposals: list[Proposal] = sample(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted)
-    rows = estimate(proposals, corpus)
+    study, corpus = prepare(api.load_study(file, set_ or [], plugins=plugin or []), plugin or [], say)
+    rows = preview_trials(study, corpus, n)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return
@@ -258,160 +237,26 @@ def preview(
         say(line)
 
 
-# ---- what the commands do ------------------------------------------------------------------------------------
-
-
-def read(file: str, overrides: list[str], name: str = "") -> "Study":
-    """The study in a file, or the shipped one of that name. Raises SpecError, UsageError."""
-    from growlab.resources import shipped_studies
-    from growlab.study.file import read_study_file
-
-    path, shipped = Path(file), shipped_studies()
-    if not path.is_file() and file in shipped:
-        path = shipped[file]
-    if not path.exists():  # what is no regular file says so when it is opened
-        raise UsageError(
-            f"no study file {quoted(file)}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}"
-        )
-    study = read_study_file(path, overrides)
-    return replace(study, name=name) if name else study
-
-
-def prepared(study: "Study", plugins: Sequence[Path] = ()) -> "tuple[Study, Corpus]":
-    """Checked against kinds, operators and corpus, the corpus's hash written in; the corpus. Raises GrowlabError."""
-    from growlab.commands.corpus_notes import tell_of_corpus
-    from growlab.data import load_corpus, recorded_curriculum, require_windows
-    from growlab.kinds import KINDS
-    from growlab.model.cost import count_params, expected_steps
-    from growlab.search import preview as preview_study
-    from growlab.search import warnings_for
-
-    _check(study, plugins)
-    corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
-    for seq_len in windows(study):
-        require_windows(corpus, seq_len)
-    if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
-        raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
-    data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
-    study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
-    vocab_size = corpus.tokenizer.vocab_size
-    n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
-    sampled = preview_study(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
-    for warning in warnings_for(study, n_steps=max(expected_steps(each.spec, vocab_size) for each in sampled)):
-        say(f"warning: {warning}")
-    tell_of_corpus(corpus, sampled[0].spec, min(windows(study)))
-    return study, corpus
-
-
-def is_new(name_or_file: str) -> bool:
-    """Whether a study can be read from it: a file, or the name of a shipped study."""
-    from growlab.resources import shipped_studies
-
-    return Path(name_or_file).is_file() or name_or_file in shipped_studies()
-
-
-def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
-    """Whether a word means one of the `known` studies of a database: a file comes first, a shipped study last.
-
-    Raises UsageError when it means none of them.
-    """
-    from growlab.resources import shipped_studies
-
-    known, shipped = sorted(known), shipped_studies()
-    if Path(name_or_file).is_file():
-        return False
-    if name_or_file in known or name_or_file in shipped:
-        return name_or_file in known
-    raise UsageError(
-        f"{quoted(name_or_file)} is neither a file nor a study; "
-        f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
-        f"{did_you_mean(name_or_file, [*known, *shipped])}"
-    )
-
-
-def windows(study: "Study") -> list[int]:
-    """Every train.seq_len that a trial of the study may have, or of a range its ends: the shortest first."""
-    from growlab.domains import corners
-
-    return sorted({int(value) for value in corners(study.train["seq_len"])})
-
-
-def created_store(storage: str) -> "Store":
-    from growlab.storage import Store
-
-    return Store.open(storage, create=True)
-
-
-def find_or_create(
-    store: "Store", name_or_file: str, overrides: list[str], new_name: str, plugins: Sequence[Path] = ()
-) -> "StudyRow":
-    """A study by name, or the one in a file: created, or gone on with if it is there and the same.
-
-    Its texts may lie elsewhere by now: the paths are then those of the file, or of `overrides`.
-    """
-    from growlab.commands.differences import not_the_same, stored_alone
-    from growlab.moved import moves_between
-
-    known = {each.name for each in store.studies()}
-    if is_stored(name_or_file, known):
-        if are_paths(overrides) and not new_name:
-            row = store.study(name_or_file)
-            return replace(row, study=with_paths(row.study, overrides))
-        if not is_new(name_or_file):
-            raise stored_alone(name_or_file, overrides, new_name, store.options)
-    study, _ = prepared(read(name_or_file, overrides, new_name), plugins)
-    try:
-        if study.name not in known:
-            store.create_study(study)
-            say(f"created study {study.name!r} in {store.url}")
-            return store.study(study.name)
-    except StorageError:  # another process was faster; join it if it made the same study
-        if study.name not in {each.name for each in store.studies()}:
-            raise
-    row = store.study(study.name)
-    if moves_between(row.study, study) is None:
-        raise not_the_same(row.study, study, name_or_file, store.options)
-    return replace(row, study=study)
-
-
-def _changed(study: "Study", change: str, plugins: Sequence[Path]) -> int:
-    """The number of trials that `change` asks for. Raises UsageError for another key, or where more cannot be drawn."""
-    from growlab.search.grid import n_first
-    from growlab.study.column import study_to_mapping
-    from growlab.study.overrides import apply_overrides
-    from growlab.study.reading import study_from_mapping
-
-    key = change.partition("=")[0]
-    if key != "n_trials":
-        raise UsageError(
-            f"{key!r} of a stored study cannot be changed, as its trials were made with it: n_trials=N alone can. "
-            "Make another study of its file, with --set and --name"
-        )
-    mapping = study_to_mapping(study)
-    apply_overrides(mapping, [change])
-    changed = study_from_mapping(mapping)
-    if study.n_trials <= n_first(study) < changed.n_trials:  # from now on layouts are drawn too
-        _check(changed, plugins)
-    return changed.n_trials
-
-
-def _check(study: "Study", plugins: Sequence[Path]) -> None:
-    """Raises UsageError for a study that could propose what cannot run."""
-    from growlab.kinds import KINDS
+@app.command()
+def keys(
+    key: Annotated[
+        str | None, typer.Argument(metavar="KEY", help="A key such as train.lr, or a section such as growth.")
+    ] = None,
+    as_json: Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As docs/study-file.md has them.")] = False,
+    plugin: Plugin = None,
+) -> None:
+    """List every key that a study file may have: a sentence, its type, default and range, and what `search` means."""
     from growlab.plugins import load_plugins
-    from growlab.search import check_space
+    from growlab.study import reference
 
-    load_plugins(plugins)
-    check_space(study, KINDS)
-
-
-def _how(workers: int, device: str, threads: int, deterministic: bool) -> list[str]:
-    """The options that place a run, unless they are the usual ones."""
-    words = {"--workers": workers != 1 and workers, "--device": device != "auto" and device, "--threads": threads}
-    how = [word for name, value in words.items() if value for word in (name, str(value))]
-    return [*how, *(["--deterministic"] if deterministic else [])]
-
-
-def _more_trials(row: "StudyRow", storage: str) -> str:
-    change = f"n_trials={2 * row.study.n_trials}"
-    return command("study set", row.study.name, change, options=place(storage))
+    load_plugins(plugin or [])
+    found = reference.keys() if key is None else reference.keys_named(key)
+    if as_json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    elif as_markdown:
+        print(reference.page(found), end="")
+    else:
+        for each in found:
+            print_wrapped(f"{each.name}  ", each.help)
+            print_wrapped(" " * _INDENT, reference.about(each))

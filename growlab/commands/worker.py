@@ -15,21 +15,23 @@ from growlab.commands.options import (
     MOST_THREADS,
     MOST_WORKERS,
     STORAGE_DEFAULT,
-    USUAL_PATIENCE_S,
     Artifacts,
     Deterministic,
     Devices,
+    Paths,
     Patience,
     Plugin,
     Storage,
     StudyName,
-    artifact_root,
-    place,
     say,
+    unusual,
 )
-from growlab.commands.texts import Paths, with_found_texts, with_paths
+from growlab.defaults import USUAL_PATIENCE_S
 from growlab.errors import UsageError
 from growlab.files import is_utf8
+from growlab.preparation.command_lines import place_options
+from growlab.preparation.places import artifact_root
+from growlab.preparation.texts import with_found_texts, with_paths
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -125,13 +127,13 @@ def worker(
     say(f"{served.n_trials} trial(s) finished by this worker" + ("; stopped when asked to" if served.stopped else ""))
 
 
-def read_slots(words: str) -> Slots:
+def read_slots(text: str) -> Slots:
     """Raises UsageError for what is neither auto nor a number of trials."""
-    if words == "auto":
+    if text == "auto":
         return "auto"
-    if words.isdecimal() and len(words) < 10 and 1 <= int(words) <= MOST_WORKERS:
-        return int(words)
-    raise UsageError(f"--slots must be a number from 1 to {MOST_WORKERS}, or auto, got {words!r}")
+    if text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_WORKERS:
+        return int(text)
+    raise UsageError(f"--slots must be a number from 1 to {MOST_WORKERS}, or auto, got {text!r}")
 
 
 def _several(
@@ -147,39 +149,34 @@ def _several(
     paths: Sequence[str],
 ) -> None:
     """`slots` workers on a device, or on each GPU, watched to their end. Being asked to stop is no failure."""
-    from growlab.commands.working import devices_for, patient_watcher, slots_for, stops_interrupt, work
+    from growlab.commands.watching import interrupt_on_stop, work
+    from growlab.running.crew import Crew
+    from growlab.running.devices import devices_for
+    from growlab.running.patience import telling_patience
+    from growlab.running.slots import slots_for
     from growlab.storage import Store
 
     devices = devices_for(device, 1)
-    patience = patient_watcher(options["--patience"] or 0.0)
+    patience = telling_patience(options["--patience"] or 0.0, say)
     with Store.open(storage, patience=patience) as store, contextlib.suppress(KeyboardInterrupt):
         row = store.study(study)
         row = replace(row, study=_study_here(paths, storage, plugins, row.study))
-        stops_interrupt()
+        interrupt_on_stop()
         how: Any = {"threads": threads, "plugins": plugins, "deterministic": deterministic}
-        n = slots_for(store, row, devices, **how) if slots == "auto" else slots
+        n = slots_for(store, row, devices, tell=say, **how) if slots == "auto" else slots
+        usual = {"--device": device != "auto" and device, "--slots": slots != 1 and slots, "--threads": threads}
         texts = [word for path in paths for word in ("--set", path)]
-        how_again = [*_where_and_how(device, slots, threads, deterministic), *texts]
-        again = [*how_again, *place(storage, plugins, artifacts)]
-        work(
-            store,
-            row,
+        again = [*unusual(usual, deterministic), *texts, *place_options(storage, plugins, artifacts)]
+        crew = Crew(
             storage=storage,
             artifacts=artifact_root(storage, artifacts),
-            devices=[each for each in devices for _ in range(n)],
+            devices=[name for name in devices for _ in range(n)],
             options=options,
-            again=command("worker", study, options=again),
             **how,
         )
+        work(store, row, crew, again=command("worker", study, options=again))
 
 
 def _study_here(paths: Sequence[str], storage: str, plugins: Sequence[Path], stored: "Study") -> "Study":
     """With the paths at which its texts lie on this machine."""
-    return with_found_texts(with_paths(stored, paths), storage, plugins)
-
-
-def _where_and_how(device: str, slots: Slots, threads: int, deterministic: bool) -> list[str]:
-    """The options that a trial's place and bits depend on, unless they are the usual ones."""
-    words = {"--device": device != "auto" and device, "--slots": slots != 1 and slots, "--threads": threads}
-    how = [word for name, value in words.items() if value for word in (name, str(value))]
-    return [*how, *(["--deterministic"] if deterministic else [])]
+    return with_found_texts(with_paths(stored, paths), storage, plugins, say)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
 from growlab import amounts
 from growlab.records import TrialState
@@ -50,6 +51,19 @@ class Column:
     on_terminal: TableColumn | None = None  # where it is one there
     sortable: bool = False  # the lowest number comes first
     of_some: bool = False  # there only where a trial has a value: a study of a text keeps its columns
+
+    @property
+    def dtype(self) -> str:
+        """Of pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
+        return "object" if self.name == "flops" else _DTYPES[_plain(LeaderboardRow.__annotations__[self.name])]
+
+
+_DTYPES = {int: "Int64", float: "float64", str: "str", TrialState: "str"}
+
+
+def _plain(declared: Any) -> type:
+    """The type of a field that may be None."""
+    return next(each for each in (*get_args(declared), declared) if isinstance(each, type) and each is not NoneType)
 
 
 def _val_loss(row: LeaderboardRow) -> str:

@@ -4,6 +4,8 @@ Layouts such as attn[n_heads=2] look like rich's markup, and a model may write a
 a trial are shown as they are, control characters (a terminal would obey them) as pictures.
 """
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -99,3 +101,9 @@ class Trimmed:
             yield from line[:-1]
             yield from (Segment(last.text.rstrip(), last.style) for last in line[-1:])
             yield Segment.line()
+
+
+def print_wrapped(before: str, text: str) -> None:
+    """Print text wrapped at words, with a hanging indent, as wide as the terminal; a line as it is into a pipe."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+    print(wrapped(before, visible(text), width))

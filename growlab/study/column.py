@@ -14,7 +14,7 @@ from growlab.scalar import before_of, scalars_of
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
-from growlab.study.reading import refuse_missing, trial_budget, with_lists, write_depth
+from growlab.study.reading import positive, refuse_missing, trial_budget, with_lists, write_depth
 from growlab.study.study import LayoutSpace, Objective, SamplerSpec, Study
 
 _YOUNGER_IN: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
@@ -45,7 +45,7 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
     return Study(
         name=raw["name"],
         seed=raw["seed"],
-        n_trials=raw["n_trials"],
+        n_trials=positive("n_trials", raw["n_trials"]),
         data=validated("data", before_of(DataSpec) | dict(require_mapping("data", raw.get("data"))), DataSpec),
         layouts=validated("layouts", with_lists(raw["layouts"]), LayoutSpace),
         train=_train(raw.get("train")),

@@ -54,7 +54,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     return Study(
         name=_text("name", raw["name"]),
         seed=validated("seed", raw.get("seed", 0), int),
-        n_trials=_positive("n_trials", raw["n_trials"]),
+        n_trials=positive("n_trials", raw["n_trials"]),
         data=_data(raw.get("data", {})),
         layouts=validated("layouts", with_lists(raw["layouts"]), LayoutSpace),
         train=train,
@@ -152,19 +152,19 @@ def _budget(raw: Any) -> BudgetSpec:
     if len(raw) != 1:
         raise SpecError(f"budget: needs exactly one of {', '.join(BUDGET_UNITS)}, got {', '.join(raw) or 'none'}")
     [(unit, amount)] = raw.items()
-    return BudgetSpec(unit=unit, amount=_positive(f"budget.{unit}", amount))
+    return BudgetSpec(unit=unit, amount=positive(f"budget.{unit}", amount))
 
 
 def trial_budget(raw: Any) -> Any:
     """{unit: tokens, amount: 2000000000}, also for {tokens: 2e9} as in a study; what is neither is left as it is."""
     if isinstance(raw, Mapping) and "amount" in raw:
-        return {**raw, "amount": _positive("budget.amount", raw["amount"])}
+        return {**raw, "amount": positive("budget.amount", raw["amount"])}
     if isinstance(raw, Mapping) and set(raw) <= set(BUDGET_UNITS):
         return asdict(_budget(raw))
     return raw
 
 
-def _positive(key: str, raw: Any) -> int:
+def positive(key: str, raw: Any) -> int:
     """A whole number from 1, also written as 2e9."""
     if isinstance(raw, float) and raw.is_integer():
         raw = int(raw)

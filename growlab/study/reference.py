@@ -64,6 +64,34 @@ def keys_named(asked: str) -> list[Key]:
     return found
 
 
+def about(key: Key) -> str:
+    """What there is to say of a key besides its sentence, in one line."""
+    said = [key.type, f"default {key.default}" if key.default else "must be said", key.range]
+    said += [f"search: {key.search}" if key.search else "", f"since {key.since}" if key.since else ""]
+    return "; ".join(filter(None, said))
+
+
+def page(listed: Iterable[Key]) -> str:
+    """A page of Markdown with a table for each section."""
+    lines, section = [_HEAD], None
+    for key in listed:
+        if (of := key.name.rpartition(".")[0]) != section:
+            section = of
+            lines += ["", f"## `{section}`" if section else "## The study itself", "", *_TABLE]
+        cells = (f"`{key.name}`", key.help, key.type, key.default or "–", key.range or "–", key.search or "–")
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+_HEAD = """# The keys of a study file
+
+`growlab study keys [KEY]` prints them, with those of plugins (`--plugin`). A value below `train` and `growth` may be a
+list, `[0.1, 0.2]`, or a range, `{low: 1e-4, high: 1e-2, log: true}`, from which a search draws; `search` means what the
+last column says. Options of block kinds are listed by `growlab blocks`. This page is made by
+`growlab study keys --markdown`."""
+_TABLE = ("| key | | type | default | range | `search` |", "|---|---|---|---|---|---|")
+
+
 def search_ranges() -> dict[str, Domain]:
     """What `search` means, by full name, of every value that has a range of its own."""
     ranges = {f"{section}.{key}": each.search for section, key, each in _searched() if each.search}

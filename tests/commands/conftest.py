@@ -10,33 +10,6 @@ import pytest
 
 from growlab.commands import main
 
-TINY = """
-name: tiny
-seed: 3
-n_trials: 2
-data: {path: corpus.txt, val_fraction: 0.1}
-layouts:
-  blocks: {attn: {n_heads: [1, 2]}, conv: {kernel: 3}, mlp: {}}
-  d_model: 16
-  depth: [2, 4]
-train: {batch_size: 4, seq_len: 16, eval_every: 10, lr: {low: 1e-3, high: 1e-2, log: true}}
-growth:
-  trigger: stagnation
-  tau_crit: 0
-  kappa_crit: 0
-  threshold: 1.0
-  patience: 1
-  warmup_steps: 10
-  collect_interval_steps: 2
-  history_window_size: 4
-  k_subspace: 1
-  ell_orth: 1
-  freeze_steps: 4
-  cooldown_steps: 2
-  max_depth: 6
-budget: {steps: 40}
-"""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -46,13 +19,6 @@ class Outcome:
 
 
 Growlab = Callable[..., Outcome]
-
-
-def furnish(folder: Path) -> None:
-    """A corpus and a study file of two tiny trials."""
-    line = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
-    (folder / "corpus.txt").write_text("".join(f"{at} {line}" for at in range(60)))
-    (folder / "tiny.yaml").write_text(TINY)
 
 
 def call(*words: str) -> Outcome:
@@ -73,13 +39,6 @@ def command_line() -> Growlab:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    furnish(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def growlab(home: Path) -> Growlab:
     """Command lines in a folder of this test's own."""
     return call
@@ -94,7 +53,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def ran(tmp_path_factory: pytest.TempPathFactory, furnish: Callable[[Path], None]) -> Ran:
     folder = tmp_path_factory.mktemp("ran")
     furnish(folder)
     with pytest.MonkeyPatch.context() as patch:

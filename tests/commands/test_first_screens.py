@@ -13,13 +13,10 @@ from typing import Any
 
 import pytest
 
-from growlab import plugins
-from growlab.commands import catalogue, completion
-from growlab.commands.doctor import _advice
-from growlab.commands.estimate import Estimate, in_words, print_table
+from growlab import catalogue, plugins
+from growlab.commands import blocks, completion
 from growlab.report.terminal import wrapped
 from growlab.resources import cache_dir
-from growlab.study.reading import study_from_mapping
 
 
 class Terminal(io.StringIO):
@@ -47,7 +44,7 @@ def test_blocks_fit_a_terminal_and_lose_no_word(growlab: Callable, monkeypatch: 
     piped = growlab("blocks").out
     monkeypatch.setattr("sys.stdout", screen)
 
-    catalogue.blocks(plugin=[])
+    blocks.blocks(plugin=[])
 
     assert max(map(len, screen.getvalue().splitlines())) <= 80
     assert screen.getvalue().split() == piped.split()
@@ -87,64 +84,7 @@ def test_an_unknown_kind_names_the_known_ones(growlab: Callable) -> None:
     assert "Did you mean 'attn'?" in outcome.err
 
 
-# ---- growlab doctor --------------------------------------------------------------------------------------------
-
-
-def test_advice_is_wrapped_at_words_and_a_command_in_it_is_one_line() -> None:
-    command = "growlab db upgrade --storage sqlite:////a/long/way/to/a/database/growlab.db"
-
-    assert _advice("make room", 80).strip() == "→ make room"
-    assert _advice(f"back it up, then run: {command}", 80).splitlines()[1].strip() == command
-    assert max(map(len, _advice("words " * 40, 80).splitlines())) <= 80
-
-
 # ---- growlab study preview -------------------------------------------------------------------------------------
-
-
-def row(number: int, **params: Any) -> Estimate:
-    return Estimate(
-        number=number,
-        layout="d=64 swa[window=4] attn[n_heads=1] mlp[expand=2.0]",
-        params=params,
-        n_params=34_000,
-        step_flops=529_000_000,
-        total_flops=793_000_000_000,
-        memory_bytes=15 * 2**20,
-        time_s=2100.0,
-        measured=number == 0,
-    )
-
-
-def study(n_trials: int, **more: Any) -> Any:
-    layouts = {"blocks": ["attn"], "d_model": 8, "depth": 1, "start_with": ["d=8 attn"]}
-    raw = {"name": "s", "n_trials": n_trials, "budget": {"steps": 1}, "layouts": layouts, **more}
-    return study_from_mapping(raw)
-
-
-def test_a_preview_has_a_column_for_each_searched_value_that_differs(screen: Terminal) -> None:
-    rows = [row(at, **{"train.lr": 0.001 * (at + 1), "growth.patience": 3}) for at in range(3)]
-
-    print_table(rows, screen)
-
-    head, *lines = screen.getvalue().splitlines()
-    assert head.split() == ["layout", "lr", "params", "in", "all", "memory", "time"]
-    assert "0.002" in screen.getvalue()
-    assert "≈ 35 min 00 s" in screen.getvalue()
-    assert "no room for a step" in lines[-1]
-    assert max(map(len, lines)) <= 80
-
-
-def test_a_preview_sums_up_the_study() -> None:
-    rows = [row(0), row(1)]
-    grid = study(6, train={"lr": [1e-3, 1e-2]}, sampler={"grid": True})
-
-    assert in_words(rows, study(2))[0] == "The study's 2 trials, 1.59 TFLOPs, 1 h 10 min one after the other"
-    assert in_words(rows, study(4))[0] == (
-        "The study's 4 trials, about, as the mean of the 2 shown: 3.17 TFLOPs, 2 h 20 min one after the other"
-    )
-    assert (
-        in_words(rows, grid)[0] == "2 of the 2 cells of sampler.grid; what comes after them is searched, and not shown"
-    )
 
 
 def test_a_preview_in_a_pipe_is_tsv_and_of_a_grid_its_cells(growlab: Callable, home: Path) -> None:

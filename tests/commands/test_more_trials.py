@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from growlab.commands.differences import differing
-from growlab.commands.ending import show_end
-from growlab.commands.working import shared_threads
+from growlab.commands.watching import show_end
 from growlab.records import TrialResult, TrialState
-from growlab.resources import n_cores
 from growlab.storage import Store
 
 STORAGE = "sqlite:///growlab.db"
@@ -146,24 +143,9 @@ def test_a_study_that_differs_from_its_file_names_the_keys(growlab: Callable) ->
     assert "change the stored one: growlab study set tiny n_trials=3" in more.err
 
 
-def test_keys_that_differ_are_found_at_any_depth():
-    stored = {"a": {"b": 1, "c": [2]}, "d": {}, "e": 5}
-    other = {"a": {"b": 1, "c": [3]}, "d": {"x": 1}, "f": 6}
-
-    assert list(differing(stored, other)) == [("a.c", [2], [3]), ("d.x", None, 1), ("e", 5, None), ("f", None, 6)]
-
-
 def test_a_device_that_is_not_there_is_refused_before_anything_is_made(growlab: Callable, home: Path) -> None:
     outcome = growlab("study", "run", "tiny.yaml", "--device", "cuda:77")
 
     assert outcome.code == 2
     assert "device 'cuda:77'" in outcome.err
     assert not (home / "growlab.db").exists()
-
-
-def test_cores_are_shared_unless_the_user_has_said_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    shared = shared_threads(1), shared_threads(10_000)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-
-    assert (*shared, shared_threads(1)) == (n_cores(), 1, 0)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from growlab.commands.ending import show_end
+from growlab.commands.watching import show_end
 from growlab.records import EndReason, TrialState
 from growlab.storage import Store
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from growlab.commands import main
-from growlab.commands.checkup.storage import check_storage
-from growlab.commands.options import place, this_command
+from growlab.commands.options import this_command
+from growlab.doctor.storage import check_storage
 from growlab.errors import StorageError
+from growlab.preparation.command_lines import place_options
 
 SECRET = "s3cr3tWord"
 URLS = (
@@ -67,7 +68,7 @@ def test_no_check_and_no_suggestion_holds_a_secret(url, tmp_path, monkeypatch):
     said = [str(asdict(finding)) for finding in check_storage(url)]
     said.append(this_command("sqlite:///x.db", "--resume"))
     try:
-        said += place(url, artifacts=Path("a"))
+        said += place_options(url, artifacts=Path("a"))
     except StorageError as error:
         said.append(str(error))
 

@@ -1,24 +1,16 @@
 """growlab worker --slots: several trials at once on one device."""
 
-import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from signal import SIGINT, SIGTERM
-from typing import Any
 
 import pytest
-import torch
 
-from growlab.commands.working import slots_for
-from growlab.errors import ArtifactsError
-from growlab.fleet.local import launch
 from growlab.records import EndReason, TrialState
+from growlab.running.crew import Crew
 from growlab.storage import Store
-from growlab.worker.packing import Measured
 
 STORAGE = "sqlite:///growlab.db"
 
@@ -83,37 +75,6 @@ def test_the_workers_of_several_slots_cannot_have_one_name(growlab: Callable, sl
     assert "--name is for one worker" in outcome.err
 
 
-def test_auto_is_one_slot_on_a_cpu_and_says_why(growlab: Callable, capsys: pytest.CaptureFixture[str]) -> None:
-    growlab("study", "create", "tiny.yaml")
-
-    with Store.open(STORAGE) as store:
-        assert slots_for(store, store.study("tiny"), ["cpu"]) == 1
-
-    assert "--slots auto: 1, as the device is cpu, which one trial keeps busy" in capsys.readouterr().err
-
-
-def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_are_left(
-    growlab: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No GPU is here; that trials are measured for real is tested with the measurement."""
-    rates = {1: 301.0, 2: 405.0, 3: 700.0}
-    monkeypatch.setattr("growlab.training.device.resolve_device", lambda _: torch.device("cuda"))
-    monkeypatch.setattr(
-        "growlab.worker.packing.measure", lambda _, n: Measured(steps_per_s=rates[n], peak=3 << 30, free=8 << 30)
-    )
-    growlab("study", "create", "tiny.yaml", "--set", "n_trials=3")
-
-    with Store.open(STORAGE) as store:
-        row = store.study("tiny")
-        assert slots_for(store, row, ["cuda"]) == 2
-        assert slots_for(store, row, ["cuda:0", "cuda:1", "cuda:2"]) == 1
-        assert sum(store.counts(row.id).values()) == 0
-
-    said = capsys.readouterr().err
-    assert "1 slot: 301 steps/s, 2: 405, 3: no room, 9.0 GiB in 8.0 GiB → 2 slots" in said
-    assert "--slots auto: 1, as there is no second trial to begin" in said
-
-
 def test_workers_whose_crew_was_killed_save_their_trials_and_leave(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -139,48 +100,6 @@ def _wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_a_stop_in_the_middle_of_starting_workers_loses_none_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SIGINT in Popen, after the process is there and before anybody knows it."""
-    started: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def popen(*words: Any, **how: Any) -> subprocess.Popen[bytes]:
-        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **how))
-        signal.raise_signal(SIGINT)
-        return started[-1]
-
-    monkeypatch.setattr("growlab.fleet.local.subprocess.Popen", popen)
-    how: Any = {"storage_url": STORAGE, "artifacts": tmp_path, "logs": tmp_path, "extra": []}
-
-    with pytest.raises(KeyboardInterrupt), launch("tiny", ["cpu", "cpu"], **how):
-        pytest.fail("it was interrupted")
-
-    assert [each.poll() for each in started] == [-SIGTERM] * 2
-
-
-def test_a_worker_that_cannot_be_started_takes_the_others_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def popen(*words: Any, **how: Any) -> subprocess.Popen[bytes]:
-        if started:
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **how))
-        return started[-1]
-
-    monkeypatch.setattr("growlab.fleet.local.subprocess.Popen", popen)
-    how: Any = {"storage_url": STORAGE, "artifacts": tmp_path, "logs": tmp_path, "extra": []}
-
-    with pytest.raises(ArtifactsError, match="Resource temporarily unavailable"), launch("t", ["cpu"] * 2, **how):
-        pytest.fail("it could not start")
-
-    assert [each.poll() for each in started] == [-SIGTERM]
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -201,15 +120,16 @@ def test_more_threads_or_workers_than_a_system_can_start_are_a_mistake(
 
 
 def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+    asked: list[tuple[Crew, str]] = []
     monkeypatch.setattr("growlab.training.device.every_gpu", lambda: ["cuda:0", "cuda:1"])
-    monkeypatch.setattr("growlab.commands.working.work", lambda *_, **given: asked.update(given))
+    monkeypatch.setattr("growlab.commands.watching.work", lambda _, row, crew, again: asked.append((crew, again)))
     growlab("study", "create", "tiny.yaml")
 
     assert growlab("worker", "tiny", "--device", "all", "--slots", "2").code == 0
 
-    assert asked["devices"] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
-    assert asked["again"] == "growlab worker tiny --device all --slots 2"
+    [(crew, again)] = asked
+    assert crew.devices == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+    assert again == "growlab worker tiny --device all --slots 2"
 
 
 def test_deterministic_is_given_to_the_workers_of_a_study_run(

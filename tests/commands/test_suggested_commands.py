@@ -4,55 +4,14 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from growlab.commands import app
-from growlab.commands.export import speaks
-from growlab.commands.options import place, this_command
-from growlab.study.reading import study_from_mapping
+from growlab.commands.options import this_command
 from growlab.suggest import command
-
-
-@pytest.mark.parametrize(
-    ("storage", "shown"),
-    [
-        ("sqlite:///growlab.db", None),  # the default
-        ("sqlite:///./growlab.db", None),  # another name of the same file
-        ("sqlite:///other.db", "sqlite:///other.db"),
-        ("sqlite+pysqlite:///x.db", "sqlite:///x.db"),
-        ("postgres://ada@host/db", "postgresql://ada@host/db"),
-        ("postgresql+psycopg://ada@host/db?passfile=/x", "postgresql://ada@host/db?passfile=%2Fx"),
-        # without any, what is pasted would find another database
-        ("postgresql://ada:s3cret@host/db", "postgresql://ada:***@host/db"),
-        ("postgresql://ada@host/db?password=s3cret", "postgresql://ada@host/db?password=***"),
-    ],
-)
-def test_the_storage_is_named_unless_it_is_the_default_and_never_with_a_password(
-    storage: str, shown: str | None
-) -> None:
-    assert place(storage) == ([] if shown is None else ["--storage", shown])
-
-
-def test_a_storage_that_the_environment_names_need_not_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GROWLAB_STORAGE", "sqlite:///other.db")
-
-    assert place("sqlite:///other.db") == []
-
-
-def test_plugins_are_named_too() -> None:
-    assert place("sqlite:///growlab.db", [Path("/a b.py")]) == ["--plugin", "/a b.py"]
-
-
-def test_the_artifacts_are_named_unless_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = place("sqlite:///growlab.db", artifacts=Path("on disk"))
-    monkeypatch.setenv("GROWLAB_ARTIFACTS", "on disk")
-    known = place("sqlite:///growlab.db", artifacts=Path("on disk"))
-
-    assert (given, known) == (["--artifacts", "on disk"], [])
 
 
 @pytest.mark.parametrize(
@@ -145,18 +104,3 @@ def test_a_suggestion_finds_the_database_that_it_is_about(growlab: Callable) -> 
 
     assert outcome.code == 0, outcome.err
     assert "name: tiny" in outcome.out
-
-
-@pytest.mark.parametrize(("source", "command"), [("qa", "chat"), ("text", "generate")])
-def test_a_model_that_was_trained_on_questions_is_one_to_chat_with(source: str, command: str) -> None:
-    study = study_from_mapping(
-        {
-            "name": "tiny",
-            "n_trials": 1,
-            "data": {"source": source, "path": "texts.json"},
-            "layouts": {"d_model": 8, "depth": 2, "blocks": ["attn", "mlp"]},
-            "budget": {"steps": 10},
-        }
-    )
-
-    assert speaks(study) == command

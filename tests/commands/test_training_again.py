@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from growlab.commands.study import prepared, read
-from growlab.commands.working import work
+from growlab.commands.watching import work
 from growlab.kinds import KINDS
+from growlab.preparation.checking import prepare
+from growlab.preparation.sources import read_study
+from growlab.running.crew import Crew
 from growlab.search import preview
 from growlab.specs import BudgetSpec
 from growlab.storage import Store, StudyRow
@@ -19,7 +21,7 @@ from growlab.study.column import trial_spec_to_mapping
 @pytest.fixture
 def config(home: Path) -> Path:
     """What growlab export writes of a trial, as far as growlab train reads it."""
-    study, _ = prepared(read("tiny.yaml", ["growth.trigger=never"]))
+    study, _ = prepare(read_study("tiny.yaml", ["growth.trigger=never"]), [], print)
     (proposal,) = preview(study, KINDS, lambda layout: 0, n=1)
     path = home / "config.yaml"
     mapping = {"study": "tiny", "trial": 0, "trial_spec": trial_spec_to_mapping(proposal.spec)}
@@ -32,11 +34,11 @@ def at_work(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What workers would have been started with; none are, and the trial stays in the queue."""
     calls: list[dict[str, Any]] = []
 
-    def work(store: Store, row: StudyRow, **options: Any) -> None:
+    def work(store: Store, row: StudyRow, crew: Crew, *, again: str) -> None:
         specs = [trial.spec for trial in store.trials(row.id)]
-        calls.append({"study": row.study, "specs": specs, **options})
+        calls.append({"study": row.study, "specs": specs, "again": again})
 
-    monkeypatch.setattr("growlab.commands.working.work", work)
+    monkeypatch.setattr("growlab.commands.watching.work", work)
     return calls
 
 
@@ -258,7 +260,7 @@ def test_an_export_that_fails_afterwards_says_how_to_export_again(
         work(*args, **options)
         (home / "again").write_text("taken")
 
-    monkeypatch.setattr("growlab.commands.working.work", work_meanwhile)
+    monkeypatch.setattr("growlab.commands.watching.work", work_meanwhile)
 
     failed = growlab("train", "config.yaml", "-o", "again", "--artifacts", "kept")
     exported = growlab("export", "tiny-0-again", "-o", "other", "--artifacts", "kept")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from growlab.commands.study import prepared, read
 from growlab.data.corpus import load_corpus
 from growlab.kinds import KINDS, complete
 from growlab.layout import parse
+from growlab.preparation.checking import prepare
+from growlab.preparation.sources import read_study
 from growlab.records import Metric
 from growlab.search import preview
 from growlab.specs import TrialSpec
@@ -22,7 +23,7 @@ def in_full(layout: str) -> str:
 
 def specs_of(name: str) -> tuple[Study, list[TrialSpec]]:
     """A shipped study, its corpus's hash filled in, and all its trials."""
-    study, _ = prepared(read(name, []))
+    study, _ = prepare(read_study(name, []), [], print)
     return study, [each.spec for each in preview(study, KINDS, lambda layout: 0, study.n_trials)]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from growlab.commands.study import prepared
 from growlab.kinds import KINDS
+from growlab.preparation.checking import prepare
 from growlab.records import Decision
 from growlab.specs import TrialSpec
 from growlab.storage import Store
@@ -30,7 +30,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus.txt").write_text("".join(f"{at} the quick brown fox jumps over the dog\n" for at in range(60)))
     (tmp_path / "tiny.yaml").write_text(TINY)
-    return prepared(read_study_file(tmp_path / "tiny.yaml", []))[0]
+    return prepare(read_study_file(tmp_path / "tiny.yaml"), [], print)[0]
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from time import monotonic, sleep
 import pytest
 import torch
 
-from growlab.commands.study import prepared
 from growlab.errors import UsageError
+from growlab.preparation.checking import prepare
 from growlab.records import EndReason, TrialState
 from growlab.storage import AttemptRow, Store, TrialRow
 from growlab.study.file import read_study_file
@@ -108,7 +108,7 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
     ) -> Found:
         plugin = tmp_path / "faulty.py"
         plugin.write_text(PLUGIN.replace("FAULT", fault.strip()))
-        study, _ = prepared(read_study_file(tmp_path / "study.yaml", [f"n_trials={n_trials}"]), [plugin])
+        study, _ = prepare(read_study_file(tmp_path / "study.yaml", [f"n_trials={n_trials}"]), [plugin], print)
         with Store.open(STORAGE, create=True) as store:
             store.create_study(study)
             other = Thread(target=meanwhile, args=(store,))

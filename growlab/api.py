@@ -1,0 +1,169 @@
+"""What commands and notebooks share: a study from its file to its leaderboard.
+
+    from growlab import api
+
+    study = api.load_study("quickstart")
+    api.create(study)
+    api.run(study.name, workers=2).wait()
+    api.leaderboard(study.name)
+
+A study is stored in a database, and known there by its name. What a person may want to know on the way, a line each,
+goes to `tell`. Errors are a GrowlabError; torch and pandas are loaded by what needs them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from growlab.defaults import STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.preparation.telling import Tell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from growlab.running.run import Run
+    from growlab.study import Study
+
+LEASE_S = 30.0  # of workers on one machine: what one of them trained is taken over so long after it was lost
+
+
+def load_study(
+    file: str | Path, overrides: Sequence[str] = (), name: str = "", *, plugins: Sequence[Path] = ()
+) -> "Study":
+    """Read the study in a YAML file, or the shipped one of that name, with `overrides` such as train.lr=1e-3.
+
+    `name` is instead of its own; `plugins` are files that register what the study names. Loads torch. Raises SpecError,
+    UsageError.
+    """
+    from growlab.preparation.sources import read_study
+
+    return read_study(str(file), overrides, name, plugins)
+
+
+def create(
+    study: "Study", *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+) -> "Study":
+    """Check a study and put it into the database, which is made if there is none.
+
+    Returns it as it is stored, with the hashes of its texts. Raises UsageError for what cannot be trained, DataError
+    for a text that cannot be read, StorageError for a name that is taken.
+    """
+    from growlab.preparation.checking import prepare
+    from growlab.storage import Store
+
+    prepared, _ = prepare(study, plugins, tell)
+    with Store.open(storage, create=True) as store:
+        store.create_study(prepared)
+        tell(f"created study {prepared.name!r} in {store.url}: {prepared.n_trials} trials")
+    return prepared
+
+
+def run(
+    study: str,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    threads: int = 0,
+    deterministic: bool = False,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Run":
+    """Start workers on this machine that train a stored study, and return at once: `wait` and `stop` are the Run's.
+
+    `workers` are those of `device`, or of each GPU for 'all'; the options are those of `growlab study run`. Raises
+    NotFound with the known studies, UsageError for a device that is not there.
+    """
+    from growlab.preparation.places import artifact_root
+    from growlab.preparation.texts import with_found_texts
+    from growlab.running.crew import Crew
+    from growlab.running.devices import devices_for
+    from growlab.running.patience import telling_patience
+    from growlab.running.run import Run
+    from growlab.storage import Store
+
+    crew = Crew(
+        storage=storage,
+        artifacts=artifact_root(storage, artifacts),
+        devices=devices_for(device, workers),
+        options={"--lease": LEASE_S, "--patience": USUAL_PATIENCE_S},
+        threads=threads,
+        plugins=plugins,
+        deterministic=deterministic,
+    )
+    store = Store.open(storage, patience=telling_patience(USUAL_PATIENCE_S, tell))
+    try:
+        row = store.study(study)
+        row = replace(row, study=with_found_texts(row.study, storage, plugins, tell))
+    except BaseException:
+        store.close()
+        raise
+    return Run(store, row, crew)
+
+
+def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = "") -> "pd.DataFrame":
+    """One row per trial, the best first, in the columns of `growlab report --format csv`.
+
+    `sort_by` is a loss or another number, the study's objective unless said. Raises NotFound, UnknownName.
+    """
+    from growlab.report.frames import frame_of
+    from growlab.report.leaderboard import read_leaderboard
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        return frame_of(read_leaderboard(store, row.id, sort_by or row.study.objective.metric))
+
+
+def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:
+    """All that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
+    from growlab.report.trial_facts import trial_as_mapping
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return trial_as_mapping(store, store.study(study), number)
+
+
+def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:
+    """Every study of the database: its name, trials by state, best loss and pace."""
+    from growlab.report.pace import read_pace
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        stored = [(summary, read_pace(store, summary.id, summary.counts)) for summary in store.studies()]
+    return [
+        {
+            "name": summary.name,
+            "n_trials": summary.n_trials,
+            "counts": {str(state): n for state, n in summary.counts.items()},
+            "best_val_loss": summary.best_val_loss,
+            "created_at": summary.created_at,
+            "trials_per_hour": pace and pace.trials_per_hour,
+            "trials_at_once": pace and pace.at_once,
+        }
+        for summary, pace in stored
+    ]
+
+
+def export(
+    study: str,
+    folder: str | Path,
+    *,
+    trial: int | None = None,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+) -> "Study":
+    """Write a trial's config, weights, tokeniser and metrics into a new folder: the best trial's, unless one is named.
+
+    Returns the study as it is stored.
+    """
+    from growlab.export.bundle import export_trial
+    from growlab.preparation.places import artifact_root
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        export_trial(store, row, trial, artifact_root(storage, artifacts), Path(folder))
+    return row.study

@@ -1,0 +1,170 @@
+"""What a trial would cost: counted parameters, FLOPs and memory; time from a few real steps of one of them."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, TextIO
+
+import torch
+from rich import box
+from rich.table import Table
+
+from growlab import amounts
+from growlab.bench.measure import time_run
+from growlab.data import Corpus
+from growlab.domains import Value
+from growlab.kinds import KINDS
+from growlab.layout import parse
+from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
+from growlab.report.terminal import as_it_is, console_for, fitting
+from growlab.search import Proposal, preview
+from growlab.search.grid import n_first
+from growlab.study import Study
+from growlab.training.device import resolve_device, use_device
+
+_PREVIEWED = 10  # trials, unless it is said how many
+_TIMED_STEPS = 3
+_LEAST_LAYOUT = 20  # characters per line
+_FIRST_TO_GO = ("a step", "memory", "in all")  # of a narrow terminal; then the searched values, the last first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    number: int
+    layout: str
+    params: Mapping[str, Value]  # the searched scalars, by full name
+    n_params: int
+    step_flops: int
+    total_flops: int  # to the end of the budget, without growth
+    memory_bytes: int
+    time_s: float
+    measured: bool  # this layout was timed; the others are scaled by their FLOPs
+
+    def as_mapping(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate]:
+    """Estimates of the n trials that a study would begin with; n is at most ten unless it is given.
+
+    Of a study with sampler.grid they are the first of its cells.
+    """
+    vocab_size = corpus.tokenizer.vocab_size
+    wanted = min(_PREVIEWED, study.n_trials) if n is None else n
+    wanted = min(wanted, study.n_trials, n_first(study)) if study.sampler.grid else wanted
+    return estimate(preview(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted), corpus)
+
+
+def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
+    """One row per proposal. The smallest is trained for a few steps on this machine to learn its FLOP/s."""
+    vocab_size = corpus.tokenizer.vocab_size
+    costs = [step_flops(each.spec, vocab_size) for each in proposals]
+    smallest = costs.index(min(costs))
+    flops_per_s = costs[smallest] / _seconds_per_step(proposals[smallest], corpus)
+    rows = []
+    for number, (proposal, flops) in enumerate(zip(proposals, costs, strict=True)):
+        layout, spec = parse(proposal.spec.layout), proposal.spec
+        total = expected_steps(spec, vocab_size) * flops
+        rows.append(
+            Estimate(
+                number=number,
+                layout=proposal.layout,
+                params=proposal.params,
+                n_params=count_params(layout, vocab_size),
+                step_flops=flops,
+                total_flops=total,
+                memory_bytes=training_memory(
+                    layout,
+                    vocab_size,
+                    spec.train.seq_len,
+                    spec.train.batch_size,
+                    spec.growth.history_window_size,
+                    dropout=spec.train.dropout,
+                    recompute=spec.train.recompute,
+                ),
+                time_s=total / flops_per_s,
+                measured=number == smallest,
+            )
+        )
+    return rows
+
+
+def print_tsv(rows: Sequence[Estimate], stream: TextIO) -> None:
+    """A line for each, under names: plain numbers, all their digits."""
+    names = list(rows[0].params)
+    numbers = ("n_params", "step_flops", "total_flops", "memory_bytes", "time_s", "measured")
+    lines = csv.writer(stream, delimiter="\t", lineterminator="\n")
+    lines.writerow(["number", "layout", *names, *numbers])
+    for row in rows:
+        lines.writerow([row.number, row.layout, *row.params.values(), *(getattr(row, name) for name in numbers)])
+
+
+def print_table(rows: Sequence[Estimate], stream: TextIO) -> None:
+    """With a column for each searched value that differs, as far as the terminal has room."""
+    console = console_for(stream)
+    columns = _columns(rows)
+    table, hidden = fitting(
+        lambda hidden: _table(rows, {name: cell for name, cell in columns.items() if name not in hidden}),
+        [*_FIRST_TO_GO, *(name for name in reversed(columns) if "." in name)],
+        console,
+    )
+    console.print(table)
+    if hidden:
+        console.print(f"no room for {', '.join(hidden)}: widen the terminal, or use --json", style="dim")
+
+
+def _columns(rows: Sequence[Estimate]) -> dict[str, Callable[[Estimate], str]]:
+    """Header to cell, but for the number and the layout, which are always there."""
+    varying = [name for name in rows[0].params if len({repr(row.params.get(name)) for row in rows}) > 1]
+    searched = {name: partial(_value, name) for name in varying}
+    return {
+        **searched,
+        "params": lambda row: amounts.count(row.n_params),
+        "a step": lambda row: amounts.flops(row.step_flops),
+        "in all": lambda row: amounts.flops(row.total_flops),
+        "memory": lambda row: f"{row.memory_bytes / 2**20:,.0f} MiB",
+        "time": lambda row: ("" if row.measured else "≈ ") + amounts.duration(row.time_s),
+    }
+
+
+def _value(name: str, row: Estimate) -> str:
+    value = row.params[name]
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _table(rows: Sequence[Estimate], columns: Mapping[str, Callable[[Estimate], str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right")
+    table.add_column("layout", overflow="fold", min_width=_LEAST_LAYOUT)
+    for header, cell in columns.items():
+        short = header.removeprefix("train.").removeprefix("growth.")
+        width = max(map(len, [short, *map(cell, rows)]))  # rich would cut '35 min 00 s' at a space
+        table.add_column(short, justify="right", no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(str(row.number), as_it_is(row.layout), *(as_it_is(cell(row)) for cell in columns.values()))
+    return table
+
+
+def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:
+    """Which trials these are, what the whole study would spend, and what the times are worth."""
+    n, n_trials, cells = len(rows), study.n_trials, n_first(study)
+    mean = [sum(getattr(row, name) for row in rows) / n for name in ("total_flops", "time_s")]
+    flops, seconds = (amounts.flops(n_trials * mean[0]), amounts.duration(n_trials * mean[1]))
+    about = "" if n == n_trials else f"about, as the mean of the {n} shown: "
+    lines = [f"The study's {n_trials} trials, {about}{flops}, {seconds} one after the other"]
+    if study.sampler.grid:
+        after = "; what comes after them is searched, and not shown" if n_trials > cells else ""
+        lines.insert(0, f"{n} of the {cells} cells of sampler.grid{after}")
+    device = resolve_device("auto")
+    lines.append(
+        f"Time on {device}: one layout was timed for {_TIMED_STEPS} steps, the others (≈) are scaled by FLOPs. "
+        "Evaluation and growth are not in it."
+    )
+    return lines
+
+
+def _seconds_per_step(proposal: Proposal, corpus: Corpus) -> float:
+    """Of the fastest of a few real training steps; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):  # the model is built on the CPU
+        return min(time_run(proposal.spec, corpus, use_device("auto"), n_steps=1, n_rounds=_TIMED_STEPS).step_s)

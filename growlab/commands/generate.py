@@ -1,0 +1,51 @@
+"""growlab generate"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from growlab.commands.options import (
+    Device,
+    HardExit,
+    Plugin,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    TopK,
+    TopP,
+    show,
+)
+
+
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
+    length: Annotated[int, typer.Option(min=1, help="Tokens to add.")] = 200,
+    temperature: Temperature = 0.8,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = 0,
+    hard_exit: HardExit = False,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Let an exported model go on from a prompt."""
+    from growlab.export.load import as_prompt, generate_text, load_bundle
+    from growlab.model.decoding import Sampling
+    from growlab.plugins import load_plugins
+    from growlab.training.device import use_device
+
+    load_plugins(plugin or [])
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
+    bundle = load_bundle(folder, use_device(device))
+    if hard_exit:
+        bundle.model.exit_hard()
+    pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
+    show(as_prompt(bundle, prompt))
+    for piece in pieces:
+        show(piece)
+    show("\n")

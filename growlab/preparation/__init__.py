@@ -1,0 +1,15 @@
+"""From a file, a name or an exported trial to a study that is stored and whose texts are found here.
+
+sources.py        a study's file, a shipped study or a stored one: which of them a word means, and reading it
+checking.py       a study against kinds, operators and its corpus, whose hash is written in
+corpus_notes.py   what of the corpus is not read, and how often the rest is
+storing.py        a study of a database by its name or its file: found, or created
+differences.py    in which keys a stored study is not the one of a file
+texts.py          where the texts of a stored study lie on this machine
+places.py         folders that follow from where the database is
+command_lines.py  options by which another process finds the same database, files, plugins and texts
+again.py          an exported trial as a study of one
+telling.py        who hears what a person may want to know
+
+Nothing is printed here.
+"""

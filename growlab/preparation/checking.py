@@ -1,0 +1,61 @@
+"""A study against kinds, operators and its corpus, before anything is spent."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from growlab.errors import UsageError
+from growlab.preparation.telling import Tell
+
+if TYPE_CHECKING:
+    from growlab.data import Corpus
+    from growlab.study import Study
+
+_SAMPLED = 10  # trials that tell how many steps a budget in FLOPs gives
+
+
+def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study, Corpus]":
+    """The study, checked, with its corpus's hash written in; and the corpus. Tells what to beware of.
+
+    Raises GrowlabError for what cannot be trained.
+    """
+    from growlab.data import load_corpus, recorded_curriculum, require_windows
+    from growlab.kinds import KINDS
+    from growlab.model.cost import count_params, expected_steps
+    from growlab.preparation.corpus_notes import tell_of_corpus
+    from growlab.search import preview, warnings_for
+
+    check(study, plugins)
+    corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
+    for seq_len in windows(study):
+        require_windows(corpus, seq_len)
+    if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
+        raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
+    data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
+    study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
+    vocab_size = corpus.tokenizer.vocab_size
+    n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
+    sampled = preview(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
+    for warning in warnings_for(study, n_steps=max(expected_steps(trial.spec, vocab_size) for trial in sampled)):
+        tell(f"warning: {warning}")
+    tell_of_corpus(corpus, sampled[0].spec, min(windows(study)), tell)
+    return study, corpus
+
+
+def check(study: "Study", plugins: Sequence[Path]) -> None:
+    """Raises UsageError for a study that could propose what cannot run."""
+    from growlab.kinds import KINDS
+    from growlab.plugins import load_plugins
+    from growlab.search import check_space
+
+    load_plugins(plugins)
+    check_space(study, KINDS)
+
+
+def windows(study: "Study") -> list[int]:
+    """Every train.seq_len that a trial of the study may have, or of a range its ends: the shortest first."""
+    from growlab.domains import corners
+
+    return sorted({int(value) for value in corners(study.train["seq_len"])})

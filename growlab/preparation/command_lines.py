@@ -1,0 +1,37 @@
+"""Options by which another process finds the same database, files, plugins and texts."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from growlab.study import Study
+
+
+def place_options(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> list[str]:
+    """The database, the artifact folder and the plugins, as far as another command does not know them unsaid."""
+    from growlab.storage.address import read_address
+
+    options = [*read_address(storage).options]
+    if artifacts is not None and str(artifacts) != os.environ.get("GROWLAB_ARTIFACTS"):
+        options += ["--artifacts", str(artifacts)]
+    return [*options, *plugin_options(plugins)]
+
+
+def plugin_options(files: Sequence[Path]) -> list[str]:
+    """`--plugin FILE` for each file."""
+    return [word for file in files for word in ("--plugin", str(file))]
+
+
+def path_options(recorded: "Study", here: "Study") -> list[str]:
+    """`--set KEY=PATH` for each text of a stored study that lies elsewhere than where it was recorded."""
+    from growlab.moved import paths_of
+
+    before, after = paths_of(recorded.data, recorded.curriculum), paths_of(here.data, here.curriculum)
+    return [word for key in before if after[key] != before[key] for word in ("--set", f"{key}={after[key]}")]
+
+
+def speaking_command(study: "Study") -> str:
+    """The command that lets a model of this study speak: chat, where it was trained on questions, else generate."""
+    return "chat" if study.data.source == "qa" else "generate"

@@ -1,0 +1,55 @@
+"""What a stored study and the one in a file differ in, and what can be done about it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from growlab.errors import UsageError
+from growlab.suggest import command
+
+if TYPE_CHECKING:
+    from growlab.study import Study
+
+_MOST_KEYS = 5
+_LONGEST = 60  # characters of a value
+
+
+def differing(stored: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Path, stored value and other value of each key that differs, in the file's order; None: there is none."""
+    for key in dict.fromkeys([*stored, *other]):
+        before, now = stored.get(key), other.get(key)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from differing(before, now, f"{prefix}{key}.")
+        elif before != now:
+            yield f"{prefix}{key}", before, now
+
+
+def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str]) -> UsageError:
+    """An error that says in which keys `study`, read from `file`, is another one than the stored one of its name."""
+    from growlab.study.column import study_to_mapping
+
+    keys = list(differing(study_to_mapping(stored), study_to_mapping(study)))
+    shown = [f"{key} is {_shown(before)} there, {_shown(now)} here" for key, before, now in keys[:_MOST_KEYS]]
+    more = [f"and {len(keys) - _MOST_KEYS} more"] if len(keys) > _MOST_KEYS else []
+    ways = [f"go on with the stored one: {command('study run', stored.name, options=place)}"]
+    if [key for key, _, _ in keys] == ["n_trials"]:
+        change = f"n_trials={study.n_trials}"
+        ways = [f"change the stored one: {command('study set', stored.name, change, options=place)}"]
+    ways += ["make another with --name", f"or delete it: {command('study delete', stored.name, options=place)}"]
+    return UsageError(
+        f"study {stored.name!r} exists and is not the one in {file}: {'; '.join([*shown, *more])}. {'; '.join(ways)}"
+    )
+
+
+def stored_alone(name: str, overrides: Sequence[str], new_name: str, place: Sequence[str]) -> UsageError:
+    """An error for --set or --name with the name of a study that no file says: there is nothing to change them in."""
+    asked = [f"--set {override}" for override in overrides] + ([f"--name {new_name}"] if new_name else [])
+    change = next((override for override in overrides if override.startswith("n_trials=")), "n_trials=N")
+    return UsageError(
+        f"study {name!r} is stored, and {', '.join(asked)} would change it: only its n_trials can be, with "
+        f"{command('study set', name, change, options=place)}. For another study give a file, and --name"
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

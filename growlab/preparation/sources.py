@@ -1,0 +1,55 @@
+"""A study's file, a shipped study or a stored one: which of them a word means, and reading it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from growlab.errors import UsageError, did_you_mean
+from growlab.escapes import quoted
+from growlab.resources import shipped_studies
+
+if TYPE_CHECKING:
+    from growlab.study import Study
+
+
+def read_study(file: str, overrides: Sequence[str], name: str = "", plugins: Sequence[Path] = ()) -> "Study":
+    """The study in a file, or the shipped one of that name; `name` is instead of its own.
+
+    Loads torch: a file may name what only the tables of growth, and `plugins`, know. Raises SpecError, UsageError.
+    """
+    from growlab.plugins import load_plugins
+    from growlab.study.file import read_study_file
+
+    path, shipped = Path(file), shipped_studies()
+    if not path.is_file() and file in shipped:
+        path = shipped[file]
+    if not path.exists():  # what is no regular file says so when it is opened
+        raise UsageError(
+            f"no study file {quoted(file)}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}"
+        )
+    load_plugins(plugins)
+    study = read_study_file(path, overrides)
+    return replace(study, name=name) if name else study
+
+
+def is_new(name_or_file: str) -> bool:
+    """Whether a study can be read from it: a file, or the name of a shipped study."""
+    return Path(name_or_file).is_file() or name_or_file in shipped_studies()
+
+
+def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
+    """Whether a word means one of the `known` studies of a database: a file comes first, a shipped study last.
+
+    Raises UsageError when it means none of them.
+    """
+    known, shipped = sorted(known), shipped_studies()
+    if Path(name_or_file).is_file():
+        return False
+    if name_or_file in known or name_or_file in shipped:
+        return name_or_file in known
+    raise UsageError(
+        f"{quoted(name_or_file)} is neither a file nor a study; "
+        f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
+        f"{did_you_mean(name_or_file, [*known, *shipped])}"
+    )

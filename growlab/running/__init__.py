@@ -1,0 +1,12 @@
+"""Workers on this machine that train a study: where, how many, started, followed to their end.
+
+devices.py     the device and the threads of each worker
+slots.py       how many workers a device is to have, measured
+crew.py        workers that are to be started, and starting them
+following.py   which trials end, as long as the workers run
+patience.py    waiting for a database that is away, and telling so
+outcome.py     how a study stands when they have left, and what to do next
+run.py         all of it as one object, for a notebook
+
+Nothing is printed here.
+"""

@@ -1,0 +1,71 @@
+"""How a study stands that no worker works on any more: its winner or why there is none, and what to do next."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from growlab.preparation.command_lines import place_options, plugin_options, speaking_command
+from growlab.report.columns import LeaderboardRow
+from growlab.storage import StudyRow, TrialRow
+from growlab.suggest import command
+
+_MOST_REASONS = 3
+
+_TRY = {  # by the state that most trials ended in
+    "diverged": "try a lower train.lr, a longer train.warmup_fraction or a smaller train.grad_clip",
+    "leak": "a block lets tokens see what they should predict; mend it before you believe a loss",
+    "failed": "the page of one says more",
+}
+
+
+def outcome(
+    row: StudyRow,
+    trials: Sequence[TrialRow],
+    ranked: Sequence[LeaderboardRow],
+    *,
+    storage: str,
+    artifacts: Path | None,
+    plugins: Sequence[Path],
+) -> list[str]:
+    """A line or a few for a person; `ranked` is the leaderboard of the study's `trials`."""
+    winner = next((candidate for candidate in ranked if candidate.rank == 1), None)
+    if winner is None:
+        return [_why_none(trials, command("report", row.study.name, options=place_options(storage)))]
+    metric = row.study.objective.metric
+    return [
+        f"best: trial {winner.trial}, {metric} {getattr(winner, metric):.4f}: {winner.layout}",
+        "next:",
+        *(f"  {line}" for line in _next_commands(row, storage, artifacts, plugins)),
+    ]
+
+
+def _next_commands(row: StudyRow, storage: str, artifacts: Path | None, plugins: Sequence[Path]) -> list[str]:
+    """Commands that show the table, export the winner and let it speak."""
+    name, folder = row.study.name, _free_folder(f"{row.study.name}-best")
+    return [
+        command("report", name, options=place_options(storage)),
+        command("export", name, options=["-o", folder, *place_options(storage, artifacts=artifacts)]),
+        command(speaking_command(row.study), folder, options=plugin_options(plugins)),
+    ]
+
+
+def _free_folder(name: str) -> str:
+    """The folder `name`, or name-2, name-3, … where that is taken: an export never writes over anything."""
+    return next(free for at in count(1) if not Path(free := name if at == 1 else f"{name}-{at}").exists())
+
+
+def _why_none(trials: Sequence[TrialRow], report: str) -> str:
+    """Why no trial completed, the commonest reasons first, and what to try."""
+    ended = [trial for trial in trials if trial.state.is_final]
+    if not ended:
+        return "no trial has ended yet"
+    reasons = Counter((str(trial.state), trial.error.partition("\n")[0]) for trial in ended)
+    lines = [f"no trial completed: all {len(ended)} that ended are without a result"]
+    for (state, error), n in reasons.most_common(_MOST_REASONS):
+        lines.append(f"  {n} {state}" + (f": {error}" if error else ""))
+    if len(reasons) > _MOST_REASONS:
+        lines.append(f"  and {len(reasons) - _MOST_REASONS} other reasons")
+    most = Counter(str(trial.state) for trial in ended).most_common(1)[0][0]
+    lines.append(f"{_TRY[most]}; see one whole: {report} --trial {ended[0].number}")
+    return "\n".join(lines)

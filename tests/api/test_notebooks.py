@@ -1,0 +1,100 @@
+"""growlab.api, as a notebook uses it: studies are run for real, by workers in processes of their own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from growlab import api
+from growlab.errors import GrowlabError, NotFound, StorageError
+from growlab.records import TrialState
+from growlab.storage import Store
+
+STORAGE = "sqlite:///growlab.db"
+
+
+def loaded(program: str, folder: Path) -> tuple[str, set[str]]:
+    """What a program prints in a process of its own, and the modules that are loaded at its end."""
+    ends = "\nimport sys\nprint('\\n' + ' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program + ends], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    out, _, modules = done.stdout.rstrip().rpartition("\n")
+    return out, set(modules.split())
+
+
+def test_the_ten_lines_of_the_documents_run_a_study_without_the_command_room(repository: Path, home: Path) -> None:
+    """A smaller study than theirs."""
+    [program] = re.findall(r"```python\n(.*?)```", (repository / "docs" / "notebooks.md").read_text(), re.DOTALL)
+
+    out, modules = loaded(program.replace('"quickstart"', '"tiny.yaml"'), home)
+
+    assert len([line for line in program.splitlines() if line]) <= 10
+    assert "created study 'tiny' in sqlite:///growlab.db: 2 trials" in out
+    assert "2 of 2 trials done, 0 running, 0 waiting" in out
+    assert out.count("trial 0 completed, val_loss ") == 1
+    assert re.search(r"rank +trial +layout +val_loss\n0 +1 +\d +d=16 ", out)
+    assert (home / "best" / "model.safetensors").is_file()
+    assert "growlab.api" in modules
+    assert not [name for name in modules if name.startswith(("growlab.commands", "typer"))]
+
+
+def test_the_door_loads_nothing_heavy(tmp_path: Path) -> None:
+    _, modules = loaded("from growlab import api; api.load_study('quickstart')", tmp_path)
+
+    assert not {"torch", "optuna", "pandas", "sqlalchemy", "typer"} & modules
+
+
+def test_every_function_of_the_door_is_in_the_documents(repository: Path) -> None:
+    text = (repository / "docs" / "notebooks.md").read_text()
+
+    public = [
+        name for name, made in vars(api).items() if callable(made) and getattr(made, "__module__", "") == api.__name__
+    ]
+
+    assert {"load_study", "create", "run", "leaderboard"} <= set(public)
+    assert [name for name in public if f"`{name}(" not in text] == []
+
+
+def test_a_study_is_created_once_with_the_hashes_of_its_texts(home: Path) -> None:
+    told: list[str] = []
+    stored = api.create(api.load_study("tiny.yaml", name="mine"), tell=told.append)
+
+    with pytest.raises(StorageError, match="mine"):
+        api.create(stored, tell=lambda _: None)
+
+    assert stored.data.sha256
+    assert told[-1] == "created study 'mine' in sqlite:///growlab.db: 2 trials"
+    assert [study["name"] for study in api.studies()] == ["mine"]
+    assert api.studies()[0]["counts"]["completed"] == 0
+
+
+def test_a_run_that_is_stopped_leaves_its_trial_to_a_later_one(home: Path) -> None:
+    """A stop is no failure, even of workers that had not begun."""
+    api.create(api.load_study("tiny.yaml", ["n_trials=1"]))
+
+    run = api.run("tiny", threads=1)
+    run.stop()
+    run.wait()
+
+    assert run.n_running() == 0
+    assert set(api.leaderboard("tiny").state) <= {TrialState.QUEUED}
+
+
+def test_workers_that_all_fail_are_an_error_with_their_last_words(home: Path) -> None:
+    told: list[str] = []
+    study = api.create(api.load_study("tiny.yaml"), tell=told.append)
+    run = api.run(study.name, plugins=[home / "nosuch.py"], tell=told.append)
+
+    with pytest.raises(GrowlabError, match="every worker ended with an error"):
+        run.wait(told.append)
+
+    assert "nosuch.py" in told[-1]
+
+
+def test_a_study_that_is_not_stored_is_not_run(home: Path) -> None:
+    Store.open(STORAGE, create=True).close()
+
+    with pytest.raises(NotFound, match="other"):
+        api.run("other")
