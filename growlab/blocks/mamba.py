@@ -109,10 +109,10 @@ class Mamba(Mixer):
             return torch.addcmul(y_BTE, u_BTE, self.D.to(to)), h_BNE
 
 
-def log_uniform(n: int, low: float, high: float) -> Tensor:
+def log_uniform(n: int, low: float, high: float) -> Float[Tensor, " n"]:
     return torch.empty(n).uniform_(math.log(low), math.log(high)).exp()
 
 
-def inverse_softplus(x: Tensor) -> Tensor:
+def inverse_softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """ln(e^x - 1), in a form that is exact for small x."""
     return x + torch.log(-torch.expm1(-x))

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.geometry.gram import Gram, bordered, newest_row
@@ -19,7 +20,7 @@ class Track:
     increments: deque[Tensor]
     gram: Gram = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
-    def append(self, newest: Tensor) -> Tensor:
+    def append(self, newest: Float[Tensor, "*shape"]) -> Float[Tensor, " m"]:
         """Move on to it; the oldest increment falls out of a full window. Returns what is to border the matrix."""
         increment = newest - self.last
         if len(self.increments) == self.increments.maxlen:
@@ -71,7 +72,7 @@ class Window:
         """The path of each tensor. Empty before the first increment."""
         return {name: measure(track.gram) for name, track in self.tracks.items() if len(track.increments)}
 
-    def increments(self) -> dict[int, dict[str, Tensor]]:
+    def increments(self) -> dict[int, dict[str, Float[Tensor, "..."]]]:
         """Serial number to the increment of every tensor, oldest first. A serial number is never used again."""
         n = len(self) - 1
         return {
