@@ -114,7 +114,7 @@ def shapes_of_the_room(
 @cache
 def _modules_of(room: str) -> dict[str, ModuleType]:
     package = importlib.import_module(f"growlab.{room}")
-    below = [found.name for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+    below = [found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     return {name: importlib.import_module(name) for name in (package.__name__, *below)}
 
 

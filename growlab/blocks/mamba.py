@@ -9,7 +9,7 @@ half-lives spread from less than ten tokens to hundreds. Δ, A, the state and y 
 Source: Gu and Dao 2023, "Mamba". The founding project Aetheris meant this; its gate was dead and all its
 states had one time constant.
 
-Legend: B batch, T tokens, S tokens that the filter sees, D d_model, E d_inner, N d_state, R dt_rank.
+Legend: B batch, T tokens, S tokens that the filter sees, D d_model, E d_inner, N d_state, R dt_rank, n numbers drawn.
 """
 
 import math

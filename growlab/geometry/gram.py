@@ -1,4 +1,7 @@
-"""Inner products of increments, in float64 whatever the increments are stored in."""
+"""Inner products of increments, in float64 whatever the increments are stored in.
+
+Legend: n increments, m = n + 1, D entries of one of them.
+"""
 
 from collections.abc import Sequence
 

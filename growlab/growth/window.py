@@ -1,4 +1,7 @@
-"""The last snapshots of one unit: an owned copy of the newest, and the increments that led to it."""
+"""The last snapshots of one unit: an owned copy of the newest, and the increments that led to it.
+
+Legend: m increments, the newest among them.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""Where a trial runs, and in which precision."""
+"""Where a trial runs, and in which precision.
+
+Legend: N bytes of a generator's state.
+"""
 
 import os
 from collections.abc import Iterator
