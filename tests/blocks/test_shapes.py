@@ -1,4 +1,4 @@
-"""Every kind reads, learns and decodes in the shapes that its functions name: the tests of this room check them."""
+"""Every kind reads, learns and decodes in the shapes that its functions name: this file's tests check them."""
 
 
 def test_every_kind_keeps_to_the_shapes_that_it_names(spec, block_of, tokens):
