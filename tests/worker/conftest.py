@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -100,6 +101,19 @@ def process_as_it_was() -> Iterator[None]:
     torch.set_num_threads(n_threads)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], object]], None]:
+    """Waits for what comes true by another thread's doing."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        until = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < until, "it never came true"
+            time.sleep(0.01)
+
+    return wait
 
 
 # ---- a worker ----------------------------------------------------------------------------------------------------

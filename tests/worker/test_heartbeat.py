@@ -12,6 +12,7 @@ from growlab.records import EndReason
 from growlab.storage import Claim, Store
 from growlab.worker.heartbeat import Heartbeat
 
+WaitUntil = Callable[[Callable[[], object]], None]
 PATIENCE_S = 60.0  # far longer than a test waits for what it waits for
 
 
@@ -37,14 +38,9 @@ def start(store: Store, claim: Claim) -> Iterator[Callable[..., Heartbeat]]:
         heart.end()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.01)
-
-
-def test_a_beat_tells_how_far_the_trial_is(store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+def test_a_beat_tells_how_far_the_trial_is(
+    store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
     heart = start()
     heart.step = 98
 
@@ -53,7 +49,9 @@ def test_a_beat_tells_how_far_the_trial_is(store: Store, claim: Claim, start: Ca
     assert heart.fault is None
 
 
-def test_a_lost_lease_ends_the_beats(store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+def test_a_lost_lease_ends_the_beats(
+    store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
     store.release(claim, EndReason.STOPPED)
 
     heart = start()
@@ -63,7 +61,7 @@ def test_a_lost_lease_ends_the_beats(store: Store, claim: Claim, start: Callable
 
 
 def test_a_database_that_is_away_is_told_and_beaten_to_again(
-    impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat]
+    impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
 ) -> None:
     with closing(sqlite3.connect("growlab.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -78,7 +76,9 @@ def test_a_database_that_is_away_is_told_and_beaten_to_again(
     assert heart.fault is None
 
 
-def test_patience_ends(impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+def test_patience_ends(
+    impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
     with closing(sqlite3.connect("growlab.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         heart = start(patience_s=0.0)
@@ -88,7 +88,7 @@ def test_patience_ends(impatient_sqlite: None, store: Store, claim: Claim, start
 
 
 def test_what_is_wrong_with_the_database_and_mended_by_no_waiting_is_a_fault(
-    store: Store, claim: Claim, start: Callable[..., Heartbeat]
+    store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
 ) -> None:
     with closing(sqlite3.connect("growlab.db")) as other, other:
         other.execute("DROP TABLE gl_attempts")

@@ -37,6 +37,7 @@ from growlab.worker.process import TrainerProcess
 from growlab.worker.supervisor import Served, WorkerOptions, serve
 from growlab.worker.trainer import proposed, summary
 
+WaitUntil = Callable[[Callable[[], object]], None]
 Play = Callable[..., TrainerProcess]
 READY = Ready(device="cpu", versions={"torch": "2"})
 COMPLETED, FAILED, QUEUED = TrialState.COMPLETED, TrialState.FAILED, TrialState.QUEUED
@@ -156,7 +157,12 @@ def test_whatever_goes_wrong_with_the_worker_the_trial_is_free_at_once(
 
 
 def test_how_far_a_trial_is_goes_with_the_next_beat_and_forgives_the_deaths_before_it(
-    worker: supervisor._Worker, claim: Claim, play: Play, screen: io.StringIO, result: TrialResult
+    worker: supervisor._Worker,
+    claim: Claim,
+    play: Play,
+    screen: io.StringIO,
+    result: TrialResult,
+    wait_until: WaitUntil,
 ) -> None:
     worker.deaths, worker.fruitless = 9, ["died"] * 9
 
@@ -371,10 +377,3 @@ def test_a_worker_whose_time_is_over_or_whose_parent_is_gone_begins_nothing(
     assert serve_with(PlainDisplay(screen), **limit) == Served(n_trials=0, stopped=stopped)
 
     assert started == []
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.01)

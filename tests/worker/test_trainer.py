@@ -38,6 +38,8 @@ from growlab.worker.messages import (
 from growlab.worker.packing import next_spec
 from growlab.worker.trainer import CRASHED, LEAVING_S, ORPHANED, require_writable, run_trainer, summary
 
+WaitUntil = Callable[[Callable[[], object]], None]
+
 
 @pytest.fixture
 def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -183,7 +185,9 @@ def test_what_nobody_foresaw_is_told_with_its_place_and_ends_the_process_without
 # ---- its orders --------------------------------------------------------------------------------------------------
 
 
-def test_a_trainer_ends_with_its_supervisor(pipe: tuple[Connection, Connection], exits: list[int]) -> None:
+def test_a_trainer_ends_with_its_supervisor(
+    pipe: tuple[Connection, Connection], exits: list[int], wait_until: WaitUntil
+) -> None:
     ours, theirs = pipe
     orders = trainer_module._Orders(theirs)
 
@@ -364,10 +368,3 @@ def test_the_line_of_a_trial_has_what_is_known_of_it(result: TrialResult) -> Non
     assert summary(result) == "val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp"
     assert summary(replace(result, bits_per_byte=float("nan"))) == "val_loss 1.5000, d=16 conv mlp"
     assert summary(replace(result, state=TrialState.DIVERGED, error="loss is nan")) == "loss is nan"
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.01)
