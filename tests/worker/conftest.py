@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -180,15 +181,13 @@ class PlayedTrainer(TrainerProcess):
         self._process.start()
 
     def _play(self, theirs: Connection, answers: Answers, first: Iterable[FromTrainer]) -> None:
-        try:
+        with closing(theirs), suppress(EOFError, OSError):
             for message in first:
                 theirs.send(message)
             while True:
                 self.orders.append(theirs.recv())
                 for message in answers(self.orders[-1]):
                     theirs.send(message)
-        except (EOFError, OSError):
-            theirs.close()
 
 
 @pytest.fixture
