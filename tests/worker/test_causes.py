@@ -65,7 +65,7 @@ def test_an_operation_that_torch_refuses_is_named_and_no_other_error_is_taken_fo
     assert refused_operation(RuntimeError("CUDA error: unspecified launch failure")) == ""
 
 
-def test_a_context_of_cuda_is_nobodys_elses_memory() -> None:
+def test_a_context_of_cuda_is_nobody_elses_memory() -> None:
     assert held_by_others(DeviceMemory(total=80 * GIB, free=80 * GIB, reserved=0, peak=0)) == 0
     assert held_by_others(DeviceMemory(total=80 * GIB, free=79 * GIB, reserved=0, peak=0)) == GIB // 2
 
