@@ -370,9 +370,15 @@ def test_a_worker_leaves_after_the_trials_that_it_was_asked_for(
     ("limit", "stopped"), [({"max_time_s": 0.0}, False), ({"parent": os.getppid() + 1}, True)], ids=["time", "parent"]
 )
 def test_a_worker_whose_time_is_over_or_whose_parent_is_gone_begins_nothing(
-    store: Store, study: Study, setups: Callable, screen: io.StringIO, limit: dict[str, object], stopped: bool
+    store: Store,
+    study: Study,
+    setups: Callable,
+    good_trainer: Callable,
+    screen: io.StringIO,
+    limit: dict[str, object],
+    stopped: bool,
 ) -> None:
-    started = setups(nothing, [READY])
+    started = setups(good_trainer, [READY])
 
     assert serve_with(PlainDisplay(screen), **limit) == Served(n_trials=0, stopped=stopped)
 
