@@ -1,4 +1,6 @@
+import importlib
 import os
+import pkgutil
 import random
 import runpy
 import shutil
@@ -7,13 +9,17 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import psycopg
 import pytest
 import torch
+from beartype import beartype
 from hypothesis import HealthCheck, settings
+from jaxtyping import jaxtyped
 from sqlalchemy import make_url
 
 import growlab.blocks
@@ -121,6 +127,96 @@ def small_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("growlab.bench.roofline._SIDE", 64)
     monkeypatch.setattr("growlab.bench.roofline._BUFFER", 2**16)
     monkeypatch.setattr("growlab.bench.roofline._TRYING_S", 0.0)
+
+
+# ---- what annotations say of shapes is so, in the tests of every room that computes with tensors --------------------
+
+TENSOR_ROOMS = ("geometry", "blocks", "data", "model", "growth", "training")
+
+
+COMPILED = "growlab.training.compiled"  # a compiler would look into the checks, and keep what it made of them
+
+
+# where checks would take longer than the tests: of these rooms only these files
+DEAR_ROOMS = {
+    "blocks": {"test_shapes"},
+    "model": {"test_shapes"},
+    "training": {"test_shapes", "test_feeds", "test_growing_adamw", "test_sample"},
+}
+
+
+@pytest.fixture(scope="session")
+def tensor_rooms() -> tuple[str, ...]:
+    return TENSOR_ROOMS
+
+
+@pytest.fixture(scope="session")
+def checking_shapes() -> Callable[..., AbstractContextManager[None]]:
+    """Within `checking_shapes(room)` a function of the room that takes or returns other shapes than it names raises.
+
+    The checks are put around the functions and not into the package as it is imported, as tests of several rooms run
+    in one process, and a training step with all checks takes twice as long.
+    """
+
+    @contextmanager
+    def enter(room: str, *others: object) -> Iterator[None]:
+        """Also where `others`, modules of tests, have imported the functions by their names."""
+        modules = [module for each in TENSOR_ROOMS for module in _modules_of(each).values()]
+        with pytest.MonkeyPatch.context() as patch:
+            for owner in [*modules, *_classes_of(room), *others]:
+                for name, value in list(vars(owner).items()):
+                    if (checked := _checked(room).get(id(value))) is not None:
+                        patch.setattr(owner, name, checked)
+            yield
+
+    return enter
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shapes_of_the_room(
+    request: pytest.FixtureRequest, checking_shapes: Callable[..., AbstractContextManager[None]]
+) -> Iterator[None]:
+    """The tests of a room that computes with tensors hold its functions to the shapes that they name."""
+    room, file = request.path.parent.name, request.path.stem
+    is_checked = room in TENSOR_ROOMS and file in DEAR_ROOMS.get(room, {file})
+    with checking_shapes(room, request.module) if is_checked else nullcontext():
+        yield
+
+
+@cache
+def _modules_of(room: str) -> dict[str, ModuleType]:
+    package = importlib.import_module(f"growlab.{room}")
+    below = [found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    return {name: importlib.import_module(name) for name in (package.__name__, *below)}
+
+
+def _classes_of(room: str) -> list[type]:
+    return [
+        value
+        for name, module in _modules_of(room).items()
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == name
+    ]
+
+
+@cache
+def _checked(room: str) -> dict[int, object]:
+    """By the identity of a function or property of the room: the same with its shapes checked."""
+    owned = [value for owner in (*_modules_of(room).values(), *_classes_of(room)) for value in vars(owner).values()]
+    return {id(value): jaxtyped(value, typechecker=beartype) for value in owned if _names_shapes(value, room)}
+
+
+def _names_shapes(value: object, room: str) -> bool:
+    match value:
+        case staticmethod() | classmethod():
+            return _names_shapes(value.__func__, room)
+        case property():
+            return _names_shapes(value.fget, room)
+        case FunctionType():
+            annotations = [(type(each), each) for each in value.__annotations__.values()]
+            is_ours = value.__module__ in _modules_of(room) and value.__module__ != COMPILED
+            return is_ours and "jaxtyping" in repr(annotations)
+    return False
 
 
 # ---- block kinds in docs/ keep what every kind keeps; elsewhere they are not registered -------------------------

@@ -144,7 +144,7 @@ class Act(Nest):
 class Rounds:
     """Which tokens still run, and what has been gathered of each; halting is computed in fp32 at least."""
 
-    def __init__(self, x_BTD: Tensor) -> None:
+    def __init__(self, x_BTD: Float[Tensor, "B T D"]) -> None:
         self.x_BTD, self.y_BTD = x_BTD, torch.zeros_like(x_BTD)
         ones_BT1 = torch.ones_like(x_BTD[..., :1], dtype=wide(x_BTD.dtype))
         self.running_BT1 = ones_BT1  # 1 or 0
@@ -152,7 +152,7 @@ class Rounds:
         self.n_BT1 = torch.zeros_like(ones_BT1)
         self.ponder_BT1 = torch.zeros_like(ones_BT1)  # N + R
 
-    def add(self, s_BTD: Tensor, logits_BT1: Tensor | None) -> None:
+    def add(self, s_BTD: Float[Tensor, "B T D"], logits_BT1: Float[Tensor, "B T 1"] | None) -> None:
         """A round has made these states; None for logits: nobody goes on."""
         running_BT1 = self.running_BT1
         h_BT1 = self.left_BT1 if logits_BT1 is None else logits_BT1.to(running_BT1.dtype).sigmoid()

@@ -182,7 +182,9 @@ class Attention(Mixer):
         return joined
 
 
-def fused_attention(q_BHTE: Tensor, k_BGSE: Tensor, v_BGSE: Tensor, **options: Any) -> Tensor:
+def fused_attention(
+    q_BHTE: Float[Tensor, "B H T E"], k_BGSE: Float[Tensor, "B G S E"], v_BGSE: Float[Tensor, "B G S E"], **options: Any
+) -> Float[Tensor, "B H T E"]:
     """torch's scaled_dot_product_attention with these options, by the kernels that are fastest for the head size."""
     attend = partial(F.scaled_dot_product_attention, q_BHTE, k_BGSE, v_BGSE, **options)
     if q_BHTE.is_cuda and q_BHTE.shape[-1] <= NARROW:

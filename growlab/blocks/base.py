@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from growlab.errors import PluginError
 from growlab.kinds import KINDS, Cost
 from growlab.layout import BlockSpec
 
-State = tuple[Tensor, ...]  # what a mixer carries from token to token; () for a channel mixer
-Penalty = Tensor | None  # what a mixer adds to the training loss: a scalar, weighed already; None for nothing
+State = tuple[Shaped[Tensor, "..."], ...]  # what a mixer carries from token to token; () for a channel mixer
+Penalty = Float[Tensor, ""] | None  # what a mixer adds to the training loss, weighed already; None for nothing
 
 NORM_EPS = 1e-6
 

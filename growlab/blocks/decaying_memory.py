@@ -75,7 +75,7 @@ def segment_sums(x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C C"]:
     return sums.masked_fill(later.t(), -torch.inf)
 
 
-def cut(x_BHT: Tensor) -> Tensor:
+def cut(x_BHT: Float[Tensor, "B H T *entries"]) -> Float[Tensor, "B H N C *entries"]:
     """Into chunks. What pads the last one neither writes nor forgets."""
     n_tokens = x_BHT.shape[2]
     n_chunks, length = chunks(n_tokens)

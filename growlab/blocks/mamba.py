@@ -9,7 +9,7 @@ half-lives spread from less than ten tokens to hundreds. Δ, A, the state and y 
 Source: Gu and Dao 2023, "Mamba". The founding project Aetheris meant this; its gate was dead and all its
 states had one time constant.
 
-Legend: B batch, T tokens, S tokens that the filter sees, D d_model, E d_inner, N d_state, R dt_rank.
+Legend: B batch, T tokens, S tokens that the filter sees, D d_model, E d_inner, N d_state, R dt_rank, n numbers drawn.
 """
 
 import math
@@ -109,10 +109,10 @@ class Mamba(Mixer):
             return torch.addcmul(y_BTE, u_BTE, self.D.to(to)), h_BNE
 
 
-def log_uniform(n: int, low: float, high: float) -> Tensor:
+def log_uniform(n: int, low: float, high: float) -> Float[Tensor, " n"]:
     return torch.empty(n).uniform_(math.log(low), math.log(high)).exp()
 
 
-def inverse_softplus(x: Tensor) -> Tensor:
+def inverse_softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """ln(e^x - 1), in a form that is exact for small x."""
     return x + torch.log(-torch.expm1(-x))

@@ -4,6 +4,8 @@
     gelu     y = W_out( gelu(W_v x) )
 
 Sources: Shazeer 2020, "GLU Variants Improve Transformer"; Hendrycks and Gimpel 2016, "Gaussian Error Linear Units".
+
+Legend: B batch, T tokens, D d_model.
 """
 
 from dataclasses import dataclass

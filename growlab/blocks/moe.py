@@ -28,7 +28,8 @@ weight, the balance); Zoph et al. 2022, "ST-MoE" (z); Jiang et al. 2024, "Mixtra
 "Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts"; the founding Aetheris, whose router learnt
 nothing from the text, and whose penalties were weighed twice.
 
-Legend: B batch, T tokens, S = B·T, D d_model, N experts, K = k of them, R = S·K rows, H hidden width of an expert.
+Legend: B batch, T tokens, S = B·T, D d_model, N experts, K = k of them, R = S·K rows, H hidden width of an
+expert, E = 2H.
 """
 
 import math
@@ -209,7 +210,7 @@ class Experts(nn.Module):
         self.in_proj = Stack(n_experts, 2 * hidden, d_model, fan_in=d_model)
         self.out_proj = Stack(n_experts, hidden, d_model, fan_in=hidden)
 
-    def sorted(self, x_SD: Tensor, routing: Routing) -> Tensor:
+    def sorted(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
         """Each expert on its slice of the rows; their lengths are known on the host."""
         rows = Rows(x_SD, routing)
         mixed = [
@@ -224,7 +225,7 @@ class Experts(nn.Module):
         ]
         return rows.joined(torch.cat(mixed), routing)
 
-    def grouped(self, x_SD: Tensor, routing: Routing) -> Tensor:
+    def grouped(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
         """One kernel for all slices; where they end is known on the device."""
         rows, to = Rows(x_SD, routing), narrow(x_SD)
         ends_N = routing.counts.cumsum(0).to(torch.int32)
@@ -232,21 +233,21 @@ class Experts(nn.Module):
         inner_RE = F.grouped_mm(rows.x_RD.to(to), in_NDE, offs=ends_N)
         return rows.joined(F.grouped_mm(swiglu(inner_RE), out_NHD, offs=ends_N), routing)
 
-    def dense(self, x_SD: Tensor, routing: Routing) -> Tensor:
+    def dense(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
         """All experts side by side; the hidden units of those that were not chosen are weighed by 0."""
         n_experts, hidden, _ = self.out_proj.weight.shape
         inner_SNE = F.linear(x_SD, self.in_proj.weight.flatten(0, 1)).view(-1, n_experts, 2 * hidden)
         hidden_SNH = swiglu(inner_SNE) * routing.weights().to(inner_SNE.dtype)[..., None]
         return hidden_SNH.flatten(1) @ self.out_proj.weight.flatten(0, 1)
 
-    def gathered(self, x_SD: Tensor, routing: Routing) -> Tensor:
+    def gathered(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
         """A copy of the chosen weights for each token."""
         in_SKED, out_SKHD = (each.weight[routing.chosen] for each in (self.in_proj, self.out_proj))
         inner_SKE = (in_SKED @ x_SD[:, None, :, None]).squeeze(-1)
         said_SKD = (swiglu(inner_SKE)[..., None, :] @ out_SKHD).squeeze(-2)
         return weighed(said_SKD, routing)
 
-    def can_group(self, x_SD: Tensor) -> bool:
+    def can_group(self, x_SD: Float[Tensor, "S D"]) -> bool:
         return narrow(x_SD) == torch.bfloat16 and x_SD.shape[1] % ALIGNED == 0 and _has_grouped_kernel(x_SD.device)
 
 
@@ -262,13 +263,13 @@ class Stack(nn.Module):
 class Rows:
     """Each token once for each expert that was chosen for it, sorted by expert."""
 
-    def __init__(self, x_SD: Tensor, routing: Routing) -> None:
+    def __init__(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> None:
         self.order_R = routing.chosen.flatten().argsort(stable=True)
         self.place_R = self.order_R.argsort()
         x_SKD = x_SD[:, None].expand(-1, routing.chosen.shape[1], -1)
         self.x_RD = permuted(x_SKD.reshape(-1, x_SD.shape[1]), self.order_R, self.place_R)
 
-    def joined(self, said_RD: Tensor, routing: Routing) -> Tensor:
+    def joined(self, said_RD: Float[Tensor, "R D"], routing: Routing) -> Float[Tensor, "S D"]:
         """What the experts said of each token, weighed and summed."""
         said_SKD = permuted(said_RD, self.place_R, self.order_R).view(*routing.chosen.shape, -1)
         return weighed(said_SKD, routing)
@@ -289,22 +290,22 @@ class _Permutation(torch.autograd.Function):
         return permuted(grad_RD, back_R, there_R), None, None
 
 
-def permuted(x_RD: Tensor, there_R: Tensor, back_R: Tensor) -> Tensor:
+def permuted(x_RD: Float[Tensor, "R D"], there_R: Int[Tensor, " R"], back_R: Int[Tensor, " R"]) -> Float[Tensor, "R D"]:
     """x[there], where back is the inverse of there."""
     moved: Tensor = _Permutation.apply(x_RD, there_R, back_R)  # type: ignore[no-untyped-call]
     return moved
 
 
-def weighed(said_SKD: Tensor, routing: Routing) -> Tensor:
+def weighed(said_SKD: Float[Tensor, "S K D"], routing: Routing) -> Float[Tensor, "S D"]:
     return (said_SKD * routing.weight.to(said_SKD.dtype)[..., None]).sum(1)
 
 
-def swiglu(inner: Tensor) -> Tensor:
+def swiglu(inner: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows E//2"]:
     value, gate = inner.chunk(2, dim=-1)
     return F.silu(gate) * value
 
 
-def narrow(x: Tensor) -> torch.dtype:
+def narrow(x: Float[Tensor, "..."]) -> torch.dtype:
     """What products are computed in: autocast's type, if it is on."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

@@ -105,8 +105,10 @@ class SlidingWindowAttention(Attention):
         return torch.cat((first_BHWE, later_BHTE[:, :, : T - W]), dim=2)
 
 
-def behind(state: State, new: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Keys and values of new tokens, (B, T, G, E), after those of the state, (B, G, S, E)."""
+def behind(
+    state: State, new: tuple[Float[Tensor, "B T G E"], Float[Tensor, "B T G E"]]
+) -> tuple[Float[Tensor, "B G S E"], Float[Tensor, "B G S E"]]:
+    """Keys and values of new tokens after those of the state."""
     k_BGSE, v_BGSE = (torch.cat((kept, each.transpose(1, 2)), 2) for kept, each in zip(state, new, strict=True))
     return k_BGSE, v_BGSE
 

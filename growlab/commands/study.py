@@ -251,7 +251,7 @@ def keys(
     from growlab.study import reference
 
     load_plugins(plugin or [])
-    found = reference.keys() if key is None else reference.keys_named(key)
+    found = reference.all_keys() if key is None else reference.keys_named(key)
     if as_json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     elif as_markdown:

@@ -1,7 +1,9 @@
-"""Windows of a split as tensors. B windows of T tokens; y is x shifted by one: the token to predict.
+"""Windows of a split as tensors; y is x shifted by one: the token to predict.
 
 Where y is IGNORED nothing is predicted: of a synthetic task, and of questions, only the answers count. The data
 position of a run is one integer, its step: nothing here remembers anything.
+
+Legend: B windows, T tokens.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""Inner products of increments, in float64 whatever the increments are stored in."""
+"""Inner products of increments, in float64 whatever the increments are stored in.
+
+Legend: n increments, m = n + 1, D entries of one of them.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +12,7 @@ from torch import Tensor
 Gram = Float[Tensor, "n n"]
 
 
-def gram(increments: Sequence[Tensor]) -> Gram:
+def gram(increments: Sequence[Float[Tensor, "*shape"]]) -> Gram:
     """G_ij = <V_i, V_j>, float64 on the CPU, shape (n, n). All increments have one shape.
 
     Increments, not snapshots: the Gram matrix of raw fp32 snapshots cancels catastrophically.
@@ -20,12 +23,14 @@ def gram(increments: Sequence[Tensor]) -> Gram:
     return gram_nn
 
 
-def extend_gram(gram_nn: Gram, increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, "m m"]:
+def extend_gram(
+    gram_nn: Gram, increments: Sequence[Float[Tensor, "*shape"]], newest: Float[Tensor, "*shape"]
+) -> Float[Tensor, "m m"]:
     """The Gram matrix of `increments` followed by `newest`, m = n + 1; costs (n + 1)·2D operations."""
     return bordered(gram_nn, newest_row(increments, newest).cpu())
 
 
-def newest_row(increments: Sequence[Tensor], newest: Tensor) -> Float[Tensor, " m"]:
+def newest_row(increments: Sequence[Float[Tensor, "*shape"]], newest: Float[Tensor, "*shape"]) -> Float[Tensor, " m"]:
     """Inner products of `newest` with each increment and with itself, on their device (of MPS: on the CPU)."""
     flat_D = in_float64(newest.flatten())
     return torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)])
@@ -41,6 +46,6 @@ def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:
     return extended
 
 
-def in_float64(tensor: Tensor) -> Tensor:
+def in_float64(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """On its own device, or on the CPU where that has no float64 (MPS)."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

@@ -2,6 +2,8 @@
 
 Everything a growth operator needs is such a combination, so inner products are cᵀ G d, and only the
 final one is ever formed with D entries.
+
+Legend: n increments, r directions.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,8 @@
 A path that never moved has none: every function says None. A closed path (the end is the start)
 is infinitely long for its displacement: τ and κ are inf, never 0. Every function raises ValueError
 for an empty window.
+
+Legend: n increments.
 """
 
 import math

@@ -1,8 +1,12 @@
-"""The path of one tensor through a window of snapshots."""
+"""The path of one tensor through a window of snapshots.
+
+Legend: n increments; *shape the tensor's own.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from growlab.geometry.gram import Gram, in_float64
@@ -13,11 +17,11 @@ from growlab.geometry.subspace import Coefficients
 class TensorPath:
     """One tensor's window: n increments of its shape, their Gram matrix and the newest snapshot."""
 
-    last: Tensor
-    increments: Sequence[Tensor]
+    last: Float[Tensor, "*shape"]
+    increments: Sequence[Float[Tensor, "*shape"]]
     gram: Gram
 
-    def combine(self, coefficients_n: Coefficients) -> Tensor:
+    def combine(self, coefficients_n: Coefficients) -> Float[Tensor, "*shape"]:
         """W_last + Σ c_i V_i, accumulated in float64, in the snapshot's dtype."""
         total = in_float64(self.last)
         for coefficient, increment in zip(coefficients_n.tolist(), self.increments, strict=True):

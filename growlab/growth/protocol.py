@@ -20,7 +20,7 @@ import growlab.growth.triggers  # noqa: F401  (they fill the tables)
 from growlab.growth.growable import Growable
 from growlab.growth.identity import identities
 from growlab.growth.moment import Moment, Trigger
-from growlab.growth.source import Made, Source
+from growlab.growth.source import Made, Source, Weights
 from growlab.growth.window import Window
 from growlab.layout import BlockSpec, parse_blocks
 from growlab.recipes import FRESH, OPERATORS, POSITIONS, TRIGGERS
@@ -199,7 +199,7 @@ class GrowthProtocol:
 
 
 @torch.no_grad()
-def fill(unit: nn.Module, weights: Mapping[str, torch.Tensor], operator: str) -> None:
+def fill(unit: nn.Module, weights: Weights, operator: str) -> None:
     """Give the named parameters of a unit what an operator made.
 
     Raises ValueError for a tensor of another shape, or one that the unit has not.

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.growth.path import TensorPath
 from growlab.growth.window import Window
 
-Weights = Mapping[str, Tensor]  # name of a parameter, within its unit, → its new value, of the same shape
+Weights = Mapping[str, Float[Tensor, "..."]]  # name of a parameter, within its unit, → its new value, of the same shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Made:
     old: Mapping[int, Weights] = field(default_factory=dict)  # place of an old unit → what changes in it
 
 
-Extrapolate = Callable[[TensorPath, Any, Source], Tensor]
+Extrapolate = Callable[[TensorPath, Any, Source], Float[Tensor, "*shape"]]  # *shape: that of the path
 Operator = Callable[[Source, Any], Made | None]
 
 

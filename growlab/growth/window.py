@@ -1,9 +1,13 @@
-"""The last snapshots of one unit: an owned copy of the newest, and the increments that led to it."""
+"""The last snapshots of one unit: an owned copy of the newest, and the increments that led to it.
+
+Legend: m increments, the newest among them.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.geometry.gram import Gram, bordered, newest_row
@@ -20,7 +24,7 @@ class Track:
     increments: deque[Tensor]
     gram: Gram = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
-    def append(self, newest: Tensor) -> Tensor:
+    def append(self, newest: Float[Tensor, "*shape"]) -> Float[Tensor, " m"]:
         """Move on to the newest; the oldest increment falls out when full. Returns what is to border the matrix."""
         increment = newest - self.last
         if len(self.increments) == self.increments.maxlen:
@@ -72,7 +76,7 @@ class Window:
         """Statistics of every tensor's path, by name. Empty before the first increment."""
         return {name: path_statistics(track.gram) for name, track in self.tracks.items() if len(track.increments)}
 
-    def increments(self) -> dict[int, dict[str, Tensor]]:
+    def increments(self) -> dict[int, dict[str, Float[Tensor, "..."]]]:
         """Serial number to the increment of every tensor, oldest first. A serial number is never used again."""
         n = len(self) - 1
         return {

@@ -1,4 +1,7 @@
-"""Sampling text, one token at a time, with the state of every block carried along."""
+"""Sampling text, one token at a time, with the state of every block carried along.
+
+Legend: V vocabulary.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass

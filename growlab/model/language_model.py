@@ -117,7 +117,9 @@ class LanguageModel(nn.Module):
         embedded: Tensor = self.dropout(self.embedding(ids_BT))
         return embedded
 
-    def enter(self, e_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B N D"], Callable[[Tensor], Tensor]]:
+    def enter(
+        self, e_BTD: Float[Tensor, "B T D"]
+    ) -> tuple[Float[Tensor, "B N D"], Callable[[Float[Tensor, "B N D"]], Float[Tensor, "B T D"]]]:
         """What enters the first block, N = T or fewer, and what turns the last one's output into one for each token."""
         if self.front is None:
             return e_BTD, lambda x_BTD: x_BTD

@@ -37,7 +37,7 @@ class Key:
         return self.name.startswith(("train.", "growth."))
 
 
-def keys() -> list[Key]:
+def all_keys() -> list[Key]:
     """All of them, section by section; options of growth's parts as far as they are registered."""
     return [
         *_settings("", Study),
@@ -57,7 +57,7 @@ def keys() -> list[Key]:
 
 def keys_named(asked: str) -> list[Key]:
     """The key of this full name, or all of a section. Raises UnknownName."""
-    known = keys()
+    known = all_keys()
     found = [key for key in known if key.name == asked or key.name.startswith(f"{asked}.")]
     if not found:
         raise UnknownName("key of a study file", asked, [key.name for key in known])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from jaxtyping import Shaped
 from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
@@ -178,7 +179,7 @@ class CheckpointFolder:
         return run
 
 
-def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
     """Tensors on the CPU and the header's numbers. Raises CheckpointError; a flipped bit does not load silently."""
     try:
         if sha256_of(path) != sha256:

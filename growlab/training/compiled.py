@@ -29,6 +29,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from growlab.blocks import Block, build_block
@@ -40,10 +41,13 @@ from growlab.model.language_model import LanguageModel, logits_of, nats_per_toke
 from growlab.resources import cache_dir
 from growlab.training.faults import is_of_device
 
-Objective = Callable[[Tensor, Tensor], tuple[Tensor, Penalty]]  # of ids and targets, both (B, T)
-Embed = Callable[[Tensor, Tensor, float], Tensor]
-Run = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor, Penalty]]
-Head = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float], Tensor]
+Stream = Float[Tensor, "B N D"]
+Objective = Callable[[Int[Tensor, "B T"], Int[Tensor, "B T"]], tuple[Float[Tensor, ""], Penalty]]  # of ids, targets
+Embed = Callable[[Int[Tensor, "B T"], Float[Tensor, "V D"], float], Float[Tensor, "B T D"]]
+Run = Callable[[Block, Stream, Stream], tuple[Stream, Stream, Penalty]]
+Head = Callable[
+    [Stream, Stream, Float[Tensor, " D"], Float[Tensor, "V D"], Int[Tensor, "B T"], float], Float[Tensor, ""]
+]
 
 _MOST = 512  # programs that a process keeps; with more shapes than that, new ones run as they are
 
@@ -83,7 +87,7 @@ def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
     return F.dropout(F.embedding(ids_BT, embedding_VD), p_dropout)
 
 
-def as_it_is(block: Block, stream_BTD: Tensor, mixed_BTD: Tensor) -> tuple[Tensor, Tensor, Penalty]:
+def as_it_is(block: Block, stream_BTD: Stream, mixed_BTD: Stream) -> tuple[Stream, Stream, Penalty]:
     """Run a block as one program does."""
     stream_BTD = stream_BTD + block.dropout(mixed_BTD)
     return stream_BTD, *block.mixer.learn(block.norm(stream_BTD))

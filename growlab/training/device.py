@@ -1,4 +1,7 @@
-"""Where a trial runs, and in which precision."""
+"""Where a trial runs, and in which precision.
+
+Legend: N bytes of a generator's state.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from growlab.errors import UsageError
@@ -87,7 +91,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def rng_states(device: torch.device) -> dict[str, Tensor]:
+def rng_states(device: torch.device) -> dict[str, UInt8[Tensor, " N"]]:
     """What dropout draws from next: the generator of the CPU and, under its type's name, that of the device."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -97,7 +101,7 @@ def rng_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def set_rng_states(states: dict[str, Tensor], device: torch.device) -> None:
+def set_rng_states(states: dict[str, UInt8[Tensor, " N"]], device: torch.device) -> None:
     """The inverse of rng_states. Of a device of another type than the states come from, the generator is left alone."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:

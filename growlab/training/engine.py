@@ -22,6 +22,7 @@ from enum import StrEnum
 from typing import Protocol
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from growlab.errors import UsageError
@@ -65,7 +66,7 @@ class Engine(Protocol):
         """Whether steps go at full speed: none is left to warm up or to record."""
         ...
 
-    def step(self, inputs: tuple[Tensor, ...]) -> None: ...
+    def step(self, inputs: tuple[Int[Tensor, "..."], ...]) -> None: ...
 
     def forget(self) -> None:
         """Note that what a step computes, or on which tensors, is about to change."""
@@ -79,7 +80,7 @@ class EagerEngine:
         self.name = execution.value
         self._compute = compute
 
-    def step(self, inputs: tuple[Tensor, ...]) -> None:
+    def step(self, inputs: tuple[Int[Tensor, "..."], ...]) -> None:
         self._compute(*inputs)
 
     def forget(self) -> None:
@@ -105,7 +106,7 @@ class GraphEngine:
     def settled(self) -> bool:
         return self._graph is not None or not self.can_record
 
-    def step(self, inputs: tuple[Tensor, ...]) -> None:
+    def step(self, inputs: tuple[Int[Tensor, "..."], ...]) -> None:
         if self._graph is None and (self._warmed < WARM_UP or not self.can_record):
             self._warm_up(inputs)
             return

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from growlab.data.batches import Batch, training_batch, window_offsets
@@ -23,12 +24,12 @@ _BYTES = 4  # of an id there: few operations know narrower unsigned numbers
 
 
 class Feed(Protocol):
-    def inputs(self, step: int) -> tuple[Tensor, ...]:
+    def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         """On the device, of the same shapes for every step. Does not wait for the device, where that can be had."""
         ...
 
-    def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """x and y, (B, T) int64, of these inputs. Never waits for the device."""
+    def batch(self, *inputs: Int64[Tensor, "..."]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
+        """x and y of these inputs. Never waits for the device."""
         ...
 
 
@@ -38,10 +39,10 @@ class HostFeed:
     def __init__(self, split: Split, train: TrainSpec, seed: int, device: torch.device) -> None:
         self._split, self._train, self._seed, self._device = split, train, seed, device
 
-    def inputs(self, step: int) -> tuple[Tensor, ...]:
+    def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         return tuple(each.to(self._device) for each in self._made(step))
 
-    def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, *inputs: Int64[Tensor, "B T"]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
         x_BT, y_BT = inputs
         return x_BT, y_BT
 
@@ -62,7 +63,7 @@ class PrefetchingFeed(HostFeed):
         self._thread = ThreadPoolExecutor(1, "batches")
         self._ahead: dict[int, Future[Batch]] = {}
 
-    def inputs(self, step: int) -> tuple[Tensor, ...]:
+    def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         batch = self._ahead.pop(step, None) or self._thread.submit(self._made, step)
         self._ahead = {step + 1: self._thread.submit(self._made, step + 1)}
         return tuple(each.pin_memory().to(self._device, non_blocking=True) for each in batch.result())
@@ -76,12 +77,12 @@ class DeviceFeed:
         self._ids_N = torch.from_numpy(np.asarray(ids, dtype=np.int32)).to(device)
         self._places_T = torch.arange(train.seq_len, device=device)
 
-    def inputs(self, step: int) -> tuple[Tensor, ...]:
+    def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         train, n_tokens = self._train, len(self._ids_N)
         offsets_B = window_offsets(n_tokens, train.seq_len, train.batch_size, self._seed, step)
         return (torch.from_numpy(offsets_B).to(self._device, non_blocking=True),)
 
-    def batch(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, *inputs: Int64[Tensor, " B"]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
         (offsets_B,) = inputs
         at_BT = offsets_B[:, None] + self._places_T
         return self._ids_N[at_BT].long(), self._ids_N[at_BT + 1].long()

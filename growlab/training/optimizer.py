@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.specs import TrainSpec
@@ -55,14 +56,14 @@ class GrowingAdamW:
         for group in self._adamw.param_groups:
             group["lr"].fill_(lr * rewarm(step, group["born"], rewarm_steps))
 
-    def step(self) -> Tensor:
+    def step(self) -> Float[Tensor, ""]:
         """Clip and update; returns the gradient's norm before clipping, on the device. No synchronisation."""
         norm = nn.utils.clip_grad_norm_(self._parameters.values(), self.spec.grad_clip)
         self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
         return norm
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Float[Tensor, "..."]]:
         """'name/exp_avg', … for every parameter that has been updated at least once."""
         return {
             f"{name}/{moment}": self._adamw.state[parameter][moment]
@@ -71,7 +72,7 @@ class GrowingAdamW:
             for moment in _MOMENTS
         }
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load(self, state: dict[str, Float[Tensor, "..."]]) -> None:
         """The inverse of `state`, onto parameters of the same names."""
         for name, parameter in self._parameters.items():
             if f"{name}/step" not in state:

@@ -6,6 +6,7 @@ Legend: T tokens of the window, V vocabulary.
 from collections.abc import Collection, Sequence
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from growlab.data.markers import ChatTokenizer
@@ -81,7 +82,7 @@ def write(
 
 
 class Window:
-    def __init__(self, model: LanguageModel, ids_1T: Tensor) -> None:
+    def __init__(self, model: LanguageModel, ids_1T: Int[Tensor, "1 T"]) -> None:
         self.model, self.ids_1T = model, ids_1T
 
     def look(self) -> None:

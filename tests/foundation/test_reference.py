@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import pytest
 
-from growlab.domains import Fixed
+from growlab.domains import Fixed, Range
 from growlab.errors import SpecError, UnknownName
 from growlab.plugins import load_plugins
 from growlab.scalar import scalar
@@ -14,6 +14,7 @@ from growlab.study import LayoutSpace, Objective, SamplerSpec, reading, referenc
 from growlab.study.column import study_from_column, study_to_mapping
 from growlab.study.reading import study_from_mapping
 
+RANGE = Range(low=0.5, high=0.9)
 RAW = {"name": "a", "n_trials": 1, "budget": {"steps": 1}, "layouts": {"blocks": ["attn"], "d_model": 8, "depth": 1}}
 
 
@@ -23,7 +24,7 @@ def tables():
 
 
 def test_every_key_that_a_study_writes_out_is_in_the_reference():
-    listed = {key.name for key in reference.keys()}
+    listed = {key.name for key in reference.all_keys()}
     written = study_to_mapping(study_from_mapping(RAW))
 
     sections = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace}
@@ -35,11 +36,11 @@ def test_every_key_that_a_study_writes_out_is_in_the_reference():
 
 
 def test_every_key_has_a_sentence_and_a_type():
-    assert [key.name for key in reference.keys() if not (key.help and key.type)] == []
+    assert [key.name for key in reference.all_keys() if not (key.help and key.type)] == []
 
 
 def test_the_page_of_the_documents_is_what_the_keys_are(repository):
-    assert (repository / "docs" / "study-file.md").read_text() == reference.page(reference.keys()), (
+    assert (repository / "docs" / "study-file.md").read_text() == reference.page(reference.all_keys()), (
         "make it anew: growlab study keys --markdown > docs/study-file.md"
     )
 
@@ -60,7 +61,7 @@ def test_a_scalar_that_is_declared_in_one_line_is_everywhere(monkeypatch):
 
     @dataclass(frozen=True, kw_only=True)
     class Longer(TrainSpec):
-        momentum: float = scalar(0.9, at_least=0, below=1, search=Fixed(value=0.5), since="9.9", before=0.0, help="new")
+        momentum: float = scalar(0.9, at_least=0, below=1, search=RANGE, since="9.9", before=0.0, help="new")
 
     old = json.loads(json.dumps(study_to_mapping(study_from_mapping(RAW))))
     for module in (reading, reference, study_from_column.__globals__):
@@ -68,7 +69,7 @@ def test_a_scalar_that_is_declared_in_one_line_is_everywhere(monkeypatch):
         monkeypatch.setitem(target, "TrainSpec", Longer)
 
     assert reference.keys_named("train.momentum")[0].since == "9.9"
-    assert reference.search_ranges()["train.momentum"] == Fixed(value=0.5)
+    assert reference.search_ranges()["train.momentum"] == RANGE
     assert study_from_mapping(RAW).train["momentum"] == Fixed(value=0.9)
     assert study_from_column(old).train["momentum"] == Fixed(value=0.0)
     with pytest.raises(SpecError, match=r"train\.momentum must be at least 0 and below 1, got 1\.0"):

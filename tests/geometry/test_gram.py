@@ -2,15 +2,11 @@
 
 import pytest
 import torch
-from beartype import beartype
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jaxtyping import TypeCheckError, jaxtyped
+from jaxtyping import TypeCheckError
 
-from growlab.geometry import gram as gram_module
-
-checked = jaxtyped(typechecker=beartype)  # signatures are checked here, whatever was imported before
-gram, extend_gram = checked(gram_module.gram), checked(gram_module.extend_gram)
+from growlab.geometry.gram import extend_gram, gram
 
 
 def draw(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:

@@ -7,16 +7,11 @@ import math
 
 import pytest
 import torch
-from beartype import beartype
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jaxtyping import TypeCheckError, jaxtyped
+from jaxtyping import TypeCheckError
 
-from growlab.geometry import subspace
-
-checked = jaxtyped(typechecker=beartype)  # signatures are checked here, whatever was imported before
-principal_directions, project = checked(subspace.principal_directions), checked(subspace.project)
-norm, unit = checked(subspace.norm), checked(subspace.unit)
+from growlab.geometry.subspace import Directions, norm, principal_directions, project, unit
 
 seeds = st.integers(0, 999)
 
@@ -36,7 +31,7 @@ def closed(velocity_nD: torch.Tensor) -> torch.Tensor:
     return torch.cat((velocity_nD, -velocity_nD.sum(0, keepdim=True)))
 
 
-def vectors(velocity_nD: torch.Tensor, directions: subspace.Directions) -> torch.Tensor:
+def vectors(velocity_nD: torch.Tensor, directions: Directions) -> torch.Tensor:
     return directions.coefficients.T @ velocity_nD
 
 

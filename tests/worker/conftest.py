@@ -1,19 +1,32 @@
-"""A study of one tiny trial in a database of its own."""
+"""A study of one tiny trial in a database of its own, a worker on it, and trainers whose part a thread plays."""
 
-from collections.abc import Callable, Iterator
+import io
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+import torch
 
 from growlab.kinds import KINDS
 from growlab.preparation.checking import prepare
-from growlab.records import Decision
+from growlab.records import Decision, TrialResult, TrialState
+from growlab.resources import STOPPING
 from growlab.specs import TrialSpec
-from growlab.storage import Store
+from growlab.storage import Claim, Store, engine
 from growlab.study import Study
 from growlab.study.file import read_study_file
+from growlab.worker import supervisor
+from growlab.worker.display import PlainDisplay
+from growlab.worker.messages import FromTrainer, ToTrainer
 from growlab.worker.packing import Probe, next_spec
+from growlab.worker.process import TrainerProcess
 
 TINY = """
 name: tiny
@@ -38,6 +51,12 @@ def store(study: Study) -> Iterator[Store]:
     with Store.open("sqlite:///growlab.db", create=True) as store:
         store.create_study(study)
         yield store
+
+
+@pytest.fixture
+def impatient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own waiting is cut short. Before the store is opened."""
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.01)
 
 
 @pytest.fixture
@@ -73,3 +92,113 @@ def kinds_as_they_were() -> Iterator[None]:
     before = dict(KINDS)
     yield
     KINDS.reset(before)
+
+
+@pytest.fixture
+def process_as_it_was() -> Iterator[None]:
+    """What the main function of a process does to signals and to torch's threads is undone in ours."""
+    handlers, n_threads = {number: signal.getsignal(number) for number in STOPPING}, torch.get_num_threads()
+    yield
+    torch.set_num_threads(n_threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], object]], None]:
+    """Waits for what comes true by another thread's doing."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        until = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < until, "it never came true"
+            time.sleep(0.01)
+
+    return wait
+
+
+# ---- a worker ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def screen() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def worker(
+    store: Store, study: Study, screen: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> supervisor._Worker:
+    """Of short leases and little patience with its trainers, which are none yet."""
+    monkeypatch.setattr(supervisor, "STOP_GRACE_S", 0.3)
+    monkeypatch.setattr(supervisor, "RESTART_PAUSE_S", 0.0)
+    options = supervisor.WorkerOptions(storage_url="sqlite:///growlab.db", artifacts=tmp_path, lease_s=0.01)
+    worker = supervisor._Worker("tiny", options, PlainDisplay(screen))
+    worker.store, worker.study = store, store.study("tiny")
+    worker.worker_id = store.register_worker(name="gpu0", device="cpu", versions={})
+    return worker
+
+
+@pytest.fixture
+def claim(worker: supervisor._Worker, enqueue: Callable[[], None]) -> Claim:
+    """Of a lease so short that a beat comes at once."""
+    enqueue()
+    claim = worker.store.claim_next(worker.study.id, worker.worker_id, lease_s=0.01)
+    assert claim is not None
+    return claim
+
+
+@pytest.fixture
+def result() -> TrialResult:
+    return TrialResult(
+        state=TrialState.COMPLETED,
+        layout_end="d=16 conv mlp",
+        depth_end=2,
+        n_params=1_000,
+        val_loss=1.5,
+        best_val_loss=1.5,
+        bits_per_byte=2.2,
+        flops=10**9,
+        tokens=1_000,
+        steps=40,
+        elapsed_s=1.0,
+    )
+
+
+# ---- a trainer whose part a thread plays ---------------------------------------------------------------------------
+
+Answers = Callable[[ToTrainer], Iterable[FromTrainer]]
+
+
+class PlayedTrainer(TrainerProcess):
+    """The supervisor's end is the real one, and so is the pipe. A part that raises EOFError has died."""
+
+    def __init__(self, answers: Answers, first: Iterable[FromTrainer]) -> None:
+        self._pipe, theirs = multiprocessing.Pipe()
+        self.orders: list[ToTrainer] = []
+        self._process = threading.Thread(target=self._play, args=(theirs, answers, first))
+        self._process.exitcode = 1
+        self._process.start()
+
+    def _play(self, theirs: Connection, answers: Answers, first: Iterable[FromTrainer]) -> None:
+        with closing(theirs), suppress(EOFError, OSError):
+            for message in first:
+                theirs.send(message)
+            while True:
+                self.orders.append(theirs.recv())
+                for message in answers(self.orders[-1]):
+                    theirs.send(message)
+
+
+@pytest.fixture
+def play() -> Iterator[Callable[..., PlayedTrainer]]:
+    """Starts a trainer that says what is in `first`, and then whatever `answers` makes of each order."""
+    started: list[PlayedTrainer] = []
+
+    def start(answers: Answers = lambda order: (), first: Iterable[FromTrainer] = ()) -> PlayedTrainer:
+        started.append(PlayedTrainer(answers, first))
+        return started[-1]
+
+    yield start
+    for trainer in started:
+        trainer.end()

@@ -1,8 +1,11 @@
 import pytest
 import torch
 
+from growlab.records import TrialState
 from growlab.training.device import DeviceMemory, device_memory
-from growlab.worker.causes import crowded_out
+from growlab.training.faults import refused_operation
+from growlab.worker.causes import crowded_out, held_by_others, out_of_memory
+from growlab.worker.packing import Probe
 
 GIB = 2**30
 
@@ -33,3 +36,30 @@ def test_a_trial_that_was_crowded_out_is_told_by_how_much() -> None:
     assert words == (
         "out of memory beside others, which hold 58.5 GiB of the device's 80.0 GiB; fewer --slots leave more to each"
     )
+
+
+def test_an_operation_that_torch_refuses_is_named_and_no_other_error_is_taken_for_one() -> None:
+    refused = RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch.use")
+
+    assert refused_operation(refused).startswith("--deterministic: cumsum_cuda_kernel has no deterministic form")
+    assert refused_operation(RuntimeError("CUDA error: unspecified launch failure")) == ""
+
+
+def test_a_context_of_cuda_is_nobody_elses_memory() -> None:
+    assert held_by_others(DeviceMemory(total=80 * GIB, free=80 * GIB, reserved=0, peak=0)) == 0
+    assert held_by_others(DeviceMemory(total=80 * GIB, free=79 * GIB, reserved=0, peak=0)) == GIB // 2
+
+
+def test_a_refused_operation_is_known_by_what_it_led_to() -> None:
+    error = RuntimeError("the backward pass failed")
+    error.__context__ = RuntimeError("cumsum does not have a deterministic implementation, but you set it")
+
+    assert refused_operation(error).startswith("--deterministic: cumsum has no")
+
+
+def test_a_trial_that_does_not_fit_has_failed_before_its_first_step(probe: Probe) -> None:
+    result = out_of_memory(probe.spec, "d=16 conv mlp", "CUDA out of memory\nby so much")
+
+    assert (result.state, result.error) == (TrialState.FAILED, "out of memory: CUDA out of memory")
+    assert (result.layout_end, result.depth_end, result.steps, result.val_loss) == ("d=16 conv mlp", 2, 0, None)
+    assert out_of_memory(probe.spec, "", "").error == "out of memory"  # a MemoryError says no more

@@ -9,9 +9,10 @@ import pytest
 
 from growlab.errors import DatabaseAway, LeaseLost
 from growlab.records import EndReason
-from growlab.storage import Claim, Store, engine
+from growlab.storage import Claim, Store
 from growlab.worker.heartbeat import Heartbeat
 
+WaitUntil = Callable[[Callable[[], object]], None]
 PATIENCE_S = 60.0  # far longer than a test waits for what it waits for
 
 
@@ -37,14 +38,9 @@ def start(store: Store, claim: Claim) -> Iterator[Callable[..., Heartbeat]]:
         heart.end()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.01)
-
-
-def test_a_beat_tells_how_far_the_trial_is(store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+def test_a_beat_tells_how_far_the_trial_is(
+    store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
     heart = start()
     heart.step = 98
 
@@ -53,7 +49,9 @@ def test_a_beat_tells_how_far_the_trial_is(store: Store, claim: Claim, start: Ca
     assert heart.fault is None
 
 
-def test_a_lost_lease_ends_the_beats(store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+def test_a_lost_lease_ends_the_beats(
+    store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
     store.release(claim, EndReason.STOPPED)
 
     heart = start()
@@ -62,14 +60,8 @@ def test_a_lost_lease_ends_the_beats(store: Store, claim: Claim, start: Callable
     assert isinstance(heart.fault, LeaseLost)
 
 
-@pytest.fixture
-def impatient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite's own waiting is cut short. Before the store is opened."""
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.01)
-
-
 def test_a_database_that_is_away_is_told_and_beaten_to_again(
-    impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat]
+    impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
 ) -> None:
     with closing(sqlite3.connect("growlab.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -84,10 +76,35 @@ def test_a_database_that_is_away_is_told_and_beaten_to_again(
     assert heart.fault is None
 
 
-def test_patience_ends(impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+def test_patience_ends(
+    impatient_sqlite: None, store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
     with closing(sqlite3.connect("growlab.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         heart = start(patience_s=0.0)
         wait_until(lambda: heart.fault)
 
     assert isinstance(heart.fault, DatabaseAway)
+
+
+def test_what_is_wrong_with_the_database_and_mended_by_no_waiting_is_a_fault(
+    store: Store, claim: Claim, start: Callable[..., Heartbeat], wait_until: WaitUntil
+) -> None:
+    with closing(sqlite3.connect("growlab.db")) as other, other:
+        other.execute("DROP TABLE gl_attempts")
+
+    heart = start()
+
+    wait_until(lambda: heart.fault)
+    assert not isinstance(heart.fault, DatabaseAway | LeaseLost)
+    assert "no such table: gl_attempts" in str(heart.fault)
+
+
+def test_no_beat_begins_after_the_end(store: Store, claim: Claim, start: Callable[..., Heartbeat]) -> None:
+    heart = start()
+    heart.end()
+    heart.step = 98
+
+    time.sleep(4 * claim.lease_s)
+
+    assert store.attempts(claim.trial_id)[0].step == 0

@@ -1,35 +1,16 @@
 """What becomes of a trial between its row in the database and the trainer's word of it. The database knows."""
 
-import io
-from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 import pytest
 
 from growlab.errors import GrowlabError
 from growlab.records import EndReason, TrialResult, TrialState
-from growlab.storage import Claim, Store
-from growlab.study import Study
+from growlab.storage import Claim
 from growlab.worker import supervisor
-from growlab.worker.display import PlainDisplay
 from growlab.worker.messages import Crashed, Ended, FromTrainer, Lost, Stopped, Train, TrainerSetup, Unfit
 from growlab.worker.process import TrainerProcess
-from growlab.worker.supervisor import WorkerOptions
 
-RESULT = TrialResult(
-    state=TrialState.COMPLETED,
-    layout_end="d=16 conv mlp",
-    depth_end=2,
-    n_params=1_000,
-    val_loss=1.5,
-    best_val_loss=1.5,
-    bits_per_byte=2.2,
-    flops=10**9,
-    tokens=1_000,
-    steps=40,
-    elapsed_s=1.0,
-)
 STORED = Ended(state=TrialState.COMPLETED, words="val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp")
 
 
@@ -49,35 +30,15 @@ class Trainer:
         self.ended = True
 
 
-@pytest.fixture
-def worker(store: Store, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> supervisor._Worker:
-    monkeypatch.setattr(supervisor, "STOP_GRACE_S", 0.3)
-    monkeypatch.setattr(supervisor, "RESTART_PAUSE_S", 0.0)
-    options = WorkerOptions(storage_url="sqlite:///growlab.db", artifacts=tmp_path, lease_s=0.01)
-    worker = supervisor._Worker("tiny", options, PlainDisplay(io.StringIO()))
-    worker.store, worker.study = store, store.study("tiny")
-    worker.worker_id = store.register_worker(name="gpu0", device="cpu", versions={})
-    return worker
-
-
-@pytest.fixture
-def claim(worker: supervisor._Worker, enqueue: Callable[[], None]) -> Claim:
-    """Of a lease so short that a beat comes at once."""
-    enqueue()
-    claim = worker.store.claim_next(worker.study.id, worker.worker_id, lease_s=0.01)
-    assert claim is not None
-    return claim
-
-
 def ask(worker: supervisor._Worker, trainer: Trainer, claim: Claim) -> FromTrainer:
     worker.trainer = cast(TrainerProcess, trainer)
     return worker._ask(Train(claim=claim, folder=""), claim)
 
 
 def test_a_result_that_is_in_the_database_counts_before_the_trainer_says_so(
-    worker: supervisor._Worker, claim: Claim
+    worker: supervisor._Worker, claim: Claim, result: TrialResult
 ) -> None:
-    worker.store.finish(claim, RESULT, [], [])
+    worker.store.finish(claim, result, [], [])
     waits = [None] * 200  # looks at the pipe; the beat comes long before they are through
     trainer = Trainer(*waits, STORED)
 
@@ -86,8 +47,10 @@ def test_a_result_that_is_in_the_database_counts_before_the_trainer_says_so(
     assert not trainer.answers  # or the next order would be answered by this one's
 
 
-def test_a_result_counts_though_its_trainer_never_says_so(worker: supervisor._Worker, claim: Claim) -> None:
-    worker.store.finish(claim, RESULT, [], [])
+def test_a_result_counts_though_its_trainer_never_says_so(
+    worker: supervisor._Worker, claim: Claim, result: TrialResult
+) -> None:
+    worker.store.finish(claim, result, [], [])
     trainer = Trainer()
 
     assert ask(worker, trainer, claim) == STORED
@@ -95,9 +58,9 @@ def test_a_result_counts_though_its_trainer_never_says_so(worker: supervisor._Wo
 
 
 def test_a_trainer_that_died_after_it_had_stored_its_result_crashed_nothing(
-    worker: supervisor._Worker, claim: Claim
+    worker: supervisor._Worker, claim: Claim, result: TrialResult
 ) -> None:
-    worker.store.finish(claim, RESULT, [], [])
+    worker.store.finish(claim, result, [], [])
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
 
     worker._train(claim)

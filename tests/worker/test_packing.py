@@ -1,5 +1,7 @@
 """Slots are counted by measured rates; the measurement trains for real, in processes of its own."""
 
+import multiprocessing
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,18 @@ from growlab.records import Decision, TrialState
 from growlab.specs import TrialSpec
 from growlab.storage import Store
 from growlab.study import Study
-from growlab.worker.packing import Bench, Failed, Measured, Probe, choose_slots, measure, next_spec
+from growlab.worker.packing import (
+    Bench,
+    Failed,
+    Measured,
+    Probe,
+    Warm,
+    _heard,
+    choose_slots,
+    measure,
+    next_spec,
+    run_probe,
+)
 
 Rates = dict[int, float | None]
 
@@ -102,3 +115,53 @@ def test_the_trial_that_is_measured_is_the_next_one_and_stays_unbegun(
     worker = store.register_worker(name="other", device="cpu", versions={})
     assert store.claim_next(row.id, worker, lease_s=60) is not None
     assert next_spec(store, row, []) is None  # all have begun
+
+
+# ---- one process of several --------------------------------------------------------------------------------------
+
+
+def test_a_process_that_says_nothing_in_time_or_dies_has_failed() -> None:
+    ours, theirs = multiprocessing.Pipe()
+
+    silent = _heard(ours, deadline=time.monotonic())
+    theirs.close()
+    dead = _heard(ours, deadline=time.monotonic() + 60)
+
+    assert (silent, dead) == (Failed("not done after 120 s"), Failed("a process died"))
+
+
+@pytest.mark.usefixtures("process_as_it_was")
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (ValueError("no such text\nnor folder"), "no such text"),
+        (KeyError(), "KeyError()"),
+    ],
+)
+def test_a_process_that_cannot_train_says_why_in_a_line(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("growlab.training.run.fresh_run", fail)
+    ours, theirs = multiprocessing.Pipe()
+
+    run_probe(probe, theirs)
+
+    assert ours.recv() == Failed(why)
+
+
+@pytest.mark.usefixtures("process_as_it_was")
+def test_a_process_that_is_warm_trains_when_all_are_and_leaves_when_nobody_waits(probe: Probe) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(None)
+
+    run_probe(probe, theirs)
+    warm, rate = ours.recv(), ours.recv()
+    ours.close()
+    run_probe(probe, theirs)
+
+    assert warm == Warm(peak=0, free=0)
+    assert rate > 0

@@ -3,6 +3,7 @@
     aiether       W_last + β·unit(P v̄) + γ·unit(P ā) + η·escape, η gated by how far τ and κ exceed the critical values
     aiether-code  the same with P v̄ and P ā as they are and η ungated
 
+Legend: n increments, k and l modes; *shape the tensor's own.
 Source: AIether technical report and code, restated.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from growlab.domains import Range
@@ -65,7 +67,7 @@ def _centred_rank(window: int) -> int:
     "aiether", "trajectory extrapolation, unit vectors, gated escape", options=AietherOptions, searched=True
 )
 @tensor_by_tensor
-def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Tensor:
+def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
     """W_last + β·unit(P_k v̄) + γ·unit(P_k ā) + η·v_esc, η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit)."""
     stretch, curvature = _tau_and_kappa(path)
     if stretch is None:
@@ -81,7 +83,7 @@ def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Tensor
     "aiether-code", "as the founding project's code: raw projections, ungated escape", options=AietherOptions
 )
 @tensor_by_tensor
-def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> Tensor:
+def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
     """W_last + β·P_k v̄ + γ·P_k ā + η·v_esc, η = η0·τ·κ; for 1-D tensors v̄ and ā whole and no escape."""
     stretch, curvature = _tau_and_kappa(path)
     if stretch is None:

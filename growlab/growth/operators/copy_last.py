@@ -1,5 +1,9 @@
-"""The newest unit, once more."""
+"""The newest unit, once more.
 
+Legend: *shape the tensor's own.
+"""
+
+from jaxtyping import Float
 from torch import Tensor
 
 from growlab.growth.path import TensorPath
@@ -9,5 +13,5 @@ from growlab.recipes import OperatorOptions, register_operator
 
 @register_operator("copy-last", "the source unit's newest snapshot", searched=True)
 @tensor_by_tensor
-def copy_last(path: TensorPath, options: OperatorOptions, source: Source) -> Tensor:
+def copy_last(path: TensorPath, options: OperatorOptions, source: Source) -> Float[Tensor, "*shape"]:
     return path.last.clone()
