@@ -52,15 +52,17 @@ class Scalar:
         key = f"{section}.{self.name}"
         require(not isinstance(value, float) or math.isfinite(value), key, "a finite number", value)
         require(not self.choices or value in self.choices, key, self.expected, value)
+        expected = self.expected
         if self.why and self.at_least is not None:
             require(value >= self.at_least, key, f"at least {self.at_least} ({self.why})", value)
+            expected = _bound("at most", self.at_most)
         within = (
             (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         )
-        require(within, key, self.expected, value)
+        require(within, key, expected, value)
 
 
 def scalar(

@@ -55,7 +55,7 @@ PACE = '''"""A plugin: a step lasts, on any processor; checkpoints take more tha
 import random
 import time
 
-from growlab.growth.operators import register_operator
+from growlab.recipes import register_operator
 from growlab.training import sample, trial
 from growlab.training.run import TrialRun
 

@@ -20,7 +20,7 @@ def test_a_created_study_is_listed_shown_and_deleted(growlab: Callable) -> None:
     assert "created study 'tiny'" in created.err
     [tiny] = json.loads(listed.out)
     assert (tiny["name"], tiny["trials_per_hour"], tiny["trials_at_once"]) == ("tiny", None, None)
-    assert yaml.safe_load(shown.out)["growth"]["eta0"] == 0.03  # a default, written out
+    assert yaml.safe_load(shown.out)["growth"]["operator"]["aiether"]["eta0"] == 0.03  # a default, written out
     assert deleted.code == 0
     assert json.loads(growlab("study", "list", "--json").out) == []
 

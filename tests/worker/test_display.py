@@ -1,7 +1,6 @@
 """What a person reads of a worker, event by event."""
 
 import io
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
-from growlab.worker.display import LiveDisplay, PlainDisplay, display_for, duration_words, progress_words
+from growlab.worker.display import LiveDisplay, PlainDisplay, display_for, progress_words
 
 CLAIM = cast(Claim, type("ClaimOfTrial", (), {"number": 5, "layout": "d=16 conv mlp"}))
 
@@ -106,22 +105,6 @@ def test_the_line_of_progress_has_a_dash_for_what_is_not_known() -> None:
     assert progress_words(PROGRESS) == (
         "50%, step 1200, depth 4 (warm-up), train 2.0000, val –, τ 1.25, κ –, 12,346 tokens/s, 1 h 05 min left"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (8.4, "8 s"),
-        (59.6, "1 min 00 s"),
-        (130, "2 min 10 s"),
-        (3599.6, "1 h 00 min"),
-        (11_100, "3 h 05 min"),
-        (math.inf, "–"),
-        (math.nan, "–"),
-    ],
-)
-def test_a_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
-    assert duration_words(seconds) == expected
 
 
 def panel(live: Screen) -> str:
