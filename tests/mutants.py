@@ -94,13 +94,13 @@ MUTANTS = (
     ),
     Mutant(
         "growth compares with the best loss, not with the last check's",
-        "growlab/growth/trigger.py",
-        "        self.last_val_loss = val_loss\n        return",
-        "        self.last_val_loss = min(self.last_val_loss, val_loss)\n        return",
+        "growlab/growth/triggers/stagnation.py",
+        "        self.last_val_loss = moment.val_loss\n        return",
+        "        self.last_val_loss = min(self.last_val_loss, moment.val_loss)\n        return",
     ),
     Mutant(
         "the q_norm of a unit that grows takes the path of k_norm",
-        "growlab/growth/protocol.py",
+        "growlab/growth/source.py",
         "path = window.path(name)",
         'path = window.path(name.replace("q_norm", "k_norm"))',
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from growlab.errors import UsageError
 from growlab.preparation.telling import Tell
+from growlab.proposal import Proposal
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -128,9 +129,8 @@ def enqueue_again(store: "Store", study: "Study", spec: "TrialSpec", *, resume: 
     row = store.study(study.name)
     layout = parse(spec.layout)
     decision = Decision(number=0, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=())
-    store.enqueue(  # does nothing when it is there
-        row.id, number=0, spec=spec, layout=str(shorten(layout)), depth_start=layout.depth, params={}, decision=decision
-    )
+    proposal = Proposal(spec=spec, layout=str(shorten(layout)), depth=layout.depth, params={}, decision=decision)
+    store.enqueue(row.id, proposal)  # does nothing when it is there
 
 
 def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:

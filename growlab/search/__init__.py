@@ -16,7 +16,21 @@ No torch in this room, and Optuna only once a scalar is to be suggested. It know
 (growlab.kinds) and a model's size by the function `measure` that it is handed.
 """
 
-from growlab.search.propose import Proposal, preview, propose
+from growlab.proposal import Proposal
+from growlab.search.decide import Done, New, Next, Wait, decide
+from growlab.search.propose import preview, propose
 from growlab.search.space import check_space, random_layout, warnings_for
 
-__all__ = ["Proposal", "check_space", "preview", "propose", "random_layout", "warnings_for"]
+__all__ = [
+    "Done",
+    "New",
+    "Next",
+    "Proposal",
+    "Wait",
+    "check_space",
+    "decide",
+    "preview",
+    "propose",
+    "random_layout",
+    "warnings_for",
+]

@@ -6,7 +6,7 @@ same proposal on any machine.
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from random import Random
 from typing import Any
 
@@ -14,6 +14,7 @@ from growlab.domains import Domain, Fixed, Value, corners
 from growlab.errors import UsageError
 from growlab.kinds import Kind, complete, shorten
 from growlab.layout import Layout, parse
+from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.search.evolution import Draw, SizeLimit, draw_random, evolve, first_new
@@ -25,17 +26,6 @@ from growlab.study import Study
 from growlab.study.growth_section import growth_spec
 
 Measure = Callable[[Layout], int]  # the number of parameters of a layout
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A trial to run, and how it came about."""
-
-    spec: TrialSpec
-    layout: str  # as people read it: options that equal their defaults are left out
-    depth: int
-    params: dict[str, Value]  # the scalars as the sampler drew them
-    decision: Decision
 
 
 def propose(
@@ -77,7 +67,7 @@ def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 
     proposals: list[Proposal] = []
     for number in range(n):
         past = [
-            PastTrial(number=at, state=TrialState.QUEUED, layout=each.spec.layout, params=each.params)
+            PastTrial(number=at, state=TrialState.QUEUED, layout=each.spec.layout, params=dict(each.params))
             for at, each in enumerate(proposals)
         ]
         proposals.append(propose(study, past, number, kinds, measure))

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, u
 
 from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
+from growlab.proposal import Proposal
 from growlab.records import Decision, EndReason, TrialState
 from growlab.specs import TrialSpec
 from growlab.storage import fence, silence
@@ -36,26 +37,20 @@ MOST_LOSSES = 10  # in a row, without coming any further
 def enqueue(
     connection: Connection,
     study_id: int,
-    *,
-    number: int,
-    spec: TrialSpec,
-    layout: str,
-    depth_start: int,
-    params: dict[str, Any],
-    decision: Decision,
+    proposal: Proposal,
 ) -> bool:
     """Add a proposed trial; False when that number is taken, or beyond the study's n_trials."""
-    if number >= _n_trials(connection, study_id):
+    if proposal.number >= _n_trials(connection, study_id):
         return False
     row = {
         "study_id": study_id,
-        "number": number,
+        "number": proposal.number,
         "state": TrialState.QUEUED,
-        "spec": trial_spec_to_mapping(spec),
-        "layout": layout,
-        "layout_hash": parse(spec.layout).hash,
-        "params": params,
-        "depth_start": depth_start,
+        "spec": trial_spec_to_mapping(proposal.spec),
+        "layout": proposal.layout,
+        "layout_hash": parse(proposal.spec.layout).hash,
+        "params": dict(proposal.params),
+        "depth_start": proposal.depth,
         "epoch": 0,
         "strikes": 0,
         "created_at": database_now(),
@@ -65,7 +60,7 @@ def enqueue(
     trial_id = connection.scalar(insert_unless_there(connection, trials, row).returning(trials.c.id))
     if trial_id is None:
         return False
-    connection.execute(insert(decisions).values(trial_id=trial_id, **_decision_row(decision)))
+    connection.execute(insert(decisions).values(trial_id=trial_id, **_decision_row(proposal.decision)))
     return True
 
 

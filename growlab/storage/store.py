@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection
 
+from growlab.proposal import Proposal
 from growlab.records import (
     Artifact,
     Decision,
@@ -23,7 +24,6 @@ from growlab.records import (
     TrialResult,
     TrialState,
 )
-from growlab.specs import TrialSpec
 from growlab.storage import artifacts as files
 from growlab.storage import commits, facts, fence, queue, reading, schema, studies, workers
 from growlab.storage.database import Database
@@ -111,33 +111,12 @@ class Store:
 
     # ---- the queue -------------------------------------------------------------------------------------------
 
-    def enqueue(
-        self,
-        study_id: int,
-        *,
-        number: int,
-        spec: TrialSpec,
-        layout: str,
-        depth_start: int,
-        params: dict[str, Any],
-        decision: Decision,
-    ) -> bool:
+    def enqueue(self, study_id: int, proposal: Proposal) -> bool:
         """Add a proposed trial. False when somebody else has added that number, or the study has n_trials already.
 
         Numbers count from 0, so that any number of workers together make exactly n_trials.
         """
-        return self._write(
-            lambda connection: queue.enqueue(
-                connection,
-                study_id,
-                number=number,
-                spec=spec,
-                layout=layout,
-                depth_start=depth_start,
-                params=params,
-                decision=decision,
-            )
-        )
+        return self._write(lambda connection: queue.enqueue(connection, study_id, proposal))
 
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
         """Take the first trial that is queued, or whose worker let its lease run out; None when there is none.

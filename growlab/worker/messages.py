@@ -1,13 +1,11 @@
 """What supervisor and trainer say to one another, over one pipe. Pickled; nothing here needs torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from growlab.records import PastTrial, TrialProgress, TrialState
-from growlab.search import Proposal
+from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
-from growlab.study import Study
 
 # ---- to the trainer ------------------------------------------------------------------------------------------
 
@@ -27,11 +25,11 @@ class TrainerSetup:
     moved: Mapping[str, str] = field(default_factory=dict)  # recorded path of a text → where it lies here
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Propose:
-    study: Study
-    past: Sequence[PastTrial]
-    number: int
+    """Put the next trial of a study into the queue, if it wants one."""
+
+    study: str  # its name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Proposed:
-    proposal: Proposal
+    """What the study wanted is in the queue, by us or by a faster worker."""
 
 
 @dataclass(frozen=True, kw_only=True)

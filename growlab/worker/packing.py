@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 from growlab.amounts import gib
 from growlab.escapes import first_line
 from growlab.records import TrialState
+from growlab.search import New
 from growlab.specs import TrialSpec
 from growlab.storage import Store, StudyRow
 from growlab.worker.causes import CONTEXT_BYTES
-from growlab.worker.messages import Propose
 from growlab.worker.signals import ignore_stopping, signals_held
-from growlab.worker.trainer import proposed
+from growlab.worker.trainer import decided
 
 if TYPE_CHECKING:
     from growlab.training.run import TrialRun
@@ -95,15 +95,14 @@ def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec
     for trial in trials:
         if trial.state is TrialState.QUEUED:
             return trial.spec
-    if len(trials) >= row.study.n_trials:
-        return None
     from growlab.data import load_corpus
     from growlab.plugins import load_plugins
 
     load_plugins(plugins)
     past = store.past_trials(row.id, row.study.objective.metric)
     vocab_size = load_corpus(row.study.data, row.study.curriculum).tokenizer.vocab_size
-    return proposed(Propose(study=row.study, past=past, number=len(past)), vocab_size).spec
+    following = decided(row.study, past, vocab_size)
+    return following.proposal.spec if isinstance(following, New) else None
 
 
 class Bench:

@@ -162,27 +162,16 @@ class _Worker:
     # ---- the queue ------------------------------------------------------------------------------------------
 
     def _propose(self) -> bool:
-        """Add one trial if the study wants more. False when it has all."""
+        """Have one trial added if the study wants more. False when it has all."""
         number = sum(self.store.counts(self.study.id).values())
         if number >= self.study.study.n_trials:
             self.study = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
             return number < self.study.study.n_trials
-        past = self.store.past_trials(self.study.id, self.study.study.objective.metric)
-        answer = self._ask(Propose(study=self.study.study, past=past, number=len(past)))
+        answer = self._ask(Propose(self.study_name))
         if isinstance(answer, Crashed | Stopped):
             return True  # another trainer tries, unless we are to stop
         if not isinstance(answer, Proposed):
             raise _error(answer, "no trial could be proposed: ")
-        made = answer.proposal
-        self.store.enqueue(  # does nothing if another worker was faster
-            self.study.id,
-            number=made.decision.number,
-            spec=made.spec,
-            layout=made.layout,
-            depth_start=made.depth,
-            params=dict(made.params),
-            decision=made.decision,
-        )
         return True
 
     def _wait_for_others(self) -> bool:

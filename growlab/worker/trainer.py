@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,9 +25,10 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import TrialResult, TrialState
-from growlab.search import Proposal, propose
+from growlab.records import PastTrial, TrialResult, TrialState
+from growlab.search import Done, New, Next, Wait, decide
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
+from growlab.study import Study
 from growlab.worker.causes import crowded_out, failed_at_once, out_of_memory
 from growlab.worker.messages import (
     Began,
@@ -135,15 +136,27 @@ class _Trainer:
         gc.collect()
         free_memory(self.device)
 
-    def _propose(self, order: Propose) -> Proposed:
+    def _propose(self, order: Propose) -> FromTrainer:
+        try:
+            self._enqueue_next(order.study)
+        except DatabaseAway as error:
+            return Stopped(str(error)) if self.orders.stop_asked.is_set() else unfit(error)
+        return Proposed()
+
+    def _enqueue_next(self, name: str) -> None:
+        """The proposal goes from here into the queue: nothing large passes the pipe. A faster worker's stays."""
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_execution
 
-        vocab_size = self.corpus.load(order.study.data, order.study.curriculum).tokenizer.vocab_size
-        proposal = proposed(order, vocab_size)
-        n_steps = expected_steps(proposal.spec, vocab_size)
-        choose_execution(self.device, n_steps)  # loads a compiler now, not in the trial
-        return Proposed(proposal)
+        row = self.store.study(name)
+        vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
+        match decided(row.study, self.store.past_trials(row.id, row.study.objective.metric), vocab_size):
+            case New(proposal):
+                # loads a compiler now, not in the trial
+                choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
+                self.store.enqueue(row.id, proposal)
+            case Wait() | Done():
+                pass  # somebody was faster
 
     def _train(self, order: Train) -> FromTrainer:
         try:
@@ -207,12 +220,12 @@ class _Trainer:
         return crowded_out(device_memory(self.device))
 
 
-def proposed(order: Propose, vocab_size: int) -> Proposal:
-    """The next trial of a study, from the kinds that are registered here."""
+def decided(study: Study, past: Sequence[PastTrial], vocab_size: int) -> Next:
+    """What comes next in a study, by the kinds that are registered here."""
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
 
-    return propose(order.study, order.past, order.number, KINDS, lambda layout: count_params(layout, vocab_size))
+    return decide(study, past, KINDS, lambda layout: count_params(layout, vocab_size))
 
 
 def unfit(error: GrowlabError) -> Unfit:

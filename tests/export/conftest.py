@@ -12,6 +12,7 @@ from growlab.data import load_corpus
 from growlab.export.bundle import export_trial
 from growlab.kinds import complete
 from growlab.layout import parse
+from growlab.proposal import Proposal
 from growlab.records import Decision, TrialResult, TrialState
 from growlab.specs import TrainSpec, TrialSpec
 from growlab.storage import LeasedRecorder, Store, StudyRow
@@ -130,23 +131,17 @@ def _study(corpus: Path) -> Study:
 
 def _enqueue(lab: Lab, number: int) -> None:
     study = lab.study_row.study
-    lab.store.enqueue(
-        lab.study_row.id,
-        number=number,
-        spec=TrialSpec(
-            layout=str(complete(parse(LAYOUT))),
-            data=study.data,
-            train=TrainSpec(**{name: domain.value for name, domain in study.train.items()}),
-            growth=growth_spec({name: domain.value for name, domain in study.growth.items()}),
-            budget=study.budget,
-            curriculum=(),
-            seed=number,
-        ),
-        layout=LAYOUT,
-        depth_start=2,
-        params={},
-        decision=Decision(number=number, seed=1, origin="random", parent=None, mutation="", finished=(), running=()),
+    spec = TrialSpec(
+        layout=str(complete(parse(LAYOUT))),
+        data=study.data,
+        train=TrainSpec(**{name: domain.value for name, domain in study.train.items()}),
+        growth=growth_spec({name: domain.value for name, domain in study.growth.items()}),
+        budget=study.budget,
+        curriculum=(),
+        seed=number,
     )
+    by_hand = Decision(number=number, seed=1, origin="random", parent=None, mutation="", finished=(), running=())
+    lab.store.enqueue(lab.study_row.id, Proposal(spec=spec, layout=LAYOUT, depth=2, params={}, decision=by_hand))
 
 
 def _train_next(lab: Lab) -> None:

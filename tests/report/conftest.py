@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from growlab.proposal import Proposal
 from growlab.records import Artifact, Decision, EndReason, Fact, Metric, TrialResult, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, TrainSpec, TrialSpec
@@ -154,12 +155,13 @@ def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
     ) -> None:
         store.enqueue(
             study_row.id,
-            number=number,
-            spec=replace(_spec(), curriculum=curriculum),
-            layout=layout,
-            depth_start=2,
-            params={"train.lr": 0.00312249, "growth.patience": 4},
-            decision=decision or _random(number),
+            Proposal(
+                spec=replace(_spec(), curriculum=curriculum),
+                layout=layout,
+                depth=2,
+                params={"train.lr": 0.00312249, "growth.patience": 4},
+                decision=replace(decision or _random(number), number=number),
+            ),
         )
         for words in crashes:
             store.release(store.claim_next(study_row.id, worker_id, lease_s=60), EndReason.CRASHED, words)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from growlab.proposal import Proposal
 from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
@@ -190,12 +191,13 @@ class Lab:
         return [
             (store or self.store).enqueue(
                 self.study_id,
-                number=number,
-                spec=trial_spec(),
-                layout="d=8 attn mlp",
-                depth_start=2,
-                params={"train.lr": 1e-3},
-                decision=self.decision(number),
+                Proposal(
+                    spec=trial_spec(),
+                    layout="d=8 attn mlp",
+                    depth=2,
+                    params={"train.lr": 1e-3},
+                    decision=self.decision(number),
+                ),
             )
             for number in numbers
         ]

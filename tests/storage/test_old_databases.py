@@ -1,8 +1,11 @@
 """A database that an earlier growlab wrote: refused until somebody upgrades it, and then complete."""
 
+from dataclasses import replace
+
 import pytest
 
 from growlab.errors import SchemaError
+from growlab.proposal import Proposal
 from growlab.records import TrialState
 from growlab.storage import Database, Store, current_revision, head_revision, upgrade
 from growlab.storage.tables import metadata
@@ -113,10 +116,10 @@ def test_no_id_that_was_ever_given_is_given_again(upgraded):
     """Trial 6 was deleted; a worker that slept through it may still hold a claim with that id."""
     study_id = upgraded.study("nightly").id
     waiting = upgraded.trial(study_id, 4)
-    decision = upgraded.decision(waiting.id)
+    decision = replace(upgraded.decision(waiting.id), number=5)
 
     upgraded.enqueue(
-        study_id, number=5, spec=waiting.spec, layout=waiting.layout, depth_start=2, params={}, decision=decision
+        study_id, Proposal(spec=waiting.spec, layout=waiting.layout, depth=2, params={}, decision=decision)
     )
 
     assert upgraded.trial(study_id, 5).id == 7

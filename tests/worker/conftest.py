@@ -16,6 +16,7 @@ import torch
 
 from growlab.kinds import KINDS
 from growlab.preparation.checking import prepare
+from growlab.proposal import Proposal
 from growlab.records import Decision, TrialResult, TrialState
 from growlab.resources import STOPPING
 from growlab.specs import TrialSpec
@@ -74,7 +75,7 @@ def enqueue(store: Store, study: Study) -> Callable[[], None]:
         spec = next_spec(store, row, [])
         assert spec is not None
         by_hand = Decision(number=0, seed=1, origin="given", parent=None, mutation="", finished=(), running=())
-        store.enqueue(row.id, number=0, spec=spec, layout=spec.layout, depth_start=2, params={}, decision=by_hand)
+        store.enqueue(row.id, Proposal(spec=spec, layout=spec.layout, depth=2, params={}, decision=by_hand))
 
     return enqueue
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from growlab.proposal import Proposal
 from growlab.records import Decision, TrialState
 from growlab.specs import TrialSpec
 from growlab.storage import Store
@@ -99,15 +100,8 @@ def test_the_trial_that_is_measured_is_the_next_one_and_stays_unbegun(
     proposal = next_spec(store, row, [])
     queued = make_spec(proposal)
     nothing = store.counts(row.id)
-    store.enqueue(
-        row.id,
-        number=0,
-        spec=queued,
-        layout=queued.layout,
-        depth_start=2,
-        params={},
-        decision=Decision(number=0, seed=1, origin="given", parent=None, mutation="", finished=(), running=()),
-    )
+    by_hand = Decision(number=0, seed=1, origin="given", parent=None, mutation="", finished=(), running=())
+    store.enqueue(row.id, Proposal(spec=queued, layout=queued.layout, depth=2, params={}, decision=by_hand))
 
     assert sum(nothing.values()) == 0
     assert next_spec(store, row, []) == queued != proposal

@@ -12,6 +12,7 @@ import pytest
 
 from growlab.errors import DatabaseAway, GrowlabError, UsageError
 from growlab.records import EndReason, TrialProgress, TrialResult, TrialState
+from growlab.search import New
 from growlab.storage import AttemptRow, Claim, Store, TrialRow
 from growlab.study import Study
 from growlab.worker import supervisor
@@ -35,7 +36,7 @@ from growlab.worker.messages import (
 )
 from growlab.worker.process import TrainerProcess
 from growlab.worker.supervisor import Served, WorkerOptions, serve
-from growlab.worker.trainer import proposed, summary
+from growlab.worker.trainer import decided, summary
 
 WaitUntil = Callable[[Callable[[], object]], None]
 Play = Callable[..., TrainerProcess]
@@ -332,7 +333,11 @@ def good_trainer(store: Store, result: TrialResult) -> Callable[[ToTrainer], Ite
 
     def answer(order: ToTrainer) -> Iterable[FromTrainer]:
         if isinstance(order, Propose):
-            yield Proposed(proposed(order, vocab_size=40))
+            row = store.study(order.study)
+            match decided(row.study, store.past_trials(row.id, row.study.objective.metric), vocab_size=40):
+                case New(proposal):
+                    store.enqueue(row.id, proposal)
+            yield Proposed()
         elif isinstance(order, Train):
             store.finish(order.claim, result, [], [])
             yield Ended(state=result.state, words=summary(result))

@@ -202,7 +202,7 @@ def test_a_stop_is_heard_ahead_of_the_orders_before_it_and_is_none_itself(
     pipe: tuple[Connection, Connection], study: Study
 ) -> None:
     ours, theirs = pipe
-    first, second = (Propose(study=study, past=(), number=number) for number in range(2))
+    first, second = Propose(study.name), Propose("another")
     orders = trainer_module._Orders(theirs)
 
     for order in (first, Stop(), second):
@@ -229,11 +229,22 @@ def test_who_is_asked_to_stop_waits_some_seconds_more_for_a_database(
 
 
 def test_a_proposal_is_the_one_that_the_study_would_make_anywhere(store: Store, study: Study, start: Callable) -> None:
-    answer = start().answer(Propose(study=study, past=(), number=0))
+    row = store.study(study.name)
+    expected = next_spec(store, row, [])
 
-    assert isinstance(answer, Proposed)
-    assert answer.proposal.decision.number == 0
-    assert answer.proposal.spec == next_spec(store, store.study(study.name), [])
+    answer = start().answer(Propose(study.name))
+
+    assert answer == Proposed()
+    assert [(trial.number, trial.spec) for trial in store.trials(row.id)] == [(0, expected)]
+
+
+def test_a_study_that_has_all_its_trials_gets_no_other(store: Store, study: Study, start: Callable) -> None:
+    trainer, row = start(), store.study(study.name)
+
+    answers = [trainer.answer(Propose(study.name)) for _ in range(study.n_trials + 2)]
+
+    assert answers == [Proposed()] * (study.n_trials + 2)
+    assert len(store.trials(row.id)) == study.n_trials
 
 
 def test_a_trial_is_trained_to_the_end_of_its_budget_and_is_in_the_database_before_its_end_is_said(

@@ -1,0 +1,22 @@
+"""A trial to run, and how it came about: what a search makes and a queue takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from growlab.domains import Value
+from growlab.records import Decision
+from growlab.specs import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    spec: TrialSpec
+    layout: str  # as people read it: options that equal their defaults are left out
+    depth: int  # blocks
+    params: Mapping[str, Value]  # the scalars as the sampler drew them, by full name
+    decision: Decision
+
+    @property
+    def number(self) -> int:
+        """The trial's, within its study."""
+        return self.decision.number

@@ -1,0 +1,41 @@
+"""What comes next in a study, as a function of the study and its past."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from growlab.kinds import Kind
+from growlab.proposal import Proposal
+from growlab.records import PastTrial
+from growlab.search.propose import Measure, propose
+from growlab.study import Study
+
+
+@dataclass(frozen=True)
+class New:
+    """A trial to put into the queue."""
+
+    proposal: Proposal
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Every trial is there, and some are not over yet."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Every trial is over."""
+
+
+Next = New | Wait | Done
+
+
+def decide(study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure) -> Next:
+    """Decide after `past`, which holds every trial known, also queued and running ones, in any order.
+
+    Nothing is kept between calls: the same past gives the same decision on any machine. Raises UsageError when no
+    layout has as few parameters as the study asks.
+    """
+    if len(past) < study.n_trials:
+        return New(propose(study, past, len(past), kinds, measure))
+    return Done() if all(trial.state.is_final for trial in past) else Wait()
