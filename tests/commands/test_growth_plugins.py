@@ -39,7 +39,6 @@ def test_their_options_are_listed_with_those_of_growlab(growlab: Callable) -> No
     assert "share: a share of the budget is spent" in listed.out
     assert "growth.operator.mean-of-two.newer  share of the upper unit" in listed.out
     assert (option["default"], option["range"]) == ("0.1", "between 0 and 1")
-    assert growlab("study", "keys", "growth.trigger.share.at").code == 2
 
 
 def test_a_search_draws_their_options_where_they_act(growlab: Callable) -> None:
