@@ -42,6 +42,7 @@ def bench(growlab: Callable, small_roofline: None) -> Callable:
 # ---- what is printed ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_json_has_the_device_versions_roofline_settings_and_a_row_of_each_kind(bench: Callable) -> None:
     outcome = bench(*TINY, "--json", "--threads", "1")
 

@@ -75,6 +75,7 @@ def test_the_workers_of_several_slots_cannot_have_one_name(growlab: Callable, sl
     assert "--name is for one worker" in outcome.err
 
 
+@pytest.mark.slow
 def test_workers_whose_crew_was_killed_save_their_trials_and_leave(
     growlab: Callable, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:

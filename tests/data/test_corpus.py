@@ -105,6 +105,7 @@ def test_another_text_than_the_recorded_is_refused(sha256_of: Sha256Of, spec_of:
         load_corpus(spec)
 
 
+@pytest.mark.slow
 def test_for_an_embedded_text_the_refusal_names_the_python(
     sha256_of: Sha256Of, spec_of: SpecOf, built_stdlib: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

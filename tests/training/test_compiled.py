@@ -229,7 +229,7 @@ def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) ->
 
 
 @pytest.mark.usefixtures("with_programs")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str) -> None:
     assert_as_exact_as_eager("mlp", precision, CPU)
 

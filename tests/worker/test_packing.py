@@ -53,7 +53,7 @@ def test_slots_double_while_the_device_does_a_tenth_more(rates: Rates, most: int
     assert asked == list(rates)  # and nothing beyond what ends it
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_trials_side_by_side_are_measured_in_processes_that_end(probe: Probe, n: int) -> None:
     found = measure(probe, n)
 
