@@ -48,8 +48,8 @@ def read_domain(key: str, raw: object, kind: type, default_range: Domain | None)
     if isinstance(raw, list):
         if not raw:
             raise SpecError(f"{key}: an empty list leaves nothing to choose from")
-        return Choice(values=tuple(_typed(key, each, kind) for each in raw))
-    return Fixed(value=_typed(key, raw, kind))
+        return Choice(values=tuple(typed(key, each, kind) for each in raw))
+    return Fixed(value=typed(key, raw, kind))
 
 
 def write_domain(domain: Domain) -> Any:
@@ -112,7 +112,7 @@ def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
         raise SpecError(f"{key}: a range needs low and high, got {quoted(raw)}")
     if kind not in (int, float):
         raise SpecError(f"{key}: a range needs numbers, but {key} is a {kind.__name__}; write a list of choices")
-    low, high = (_typed(f"{key}.{end}", raw[end], kind) for end in ("low", "high"))
+    low, high = (typed(f"{key}.{end}", raw[end], kind) for end in ("low", "high"))
     log = raw.get("log", False)
     if not isinstance(log, bool):
         raise SpecError(f"{key}.log must be true or false, got {log!r}")
@@ -125,7 +125,8 @@ def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
     return Range(low=low, high=high, log=log)
 
 
-def _typed(key: str, raw: object, kind: type) -> Value:
+def typed(key: str, raw: object, kind: type) -> Value:
+    """Read one value of this kind: a whole number for a float, 1e3 for a whole number. Raises SpecError."""
     if kind is float and isinstance(raw, str):
         raw = _number_in_words(raw)  # YAML 1.1 reads 1e-3 as a string
     if kind in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):

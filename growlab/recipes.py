@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
-from growlab.domains import Value
+from growlab.domains import Value, typed
 from growlab.errors import SpecError, did_you_mean
 from growlab.registry import Registry
 from growlab.scalar import before_of, check_scalars, scalars_of
@@ -95,12 +95,18 @@ class Part:
     searched: bool  # whether `search` in place of a name draws it too
 
     def read(self, options: Mapping[str, Value]) -> Any:
-        """Make this part's dataclass of a recipe's options. Raises SpecError for one out of its bounds, or unknown."""
-        known = scalars_of(self.options)
-        for key in options:
+        """Make this part's dataclass of a recipe's options.
+
+        Raises SpecError for one that is unknown, missing, of another type or out of its bounds.
+        """
+        known, given = scalars_of(self.options), before_of(self.options) | dict(options)
+        for key in given:
             if key not in known:
                 raise SpecError(f"{self.section}.{key}: unknown key.{did_you_mean(key, known)}")
-        read = self.options(**before_of(self.options) | dict(options))
+        for key in known:
+            if key not in given:
+                raise SpecError(f"{self.section}.{key}: is missing")
+        read = self.options(**{key: typed(f"{self.section}.{key}", given[key], known[key].type) for key in known})
         check_scalars(self.section, read)
         return read
 

@@ -1,11 +1,13 @@
 """The course of a growth, on a network that growlab has never heard of and on language models."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from growlab.errors import SpecError
 from growlab.growth.growable import Growable
 from growlab.growth.identity import named_by_identity
 from growlab.growth.moment import Moment
@@ -14,7 +16,7 @@ from growlab.growth.source import Made, Source, tensor_by_tensor
 from growlab.kinds import complete
 from growlab.layout import parse, parse_blocks
 from growlab.model.language_model import LanguageModel, build_model, short_unit_text
-from growlab.recipes import OPERATORS, OperatorOptions, register_operator
+from growlab.recipes import OPERATORS, Named, OperatorOptions, register_operator
 from growlab.records import TrajectoryPoint
 from growlab.specs import GrowthSpec
 
@@ -535,3 +537,24 @@ def test_each_parameter_of_a_grown_unit_is_made_of_the_path_of_its_namesake(make
     assert expected.keys() >= {"0.mixer.q_norm.weight", "0.mixer.k_norm.weight"}
     for name, parameter in grown.unit.named_parameters():
         assert torch.equal(parameter, expected[name]), name
+
+
+WHOLE = {"patience": 5, "threshold": 0.15, "tau_crit": 2.0, "kappa_crit": 0.5, "warmup_steps": 400}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patience": 1}, r"growth\.trigger\.stagnation\.threshold: is missing"),
+        ({"patiance": 1}, r"growth\.trigger\.stagnation\.patiance: unknown key\. Did you mean 'patience'\?"),
+        ({**WHOLE, "patience": "long"}, r"growth\.trigger\.stagnation\.patience must be a whole number, got 'long'"),
+        ({**WHOLE, "patience": 0}, r"growth\.trigger\.stagnation\.patience must be at least 1, got 0"),
+    ],
+)
+def test_a_recipe_that_a_person_spoilt_is_refused_with_its_path_before_anything_is_trained(
+    toy_net: ToyNet, make_growth: MakeGrowth, options: dict[str, object], message: str
+) -> None:
+    spec = replace(make_growth(), trigger=Named(name="stagnation", options=options))
+
+    with pytest.raises(SpecError, match=f"^{message}"):
+        GrowthProtocol(spec, toy_net("thin"), seed=0)
