@@ -1,7 +1,6 @@
 """What a trial would cost: counted parameters, FLOPs and memory; time from a few real steps of one of them."""
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TextIO
@@ -13,6 +12,7 @@ from rich.table import Table
 from growlab import amounts
 from growlab.bench.measure import time_run
 from growlab.data import Corpus
+from growlab.delimited import delimited
 from growlab.domains import Value
 from growlab.kinds import KINDS
 from growlab.layout import parse
@@ -90,14 +90,19 @@ def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
     return rows
 
 
+def searched(rows: Sequence[Estimate]) -> list[str]:
+    """Names of the values that were drawn for any of the trials: for some of them one may not act."""
+    return list(dict.fromkeys(name for row in rows for name in row.params))
+
+
 def print_tsv(rows: Sequence[Estimate], stream: TextIO) -> None:
     """A line for each, under names: plain numbers, all their digits."""
-    names = list(rows[0].params)
+    names = searched(rows)
     numbers = ("n_params", "step_flops", "total_flops", "memory_bytes", "time_s", "measured")
-    lines = csv.writer(stream, delimiter="\t", lineterminator="\n")
-    lines.writerow(["number", "layout", *names, *numbers])
-    for row in rows:
-        lines.writerow([row.number, row.layout, *row.params.values(), *(getattr(row, name) for name in numbers)])
+    lines = (
+        [row.number, row.layout, *map(row.params.get, names), *(getattr(row, name) for name in numbers)] for row in rows
+    )
+    stream.write(delimited(["number", "layout", *names, *numbers], lines, "\t"))
 
 
 def print_table(rows: Sequence[Estimate], stream: TextIO) -> None:
@@ -116,10 +121,9 @@ def print_table(rows: Sequence[Estimate], stream: TextIO) -> None:
 
 def _columns(rows: Sequence[Estimate]) -> dict[str, Callable[[Estimate], str]]:
     """Header to cell, but for the number and the layout, which are always there."""
-    varying = [name for name in rows[0].params if len({repr(row.params.get(name)) for row in rows}) > 1]
-    searched = {name: partial(_value, name) for name in varying}
+    varying = [name for name in searched(rows) if len({repr(row.params.get(name)) for row in rows}) > 1]
     return {
-        **searched,
+        **{name: partial(_value, name) for name in varying},
         "params": lambda row: amounts.count(row.n_params),
         "a step": lambda row: amounts.flops(row.step_flops),
         "in all": lambda row: amounts.flops(row.total_flops),
@@ -129,7 +133,7 @@ def _columns(rows: Sequence[Estimate]) -> dict[str, Callable[[Estimate], str]]:
 
 
 def _value(name: str, row: Estimate) -> str:
-    value = row.params[name]
+    value = row.params.get(name, amounts.UNKNOWN)  # it does not act in this trial
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -138,12 +142,19 @@ def _table(rows: Sequence[Estimate], columns: Mapping[str, Callable[[Estimate], 
     table.add_column("", justify="right")
     table.add_column("layout", overflow="fold", min_width=_LEAST_LAYOUT)
     for header, cell in columns.items():
-        short = header.removeprefix("train.").removeprefix("growth.")
+        short = _short(header, columns)
         width = max(map(len, [short, *map(cell, rows)]))  # rich would cut '35 min 00 s' at a space
         table.add_column(short, justify="right", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(str(row.number), as_it_is(row.layout), *(as_it_is(cell(row)) for cell in columns.values()))
     return table
+
+
+def _short(name: str, names: Iterable[str]) -> str:
+    """The last part of a full name, with the part before it where another name ends alike."""
+    *_, before, last = ["", *name.split(".")]
+    alike = sum(other.rpartition(".")[2] == last for other in names)
+    return f"{before}.{last}" if alike > 1 and before else last
 
 
 def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:

@@ -1,8 +1,7 @@
 """What was measured, for a person on a terminal or for a program in a pipe."""
 
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Literal, TextIO
 
 from rich import box
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from growlab import amounts
 from growlab.bench.rows import Report, Row
+from growlab.delimited import delimited
 from growlab.report.terminal import as_it_is, console_for, fitting
 
 _LEAST_LAYOUT = 16  # characters per line; a narrow terminal loses columns before layouts get narrower
@@ -86,9 +86,8 @@ def title_of(report: Report) -> str:
 
 def print_tsv(rows: Sequence[Row], stream: TextIO) -> None:
     """A line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
-    writer = csv.DictWriter(stream, [each.name for each in fields(Row)], delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    names = [each.name for each in fields(Row)]
+    stream.write(delimited(names, ([getattr(row, name) for name in names] for row in rows), "\t"))
 
 
 def plain(value: float | None) -> str:

@@ -20,6 +20,7 @@ from growlab.commands.options import (
     this_command,
 )
 from growlab.errors import GrowlabError
+from growlab.escapes import first_line
 from growlab.preparation.command_lines import place_options
 from growlab.suggest import command
 
@@ -91,7 +92,7 @@ def _require_completed(trial: "TrialRow", advice: str) -> None:
     from growlab.records import TrialState
 
     if trial.state is not TrialState.COMPLETED:
-        reason = trial.error.partition("\n")[0]
+        reason = first_line(trial.error)
         raise GrowlabError(f"the trial is not completed but {trial.state}{reason and ': '}{reason}; {advice}")
 
 

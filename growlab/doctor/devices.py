@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.doctor.findings import Finding, gib
+from growlab.amounts import gib
+from growlab.doctor.findings import Finding
+from growlab.escapes import first_line
 from growlab.resources import n_cores
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def _gpu(index: int) -> Finding:
         bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bf16"
         about = f"{torch.cuda.get_device_name(index)}, {gib(free)} of {gib(total)} free, {bf16}"
     except RuntimeError as error:
-        return Finding("devices", name, "broken", _first_line(error), "see what nvidia-smi says of it")
+        return Finding("devices", name, "broken", first_line(str(error).strip()), "see what nvidia-smi says of it")
     finding = _working(torch.device(name), name, about)
     if finding.status == "ok" and free < _LITTLE_MEMORY:
         return Finding("devices", name, "warning", about, "another process has its memory; nvidia-smi names it")
@@ -68,7 +70,9 @@ def _working(device: "torch.device", name: str, about: str) -> Finding:
         total = float((ones @ ones).sum())
     except RuntimeError as error:
         advice = "see what nvidia-smi says of it" if device.type == "cuda" else _REINSTALL
-        return Finding("devices", name, "broken", f"{about}; a matrix product fails: {_first_line(error)}", advice)
+        return Finding(
+            "devices", name, "broken", f"{about}; a matrix product fails: {first_line(str(error).strip())}", advice
+        )
     if total != _SIDE**3:
         found = f"{about}; a matrix product is wrong: its sum is {total}, not {_SIDE**3}"
         return Finding("devices", name, "broken", found, "do not train on it: its memory or its driver is faulty")
@@ -101,7 +105,3 @@ def _memory() -> str:
     limit = Path("/sys/fs/cgroup/memory.max")  # 'max' where there is none
     words = limit.read_text().strip() if limit.is_file() else ""
     return gib(min(machine, int(words)) if words.isdecimal() else machine)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -34,7 +34,3 @@ def found_and_advice(error: GrowlabError) -> tuple[str, str]:
     """Messages of growlab say what is wrong, and after a semicolon what to do."""
     found, _, advice = str(error).partition("; ")
     return found, advice
-
-
-def gib(n_bytes: float) -> str:
-    return f"{n_bytes / 2**30:,.1f} GiB"

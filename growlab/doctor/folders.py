@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from growlab.doctor.findings import Finding, gib
+from growlab.amounts import gib
+from growlab.doctor.findings import Finding
 from growlab.errors import StorageError
 from growlab.preparation.places import artifact_root
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from growlab.escapes import first_line
 from growlab.preparation.command_lines import place_options, plugin_options, speaking_command
 from growlab.report.columns import LeaderboardRow
 from growlab.storage import StudyRow, TrialRow
@@ -60,7 +61,7 @@ def _why_none(trials: Sequence[TrialRow], report: str) -> str:
     ended = [trial for trial in trials if trial.state.is_final]
     if not ended:
         return "no trial has ended yet"
-    reasons = Counter((str(trial.state), trial.error.partition("\n")[0]) for trial in ended)
+    reasons = Counter((str(trial.state), first_line(trial.error)) for trial in ended)
     lines = [f"no trial completed: all {len(ended)} that ended are without a result"]
     for (state, error), n in reasons.most_common(_MOST_REASONS):
         lines.append(f"  {n} {state}" + (f": {error}" if error else ""))

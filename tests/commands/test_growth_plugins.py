@@ -76,3 +76,12 @@ def test_a_study_that_grows_by_them_is_run_and_reported(
     assert [(event["step"], event["reason"], event["operator"]) for event in facts["growth_events"]] == [
         (20, "share", "mean-of-two")
     ]
+
+
+def test_a_preview_in_a_pipe_has_a_column_for_what_acts_in_some_trials_alone(growlab: Callable) -> None:
+    outcome = growlab("study", "preview", "tiny.yaml", "--set", GROWTH, "--set", "n_trials=10", *PLUGINS)
+
+    header, *lines = (line.split("\t") for line in outcome.out.splitlines())
+    at, trigger = header.index("growth.trigger.share.at"), header.index("growth.trigger")
+    assert all(len(line) == len(header) for line in lines)
+    assert {(line[trigger], bool(line[at])) for line in lines} == {("never", False), ("share", True)}
