@@ -5,7 +5,8 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from growlab.domains import Choice, Domain, Range, write_domain
-from growlab.errors import UnknownName
+from growlab.errors import UsageError, did_you_mean
+from growlab.escapes import quoted
 from growlab.recipes import PARTS, SORTS, Part
 from growlab.scalar import Scalar, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
@@ -56,11 +57,15 @@ def all_keys() -> list[Key]:
 
 
 def keys_named(asked: str) -> list[Key]:
-    """The key of this full name, or all of a section. Raises UnknownName."""
+    """The key of this full name, or all of a section. Raises UsageError."""
     known = all_keys()
     found = [key for key in known if key.name == asked or key.name.startswith(f"{asked}.")]
     if not found:
-        raise UnknownName("key of a study file", asked, [key.name for key in known])
+        sections = dict.fromkeys(key.name.partition(".")[0] for key in known if "." in key.name)
+        raise UsageError(
+            f"a study file has no key {quoted(asked)}; its sections are {', '.join(sections)}."
+            f"{did_you_mean(asked, [key.name for key in known])}"
+        )
     return found
 
 

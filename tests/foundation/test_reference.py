@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 import pytest
 
 from growlab.domains import Fixed, Range
-from growlab.errors import SpecError, UnknownName
+from growlab.errors import SpecError, UsageError
 from growlab.plugins import load_plugins
 from growlab.scalar import scalar
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec
@@ -52,7 +52,7 @@ def test_one_key_or_a_section_is_found_by_name():
     assert {key.name for key in reference.keys_named("growth.trigger.stagnation")} >= {
         "growth.trigger.stagnation.tau_crit"
     }
-    with pytest.raises(UnknownName, match=r"unknown key of a study file 'train\.lrr'.*Did you mean 'train\.lr'"):
+    with pytest.raises(UsageError, match=r"no key 'train\.lrr'; its sections are budget, .*Did you mean 'train\.lr'"):
         reference.keys_named("train.lrr")
 
 
