@@ -33,16 +33,8 @@ def _end_as_diverged(store: Store, row: Any, error: str) -> None:
     from growlab.search import preview
 
     worker = store.register_worker(name="w", device="cpu", versions={})
-    for number, made in enumerate(preview(row.study, KINDS, lambda layout: 1, 2)):
-        store.enqueue(
-            row.id,
-            number=number,
-            spec=made.spec,
-            layout=made.layout,
-            depth_start=made.depth,
-            params=dict(made.params),
-            decision=made.decision,
-        )
+    for made in preview(row.study, KINDS, lambda layout: 1, 2):
+        store.enqueue(row.id, made)
         claim = store.claim_next(row.id, worker, lease_s=60.0)
         assert claim is not None
         store.finish(claim, _diverged(made.spec.layout, error), [], [])

@@ -67,15 +67,7 @@ def test_a_worker_without_the_plugin_refuses_and_the_trial_is_still_queued(growl
     store = Store.open("sqlite:///growlab.db")
     row = store.study("tiny")
     made = propose(row.study, [], 0, KINDS, lambda layout: count_params(layout, 50))
-    store.enqueue(
-        row.id,
-        number=0,
-        spec=made.spec,
-        layout=made.layout,
-        depth_start=made.depth,
-        params=dict(made.params),
-        decision=made.decision,
-    )
+    store.enqueue(row.id, made)
 
     worker = growlab("worker", "tiny")
 
