@@ -11,7 +11,7 @@ from growlab.specs import TrialSpec
 from growlab.training.device import free_memory, wait_for
 from growlab.training.leak import leak
 from growlab.training.run import TrialRun, fresh_run
-from growlab.training.timing import START_STEPS, seconds
+from growlab.training.timing import START_STEPS, seconds, train_steps
 
 _LONG_S = 5.0  # an evaluation that takes longer is not made twice
 
@@ -37,22 +37,17 @@ def time_run(
     free_memory(device)
     began = time.perf_counter()
     run = fresh_run(spec, corpus, device)
-    _train(run, START_STEPS)
+    train_steps(run, START_STEPS)
     wait_for(device)
     start_s = time.perf_counter() - began
     return Timing(
         n_params=run.n_params,
         flops_per_step=run.flops_per_step,
         start_s=start_s,
-        step_s=tuple(seconds(lambda: _train(run, n_steps), device) / n_steps for _ in range(n_rounds)),
+        step_s=tuple(seconds(lambda: train_steps(run, n_steps), device) / n_steps for _ in range(n_rounds)),
         eval_s=_time_evaluation(run) if evaluates else None,
         engine=run.engine.name,
     )
-
-
-def _train(run: TrialRun, n_steps: int) -> None:
-    for _ in range(n_steps):
-        run.train_step()
 
 
 def _time_evaluation(run: TrialRun) -> float:

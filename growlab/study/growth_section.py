@@ -5,7 +5,7 @@
 In a Study it is flat, as all that may be searched is: 'trigger', 'trigger.stagnation.tau_crit', 'freeze_steps'.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -214,10 +214,7 @@ def growth_of_row(raw: object) -> dict[str, Any]:
     """
     written = {"position": DEFAULT_PARTS["position"]} | flat_growth(require_mapping("trial.growth", raw))
     row = {key: value for key, value in written.items() if "." not in key}
-    for sort in _in_row(row):
-        row[sort] = asdict(_part(sort, str(row[sort]), written))
+    for sort in SORTS:
+        if sort in row:
+            row[sort] = asdict(_part(sort, str(row[sort]), written))
     return row
-
-
-def _in_row(row: Collection[str]) -> Iterator[Sort]:
-    return (sort for sort in SORTS if sort in row)
