@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,24 @@ def test_a_semaphore_that_a_child_leaves_is_removed_in_silence(tmp_path: Path, m
 @pytest.fixture
 def asked() -> list[bool]:
     return []
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Every signal interrupts at first, also where the tests run under nohup, which has SIGHUP ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_that_is_ignored_stays_so(asked: list[bool]) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with stop_on_signals(lambda: asked.append(True)):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    assert asked == []
 
 
 @pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
