@@ -1,4 +1,4 @@
-"""Code from outside: the block kinds, data sources and parts of growth that it registers can be named like ours.
+"""Code from outside: the block kinds, data sources, samplers and parts of growth that it registers, named like ours.
 
 A plugin is a Python file that somebody gives, or an installed package with an entry point in the group
 `growlab.plugins` that names a module. To import this module is light; to load plugins imports torch.
@@ -19,6 +19,7 @@ from growlab.home import from_home
 from growlab.kinds import KINDS
 from growlab.recipes import PARTS
 from growlab.registry import NameTaken, Registry
+from growlab.samplers import SAMPLERS
 
 ENTRY_POINTS = "growlab.plugins"
 
@@ -64,10 +65,11 @@ def _registries() -> tuple[Registry[Any], ...]:
     import growlab.blocks
     import growlab.growth.operators
     import growlab.growth.positions
-    import growlab.growth.triggers  # noqa: F401  (they fill the tables)
+    import growlab.growth.triggers
+    import growlab.search.samplers  # noqa: F401  (they fill the tables)
     from growlab.data.sources import SOURCES
 
-    return KINDS, SOURCES, *PARTS.values()
+    return KINDS, SOURCES, SAMPLERS, *PARTS.values()
 
 
 def _load_entry_point(entry_point: EntryPoint) -> None:

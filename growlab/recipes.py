@@ -3,18 +3,16 @@
 Each is a name with an options dataclass, registered by its own file: growlab/growth/triggers, …/operators, …/positions,
 or a plugin. What only reads or searches recipes knows these tables alone, and needs no torch.
 
-Options are a frozen, keyword-only dataclass of growlab.scalar fields. In a study they are
-growth.trigger.<name>.<option>; what a search draws of them it draws only in trials whose recipe has that name.
+In a study their options are growth.trigger.<name>.<option>; what a search draws of them it draws only in trials whose
+recipe has that name.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
-from growlab.domains import Value, typed
-from growlab.errors import SpecError, did_you_mean
+from growlab.named import Options, Part
 from growlab.registry import Registry
-from growlab.scalar import before_of, check_scalars, scalars_of
 
 T = TypeVar("T")
 Sort = Literal["trigger", "operator", "position"]
@@ -22,23 +20,6 @@ SORTS: tuple[Sort, ...] = ("trigger", "operator", "position")
 
 NEVER = "never"  # the trigger of a trial that does not grow
 FRESH = "identity"  # the operator of a unit that enters as it was initialised, and silent
-
-
-@dataclass(frozen=True, kw_only=True)
-class Named:
-    """A part of a trial's recipe: its name and all of its options."""
-
-    name: str
-    options: Mapping[str, Value] = field(default_factory=dict)
-
-    def written(self) -> str | dict[str, dict[str, Value]]:
-        """Write it as a file and a row have it: name, or {name: options}."""
-        return {self.name: dict(self.options)} if self.options else self.name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Without any; what others inherit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,39 +64,6 @@ class OperatorOptions(Options):
         return ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A registered trigger, operator or position."""
-
-    sort: Sort
-    name: str
-    summary: str
-    options: type[Any]  # a subclass of Options
-    make: Callable[..., Any]  # opaque here: growlab.growth calls it
-    searched: bool  # whether `search` in place of a name draws it too
-
-    def read(self, options: Mapping[str, Value]) -> Any:
-        """Make this part's dataclass of a recipe's options.
-
-        Raises SpecError for one that is unknown, missing, of another type or out of its bounds.
-        """
-        known, given = scalars_of(self.options), before_of(self.options) | dict(options)
-        for key in given:
-            if key not in known:
-                raise SpecError(f"{self.section}.{key}: unknown key.{did_you_mean(key, known)}")
-        for key in known:
-            if key not in given:
-                raise SpecError(f"{self.section}.{key}: is missing")
-        read = self.options(**{key: typed(f"{self.section}.{key}", given[key], known[key].type) for key in known})
-        check_scalars(self.section, read)
-        return read
-
-    @property
-    def section(self) -> str:
-        """Where its options stand in a study."""
-        return f"growth.{self.sort}.{self.name}"
-
-
 TRIGGERS: Registry[Part] = Registry("growth trigger")
 OPERATORS: Registry[Part] = Registry("growth operator")
 POSITIONS: Registry[Part] = Registry("growth position")
@@ -144,11 +92,10 @@ def register_position(
 
 
 def _adder(sort: Sort, name: str, summary: str, options: type[Any], *, searched: bool = False) -> Callable[[Any], Any]:
-    scalars_of(options)  # a slip in a declaration is found where it stands
-
     def add(made: Any) -> Any:
+        section = f"growth.{sort}.{name}"
         PARTS[sort].add(
-            name, Part(sort=sort, name=name, summary=summary, options=options, make=made, searched=searched)
+            name, Part(name=name, section=section, summary=summary, options=options, make=made, searched=searched)
         )
         return made
 

@@ -1,4 +1,4 @@
-"""Named things that can be added from outside: block kinds, data sources, growth operators."""
+"""Named things that can be added from outside: block kinds, data sources, samplers, growth operators."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar

@@ -11,7 +11,8 @@ from typing import Literal
 from growlab.domains import Choice, Range
 from growlab.errors import LayoutError, SpecError
 from growlab.layout import parse, parse_blocks
-from growlab.recipes import NEVER, Named, Sort
+from growlab.named import Named
+from growlab.recipes import NEVER, Sort
 from growlab.scalar import check_scalars, either, require, scalar, setting
 
 BudgetUnit = Literal["flops", "tokens", "steps"]

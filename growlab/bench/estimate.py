@@ -18,8 +18,7 @@ from growlab.kinds import KINDS
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
 from growlab.report.terminal import as_it_is, console_for, fitting
-from growlab.search import Proposal, preview
-from growlab.search.grid import n_first
+from growlab.search import Proposal, preview, sampler_options
 from growlab.study import Study
 from growlab.training.device import resolve_device, use_device
 
@@ -48,11 +47,12 @@ class Estimate:
 def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate]:
     """Estimates of the n trials that a study would begin with; n is at most ten unless it is given.
 
-    Of a study with sampler.grid they are the first of its cells.
+    Of a study with sampler grid they are the first of its cells.
     """
     vocab_size = corpus.tokenizer.vocab_size
     wanted = min(_PREVIEWED, study.n_trials) if n is None else n
-    wanted = min(wanted, study.n_trials, n_first(study)) if study.sampler.grid else wanted
+    if (cells := sampler_options(study).n_cells(study)) is not None:
+        wanted = min(wanted, study.n_trials, cells)
     return estimate(preview(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted), corpus)
 
 
@@ -159,14 +159,14 @@ def _short(name: str, names: Iterable[str]) -> str:
 
 def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:
     """Which trials these are, what the whole study would spend, and what the times are worth."""
-    n, n_trials, cells = len(rows), study.n_trials, n_first(study)
+    n, n_trials, cells = len(rows), study.n_trials, sampler_options(study).n_cells(study)
     mean = [sum(getattr(row, name) for row in rows) / n for name in ("total_flops", "time_s")]
     flops, seconds = (amounts.flops(n_trials * mean[0]), amounts.duration(n_trials * mean[1]))
     about = "" if n == n_trials else f"about, as the mean of the {n} shown: "
     lines = [f"The study's {n_trials} trials, {about}{flops}, {seconds} one after the other"]
-    if study.sampler.grid:
+    if cells is not None:
         after = "; what comes after them is searched, and not shown" if n_trials > cells else ""
-        lines.insert(0, f"{n} of the {cells} cells of sampler.grid{after}")
+        lines.insert(0, f"{n} of the {cells} cells of sampler {study.sampler.name}{after}")
     device = resolve_device("auto")
     lines.append(
         f"Time on {device}: one layout was timed for {_TIMED_STEPS} steps, the others (≈) are scaled by FLOPs. "

@@ -98,7 +98,7 @@ def set_(
     """Change how many trials a study has, finished or not. Those that exist stay; workers that run notice.
 
     A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
-    not on how many are to come. After the last cell of a sampler.grid it draws layouts and values.
+    not on how many are to come. After the last cell of a grid it draws layouts and values.
     """
     from growlab.preparation.storing import wanted_trials
     from growlab.storage import Store
@@ -222,7 +222,7 @@ def preview(
 ) -> None:
     """Sample trials as the study would, with parameters, FLOPs, memory and time, before anything is spent.
 
-    Of a study with sampler.grid only its cells are shown. In a pipe a line of TSV for each.
+    Of a study with sampler grid only its cells are shown. In a pipe a line of TSV for each.
     """
     from growlab.bench.estimate import in_words, preview_trials, print_table, print_tsv
     from growlab.preparation.checking import prepare

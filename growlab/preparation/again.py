@@ -92,6 +92,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
     from growlab.layout import parse, skeleton
     from growlab.study import LayoutSpace, Study
     from growlab.study.growth_section import growth_domains
+    from growlab.study.sampler_section import read_sampler
 
     layout = parse(spec.layout)
     return Study(
@@ -108,6 +109,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
         n_trials=1,
         train={key: Fixed(value=value) for key, value in asdict(spec.train).items()},
         growth=growth_domains(spec.growth),
+        sampler=read_sampler({}),
         seed=spec.seed,
     )
 

@@ -54,8 +54,10 @@ def wanted_trials(study: "Study", change: str, plugins: Sequence[Path]) -> int:
 
     Raises UsageError for another key, or where more cannot be drawn.
     """
+    from growlab.plugins import load_plugins
     from growlab.preparation.checking import check
-    from growlab.search.grid import n_first
+    from growlab.samplers import SAMPLERS
+    from growlab.search import sampler_options
     from growlab.study.column import study_from_column, study_to_mapping
     from growlab.study.overrides import apply_overrides
 
@@ -68,6 +70,8 @@ def wanted_trials(study: "Study", change: str, plugins: Sequence[Path]) -> int:
     mapping = study_to_mapping(study)
     apply_overrides(mapping, [change])
     changed = study_from_column(mapping)
-    if study.n_trials <= n_first(study) < changed.n_trials:  # from now on layouts are drawn too
+    if study.sampler.name not in SAMPLERS:
+        load_plugins(plugins)
+    if study.n_trials <= sampler_options(study).n_first(study) < changed.n_trials:  # from now on layouts are drawn too
         check(changed, plugins)
     return changed.n_trials

@@ -1,16 +1,21 @@
-"""What to try next: evolution on layouts, Optuna's TPE on scalars, both functions of a study's past.
+"""What to try next, as a function of a study and its past.
 
+    decide       is there a trial to propose, or only to wait
     propose      the next trial of a study; ten of them as a preview
-    ├── evolution    a child of a good young trial that nobody has tried
-    │   ├── mutations    the small changes: insert, delete, swap, substitute, options, width, units
-    │   └── repair       back into the study's space
-    ├── grid         where that is asked for: every layout to start with at every combination of the choices
-    ├── past         how good each trial was, which layouts were tried
-    ├── scalars      TPE in memory; failures count as the worst
-    └── window       k_subspace and ell_orth within what the window of snapshots holds
-    growing      can a trial grow at all, has a stage of a curriculum any step
-    space        is a study sound, is it wise; a random layout
-    menu         which blocks a study may draw, and what fits a width
+    sampling     what a sampler sees and gives; the table of them is growlab.samplers
+    samplers/    one file for each
+    ├── evolution    a child of a good young trial that nobody has tried; scalars by TPE
+    ├── grid         every layout to start with at every combination of the choices
+    └── random       the control
+    draw             one layout, and how it came about
+    mutations        the small changes: insert, delete, swap, substitute, options, width, units
+    repair           back into the study's space
+    random_layouts   a layout as people build them
+    past             how good each trial was, which layouts were tried
+    scalars          TPE in memory; failures count as the worst
+    growing          can a trial grow at all, has a stage of a curriculum any step
+    space            is a study sound, is it wise
+    menu             which blocks a study may draw, and what fits a width
 
 No torch in this room, and Optuna only once a scalar is to be suggested. It knows block kinds as data
 (growlab.kinds) and a model's size by the function `measure` that it is handed.
@@ -19,7 +24,10 @@ No torch in this room, and Optuna only once a scalar is to be suggested. It know
 from growlab.proposal import Proposal
 from growlab.search.decide import Done, New, Next, Wait, decide
 from growlab.search.propose import preview, propose
-from growlab.search.space import check_space, random_layout, warnings_for
+from growlab.search.random_layouts import random_layout
+from growlab.search.samplers import evolution, grid, random  # noqa: F401  (they fill the table)
+from growlab.search.sampling import sampler_options
+from growlab.search.space import check_space, warnings_for
 
 __all__ = [
     "Done",
@@ -32,5 +40,6 @@ __all__ = [
     "preview",
     "propose",
     "random_layout",
+    "sampler_options",
     "warnings_for",
 ]

@@ -8,7 +8,7 @@ from growlab.domains import Domain, Fixed, Value, corners
 from growlab.kinds import Kind, units
 from growlab.layout import parse, parse_blocks
 from growlab.recipes import NEVER, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
-from growlab.search.grid import n_first
+from growlab.search.sampling import sampler_options
 from growlab.study import Study
 from growlab.study.growth_section import growth_defaults
 
@@ -65,7 +65,7 @@ def _no_room(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
     """Every layout that a trial can begin with is as deep as it may become."""
     max_depth = int(max(_numbers(study.growth["max_depth"])))
     depths = [_depth_grown(text, study, kinds) for text in study.layouts.start_with[: study.n_trials]]
-    if study.n_trials > n_first(study):
+    if study.n_trials > sampler_options(study).n_first(study):
         depths.append(study.layouts.depth[0] + _smallest_unit(study, 1))
     if depths and max_depth < min(depths):
         yield (

@@ -7,20 +7,18 @@ same proposal on any machine.
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from random import Random
 from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, corners
-from growlab.errors import UsageError
-from growlab.kinds import Kind, complete, shorten
-from growlab.layout import Layout, parse
+from growlab.kinds import Kind, shorten
+from growlab.layout import Layout
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
-from growlab.search.evolution import Draw, SizeLimit, draw_random, evolve, first_new
-from growlab.search.grid import cell, n_first, start_of
+from growlab.samplers import SAMPLERS
+from growlab.search.draw import SizeLimit
 from growlab.search.menu import Menu
-from growlab.search.scalars import suggest
+from growlab.search.sampling import Ask, Suggestion, sampler_options
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import Study
 from growlab.study.growth_section import growth_spec
@@ -31,31 +29,34 @@ Measure = Callable[[Layout], int]  # the number of parameters of a layout
 def propose(
     study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
 ) -> Proposal:
-    """Trial `number`: first the layouts to start with, then random ones, then children of good young trials.
+    """Trial `number`, as the study's sampler suggests it.
 
-    Those to start with have the values of sampler.start_with, where there are any.
-
-    With sampler.grid each layout to start with comes once for each combination of the choices (growlab.search.grid).
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
     in any order. Raises UsageError when no layout has as few parameters as the study asks.
     """
     past = sorted(past, key=lambda trial: trial.number)
     seed = _seed(study, number, "proposal")
-    limit = SizeLimit(max_params=study.layouts.max_params, measure=measure)
-    drawn = _draw_layout(Random(seed), study, past, number, Menu(study.layouts, kinds), limit)
-    given = study.starts() if number < n_first(study) else {}
-    params = _draw_params(study, past, number, seed, given)
+    ask = Ask(
+        study=study,
+        past=past,
+        number=number,
+        seed=seed,
+        menu=Menu(study.layouts, kinds),
+        limit=SizeLimit(max_params=study.layouts.max_params, measure=measure),
+    )
+    suggestion: Suggestion = SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
+    draw, params = suggestion.draw, dict(suggestion.params)
     return Proposal(
-        spec=_trial_spec(study, drawn.layout, params, given, _seed(study, number, "trial")),
-        layout=str(shorten(drawn.layout, kinds)),
-        depth=drawn.layout.depth,
+        spec=_trial_spec(study, draw.layout, params, suggestion.given, _seed(study, number, "trial")),
+        layout=str(shorten(draw.layout, kinds)),
+        depth=draw.layout.depth,
         params=params,
         decision=Decision(
             number=number,
             seed=seed,
-            origin=drawn.origin,
-            parent=drawn.parent,
-            mutation=drawn.words,
+            origin=draw.origin,
+            parent=draw.parent,
+            mutation=draw.words,
             finished=tuple(trial.number for trial in past if trial.state.is_final),
             running=tuple(trial.number for trial in past if not trial.state.is_final),
         ),
@@ -72,32 +73,6 @@ def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 
         ]
         proposals.append(propose(study, past, number, kinds, measure))
     return proposals
-
-
-def _draw_layout(
-    rng: Random, study: Study, past: Sequence[PastTrial], number: int, menu: Menu, limit: SizeLimit
-) -> Draw:
-    sampler, n_starts = study.sampler, n_first(study)
-    if number < n_starts:
-        at = start_of(study, number)
-        return _start(complete(parse(study.layouts.start_with[at]), menu.kinds), at, limit)
-    if number < n_starts + sampler.startup_trials:
-        return first_new(lambda: draw_random(rng, menu), past, sampler.tries, limit)
-    return first_new(lambda: evolve(rng, menu, past, sampler), past, sampler.tries, limit)
-
-
-def _draw_params(
-    study: Study, past: Sequence[PastTrial], number: int, seed: int, given: Mapping[str, Value]
-) -> dict[str, Value]:
-    return cell(study, number) if study.sampler.grid and number < n_first(study) else suggest(study, past, seed, given)
-
-
-def _start(layout: Layout, at: int, limit: SizeLimit) -> Draw:
-    if n_params := limit.excess(layout):
-        raise UsageError(
-            f"layouts.start_with[{at}] has {n_params} parameters, more than layouts.max_params {limit.max_params}"
-        )
-    return Draw(layout=layout, origin="seed")
 
 
 def _trial_spec(

@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 
 def suggest(
-    study: Study, past: Sequence[PastTrial], seed: int, given: Mapping[str, Value] | None = None
+    study: Study,
+    past: Sequence[PastTrial],
+    seed: int,
+    *,
+    startup_trials: int,
+    given: Mapping[str, Value] | None = None,
 ) -> dict[str, Value]:
     """A value for every scalar that the study does not fix and that acts, by full name, in a fixed order.
 
     What decides whether others act is drawn before them, and they are learnt from those trials alone in which they
-    acted. Random until sampler.startup_trials have finished. `seed` is below 2**32. What is `given` is not drawn.
+    acted. Random until `startup_trials` have finished. `seed` is below 2**32. What is `given` is not drawn.
     """
     values = dict(given or {})
     scalars = study.scalars()
@@ -39,7 +44,7 @@ def suggest(
     while ready := {
         name: domain for name, domain in searched.items() if name not in values and acts(name, fixed | values)
     }:
-        values |= _asked(study, past, (seed + stage) % 2**32, ready)
+        values |= _asked(past, (seed + stage) % 2**32, startup_trials, ready)
         stage += 1
     return {name: values[name] for name in searched if name in values}
 
@@ -52,7 +57,9 @@ def acts(name: str, values: Mapping[str, Value]) -> bool | None:
     return acting(key, {name.removeprefix("growth."): value for name, value in values.items()})
 
 
-def _asked(study: Study, past: Sequence[PastTrial], seed: int, searched: Mapping[str, Domain]) -> dict[str, Value]:
+def _asked(
+    past: Sequence[PastTrial], seed: int, startup_trials: int, searched: Mapping[str, Domain]
+) -> dict[str, Value]:
     import optuna
 
     # Optuna sorts by name: with a number before it, the order is that of our names without the parts in between
@@ -60,7 +67,7 @@ def _asked(study: Study, past: Sequence[PastTrial], seed: int, searched: Mapping
     known_as = {name: f"{ranked.index(name):04d} {name}" for name in searched}
     distributions = {known_as[name]: _distribution(domain) for name, domain in searched.items()}
     sampler = optuna.samplers.TPESampler(
-        multivariate=True, constant_liar=True, n_startup_trials=study.sampler.startup_trials, seed=seed
+        multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed
     )
     with _quiet():
         memory = optuna.create_study(sampler=sampler)

@@ -1,24 +1,17 @@
-"""The space of a study: is it sound, is it wise, and one layout drawn from it at random."""
+"""The space of a study: is it sound, and is it wise?"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import cycle, islice
-from random import Random
 
 from growlab.domains import Domain, Fixed, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
 from growlab.recipes import PARTS
-from growlab.search.grid import n_first, ranges_of
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
 from growlab.search.menu import Menu, read_entry
-from growlab.search.repair import PLACES, Place, place_layers
+from growlab.search.repair import PLACES, Place
+from growlab.search.sampling import sampler_options
 from growlab.study import PLAIN, FromLayer, LayoutSpace, Study
-
-# People mostly stack one motif, and mostly give a sequence mixer a channel mixer of its own.
-_FREE_FORM = 0.15
-_WITH_CHANNEL_MIXER = 0.85
-
 
 # ---- is it sound? --------------------------------------------------------------------------------------------
 
@@ -29,9 +22,11 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     `kinds` are the registered block kinds.
     Raises UsageError, or one of its kin, with the key and what it got.
     """
-    _check_sampler(study)
+    sampler_options(study).check(study)
     _check_layouts(study.layouts, kinds)
-    if study.n_trials > n_first(study):  # else nothing is drawn, as in growlab train's study of one
+    if study.n_trials > sampler_options(study).n_first(
+        study
+    ):  # else nothing is drawn, as in growlab train's study of one
         _check_menu(Menu(study.layouts, kinds))
     starts = [_start_layout(at, text, kinds) for at, text in enumerate(study.layouts.start_with)]
     _check_patches(study, starts, kinds)
@@ -42,24 +37,6 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
 def _require(condition: bool, key: str, expected: str, got: object) -> None:
     if not condition:
         raise UsageError(f"{key} must be {expected}, got {got}")
-
-
-def _check_sampler(study: Study) -> None:
-    _require(study.sampler.startup_trials >= 0, "sampler.startup_trials", "at least 0", study.sampler.startup_trials)
-    for name in ("population", "tournament", "tries"):
-        value = getattr(study.sampler, name)
-        _require(value >= 1, f"sampler.{name}", "at least 1", value)
-    if study.sampler.grid:
-        _check_grid(study)
-
-
-def _check_grid(study: Study) -> None:
-    if not study.layouts.start_with:
-        raise UsageError("sampler.grid compares the layouts of layouts.start_with, which names none")
-    if study.starts():
-        raise UsageError("sampler.grid gives each trial its values; leave sampler.start_with out")
-    for name in ranges_of(study):
-        raise UsageError(f"sampler.grid needs a list of choices or one value for {name}, got a range")
 
 
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
@@ -206,10 +183,9 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS, n_steps: int |
         *_dead_terms(study),
         *growth_warnings(study, kinds, n_steps),
         *curriculum_warnings(study, n_steps),
-        *_nothing_learnt(study),
+        *sampler_options(study).warnings(study),
         *_nothing_plastic(study, kinds),
         *_plasticity_drawn_in_vain(study, kinds),
-        *_cut_grid(study),
     ]
 
 
@@ -225,15 +201,6 @@ def _dead_terms(study: Study) -> Iterator[str]:
             return
 
 
-def _nothing_learnt(study: Study) -> Iterator[str]:
-    unlearnt = n_first(study) + study.sampler.startup_trials
-    if n_first(study) < study.n_trials <= unlearnt:
-        yield (
-            f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt} trials are "
-            "start_with layouts and sampler.startup_trials random ones"
-        )
-
-
 def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
     if not any(stage.plasticity for stage in study.curriculum):
         return
@@ -246,55 +213,10 @@ def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
 
 
 def _plasticity_drawn_in_vain(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
-    draws = study.n_trials > n_first(study)
+    draws = study.n_trials > sampler_options(study).n_first(study)
     if not (draws and any(stage.plasticity for stage in study.curriculum)):
         return
     for name, options in Menu(study.layouts, kinds).values.items():
         for path, values in options.items():
             if path.rpartition(".")[2] == "plasticity" and len(values) > 1:
                 yield f"curriculum sets the plasticity of {name}, so drawing {path} changes nothing; fix its value"
-
-
-def _cut_grid(study: Study) -> Iterator[str]:
-    if study.sampler.grid and study.n_trials < n_first(study):
-        yield f"n_trials {study.n_trials} ends before sampler.grid does, which has {n_first(study)} trials"
-
-
-# ---- one layout ----------------------------------------------------------------------------------------------
-
-
-def random_layout(rng: Random, space: LayoutSpace, kinds: Mapping[str, Kind]) -> Layout:
-    """A layout as people build them, every option written out: mostly a motif of one or two units, repeated.
-
-    A unit is a sequence mixer, mostly with a channel mixer behind it; options are drawn once per place
-    in the motif. Now and then every unit is drawn afresh.
-    """
-    menu = Menu(space, kinds)
-    d_model = rng.choice(space.d_model)
-    low, high = space.depth
-    if rng.random() < _FREE_FORM:
-        motif = _random_units(rng, menu, d_model, high)
-        depth = rng.randint(low, high)
-    else:
-        motif = _random_units(rng, menu, d_model, rng.choice((1, 2)))
-        depth = rng.choice(_whole_depths(low, high, len(motif)))
-    front, head = (rng.choice(parts) if len(parts := menu.parts(place, d_model)) > 1 else parts[0] for place in PLACES)
-    layout = Layout(d_model, tuple(islice(cycle(motif), depth)), front, head)
-    return place_layers(rng, layout, menu, rng.choice(menu.rule.layer))[0] if menu.rule else layout
-
-
-def _random_units(rng: Random, menu: Menu, d_model: int, count: int) -> list[BlockSpec]:
-    return [block for _ in range(count) for block in _random_unit(rng, menu, d_model)]
-
-
-def _random_unit(rng: Random, menu: Menu, d_model: int) -> list[BlockSpec]:
-    kinds = [rng.choice(menu.of_role("sequence"))]
-    if (channel := menu.of_role("channel")) and rng.random() < _WITH_CHANNEL_MIXER:
-        kinds.append(rng.choice(channel))
-    return [menu.draw(rng, kind, d_model) for kind in kinds]
-
-
-def _whole_depths(low: int, high: int, period: int) -> list[int]:
-    """The depths at which the motif ends whole, or every depth where it never does."""
-    depths = range(low, high + 1)
-    return [depth for depth in depths if depth % period == 0] or list(depths)

@@ -8,6 +8,7 @@ flat_keys   names of its options from before they had sections
 reading     a study's sections, from what YAML or JSON made of them
 checking    one value of a dataclass's type from plain data, or an error with its path
 column      studies and trial specs as JSON columns         trusted: growlab wrote it
+sampler_section  which sampler decides what to try
 keys        the names that the field uses for keys
 reference   every key that a study file may have
 """

@@ -15,7 +15,8 @@ from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
 from growlab.study.reading import positive, refuse_missing, trial_budget, with_lists, write_depth
-from growlab.study.study import LayoutSpace, Objective, SamplerSpec, Study
+from growlab.study.sampler_section import stored_sampler, write_sampler
+from growlab.study.study import LayoutSpace, Objective, Study
 
 _YOUNGER_IN: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
 _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows, and what a row without them meant
@@ -27,11 +28,12 @@ _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows
 def study_to_mapping(study: Study) -> dict[str, Any]:
     """Write a study out, every default included, as plain JSON types; also what a study file may say."""
     mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials")}
-    for name in ("data", "layouts", "objective", "sampler"):
+    for name in ("data", "layouts", "objective"):
         mapping[name] = _plain(asdict(getattr(study, name)))
     mapping["layouts"]["depth"] = write_depth(study.layouts.depth)
     mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
     mapping["growth"] = write_growth(study.growth)
+    mapping["sampler"] = _plain(write_sampler(study.sampler))
     mapping["budget"] = {study.budget.unit: study.budget.amount}
     mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
     return mapping
@@ -40,7 +42,7 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
 def study_from_column(raw: Mapping[str, Any]) -> Study:
     """Read what study_to_mapping wrote, now or in an earlier version. Raises SpecError for a damaged row."""
     refuse_missing(require_mapping("study", raw))
-    growth, sampler = stored_growth(raw.get("growth")), validated("sampler", raw.get("sampler"), SamplerSpec)
+    growth, sampler = stored_growth(raw.get("growth")), stored_sampler(raw.get("sampler"))
     [(unit, amount)] = require_mapping("budget", raw["budget"]).items()
     return Study(
         name=raw["name"],

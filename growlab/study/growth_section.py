@@ -11,7 +11,8 @@ from typing import Any
 
 from growlab.domains import Choice, Domain, Fixed, Value, corners, domain_of, read_domain, write_domain
 from growlab.errors import SpecError
-from growlab.recipes import NEVER, PARTS, SORTS, Named, Sort
+from growlab.named import Named
+from growlab.recipes import NEVER, PARTS, SORTS, Sort
 from growlab.scalar import before_of, scalars_of
 from growlab.specs import DEFAULT_PARTS, GrowthSpec
 from growlab.study.checking import are_missing, require_mapping

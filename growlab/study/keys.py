@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from growlab.errors import did_you_mean
+from growlab.samplers import SAMPLERS
+from growlab.scalar import scalars_of
 from growlab.specs import DataSpec, GrowthSpec, TrainSpec
 from growlab.study.flat_keys import FLAT_KEYS
 from growlab.study.study import LayoutSpace, SamplerSpec, Study
@@ -16,6 +18,17 @@ _SECTIONS: Mapping[str, type] = {
     "data": DataSpec,
     "sampler": SamplerSpec,
 }
+
+
+def _known_in(section: str, spec: type) -> set[str]:
+    """The keys of a section, also those that stand there for what was declared elsewhere."""
+    known = {key.name for key in fields(spec)} - {"options"}
+    if section == "growth":
+        known |= set(FLAT_KEYS)
+    if section == "sampler":
+        known |= {option for sampler in SAMPLERS.values() for option in scalars_of(sampler.options)}
+    return known
+
 
 # What is meant, to what it is called elsewhere.
 _OTHER_NAMES = {
@@ -71,7 +84,6 @@ def hint(section: str, key: str, known: Iterable[str]) -> str:
 def _elsewhere(section: str, key: str) -> str | None:
     """The full name of a key that another section has."""
     for other, spec in _SECTIONS.items():
-        known = {each.name for each in fields(spec)} | set(FLAT_KEYS if other == "growth" else ())
-        if other != section and key in known:
+        if other != section and key in _known_in(other, spec):
             return f"{other}.{key}" if other else key
     return None

@@ -29,9 +29,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {quoted(override)}: names a key more than {MAX_DEPTH} deep")
     if parents[:1] == ["growth"] and len(parents) > 1:  # the part may be a name so far, or stand in a list
         parents, last = parents[:1], ".".join([*parents[1:], last])
-    section = raw
-    for parent in parents:
-        section = _entered(section, parent, override)
+    section = _section(raw, parents, override)
     if not isinstance(section, dict):
         raise SpecError(f"--set {quoted(override)}: {quoted(last)} must be a key of what stands in the list")
     try:
@@ -46,6 +44,15 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         data = raw.get("data")
         source = data.get("source") if isinstance(data, dict) else None
         section[last] = absolute(Path.cwd(), text) if text and is_path(source, last) else text
+
+
+def _section(raw: dict[str, Any], parents: list[str], override: str) -> Any:
+    if parents == ["sampler"] and isinstance(raw.get("sampler"), str):  # a word is short for its name
+        raw["sampler"] = {"name": raw["sampler"]}
+    section: Any = raw
+    for parent in parents:
+        section = _entered(section, parent, override)
+    return section
 
 
 def _entered(section: Any, parent: str, override: str) -> dict[str, Any]:

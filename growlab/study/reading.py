@@ -27,7 +27,8 @@ from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSp
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import flat_growth, read_growth
 from growlab.study.paths import HUB
-from growlab.study.study import LayoutSpace, Objective, SamplerSpec, Study
+from growlab.study.sampler_section import read_sampler
+from growlab.study.study import LayoutSpace, Objective, Study
 
 _SECTIONS = (
     "name",
@@ -50,7 +51,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     refuse_missing(raw)
     train = _domains("train", raw.get("train", {}), TrainSpec)
     growth = read_growth(raw.get("growth", {}))
-    sampler = validated("sampler", raw.get("sampler", {}), SamplerSpec)
+    sampler = read_sampler(raw.get("sampler", {}))
     return Study(
         name=_text("name", raw["name"]),
         seed=validated("seed", raw.get("seed", 0), int),

@@ -1,14 +1,16 @@
 """Every key that a study file may have: a sentence, its type, default and range, from where each is declared."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any
 
 from growlab.domains import Choice, Domain, Range, write_domain
 from growlab.errors import UsageError, did_you_mean
 from growlab.escapes import quoted
-from growlab.recipes import PARTS, SORTS, Part
-from growlab.scalar import Scalar, scalars_of
+from growlab.named import Part
+from growlab.recipes import PARTS, SORTS
+from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
+from growlab.scalar import Scalar, either, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
 from growlab.study.study import FromLayer, LayoutSpace, Objective, SamplerSpec, Study
 
@@ -52,6 +54,7 @@ def all_keys() -> list[Key]:
         *_parts(),
         *_scalars("growth", GrowthSpec),
         *_settings("objective", Objective),
+        *_samplers(),
         *_settings("sampler", SamplerSpec),
     ]
 
@@ -145,6 +148,26 @@ def _parts() -> Iterator[Key]:
         )
         for part in PARTS[sort].values():
             yield from _scalars(part.section, part.options)
+
+
+def _samplers() -> Iterator[Key]:
+    """The name of the sampler, and the options of all that are registered."""
+    summaries = "; ".join(f"{name}: {sampler.summary}" for name, sampler in SAMPLERS.items())
+    yield Key(
+        name="sampler.name",
+        type="name",
+        default=DEFAULT_SAMPLER,
+        range=", ".join(SAMPLERS),
+        search="",
+        since="0.1.0",
+        help=f"how the study decides what to try next ({summaries}); `sampler: NAME` is short for it",
+    )
+    owners: dict[Key, list[str]] = {}  # of equal keys, as of samplers that go on as another does
+    for name, sampler in SAMPLERS.items():
+        for key in _scalars("sampler", sampler.options):
+            owners.setdefault(key, []).append(name)
+    for key, names in owners.items():
+        yield replace(key, help=f"{key.help} (of {either(tuple(names))})")
 
 
 def _budget() -> Iterator[Key]:

@@ -12,6 +12,7 @@ from growlab.domains import Domain, Fixed, Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
+from growlab.named import Named
 from growlab.records import LOSSES, Loss
 from growlab.scalar import either, setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
@@ -74,24 +75,9 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplerSpec:
-    startup_trials: int = setting(
-        type="whole number", range="at least 0", default=8, help="drawn at random before anything is learnt"
-    )
-    population: int = setting(
-        type="whole number", range="at least 1", default=20, help="youngest trials that may have children"
-    )
-    tournament: int = setting(
-        type="whole number", range="at least 1", default=5, help="parents compete in groups of this size"
-    )
-    tries: int = setting(
-        type="whole number", range="at least 1", default=200, help="draws before the space is called exhausted"
-    )
-    grid: bool = setting(
-        type="true or false",
-        default=False,
-        help="begin with every layout of layouts.start_with at every combination of the choices",
-    )
+class SamplerSpec(Named):
+    """The sampler that decides what to try next; in a file its options stand beside its name."""
+
     start_with: Mapping[str, Mapping[str, OptionValue]] = setting(
         type="section",
         factory=dict,
@@ -112,8 +98,8 @@ class Study:
     n_trials: int = setting(type="whole number", range=f"between 1 and {MAX_TRIALS}", help="how many trials it has")
     train: Mapping[str, Domain]  # by key
     growth: Mapping[str, Domain]  # by key, as growlab.study.growth_section has them: 'trigger.stagnation.tau_crit'
+    sampler: SamplerSpec
     objective: Objective = Objective()
-    sampler: SamplerSpec = SamplerSpec()
     curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
     seed: int = setting(type="whole number", default=0, help="of everything that is drawn")
 

@@ -57,12 +57,12 @@ def test_a_preview_has_a_column_for_each_searched_value_that_differs(screen: Ter
 
 def test_a_preview_sums_up_the_study() -> None:
     rows = [row(0), row(1)]
-    grid = study(6, train={"lr": [1e-3, 1e-2]}, sampler={"grid": True})
+    grid = study(6, train={"lr": [1e-3, 1e-2]}, sampler="grid")
 
     assert in_words(rows, study(2))[0] == "The study's 2 trials, 1.59 TFLOPs, 1 h 10 min one after the other"
     assert in_words(rows, study(4))[0] == (
         "The study's 4 trials, about, as the mean of the 2 shown: 3.17 TFLOPs, 2 h 20 min one after the other"
     )
     assert (
-        in_words(rows, grid)[0] == "2 of the 2 cells of sampler.grid; what comes after them is searched, and not shown"
+        in_words(rows, grid)[0] == "2 of the 2 cells of sampler grid; what comes after them is searched, and not shown"
     )

@@ -42,7 +42,7 @@ growth:
   cooldown_steps: 4
   max_depth: 5
 budget: {{{{steps: {STEPS}}}}}
-sampler: {{{{grid: true}}}}
+sampler: grid
 """
 
 # What a trial holds that must not depend on who trained it, or when. Times do: elapsed_s, started_at, `pause_s`, ….

@@ -90,7 +90,7 @@ def test_an_unknown_kind_names_the_known_ones(growlab: Callable) -> None:
 def test_a_preview_in_a_pipe_is_tsv_and_of_a_grid_its_cells(growlab: Callable, home: Path) -> None:
     text = (home / "tiny.yaml").read_text().replace("{low: 1e-3, high: 1e-2, log: true}", "[1e-3, 1e-2]")
     text = text.replace("depth: [2, 4]", "depth: 2\n  start_with: [d=16 conv]").replace("n_trials: 2", "n_trials: 30")
-    (home / "grid.yaml").write_text(text + "sampler: {grid: true}\n")
+    (home / "grid.yaml").write_text(text + "sampler: grid\n")
 
     outcome = growlab("study", "preview", "grid.yaml")
 
@@ -100,7 +100,7 @@ def test_a_preview_in_a_pipe_is_tsv_and_of_a_grid_its_cells(growlab: Callable, h
         ("d=16 conv", "0.01"),
     ]
     assert int(rows[0]["total_flops"]) == 40 * int(rows[0]["step_flops"])
-    assert "2 of the 2 cells of sampler.grid" in outcome.err
+    assert "2 of the 2 cells of sampler grid" in outcome.err
 
 
 # ---- completion ------------------------------------------------------------------------------------------------

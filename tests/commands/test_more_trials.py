@@ -97,7 +97,7 @@ def test_a_grid_gets_more_trials_only_where_layouts_can_be_drawn(growlab: Callab
     text = (home / "tiny.yaml").read_text().replace("{low: 1e-3, high: 1e-2, log: true}", "[1e-3, 1e-2]")
     text = text.replace("{attn: {n_heads: [1, 2]}, conv: {kernel: 3}, mlp: {}}", "[mlp]")
     (home / "grid.yaml").write_text(
-        text.replace("depth: [2, 4]", "depth: 2\n  start_with: [d=16 conv]") + "sampler: {grid: true}\n"
+        text.replace("depth: [2, 4]", "depth: 2\n  start_with: [d=16 conv]") + "sampler: grid\n"
     )
     growlab("study", "create", "grid.yaml")
 

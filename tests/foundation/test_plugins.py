@@ -13,6 +13,7 @@ from growlab.errors import PluginError
 from growlab.kinds import KINDS
 from growlab.plugins import load_plugins, plugin_file
 from growlab.recipes import OPERATORS, PARTS
+from growlab.samplers import SAMPLERS
 
 SOURCE = """
     from growlab.data import register_source
@@ -27,7 +28,7 @@ SOURCE = """
 def registries():
     """Nothing that a test registers is there for the next one."""
     load_plugins()
-    tables = (KINDS, SOURCES, *PARTS.values())
+    tables = (KINDS, SOURCES, SAMPLERS, *PARTS.values())
     before = [dict(each) for each in tables]
     yield tables
     for table, entries in zip(tables, before, strict=True):

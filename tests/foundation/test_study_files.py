@@ -13,12 +13,13 @@ from growlab.domains import Choice, Fixed, Range
 from growlab.errors import SpecError
 from growlab.scalar import defaults_of
 from growlab.specs import TrainSpec
-from growlab.study import Objective, SamplerSpec
+from growlab.study import Objective
 from growlab.study.column import study_from_column, study_to_mapping
 from growlab.study.file import read_study_file
 from growlab.study.growth_section import growth_defaults
 from growlab.study.reading import study_from_mapping
 from growlab.study.reference import search_ranges
+from growlab.study.sampler_section import read_sampler
 
 BLOCKS = "{attn: {n_heads: [2, 4]}, mlp: {expand: 2.0}, conv:}"
 BASE = f"""\
@@ -71,7 +72,7 @@ def test_a_short_file_becomes_an_explicit_study(read):
     assert study.layouts.blocks == {"attn": {"n_heads": (2, 4)}, "mlp": {"expand": (2.0,)}, "conv": {}}
     assert (study.layouts.d_model, study.layouts.depth) == ((64,), (2, 6))
     assert (study.train, study.growth) == (defaults_of(TrainSpec), growth_defaults())
-    assert (study.objective, study.sampler) == (Objective(), SamplerSpec())
+    assert (study.objective, study.sampler) == (Objective(), read_sampler({}))
 
 
 def test_numbers_may_be_written_in_powers_of_ten(read):
@@ -309,7 +310,17 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
             "train: {lr: {low: 1, high: 2}}\nsampler: {start_with: {train: {lr: 3}}}",
             "sampler.start_with.train.lr: must be one that the search may draw, of {'low': 1.0, 'high': 2.0",
         ),
-        ("sampler: {tries: few}", "sampler.tries: input should be a valid integer, got 'few'"),
+        ("sampler: {tries: few}", "sampler.tries must be a whole number, got 'few'"),
+        ("sampler: {population: 0}", "sampler.population must be at least 1, got 0"),
+        ("sampler: {startup_trials: -1}", "sampler.startup_trials must be at least 0, got -1"),
+        (
+            "sampler: evolutoin",
+            "unknown sampler 'evolutoin'; known: evolution, grid, random. Did you mean 'evolution'?",
+        ),
+        ("sampler: {name: 3}", "sampler.name: must be the name of a sampler, evolution, grid, random, got 3"),
+        ("sampler: {name: random, population: 3}", "sampler.population: unknown key."),
+        ("sampler: {name: random, grid: true}", "sampler.grid: write name: grid in its place, got True"),
+        ("sampler: [grid]", "sampler: must be a mapping, got ['grid']"),
         ("train:", "train: must be a mapping, got None"),
         ("train: {ler: 1}", "train.ler: unknown key. Did you mean 'lr'?"),
         ("train: {learning_rate: 1}", "train.learning_rate: unknown key. Did you mean 'lr'?"),
@@ -397,7 +408,35 @@ def test_a_stored_study_holds_its_defaults(read):
 
     assert set(column["train"]) == set(defaults_of(TrainSpec))
     assert column["growth"]["operator"]["aiether"]["beta0"] == 0.1
-    assert column["sampler"]["population"] == 20
+    assert column["sampler"] == {
+        "name": "evolution",
+        "startup_trials": 8,
+        "population": 20,
+        "tournament": 5,
+        "tries": 200,
+        "start_with": {},
+    }
+
+
+@pytest.mark.parametrize("written", ["sampler: grid", "sampler: {name: grid}", "sampler: {grid: true}"])
+def test_a_sampler_is_a_word_or_a_name_with_options_and_a_grid_was_a_flag(read, written):
+    study = read(BASE + written)
+
+    assert study.sampler.name == "grid"
+    assert study.sampler.options == {"startup_trials": 8, "population": 20, "tournament": 5, "tries": 200}
+
+
+def test_a_row_from_before_samplers_had_names_is_read_as_what_it_meant(read):
+    study = read(BASE)
+    row = study_to_mapping(study)
+    old = {"startup_trials": 8, "population": 20, "tournament": 5, "tries": 200, "start_with": {}}
+
+    assert study_from_column(row | {"sampler": old | {"grid": False}}) == study
+    assert study_from_column(row | {"sampler": old | {"grid": True}}) == read(BASE + "sampler: grid")
+
+
+def test_options_are_added_to_a_sampler_that_a_file_gives_as_a_word(read):
+    assert read(BASE + "sampler: grid", "sampler.tries=5").sampler.options["tries"] == 5
 
 
 def test_values_to_start_with_are_of_their_keys_kind_and_survive_the_json_column(read):

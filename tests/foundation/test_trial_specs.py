@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from growlab.errors import SpecError
-from growlab.recipes import SORTS, Named
+from growlab.named import Named
+from growlab.recipes import SORTS
 from growlab.scalar import scalars_of, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, TrainSpec, TrialSpec
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping

@@ -16,7 +16,8 @@ from growlab.growth.source import Made, Source, tensor_by_tensor
 from growlab.kinds import complete
 from growlab.layout import parse, parse_blocks
 from growlab.model.language_model import LanguageModel, build_model, short_unit_text
-from growlab.recipes import OPERATORS, Named, OperatorOptions, register_operator
+from growlab.named import Named
+from growlab.recipes import OPERATORS, OperatorOptions, register_operator
 from growlab.records import TrajectoryPoint
 from growlab.specs import GrowthSpec
 

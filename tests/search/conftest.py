@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-import growlab.growth.protocol  # noqa: F401  (fills the tables of growth)
+import growlab.growth.protocol
+import growlab.search.samplers  # noqa: F401  (fills the table of samplers)
 from growlab.domains import Choice, Domain, Fixed, Range, write_domain
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, Kind, Nesting, Role, option
@@ -19,9 +20,10 @@ from growlab.layout import Layout
 from growlab.registry import Registry
 from growlab.scalar import defaults_of, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec
-from growlab.study import FromLayer, LayoutSpace, SamplerSpec, Study
+from growlab.study import FromLayer, LayoutSpace, Study
 from growlab.study.growth_section import read_growth
 from growlab.study.reference import search_ranges
+from growlab.study.sampler_section import read_sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,8 @@ def study_of(
     front: tuple[str, ...] = ("plain",),
     head: tuple[str, ...] = ("plain",),
     from_layer: FromLayer | None = None,
-    **sampler: int,
+    sampler: str = "evolution",
+    **options: int,
 ) -> Study:
     """A study that says only what a test is about."""
     blocks = {"attn": {}, "conv": {}, "mlp": {}} if blocks is None else blocks
@@ -141,7 +144,7 @@ def study_of(
         n_trials=n_trials,
         train={**defaults_of(TrainSpec), **(train or {})},
         growth=read_growth({key: write_domain(domain) for key, domain in (growth or {}).items()}),
-        sampler=SamplerSpec(**sampler),
+        sampler=read_sampler({"name": sampler, **options}),
         seed=seed,
     )
 

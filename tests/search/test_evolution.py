@@ -9,10 +9,16 @@ from growlab.errors import UsageError
 from growlab.kinds import complete
 from growlab.layout import Layout, parse
 from growlab.records import PastTrial, TrialState
+from growlab.scalar import with_defaults
 from growlab.search import propose
-from growlab.search.evolution import Draw, SizeLimit, child_of, evolve, first_new, pick_parent
+from growlab.search.draw import Draw, SizeLimit, first_new
 from growlab.search.menu import Menu
-from growlab.study import SamplerSpec
+from growlab.search.samplers.evolution import EvolutionOptions, child_of, evolve, pick_parent
+
+
+def options(**given: int) -> EvolutionOptions:
+    return with_defaults(EvolutionOptions, **given)
+
 
 NO_LIMIT = SizeLimit(max_params=0, measure=lambda layout: 0)
 
@@ -29,7 +35,7 @@ def draws_of(*texts: str):
 
 def test_the_best_of_the_youngest_has_the_child():
     past = [trial(0, 0.1), *(trial(number, 1.0 + number) for number in range(1, 6))]
-    sampler = SamplerSpec(population=3, tournament=3)
+    sampler = options(population=3, tournament=3)
 
     parents = {pick_parent(Random(seed), past, sampler).number for seed in range(20)}
 
@@ -38,7 +44,7 @@ def test_the_best_of_the_youngest_has_the_child():
 
 def test_the_order_in_which_the_past_is_told_changes_nothing():
     past = [trial(number, 5.0 - number) for number in range(5)]
-    sampler = SamplerSpec(population=4, tournament=2)
+    sampler = options(population=4, tournament=2)
 
     assert [pick_parent(Random(seed), past, sampler) for seed in range(20)] == [
         pick_parent(Random(seed), past[::-1], sampler) for seed in range(20)
@@ -58,19 +64,19 @@ def test_the_order_in_which_the_past_is_told_changes_nothing():
 def test_what_failed_loses_to_every_finite_value(failure):
     past = [failure, trial(2, 1e9)]
 
-    assert pick_parent(Random(0), past, SamplerSpec(tournament=2)).number == 2
+    assert pick_parent(Random(0), past, options(tournament=2)).number == 2
 
 
 def test_failures_alone_have_no_child():
     past = [trial(0, None, TrialState.DIVERGED), trial(1, None, TrialState.FAILED)]
 
-    assert pick_parent(Random(0), past, SamplerSpec()) is None
+    assert pick_parent(Random(0), past, options()) is None
 
 
 def test_what_has_not_finished_has_no_child():
     past = [trial(0, None, TrialState.RUNNING), trial(1, None, TrialState.QUEUED)]
 
-    assert pick_parent(Random(0), past, SamplerSpec()) is None
+    assert pick_parent(Random(0), past, options()) is None
 
 
 def test_a_child_differs_by_one_or_two_mutations(make_study, kinds):
@@ -96,7 +102,7 @@ def test_a_small_share_of_the_draws_ignores_the_past(make_study, kinds):
     menu = Menu(make_study().layouts, kinds)
     past = [trial(0, 1.0, layout="d=64 (attn mlp)x2")]
 
-    origins = [evolve(Random(seed), menu, past, SamplerSpec()).origin for seed in range(300)]
+    origins = [evolve(Random(seed), menu, past, options()).origin for seed in range(300)]
 
     assert 10 < origins.count("random") < 60
 

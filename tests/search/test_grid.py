@@ -18,7 +18,7 @@ CHOICES = {"lr": Choice(values=LR), "beta2": Choice(values=BETA2)}
 @pytest.fixture
 def study(make_study):
     """Three layouts, choices of two and of three values; two trials more than that."""
-    return make_study(start_with=STARTS, train=CHOICES, n_trials=N_CELLS + 2, startup_trials=1, grid=True)
+    return make_study(start_with=STARTS, train=CHOICES, n_trials=N_CELLS + 2, startup_trials=1, sampler="grid")
 
 
 def cells(proposals):
@@ -45,7 +45,7 @@ def test_what_comes_after_the_grid_is_searched(study, kinds, measure):
 
 @pytest.mark.parametrize("number", [0, 7, 17])
 def test_no_past_and_no_seed_of_a_study_moves_a_cell(study, make_study, kinds, measure, number):
-    other = make_study(start_with=STARTS, train=CHOICES, seed=5, grid=True)
+    other = make_study(start_with=STARTS, train=CHOICES, seed=5, sampler="grid")
     past = [
         PastTrial(number=at, state=TrialState.COMPLETED, layout=each.spec.layout, params=each.params, value=float(-at))
         for at, each in enumerate(preview(study, kinds, measure, N_CELLS))
@@ -58,34 +58,36 @@ def test_no_past_and_no_seed_of_a_study_moves_a_cell(study, make_study, kinds, m
 
 
 def test_a_grid_without_choices_is_the_layouts_one_after_the_other(make_study, kinds, measure):
-    assert [each.layout for each in preview(make_study(start_with=STARTS, grid=True), kinds, measure, 3)] == [*STARTS]
+    assert [each.layout for each in preview(make_study(start_with=STARTS, sampler="grid"), kinds, measure, 3)] == [
+        *STARTS
+    ]
 
 
 def test_a_study_of_a_grid_alone_need_not_be_able_to_draw_a_layout(make_study, kinds):
-    check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS, grid=True), kinds)
+    check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS, sampler="grid"), kinds)
     with pytest.raises(UsageError, match="needs a sequence mixer"):
-        check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS + 1, grid=True), kinds)
+        check_space(make_study({}, start_with=STARTS, train=CHOICES, n_trials=N_CELLS + 1, sampler="grid"), kinds)
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"start_with": ()}, r"^sampler\.grid compares the layouts of layouts\.start_with, which names none$"),
+        ({"start_with": ()}, r"^sampler grid compares the layouts of layouts\.start_with, which names none$"),
         (
             {"train": {"lr": Range(low=1e-3, high=1e-2)}},
-            r"^sampler\.grid needs a list of choices or one value for train\.lr, got a range$",
+            r"^sampler grid needs a list of choices or one value for train\.lr, got a range$",
         ),
     ],
 )
 def test_a_grid_without_rows_or_without_an_end_is_refused(make_study, kinds, asked, message):
     with pytest.raises(UsageError, match=message):
-        check_space(make_study(**({"start_with": STARTS, "grid": True} | asked)), kinds)
+        check_space(make_study(**({"start_with": STARTS, "sampler": "grid"} | asked)), kinds)
 
 
 @pytest.mark.parametrize(("n_trials", "warned"), [(N_CELLS - 1, True), (N_CELLS, False)])
 def test_a_study_that_ends_inside_its_grid_is_warned_of(make_study, n_trials, warned):
-    study = make_study(start_with=STARTS, train=CHOICES, n_trials=n_trials, grid=True)
+    study = make_study(start_with=STARTS, train=CHOICES, n_trials=n_trials, sampler="grid")
 
     said = [each for each in warnings_for(study) if "grid" in each]
 
-    assert said == ["n_trials 17 ends before sampler.grid does, which has 18 trials"] * warned
+    assert said == ["n_trials 17 ends before sampler grid does, which has 18 trials"] * warned

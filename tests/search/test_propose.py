@@ -333,7 +333,7 @@ def test_values_that_are_not_given_are_drawn_for_layouts_to_start_with_too(make_
 
 
 def test_a_grid_takes_no_values_to_start_with(make_study, kinds):
-    study = make_study(start_with=("d=32 attn",), train={"lr": Choice(values=(1e-3, 1e-2))}, grid=True)
+    study = make_study(start_with=("d=32 attn",), train={"lr": Choice(values=(1e-3, 1e-2))}, sampler="grid")
     study = replace(study, sampler=replace(study.sampler, start_with={"train": {"lr": 1e-3}}))
 
     with pytest.raises(UsageError, match=r"leave sampler\.start_with out"):

@@ -11,7 +11,7 @@ import pytest
 
 from growlab.domains import Choice, Fixed, Range
 from growlab.records import PastTrial, TrialState
-from growlab.search.scalars import suggest
+from growlab.search import scalars
 from growlab.study.reference import search_ranges
 
 LR = {"lr": Range(low=1e-5, high=1.0, log=True)}
@@ -25,6 +25,11 @@ MIXED = {
         "operator": Choice(values=("aiether", "identity")),
     },
 }
+
+
+def suggest(study, past, seed):
+    """As the study's own sampler asks for them."""
+    return scalars.suggest(study, past, seed, startup_trials=study.sampler.options["startup_trials"])
 
 
 def trial(number, params, value=None, state=TrialState.COMPLETED):
@@ -82,10 +87,10 @@ def test_the_same_past_and_seed_give_the_same_suggestion(make_study):
 
 def test_the_same_suggestion_comes_from_another_process(make_study):
     code = (
-        "import growlab.growth.protocol; from growlab.study.reading import study_from_mapping as read;"
+        "import growlab.growth.protocol, growlab.search; from growlab.study.reading import study_from_mapping as read;"
         "from growlab.search.scalars import suggest;"
         "print(suggest(read({'name': 't', 'n_trials': 1, 'budget': {'steps': 1}, 'train': {'lr': 'search'},"
-        "'layouts': {'blocks': ['attn'], 'd_model': 8, 'depth': [1, 2]}}), [], 5))"
+        "'layouts': {'blocks': ['attn'], 'd_model': 8, 'depth': [1, 2]}}), [], 5, startup_trials=8))"
     )
     study = make_study(train={"lr": search_ranges()["train.lr"]})
 

@@ -59,8 +59,6 @@ def test_every_study_of_the_property_tests_is_accepted(data, studies, kinds):
         ({"start_with": ("d=64 attn", "d=64 atn")}, LayoutError, r"start_with\[1\]: unknown block kind 'atn'.*'attn'"),
         ({"start_with": ("attn mlp",)}, LayoutError, r"layouts\.start_with\[0\]: .*has no width"),
         ({"start_with": ("d=63 attn",)}, LayoutError, r"start_with\[0\]: attn\[n_heads=4\] does not fit d=63"),
-        ({"population": 0}, UsageError, r"sampler\.population must be at least 1, got 0"),
-        ({"startup_trials": -1}, UsageError, r"sampler\.startup_trials must be at least 0"),
         (
             {"train": {"warmup_fraction": Range(low=0.0, high=0.5), "decay_fraction": Range(low=0.1, high=0.6)}},
             UsageError,

@@ -1,6 +1,7 @@
 """On top of all units, at the output side."""
 
-from growlab.recipes import Options, register_position
+from growlab.named import Options
+from growlab.recipes import register_position
 
 
 @register_position("append", "on top, at the output side")

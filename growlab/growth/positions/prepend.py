@@ -1,6 +1,7 @@
 """Below all units, at the input side."""
 
-from growlab.recipes import Options, register_position
+from growlab.named import Options
+from growlab.recipes import register_position
 
 
 @register_position("prepend", "below all others, at the input side")

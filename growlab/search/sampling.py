@@ -1,0 +1,118 @@
+"""What a sampler sees, what it gives, and what can be said of it before anything is tried.
+
+    @register_sampler("mine", "every trial like the best so far", options=MyOptions)
+    def mine(ask: Ask, options: MyOptions) -> Suggestion: ...
+
+A sampler is a function of what it is asked and of its options, and keeps nothing between calls: all that is random in
+it comes from `ask.seed`. So the same past gives the same proposal on any machine.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, TypeVar
+
+from growlab.domains import Value
+from growlab.errors import UsageError
+from growlab.kinds import complete
+from growlab.layout import parse
+from growlab.named import Options, Part
+from growlab.records import PastTrial
+from growlab.samplers import SAMPLERS
+from growlab.search.draw import Draw, SizeLimit
+from growlab.search.menu import Menu
+from growlab.search.scalars import suggest
+from growlab.study import Study
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerOptions(Options):
+    """The options of a sampler, with what they mean for a study."""
+
+    def n_first(self, study: Study) -> int:
+        """The number of trials, from the first one on, whose layout is one of layouts.start_with."""
+        return len(study.layouts.start_with)
+
+    def n_cells(self, study: Study) -> int | None:
+        """The number of trials that are cells of a table, known before anything is tried; None where none are."""
+        return None
+
+    def check(self, study: Study) -> None:
+        """Raise UsageError where the study cannot be sampled in this way."""
+
+    def warnings(self, study: Study) -> Iterator[str]:
+        """What is allowed, and hardly meant."""
+        yield from ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Which trial is asked for, of which study, after which past."""
+
+    study: Study
+    past: Sequence[PastTrial]  # every trial known, by number, also queued and running ones
+    number: int
+    seed: int  # of 31 bits: of this study and this number
+    menu: Menu
+    limit: SizeLimit
+
+    def rng(self) -> Random:
+        """A generator that begins anew at each call."""
+        return Random(self.seed)
+
+    def start(self, at: int) -> Draw:
+        """The layout `at` of layouts.start_with. Raises UsageError for one larger than layouts.max_params."""
+        layout = complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
+        if n_params := self.limit.excess(layout):
+            raise UsageError(
+                f"layouts.start_with[{at}] has {n_params} parameters, more than layouts.max_params "
+                f"{self.limit.max_params}"
+            )
+        return Draw(layout=layout, origin="seed")
+
+    def scalars(self, *, startup_trials: int, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """A value for every searched scalar that acts: TPE's once so many trials have finished, random before."""
+        return suggest(self.study, self.past, self.seed, startup_trials=startup_trials, given=given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """What a trial shall be: a layout, and the scalars by full name."""
+
+    draw: Draw
+    params: Mapping[str, Value]
+    given: Mapping[str, Value] = field(default_factory=dict)  # of the scalars, those that a person wrote down
+
+
+Sampler = Callable[[Ask, Any], Suggestion]
+
+
+def register_sampler(
+    name: str, summary: str, *, options: type[SamplerOptions] = SamplerOptions
+) -> Callable[[Callable[[Ask, T], Suggestion]], Callable[[Ask, T], Suggestion]]:
+    """Decorator for a sampler, a function (ask, options) → suggestion."""
+
+    def add(sampler: Callable[[Ask, T], Suggestion]) -> Callable[[Ask, T], Suggestion]:
+        SAMPLERS.add(name, Part(name=name, section="sampler", summary=summary, options=options, make=sampler))
+        return sampler
+
+    return add
+
+
+def sampler_options(study: Study) -> Any:
+    """The options of the study's sampler, a SamplerOptions. Raises NotRegistered, or SpecError for a damaged row."""
+    return SAMPLERS[study.sampler.name].read(study.sampler.options)
+
+
+def first_layout(ask: Ask, *, startup_trials: int) -> Suggestion | None:
+    """The suggestion for a trial that has a layout of layouts.start_with; None for those that come after them.
+
+    Such a trial has the values of sampler.start_with, where there are any.
+    """
+    if ask.number >= len(ask.study.layouts.start_with):
+        return None
+    given = ask.study.starts()
+    params = ask.scalars(startup_trials=startup_trials, given=given)
+    return Suggestion(draw=ask.start(ask.number), params=params, given=given)

@@ -1,0 +1,76 @@
+"""The sampler section of a study: which sampler, and with what options.
+
+    sampler: grid     sampler: {population: 10}     sampler: {name: random, start_with: {train: {lr: 1e-3}}}
+
+Options stand beside the name, since a study has one sampler.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from growlab.domains import Value
+from growlab.errors import SpecError
+from growlab.escapes import quoted
+from growlab.layout import OptionValue
+from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
+from growlab.scalar import default_values
+from growlab.study.checking import refuse_unknown, require_mapping, validated
+from growlab.study.study import SamplerSpec
+
+_NOT_OPTIONS = ("name", "start_with")
+
+
+def read_sampler(raw: object) -> SamplerSpec:
+    """The sampler that a study file asks for, defaults filled in. Raises NotRegistered or SpecError.
+
+    Whether the values of `start_with` are such as the study searches is the caller's to ask.
+    """
+    written = _written(raw)
+    name = written.get("name", DEFAULT_SAMPLER)
+    if not isinstance(name, str):
+        raise SpecError(f"sampler.name: must be the name of a sampler, {', '.join(SAMPLERS)}, got {quoted(name)}")
+    sampler = SAMPLERS[name]
+    silent = default_values(sampler.options)
+    refuse_unknown("sampler.", written, [*_NOT_OPTIONS, *silent])
+    options = sampler.read(silent | _options(written))
+    return SamplerSpec(
+        name=name, options={key: getattr(options, key) for key in silent}, start_with=_start_with(written)
+    )
+
+
+def stored_sampler(raw: object) -> SamplerSpec:
+    """The sampler that a row asks for, also one from before samplers had names; no table is asked.
+
+    Raises SpecError for a damaged row.
+    """
+    written = _written(raw)
+    options = _options(written)
+    for key, value in options.items():
+        if not isinstance(value, Value):
+            raise SpecError(f"sampler.{key}: must be a value, got {quoted(value)}")
+    return SamplerSpec(name=str(written.get("name", DEFAULT_SAMPLER)), options=options, start_with=_start_with(written))
+
+
+def write_sampler(sampler: SamplerSpec) -> dict[str, Any]:
+    """The section as a file and a row have it."""
+    return {"name": sampler.name, **sampler.options, "start_with": sampler.start_with}
+
+
+def _written(raw: object) -> dict[str, Any]:
+    """The section with its name under `name`. At first a grid was a flag: {grid: true}."""
+    if isinstance(raw, str):
+        return {"name": raw}
+    written = dict(require_mapping("sampler", raw))
+    if "grid" not in written:
+        return written
+    if "name" in written or not isinstance(written["grid"], bool):
+        raise SpecError(f"sampler.grid: write name: grid in its place, got {quoted(written['grid'])}")
+    return written | {"name": "grid"} if written.pop("grid") else written
+
+
+def _options(written: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in written.items() if key not in _NOT_OPTIONS}
+
+
+def _start_with(written: Mapping[str, Any]) -> dict[str, dict[str, OptionValue]]:
+    return validated("sampler.start_with", written.get("start_with", {}), dict[str, dict[str, OptionValue]])
