@@ -17,14 +17,14 @@ from growlab.escapes import readable, visible
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
 
-PLAIN_EVERY_S = 10.0
+LINE_EVERY_S = 10.0
 
 
 class Display(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
     def started(self, claim: Claim) -> None: ...
@@ -49,10 +49,10 @@ class Display(Protocol):
 
 
 def display_for(stream: TextIO, study: str) -> Display:
-    return LiveDisplay(stream, study) if stream.isatty() else PlainDisplay(stream)
+    return LiveDisplay(stream, study) if stream.isatty() else LineDisplay(stream)
 
 
-class PlainDisplay:
+class LineDisplay:
     """One line per event, and now and then one of progress."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -65,7 +65,7 @@ class PlainDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
 
@@ -79,7 +79,7 @@ class PlainDisplay:
             self._say(f"trial {claim.number}: {words}")
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
-        if time.monotonic() - self._said_at >= PLAIN_EVERY_S:
+        if time.monotonic() - self._said_at >= LINE_EVERY_S:
             self._said_at = time.monotonic()
             self._say(f"trial {claim.number}: {progress_words(progress)}")
 
@@ -118,7 +118,7 @@ class LiveDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):  # the terminal has gone
             self._live.stop()

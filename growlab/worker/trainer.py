@@ -127,7 +127,7 @@ class _Trainer:
         pipe.send(Ready(device=_device_name(self.device), versions=versions))
 
     def answer(self, order: Propose | Train) -> FromTrainer:
-        return self._propose(order) if isinstance(order, Propose) else self._train(order)
+        return self._answer_propose(order) if isinstance(order, Propose) else self._answer_train(order)
 
     def tidy(self) -> None:
         """Give back what a trial held, so that the next one finds the device as the first did."""
@@ -136,7 +136,7 @@ class _Trainer:
         gc.collect()
         free_memory(self.device)
 
-    def _propose(self, order: Propose) -> FromTrainer:
+    def _answer_propose(self, order: Propose) -> FromTrainer:
         try:
             self._enqueue_next(order.study)
         except DatabaseAway as error:
@@ -158,9 +158,9 @@ class _Trainer:
             case Wait() | Done():
                 pass  # somebody was faster
 
-    def _train(self, order: Train) -> FromTrainer:
+    def _answer_train(self, order: Train) -> FromTrainer:
         try:
-            return self._trained(order)
+            return self._train(order)
         except LeaseLost as error:
             return Lost(str(error))
         except DatabaseAway as error:
@@ -168,7 +168,7 @@ class _Trainer:
         except GrowlabError as error:
             return unfit(error)
 
-    def _trained(self, order: Train) -> FromTrainer:
+    def _train(self, order: Train) -> FromTrainer:
         """Raises GrowlabError: LeaseLost also where a trial turns out too large only after it was lost.
 
         What is wrong with the trial itself is its result.
