@@ -134,10 +134,10 @@ def register_nest(
 
 
 def register_part(
-    name: str, *, place: Literal["front", "head"], summary: str, options: type[Any], cost: Callable[..., Cost]
+    name: str, *, role: Literal["front", "head"], summary: str, options: type[Any], cost: Callable[..., Cost]
 ) -> Callable[[type[T]], type[T]]:
     """Class decorator for a front end or a head: adds the kind to the table."""
-    return _adder(name=name, role=place, summary=summary, options=options, cost=cost)
+    return _adder(name=name, role=role, summary=summary, options=options, cost=cost)
 
 
 def _adder(**of_kind: Any) -> Callable[[type[T]], type[T]]:
@@ -172,12 +172,12 @@ def check_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> None:
         kind.check_held(each)
 
 
-def complete_part(spec: BlockSpec | None, place: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
+def complete_part(spec: BlockSpec | None, role: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
     if spec is None:
         return None
-    if spec.kind not in kinds or kinds[spec.kind].role != place:
-        known = ", ".join(name for name, kind in kinds.items() if kind.role == place)
-        raise LayoutError(f"{place}={spec}: {spec.kind} is not a {place}; known: {known}")
+    if spec.kind not in kinds or kinds[spec.kind].role != role:
+        known = ", ".join(name for name, kind in kinds.items() if kind.role == role)
+        raise LayoutError(f"{role}={spec}: {spec.kind} is not a {role}; known: {known}")
     return _complete(spec, d_model, kinds)
 
 

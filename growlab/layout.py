@@ -28,7 +28,7 @@ OptionValue = bool | int | float | str
 
 _TOKEN = re.compile(
     r"\s+|(?P<close>\)(\s*x\s*(?P<times>\d{1,9}))?)|(?P<open>\()|(?P<comma>,)|(?P<width>d=\d{1,9})"
-    r"|((?P<place>front|head)=)?(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)(?P<nest>\()?"
+    r"|((?P<role>front|head)=)?(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)(?P<nest>\()?"
 )
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
@@ -285,8 +285,8 @@ class _Reader:
             self._end_branch()
         elif match["close"]:
             self._close(match)
-        elif match["place"]:
-            self._set_part(match["place"], _parse_block(match["block"]), nested=bool(match["nest"]))
+        elif match["role"]:
+            self._set_part(match["role"], _parse_block(match["block"]), nested=bool(match["nest"]))
         elif match["block"]:
             self._refuse_after_head(match["block"])
             self._add(_parse_block(match["block"]), nested=bool(match["nest"]))
@@ -299,14 +299,14 @@ class _Reader:
         else:
             self._extend([block], 1)
 
-    def _set_part(self, place: str, part: BlockSpec, *, nested: bool) -> None:
+    def _set_part(self, role: str, part: BlockSpec, *, nested: bool) -> None:
         if nested or len(self.stack) > 1:
-            raise self._error(f"{place}={part.kind} neither holds blocks nor stands in parentheses")
-        if place == "front" and (self.blocks or self.front or self.head):
+            raise self._error(f"{role}={part.kind} neither holds blocks nor stands in parentheses")
+        if role == "front" and (self.blocks or self.front or self.head):
             raise self._error("'front=' must come once, before the blocks")
-        if place == "head" and (self.head or not self.blocks):
+        if role == "head" and (self.head or not self.blocks):
             raise self._error("'head=' must come once, after the blocks")
-        setattr(self, place, part)
+        setattr(self, role, part)
 
     def _refuse_after_head(self, what: str) -> None:
         if self.head:

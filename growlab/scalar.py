@@ -122,7 +122,7 @@ def scalars_of(spec: type[Any]) -> Mapping[str, Scalar]:
 
 def _read_scalars(spec: type[Any]) -> Mapping[str, Scalar]:
     declared = {each.name: (each.type, each.metadata["scalar"]) for each in fields(spec) if "scalar" in each.metadata}
-    return {name: Scalar(name=name, type=plain, **about) for name, (plain, about) in declared.items()}  # type: ignore[arg-type]
+    return {name: Scalar(name=name, type=annotation, **about) for name, (annotation, about) in declared.items()}  # type: ignore[arg-type]
 
 
 def default_values(spec: type[Any]) -> dict[str, Any]:

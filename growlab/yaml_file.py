@@ -170,8 +170,8 @@ def loader_on(base: Any) -> Any:
             try:
                 return super().construct_object(node, deep)
             except _SCALAR_SLIPS:
-                kind = node.tag.rpartition(":")[2]
-                raise yaml.YAMLError(f"cannot read {quoted(node.value)} as {kind},{node.start_mark}") from None
+                tag = node.tag.rpartition(":")[2]
+                raise yaml.YAMLError(f"cannot read {quoted(node.value)} as {tag},{node.start_mark}") from None
 
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",

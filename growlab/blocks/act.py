@@ -88,9 +88,9 @@ class Act(Nest):
         return list(self.inner)  # type: ignore[arg-type]
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self.learn(x_BTD)[0]
+        return self.forward_with_penalty(x_BTD)[0]
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
         rounds, penalties = self._all_rounds(x_BTD)
         held = total(penalties)
         return rounds.y_BTD, total([self.ponder * rounds.ponder_BT1.mean(), None if held is None else held / self.most])
@@ -100,7 +100,7 @@ class Act(Nest):
         rounds, s_BTD, penalties = Rounds(x_BTD), x_BTD, list[Penalty]()
         for last in self._lasts():
             for block in self.blocks:
-                mixed_BTD, penalty = block.mixer.learn(block.norm(s_BTD))
+                mixed_BTD, penalty = block.mixer.forward_with_penalty(block.norm(s_BTD))
                 s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD
                 penalties.append(penalty)
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
@@ -124,7 +124,7 @@ class Act(Nest):
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
         return rounds.y_BTD, joined(after)
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
         """The mean number of rounds."""
         rounds, _ = self._all_rounds(x_BTD)
         return {"rounds": rounds.n_BT1.mean()}

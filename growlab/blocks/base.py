@@ -44,12 +44,12 @@ class Mixer(nn.Module, ABC):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """All tokens at once, from an empty state."""
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        """forward in training, and what is added to the loss besides: it never enters a reported loss."""
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        """Run `forward` as in training; return its output and what is added to the loss, but to no reported one."""
         return self(x_BTD), None
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
-        """What is worth a row about how these tokens were treated, such as the load of experts; names to scalars."""
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+        """Scalars worth a row about how these tokens were treated, such as the load of experts, by name."""
         return {}
 
     def out_projections(self) -> list[nn.Parameter]:
@@ -92,8 +92,8 @@ class Block(nn.Module):
         mixed: Tensor = self.dropout(self.mixer(self.norm(x_BTD)))
         return x_BTD + mixed
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        mixed, penalty = self.mixer.learn(self.norm(x_BTD))
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        mixed, penalty = self.mixer.forward_with_penalty(self.norm(x_BTD))
         return x_BTD + self.dropout(mixed), penalty
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
@@ -123,7 +123,9 @@ def _with_plasticity(spec: BlockSpec, plasticity: float) -> BlockSpec:
 
 
 def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:
-    """A freshly initialised block. Raises UnknownName, LayoutError, and PluginError for a kind that breaks its word.
+    """Build a freshly initialised block.
+
+    Raises UnknownName, LayoutError, and PluginError for a kind that breaks its contract.
 
     Matrices are N(0, 1 / (3·fan_in)); out-projections are smaller by √max_depth, so that the residual
     stream's variance does not depend on when a block enters. `max_depth` is the depth that growth may
@@ -153,7 +155,7 @@ def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
         for weight in mixer.out_projections():
             weight.data.div_(math.sqrt(max_depth))
     mixer.p_dropout = dropout
-    _require_kept_word(spec.kind, mixer, mixer_cost(spec, d_model, 1))
+    _require_contract(spec.kind, mixer, mixer_cost(spec, d_model, 1))
     return mixer
 
 
@@ -162,8 +164,8 @@ def _build_held(spec: BlockSpec, d_model: int, whole: bool, max_depth: int, drop
     return Block(spec, mixer, d_model, dropout=0.0) if whole else mixer
 
 
-def _require_kept_word(kind: str, mixer: Mixer, cost: Cost) -> None:
-    """What checkpoints, exports and searches rely on, and a kind from outside may not keep."""
+def _require_contract(kind: str, mixer: Mixer, cost: Cost) -> None:
+    """Raise PluginError where a mixer from outside breaks what checkpoints, exports and searches rely on."""
     parameters = {name: each.numel() for name, each in mixer.named_parameters()}
     if extra := sorted(mixer.state_dict().keys() - parameters.keys()):
         raise PluginError(

@@ -61,7 +61,7 @@ def hebbian_head_cost(d_model: int, options: HebbianHeadOptions, seq_len: int, v
 
 @register_part(
     "hebbian_head",
-    place="head",
+    role="head",
     summary="a memory of which token followed what, written while decoding",
     options=HebbianHeadOptions,
     cost=hebbian_head_cost,

@@ -159,11 +159,11 @@ class Moe(Mixer):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return self._mix(x_BTD, self.route(x_BTD))
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
         routing = self.route(x_BTD)
         return self._mix(x_BTD, routing), self.penalty(routing)
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
         """The entropy of the experts' shares of all choices, over ln N; and the largest share."""
         load_N = self.route(x_BTD).load
         return {"load_entropy": torch.special.entr(load_N).sum() / math.log(len(load_N)), "largest_load": load_N.max()}

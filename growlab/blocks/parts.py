@@ -1,7 +1,7 @@
-"""What stands before and after the blocks: front ends, which may let the blocks see fewer places than there are tokens,
-and heads, which add to the logits.
+"""What stands before and after the blocks: front ends, which may let the blocks see fewer positions than there are
+tokens, and heads, which add to the logits.
 
-Legend: B batch, T tokens, N places that the blocks see, D d_model, V vocabulary.
+Legend: B batch, T tokens, N positions that the blocks see, D d_model, V vocabulary.
 """
 
 import math
@@ -20,7 +20,7 @@ class Rest(NamedTuple):
     """What a front end keeps while the blocks run."""
 
     seen: Tensor  # (B, S, D), embedded tokens that are still needed, the new ones last
-    last: Tensor  # (B, 1, D), what the blocks made of the last place before
+    last: Tensor  # (B, 1, D), what the blocks made of the last position before
     n_new: int  # tokens
 
 
@@ -33,11 +33,11 @@ class Front(nn.Module, ABC):
 
     @abstractmethod
     def take(self, e_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B N D"], Rest]:
-        """What the next T ≥ 1 embedded tokens add to what the blocks see: N ≥ 0 places."""
+        """What the next T ≥ 1 embedded tokens add to what the blocks see: N ≥ 0 positions."""
 
     @abstractmethod
     def tell(self, h_BND: Float[Tensor, "B N D"], rest: Rest) -> tuple[Float[Tensor, "B T D"], State]:
-        """For each new token what the next one is predicted from, given the blocks' output at the new places."""
+        """For each new token what the next one is predicted from, given the blocks' output at the new positions."""
 
 
 class Head(nn.Module, ABC):
@@ -81,9 +81,9 @@ def part_cost(spec: BlockSpec, d_model: int, seq_len: int, vocab_size: int) -> C
     return kind.cost(d_model, kind.read_options(spec, d_model), seq_len, vocab_size)
 
 
-def places(front: BlockSpec | None, d_model: int, seq_len: int) -> int:
-    """How many places of a text the blocks see."""
+def n_positions(front: BlockSpec | None, d_model: int, seq_len: int) -> int:
+    """Count the positions that the blocks see of a text of this length."""
     if front is None:
         return seq_len
-    n_places: int = KINDS[front.kind].read_options(front, d_model).places(seq_len)
-    return n_places
+    n: int = KINDS[front.kind].read_options(front, d_model).n_positions(seq_len)
+    return n

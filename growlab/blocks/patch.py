@@ -1,6 +1,6 @@
-"""Soft patches: the blocks see one place for every `size` tokens, and a decoder says what the next tokens are.
+"""Soft patches: the blocks see one position for every `size` tokens, and a decoder says what the next tokens are.
 
-    place i    convolution over tokens size·i - (kernel - size) … size·i + size - 1: never one after the patch
+    position i convolution over tokens size·i - (kernel - size) … size·i + size - 1: never one after the patch
     decoder    z_r = (W_z norm(h_i))_r for the tokens r = 0 … size-1 of the next patch, and
                y_r = z_r + W_out( silu(W_g c_r) · W_v c_r ),
                c_r = z_r                           independent
@@ -48,7 +48,7 @@ class PatchOptions:
         if self.decoder not in DECODERS:
             raise LayoutError(f"patch[decoder={self.decoder}] must be {' or '.join(DECODERS)}")
 
-    def places(self, seq_len: int) -> int:
+    def n_positions(self, seq_len: int) -> int:
         """Full patches."""
         return seq_len // self.size
 
@@ -61,7 +61,7 @@ class PatchOptions:
 def patch_cost(d_model: int, options: PatchOptions, seq_len: int, vocab_size: int) -> Cost:
     """The decoder also decodes what would stand in the last patch behind the last token."""
     P, before, hidden = options.size, options.n_before, 2 * d_model
-    n, decoded = options.places(seq_len), (options.places(seq_len) + 1) * options.size
+    n, decoded = options.n_positions(seq_len), (options.n_positions(seq_len) + 1) * options.size
     convolution, spread = d_model * d_model * options.kernel, P * d_model * d_model
     gated, out = (1 + before) * d_model * 2 * hidden, hidden * d_model
     return Cost(
@@ -76,7 +76,7 @@ def patch_cost(d_model: int, options: PatchOptions, seq_len: int, vocab_size: in
 
 @register_part(
     "patch",
-    place="front",
+    role="front",
     summary="soft patches of tokens, and a decoder for the tokens of the next one",
     options=PatchOptions,
     cost=patch_cost,

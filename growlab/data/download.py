@@ -7,7 +7,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from growlab.data.cache import place, put
+from growlab.data.cache import entry_path, put
 from growlab.errors import DataError
 from growlab.files import sha256_of
 
@@ -26,7 +26,7 @@ class Download:
 
     @property
     def path(self) -> Path:
-        return place(self._file_name)
+        return entry_path(self._file_name)
 
     def file(self) -> Path:
         """The cached copy; fetched first where it is missing or damaged. Raises DataError."""

@@ -54,19 +54,19 @@ def unread_at(path: str, suffix: str) -> str:
 
 
 @contextmanager
-def os_errors_named(place: str) -> Iterator[None]:
-    """An OSError inside is a DataError that names the file, or `place` where the error does not know it."""
+def os_errors_named(label: str) -> Iterator[None]:
+    """An OSError inside is a DataError that names the file, or `label` where the error does not know it."""
     try:
         yield
     except PermissionError as error:
-        raise DataError(f"{error.filename or place}: may not be read by this user; change its permissions") from None
+        raise DataError(f"{error.filename or label}: may not be read by this user; change its permissions") from None
     except UnicodeEncodeError as error:
         if reason := why_unnameable(error):
             raise DataError(reason) from None
         raise
     except OSError as error:  # a disk that fails while it is read names no file
         why = error.strerror or error
-        raise DataError(f"{error.filename or place}: cannot be read: {why}; check data.path") from None
+        raise DataError(f"{error.filename or label}: cannot be read: {why}; check data.path") from None
 
 
 def _files_below(folder: Path, suffix: str) -> list[Path]:
@@ -89,15 +89,15 @@ def _sorted_below(folder: Path, suffix: str) -> tuple[list[Path], list[Unread]]:
     for parent, folders, names in os.walk(folder, onerror=_raise):
         entered = [name for name in folders if not (_is_left_behind(name) or Path(parent, name).is_symlink())]
         for name in set(folders) - set(entered):
-            place = Path(parent, name)
-            unread.append(Unread(f"{place.relative_to(folder).as_posix()}/", _n_files(place)))
+            path = Path(parent, name)
+            unread.append(Unread(f"{path.relative_to(folder).as_posix()}/", _n_files(path)))
         folders[:] = entered
         for name in names:
-            place = Path(parent, name)
+            path = Path(parent, name)
             if name.lower().endswith(suffix) and not _is_left_behind(name):
-                files.append(place)
+                files.append(path)
             else:
-                unread.append(Unread(place.relative_to(folder).as_posix(), 1))
+                unread.append(Unread(path.relative_to(folder).as_posix(), 1))
     files.sort(key=lambda file: file.relative_to(folder).as_posix())
     return files, sorted(each for each in unread if each.n_files)
 

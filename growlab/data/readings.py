@@ -12,7 +12,7 @@ OFTEN = 20  # times, above which a text tends to be learnt by heart
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     stage: int | None  # of the curriculum; None without one
-    place: str  # of the text
+    label: str  # of the text
     times: float  # tokens drawn in the stage, over those of the text
 
 
@@ -26,12 +26,12 @@ def readings(corpus: Corpus, spec: TrialSpec, n_steps: int) -> list[Reading]:
     if isinstance(corpus.train, TaskSplit):
         return []
     if not spec.curriculum:
-        return [Reading(stage=None, place=corpus.place, times=n_tokens / _size(corpus.train))]
+        return [Reading(stage=None, label=corpus.label, times=n_tokens / _size(corpus.train))]
     begins = [0.0, *(stage.until for stage in spec.curriculum)]
     return [
         Reading(
             stage=at,
-            place=stage.path or corpus.place,
+            label=stage.path or corpus.label,
             times=(stage.until - begin) * n_tokens / _size(corpus.training(at)),
         )
         for at, (begin, stage) in enumerate(zip(begins, spec.curriculum, strict=False))

@@ -28,7 +28,7 @@ class Source:
     summary: str  # one line for `growlab data`
     suffix: str = ""  # of the files that it reads below a folder; "" where it reads none
 
-    def place(self, path: str) -> str:
+    def label(self, path: str) -> str:
         """What a message calls the corpus: its path, or for an embedded one what it depends on."""
         python = f" under Python {platform.python_version()}" if self.name == "stdlib" else ""
         return path or f"source {self.name!r}{python}"
@@ -44,7 +44,7 @@ class TextSource(Source):
 
     def pieces(self, spec: DataSpec) -> Iterator[str]:
         """The text of a spec, some hundred thousand characters at a time. Raises DataError."""
-        with _failures_named(self.name), os_errors_named(self.place(spec.path)):
+        with _failures_named(self.name), os_errors_named(self.label(spec.path)):
             yield from gathered(_texts(self.name, self.read(spec)))
 
 

@@ -88,7 +88,7 @@ class Task(ABC):
 
 
 class Recall(Task):
-    """N pairs of a key and its value, then each key once more at a random place, followed by its value.
+    """N pairs of a key and its value, then each key once more at a random index, followed by its value.
 
     Ids: 0 blank, then the keys, then as many values or one more. A guess among all values costs ln(values), one
     among those of the pairs about ln(N). Other than in Zoology values may be equal, a question is anywhere with
@@ -108,8 +108,8 @@ class Recall(Task):
         n_keys, n_pair_tokens = (self.vocab_size - 1) // 2, 2 * self.n_items
         keys_BN = 1 + draws.some_of(n_keys, n_sequences, self.n_items)
         values_BN = 1 + n_keys + draws.below(self.vocab_size - 1 - n_keys, keys_BN.shape)
-        n_places = (length - n_pair_tokens) // 2
-        asked_BN = n_pair_tokens + 2 * draws.some_of(n_places, n_sequences, self.n_items)
+        n_slots = (length - n_pair_tokens) // 2
+        asked_BN = n_pair_tokens + 2 * draws.some_of(n_slots, n_sequences, self.n_items)
         ids_BL = np.zeros((n_sequences, length), dtype=np.int64)
         ids_BL[:, 0:n_pair_tokens:2], ids_BL[:, 1:n_pair_tokens:2] = keys_BN, values_BN
         np.put_along_axis(ids_BL, asked_BN, keys_BN, axis=1)
@@ -120,7 +120,7 @@ class Recall(Task):
 
 
 class Copying(Task):
-    """N symbols at random places among blanks, a bar, the symbols again. Ids: 0 blank, 1 bar, then the symbols.
+    """N symbols at random indices among blanks, a bar, the symbols again. Ids: 0 blank, 1 bar, then the symbols.
 
     As in a text, each symbol is seen when the next is asked for.
     """
@@ -135,10 +135,10 @@ class Copying(Task):
 
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
         bar = length - self.n_items - 1
-        places_BN = np.sort(draws.some_of(bar, n_sequences, self.n_items), axis=1)
-        symbols_BN = 2 + draws.below(self.vocab_size - 2, places_BN.shape)
+        indices_BN = np.sort(draws.some_of(bar, n_sequences, self.n_items), axis=1)
+        symbols_BN = 2 + draws.below(self.vocab_size - 2, indices_BN.shape)
         ids_BL = np.zeros((n_sequences, length), dtype=np.int64)
-        np.put_along_axis(ids_BL, places_BN, symbols_BN, axis=1)
+        np.put_along_axis(ids_BL, indices_BN, symbols_BN, axis=1)
         ids_BL[:, bar] = 1
         ids_BL[:, bar + 1 :] = symbols_BN
         answers_BL = np.zeros(ids_BL.shape, dtype=np.bool_)
@@ -164,12 +164,12 @@ class Needle(Task):
         n_keys, n_hay = (self.vocab_size - 2) // 2, length - 3
         keys_BN = 2 + draws.some_of(n_keys, n_sequences, self.n_items)
         values_BN = 2 + n_keys + draws.below(self.vocab_size - 2 - n_keys, keys_BN.shape)
-        # places among what remains when each needle is one token; then each pushes the later ones on by two
-        places_BN = np.sort(draws.some_of(n_hay - 2 * self.n_items, n_sequences, self.n_items), axis=1)
-        places_BN += 2 * np.arange(self.n_items)
+        # indices among what remains when each needle is one token; then each pushes the later ones on by two
+        indices_BN = np.sort(draws.some_of(n_hay - 2 * self.n_items, n_sequences, self.n_items), axis=1)
+        indices_BN += 2 * np.arange(self.n_items)
         ids_BL = 2 + draws.below(self.vocab_size - 2, (n_sequences, length))
         for at, tokens in enumerate((np.zeros_like(keys_BN), keys_BN, values_BN)):
-            np.put_along_axis(ids_BL, places_BN + at, tokens, axis=1)
+            np.put_along_axis(ids_BL, indices_BN + at, tokens, axis=1)
         asked_B1 = draws.below(self.n_items, (n_sequences, 1))
         ids_BL[:, -3] = 1
         ids_BL[:, -2:-1] = np.take_along_axis(keys_BN, asked_B1, axis=1)

@@ -42,15 +42,15 @@ class Text:
     cuts: tuple[int, int]  # the characters before which train and val end
 
     @property
-    def place(self) -> str:
-        return self.source.place(self.spec.path)
+    def label(self) -> str:
+        return self.source.label(self.spec.path)
 
     def pieces(self) -> Iterator[str]:
         """To be read to the end: only then is it sure that they are the text. Raises DataError."""
         again = Digest()
         yield from again.watch(self.source.pieces(self.spec))
         if again.sha256 != self.digest.sha256:
-            raise DataError(f"{self.place}: was changed while it was read; wait until it is complete, then try again")
+            raise DataError(f"{self.label}: was changed while it was read; wait until it is complete, then try again")
 
     def training_pieces(self) -> Iterator[str]:
         return (piece for section, piece in sections(self.pieces(), self.cuts) if section == 0)
@@ -63,9 +63,9 @@ def read_digest(source: TextSource, spec: DataSpec) -> Digest:
         for _ in digest.watch(source.pieces(spec)):
             pass
     except CannotEncode as error:
-        raise DataError(f"{source.place(spec.path)}: {error}") from None
+        raise DataError(f"{source.label(spec.path)}: {error}") from None
     if not digest.n_chars:
-        raise DataError(f"{source.place(spec.path)}: is empty; give a file with text in it")
+        raise DataError(f"{source.label(spec.path)}: is empty; give a file with text in it")
     return digest
 
 
@@ -136,7 +136,7 @@ def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) 
                     counts[section] += ids.size
                     yield ids.data
         except CannotEncode as error:
-            raise DataError(f"{text.place}: {error}") from None
+            raise DataError(f"{text.label}: {error}") from None
         about["n_tokens"] = sum(counts)
         about.update(zip(_SPLITS, counts, strict=True) if cuts else ())
 

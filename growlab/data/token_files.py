@@ -68,7 +68,7 @@ def read_token_files(paths: Sequence[Path], dtype: str) -> list[TokenFile]:
     """
     files = [_token_file(path, dtype) for path in paths]
     if not sum(file.n_ids for file in files):
-        raise DataError(f"{_place(files)}: is empty; give a file with token ids in it")
+        raise DataError(f"{_label(files)}: is empty; give a file with token ids in it")
     for file in files[1:]:
         if file.dtype != files[0].dtype:
             raise DataError(
@@ -85,7 +85,7 @@ def checked(files: Sequence[TokenFile], vocab_size: int) -> str:
         if ids.max() >= vocab_size:
             at = int(np.argmax(ids >= vocab_size))
             raise DataError(
-                f"{_place(files)}: token {n_before + at} is {ids[at]}, but there are {vocab_size} ids, the first 0; "
+                f"{_label(files)}: token {n_before + at} is {ids[at]}, but there are {vocab_size} ids, the first 0; "
                 "check data.vocab_size or data.tokenizer_path, and that data.dtype is the width of the file's ids"
             )
         sha256.update(ids.data)
@@ -98,7 +98,7 @@ def header_note(files: Sequence[TokenFile]) -> str:
     headed = [file for file in files if file.magic]
     if not headed:
         return ""
-    where = str(headed[0].path) if len(headed) == 1 else f"{_place(headed)}: {len(headed)} files"
+    where = str(headed[0].path) if len(headed) == 1 else f"{_label(headed)}: {len(headed)} files"
     header = f"llm.c / modded-nanogpt header of {_HEADER:,} bytes (int32 {headed[0].magic})"
     if headed[0].offset:
         n_ids = sum(file.n_ids for file in headed)
@@ -178,7 +178,7 @@ def _at_most(largest: int) -> str:
     return f"at most {largest}" if largest else "0"
 
 
-def _place(files: Sequence[TokenFile]) -> Path:
+def _label(files: Sequence[TokenFile]) -> Path:
     return files[0].path if len(files) == 1 else files[0].path.parent
 
 

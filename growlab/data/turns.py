@@ -132,8 +132,8 @@ class TurnSplit:
         ends_C = np.cumsum(lengths_C)
         # a row's tokens count on from where their turn begins in the split, less where it begins in the row
         shifts_C = self.starts[drawn_C] - (ends_C - lengths_C)
-        places: NDArray[np.int64] = np.arange(length) + np.repeat(shifts_C, lengths_C)[:length]
-        return places
+        indices: NDArray[np.int64] = np.arange(length) + np.repeat(shifts_C, lengths_C)[:length]
+        return indices
 
     def _padded(self, rows: NDArray[np.int64], length: int) -> Sequences:
         ids_BL = np.full((len(rows), length), self.padding, dtype=np.int64)
@@ -145,15 +145,15 @@ class TurnSplit:
         return ids_BL, answers_BL
 
 
-def require_turns(split: TurnSplit, name: str, seq_len: int, place: str, remedy: str) -> None:
+def require_turns(split: TurnSplit, name: str, seq_len: int, label: str, remedy: str) -> None:
     """Raise DataError for a split without a turn, and for a train split whose every question fills a row of seq_len."""
     if not len(split):
         if name != "test":
-            raise DataError(f"{place}: the {name} split has no question; {remedy}, or give more questions")
+            raise DataError(f"{label}: the {name} split has no question; {remedy}, or give more questions")
     elif name == "train" and (shortest := int(split.n_prompts.min())) > seq_len:
         where = split.wheres[int(split.n_prompts.argmin())]
         raise DataError(
-            f"{place}: {where}: its question has {shortest} tokens with its markers, train.seq_len {seq_len} leaves no "
+            f"{label}: {where}: its question has {shortest} tokens with its markers, train.seq_len {seq_len} leaves no "
             f"room for an answer, and every other one is as long; raise train.seq_len to at least {shortest}"
         )
 

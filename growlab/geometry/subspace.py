@@ -60,8 +60,8 @@ def norm(gram_nn: Gram, vector_n: Coefficients) -> float:
     return float((vector_n @ gram_nn @ vector_n).clamp(min=0).sqrt())
 
 
-def unit(gram_nn: Gram, vector_n: Coefficients) -> Coefficients:
-    """The vector at length 1; a vector that is 0 (to rounding) stays 0."""
+def normalise(gram_nn: Gram, vector_n: Coefficients) -> Coefficients:
+    """Scale a vector to length 1; a vector that is 0 (to rounding) stays 0."""
     length = norm(gram_nn, vector_n)
     scale = float(gram_nn.diagonal().clamp(min=0).sqrt().max())
     return vector_n / length if length > _ROUNDING_OF_LENGTHS * scale else torch.zeros_like(vector_n)

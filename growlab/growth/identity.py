@@ -12,7 +12,7 @@ _UNITS = "units"
 
 
 def identities(n_first: int, positions: Iterable[int]) -> list[int]:
-    """The identity of each unit, in order, of a model that began with `n_first` and grew at these places."""
+    """The identity of each unit, in order, of a model that began with `n_first` and grew at these positions."""
     units = list(range(n_first))
     for at in positions:
         units.insert(at, len(units))
@@ -26,8 +26,8 @@ def named_by_identity(model: nn.Module, units: Sequence[int]) -> Iterator[tuple[
         if room != _UNITS:
             yield name, parameter
             continue
-        place, _, within = rest.partition(".")
-        yield f"{unit_prefix(units[int(place)])}{within}", parameter
+        index, _, within = rest.partition(".")
+        yield f"{unit_prefix(units[int(index)])}{within}", parameter
 
 
 def unit_prefix(identity: int) -> str:

@@ -84,7 +84,7 @@ class GrowthProtocol:
 
     @property
     def watched(self) -> int:
-        """Place of the unit whose window is kept: the newest."""
+        """Index of the unit whose window is kept: the newest."""
         units = self.unit_identities
         return units.index(max(units))
 
@@ -129,8 +129,8 @@ class GrowthProtocol:
         made = self._make(unit, position)
         if made is not None:
             fill(unit, made.new, self.spec.operator.name)
-            for place, weights in made.old.items():
-                fill(self.model.units[place], weights, self.spec.operator.name)
+            for index, weights in made.old.items():
+                fill(self.model.units[index], weights, self.spec.operator.name)
         if self.spec.preserve_function or made is None:
             zero(self.model.out_projections(unit))
         self.model.insert_unit(position, unit)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growlab.blocks import block_cost
-from growlab.blocks.parts import part_cost, places
+from growlab.blocks.parts import n_positions, part_cost
 from growlab.kinds import Cost
 from growlab.layout import BlockSpec, Layout, parse
 from growlab.specs import BudgetSpec, TrialSpec
@@ -21,7 +21,7 @@ def count_params(layout: Layout, vocab_size: int) -> int:
 
 def forward_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
     """Of one sequence."""
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks = sum(block_cost(spec, layout.d_model, seen).flops for spec in layout.blocks)
     return blocks + rest_flops(layout, vocab_size, seq_len)
 
@@ -63,7 +63,7 @@ def training_flops(
     """
     total = rest_flops(layout, vocab_size, seq_len) * (2 if rest_frozen else 3)
     trains_below = not rest_frozen
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     for unit in units:
         forward = sum(block_cost(spec, layout.d_model, seen).flops for spec in unit.blocks)
         trains_below = trains_below or not unit.frozen
@@ -113,7 +113,7 @@ def training_memory(
     kept, and the activations of one at a time.
     """
     n_params = count_params(layout, vocab_size)
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks, parts = (
         [cost.activations + (cost.dropped_activations if dropout else 0) for cost in costs]
         for costs in (
@@ -138,7 +138,7 @@ def fewest_bytes(layout: Layout, vocab_size: int, seq_len: int, batch_size: int,
     and no backward pass needs, masks and attention weights of dropout, the batch itself. A step whose tensors stay in
     a cache, or that computes activations again, can move fewer bytes through memory.
     """
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks = sum(block_cost(spec, layout.d_model, seen).activations for spec in layout.blocks)
     blocks += sum(cost.activations for cost in _part_costs(layout, vocab_size, seq_len))
     activations = batch_size * (blocks + seq_len * (vocab_size + 2 * layout.d_model))

@@ -25,7 +25,7 @@ from growlab.layout import BlockSpec, Layout, format_blocks
 EMBEDDING_STD = 0.02
 
 
-Run = TypeVar("Run", bound=Callable[..., object])  # a block on its inputs
+Forward = TypeVar("Forward", bound=Callable[..., object])  # of a block
 
 
 class Unit(nn.ModuleList):
@@ -78,27 +78,30 @@ class LanguageModel(nn.Module):
         self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Penalty]:
         """The loss, and what blocks want besides, of which training takes the sum."""
-        logits_BTV, penalty = self._run(ids_BT, self.again(Block.learn))
+        logits_BTV, penalty = self._run(ids_BT, self.with_recompute(Block.forward_with_penalty))
         return nats_per_token(logits_BTV, targets_BT), penalty
 
-    def again(self, run: Run) -> Run:
-        """The same, computed again in the backward pass instead of kept, where the model recomputes (Chen et al. 2016,
-        "Training Deep Nets with Sublinear Memory Cost"). What dropout drops is the same both times."""
-        if not (self.recompute and torch.is_grad_enabled()):
-            return run
-        keep_random = self.training and self.p_dropout > 0
-        return cast(Run, partial(checkpoint, run, use_reentrant=False, preserve_rng_state=keep_random))
+    def with_recompute(self, forward: Forward) -> Forward:
+        """Make a block's forward pass one whose activations are computed again in the backward pass instead of kept.
 
-    def measures(self, ids_BT: Int[Tensor, "B T"]) -> dict[str, Float[Tensor, ""]]:
-        """What blocks measure of these tokens; 'block_3.load_entropy' is the fourth block's."""
+        Only where the model recomputes; else it is returned as it is. What dropout drops is the same both times.
+        Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+        """
+        if not (self.recompute and torch.is_grad_enabled()):
+            return forward
+        keep_random = self.training and self.p_dropout > 0
+        return cast(Forward, partial(checkpoint, forward, use_reentrant=False, preserve_rng_state=keep_random))
+
+    def block_metrics(self, ids_BT: Int[Tensor, "B T"]) -> dict[str, Float[Tensor, ""]]:
+        """Metrics of the blocks on these tokens; 'block_3.load_entropy' is the fourth block's."""
         found: dict[str, Tensor] = {}
 
         def look(block: Block, x_BND: Tensor) -> tuple[Tensor, Penalty]:
-            measured = block.mixer.measures(block.norm(x_BND))
-            found.update({f"block_{places[block]}.{name}": value for name, value in measured.items()})
+            metrics = block.mixer.metrics(block.norm(x_BND))
+            found.update({f"block_{index[block]}.{name}": value for name, value in metrics.items()})
             return block(x_BND), None
 
-        places = {block: at for at, block in enumerate(self.blocks())}
+        index = {block: at for at, block in enumerate(self.blocks())}
         self._run(ids_BT, look)
         return found
 

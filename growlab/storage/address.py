@@ -82,9 +82,9 @@ def read_address(text: str) -> Address:
         if text.count("@") > 1:
             raise _two_ats()
         return _postgresql(url)
-    kind = url.drivername.partition("+")[0]
-    named = repr(kind) if kind in _OTHERS else "a server of this kind"
-    driver = " with this driver" if kind in _POSTGRES else ""
+    server = url.drivername.partition("+")[0]
+    named = repr(server) if server in _OTHERS else "a server of this kind"
+    driver = " with this driver" if server in _POSTGRES else ""
     raise StorageError(f"no storage on {named}{driver}; known: {_EXAMPLES}")
 
 

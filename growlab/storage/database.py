@@ -61,7 +61,7 @@ class Database:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -73,8 +73,8 @@ class Database:
         except DBAPIError as error:
             if is_ours(error):
                 raise
-            kind = DatabaseAway if is_passing(error) else StorageError
-            raise kind(f"{self.shown}: {self._without_hidden(message_of(error))}") from None
+            fault = DatabaseAway if is_passing(error) else StorageError
+            raise fault(f"{self.shown}: {self._without_hidden(message_of(error))}") from None
 
     def _run(self, action: Callable[[Connection], T], patience: Patience, *, reads: bool) -> T:
         def once() -> T:

@@ -42,8 +42,8 @@ def damaged(trial_number: int | None, column: str, problem: str) -> StorageError
     )
 
 
-def kind_of(value: float) -> str:
-    """The kind of a number, 'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
+def state_of(value: float) -> str:
+    """The state of a number, 'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
     return "ok" if math.isfinite(value) else str(float(value))
 
 
@@ -53,7 +53,7 @@ def split(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     odd = {name: value for name, value in numbers.items() if value is not None and not math.isfinite(value)}
     return {
         **{name: finite(value) for name, value in numbers.items()},
-        "not_finite": " ".join(f"{name}={kind_of(value)}" for name, value in odd.items()),
+        "not_finite": " ".join(f"{name}={state_of(value)}" for name, value in odd.items()),
     }
 
 

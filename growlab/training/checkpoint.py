@@ -230,7 +230,7 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, track in run.growth.window.tracks.items():
         tensors[f"window/{name}/last"] = track.last
         tensors[f"window/{name}/gram"] = track.gram
-    tensors |= {f"rng/{kind}": each for kind, each in rng_states(run.device).items()}
+    tensors |= {f"rng/{device_type}": state for device_type, state in rng_states(run.device).items()}
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,

@@ -61,7 +61,7 @@ def compiled_objective(model: LanguageModel) -> Objective:
 
     def objective(ids_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Penalty]:
         embed, compiled, head = programs()
-        run, run_as_it_is = model.again(compiled), model.again(as_it_is)
+        run, run_as_it_is = model.with_recompute(compiled), model.with_recompute(as_it_is)
         embedding_VD, p = model.embedding.weight, model.p_dropout
         stream_BND, leave = model.enter((embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p))
         mixed_BND = _nothing_mixed(stream_BND)
@@ -90,7 +90,7 @@ def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
 def as_it_is(block: Block, stream_BTD: Stream, mixed_BTD: Stream) -> tuple[Stream, Stream, Penalty]:
     """Run a block as one program does."""
     stream_BTD = stream_BTD + block.dropout(mixed_BTD)
-    return stream_BTD, *block.mixer.learn(block.norm(stream_BTD))
+    return stream_BTD, *block.mixer.forward_with_penalty(block.norm(stream_BTD))
 
 
 def _head(

@@ -58,20 +58,20 @@ def _measured(logits_BTV: Float[Tensor, "B T V"], y_BT: Int[Tensor, "B T"], *, a
 
 
 @torch.no_grad()
-def measure(
+def block_metrics(
     model: LanguageModel, ids: Split, seq_len: int, batch_size: int, precision: str, device: torch.device
 ) -> dict[str, float]:
-    """What the model's blocks measure of the first validation batch; {} where none measures anything.
+    """Metrics of the model's blocks on the first validation batch; {} where none has any.
 
     Dropout is off; the model's mode is restored. One synchronisation.
     """
-    if all(type(block.mixer).measures is Mixer.measures for block in model.blocks()):
+    if all(type(block.mixer).metrics is Mixer.metrics for block in model.blocks()):
         return {}
     was_training = model.training
     model.eval()
     x_BT, _ = next(validation_batches(ids, seq_len, batch_size))
     with autocast(precision, device):
-        found = model.measures(x_BT.to(device))
+        found = model.block_metrics(x_BT.to(device))
     model.train(was_training)
     values = torch.stack([value.float() for value in found.values()]).tolist() if found else []
     return dict(zip(found, values, strict=True))

@@ -75,7 +75,7 @@ class DeviceFeed:
     def __init__(self, ids: Ids, train: TrainSpec, seed: int, device: torch.device) -> None:
         self._train, self._seed, self._device = train, seed, device
         self._ids_N = torch.from_numpy(np.asarray(ids, dtype=np.int32)).to(device)
-        self._places_T = torch.arange(train.seq_len, device=device)
+        self._positions_T = torch.arange(train.seq_len, device=device)
 
     def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         train, n_tokens = self._train, len(self._ids_N)
@@ -84,7 +84,7 @@ class DeviceFeed:
 
     def batch(self, *inputs: Int64[Tensor, " B"]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
         (offsets_B,) = inputs
-        at_BT = offsets_B[:, None] + self._places_T
+        at_BT = offsets_B[:, None] + self._positions_T
         return self._ids_N[at_BT].long(), self._ids_N[at_BT + 1].long()
 
 

@@ -86,10 +86,10 @@ class GrowingAdamW:
         self._parameters.update(named)
         self.born.update((name, born) for name, _ in named)
         decayed = [parameter for _, parameter in named if _is_decayed(parameter)]
-        plain = [parameter for _, parameter in named if not _is_decayed(parameter)]
+        undecayed = [parameter for _, parameter in named if not _is_decayed(parameter)]
         return [
             {"params": chosen, "weight_decay": decay, "born": born, "lr": torch.zeros((), device=self.device)}
-            for decay, chosen in ((self.spec.weight_decay, decayed), (0.0, plain))
+            for decay, chosen in ((self.spec.weight_decay, decayed), (0.0, undecayed))
             if chosen
         ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from growlab.blocks.parts import places
+from growlab.blocks.parts import n_positions
 from growlab.data.corpus import Corpus
 from growlab.errors import SpecError
 from growlab.growth.identity import named_by_identity, unit_prefix
@@ -19,7 +19,7 @@ from growlab.specs import TrialSpec
 from growlab.training.compiled import compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_execution, engine_for
-from growlab.training.evaluation import Evaluation, evaluate, measure
+from growlab.training.evaluation import Evaluation, block_metrics, evaluate
 from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingAdamW
 from growlab.training.schedule import lr_at, stage_at
@@ -59,7 +59,7 @@ class TrialRun:
         ):  # the second pass asks the host for the first's random
             execution = execution.launched
         self._objective = compiled_objective(self.model) if execution.compiled else self.model.objective
-        self.engine = engine_for(execution, self._learn, self.device)
+        self.engine = engine_for(execution, self._compute_step, self.device)
         self.stage = stage_at(self.progress, self.spec.curriculum)
         self.feed = self._feed_of_stage()
         self._be_plastic()
@@ -77,7 +77,7 @@ class TrialRun:
         counters.tokens += train.batch_size * train.seq_len
         counters.flops += self.flops_per_step
 
-    def _learn(self, *inputs: Tensor) -> None:
+    def _compute_step(self, *inputs: Tensor) -> None:
         """What the device does in a step; an engine may record it."""
         x_BT, y_BT = self.feed.batch(*inputs)
         with autocast(self.spec.train.precision, self.device):
@@ -158,10 +158,10 @@ class TrialRun:
             self.counters.best_val_loss = min(self.counters.best_val_loss, evaluation.loss)
         return evaluation
 
-    def measures(self) -> dict[str, float]:
-        """What blocks measure of the first validation windows, such as how experts are loaded."""
+    def block_metrics(self) -> dict[str, float]:
+        """Metrics of the blocks on the first validation windows, such as how experts are loaded."""
         train = self.spec.train
-        return measure(self.model, self.corpus.val, train.seq_len, train.batch_size, train.precision, self.device)
+        return block_metrics(self.model, self.corpus.val, train.seq_len, train.batch_size, train.precision, self.device)
 
     def adopt_unit(self, position: int) -> None:
         """Hand the parameters of a unit that just entered to the optimizer."""
@@ -220,7 +220,7 @@ def assemble_run(
     `positions` gives where each entered, () that all were put on top; `born` the step at which each parameter did.
     """
     layout = parse(spec.layout)
-    if places(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
+    if n_positions(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
         raise SpecError(
             f"train.seq_len {spec.train.seq_len} holds fewer than two patches of front={layout.front}; raise it"
         )

@@ -155,7 +155,7 @@ class Narrator:
         """A row, where one is due: the mean loss and the speed since the row before, lr and gradient norm of the last
         step, the totals.
 
-        Which steps have one depends on the spec alone. A resumed attempt measures its first row's speed from where
+        Which steps have one depends on the spec alone. A resumed attempt takes its first row's speed from where
         it began; all else is what it was.
         """
         run, counters = self.run, self.run.counters
@@ -178,7 +178,7 @@ class Narrator:
         self._metric("val", "bits_per_byte", bits_per_byte(evaluation.loss, run.corpus.val_bytes_per_token))
         if evaluation.accuracy is not None:
             self._metric("val", "accuracy", evaluation.accuracy)
-        for name, value in run.measures().items():
+        for name, value in run.block_metrics().items():
             self._metric("val", name, value)
         return evaluation.loss
 

@@ -1,6 +1,7 @@
 """Trajectory extrapolation by the founding formula, twice: as its report says, and as its code computed.
 
-    aiether       W_last + β·unit(P v̄) + γ·unit(P ā) + η·escape, η gated by how far τ and κ exceed the critical values
+    aiether       W_last + β·normalise(P v̄) + γ·normalise(P ā) + η·escape, η gated by how far τ and κ exceed their
+                  critical values
     aiether-code  the same with P v̄ and P ā as they are and η ungated
 
 Legend: n increments, k and l modes; *shape the tensor's own.
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from growlab.domains import Range
-from growlab.geometry.subspace import Coefficients, Directions, principal_directions, project, unit
+from growlab.geometry.subspace import Coefficients, Directions, normalise, principal_directions, project
 from growlab.geometry.trajectory import kappa, tau
 from growlab.growth.path import TensorPath
 from growlab.growth.source import Source, tensor_by_tensor
@@ -68,14 +69,14 @@ def _centred_rank(window: int) -> int:
 )
 @tensor_by_tensor
 def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
-    """W_last + β·unit(P_k v̄) + γ·unit(P_k ā) + η·v_esc, η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit)."""
+    """W_last + β·normalise(P_k v̄) + γ·normalise(P_k ā) + η·v_esc, η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit)."""
     stretch, curvature = _tau_and_kappa(path)
     if stretch is None:
         return path.last.clone()
     modes = _Modes(path, options, principal_directions(path.gram))
     tau_crit, kappa_crit = source.critical.get("tau", _TAU_CRIT), source.critical.get("kappa", _KAPPA_CRIT)
     eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
-    velocity, acceleration = (unit(path.gram, each) for each in (modes.velocity(), modes.acceleration()))
+    velocity, acceleration = (normalise(path.gram, each) for each in (modes.velocity(), modes.acceleration()))
     return path.combine(_weighted(options, stretch, curvature, velocity, acceleration, eta * modes.escape()))
 
 
@@ -148,8 +149,8 @@ class _Modes:
         return self._projected(self.second_n)
 
     def escape(self) -> Coefficients:
-        """unit(Σ σ_j q_j) over the ℓ modes after the k-th; 0 if no mode is left."""
-        return unit(self.gram, self.secondary_nl @ self.secondary_sigma_l)
+        """normalise(Σ σ_j q_j) over the ℓ modes after the k-th; 0 if no mode is left."""
+        return normalise(self.gram, self.secondary_nl @ self.secondary_sigma_l)
 
     def _projected(self, vector_n: Coefficients) -> Coefficients:
         return project(self.gram, self.dominant_nk, vector_n) if self.dominant_nk.shape[1] else vector_n
