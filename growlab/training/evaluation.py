@@ -3,6 +3,7 @@
 Legend: B windows, T tokens, V vocabulary.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -75,3 +76,8 @@ def block_metrics(
     model.train(was_training)
     values = torch.stack([value.float() for value in found.values()]).tolist() if found else []
     return dict(zip(found, values, strict=True))
+
+
+def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:
+    """A loss that tokenisers can be compared by: nats per token / (ln 2 · bytes per token)."""
+    return nats_per_token / (math.log(2) * bytes_per_token)
