@@ -35,7 +35,7 @@ Domain = Fixed | Choice | Range
 
 
 def read_domain(key: str, raw: object, expected: type, default_range: Domain | None) -> Domain:
-    """What a study file says under `key`: 3 | [1, 2, 3] | {low: 1, high: 9, log: true} | search.
+    """Read what a study file says under `key`: 3 | [1, 2, 3] | {low: 1, high: 9, log: true} | search.
 
     Every value is checked to be of the type `expected`. Raises SpecError with the key.
     """
@@ -53,7 +53,7 @@ def read_domain(key: str, raw: object, expected: type, default_range: Domain | N
 
 
 def write_domain(domain: Domain) -> Any:
-    """The inverse of read_domain."""
+    """Write a domain as read_domain reads it."""
     match domain:
         case Fixed():
             return domain.value
@@ -77,7 +77,7 @@ def domain_of(key: str, written: Any) -> Domain:
 
 
 def value_type(domain: Domain) -> type:
-    """bool, int, float or str: that of every value."""
+    """The type of every value of a domain: bool, int, float or str."""
     return type(corners(domain)[0])
 
 
@@ -93,7 +93,7 @@ def corners(domain: Domain) -> Sequence[Value]:
 
 
 def admits(domain: Domain, value: object) -> bool:
-    """Whether a value may be drawn."""
+    """Whether a domain allows a value to be drawn."""
     match domain:
         case Range():
             numbers = int if value_type(domain) is int else (int, float)
@@ -141,7 +141,7 @@ def typed(key: str, raw: object, expected: type) -> Value:
 
 
 def in_quotes(key: str, raw: object) -> str:
-    """'; write name: "2024-11-05"': how a text is written that YAML reads as something else, or nothing."""
+    """A remedy such as '; write name: "2024-11-05"' for a text that YAML reads as something else, or nothing."""
     name = key.rpartition(".")[2]
     if isinstance(raw, bool):
         return f'; yes, no, on and off are {str(raw).lower()} in YAML unless they are in quotes: write {name}: "…"'
@@ -153,7 +153,7 @@ def in_quotes(key: str, raw: object) -> str:
 
 
 def sort_of(raw: object) -> str:
-    """What YAML made of a value, for a message: 'a date', 'nothing', else the value."""
+    """Name what YAML made of a value, for a message: 'a date', 'nothing', else the value."""
     if isinstance(raw, date):
         return "a date"
     return "nothing" if raw is None else repr(raw)

@@ -43,7 +43,7 @@ def mix_cost(d_model: int, options: MixOptions, seq_len: int, branches: Sequence
 
 
 def n_logits(n_branches: int) -> int:
-    """One number weighs two branches."""
+    """The number of logits that weigh the branches: one for two branches, else one for each."""
     return 1 if n_branches == 2 else n_branches
 
 

@@ -34,7 +34,7 @@ class RouterOptions:
 
 
 def router_cost(d_model: int, options: RouterOptions, seq_len: int, branches: Sequence[Sequence[Cost]]) -> Cost:
-    """As in training: every token is mixed."""
+    """Cost as in training, where every token is mixed."""
     inner = sum_of(branches)
     return replace(
         inner,
@@ -88,7 +88,7 @@ class Router(Nest):
         return {"open": self.openness(x_BTD).mean(), **self.mixer.metrics(x_BTD)}
 
     def openness(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T 1"]:
-        """s, fp32 at least; 0 or 1 where `hard`."""
+        """The gate s, fp32 at least; 0 or 1 where `hard`."""
         logits_BT1: Tensor = self.gate(x_BTD)
         if self.hard:
             return (logits_BT1 >= 0).to(wide(logits_BT1.dtype))

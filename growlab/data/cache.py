@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 def kept(name: str) -> Entry | None:
-    """What is kept under this name if each of its bytes is as written, else None: build it again.
+    """Find what is kept under this name if each of its bytes is as written, else None: build it again.
 
     The whole file is hashed: that is what it takes to notice one flipped bit.
     """
@@ -57,7 +57,7 @@ def put(name: str, content: Content | Iterable[Content]) -> str:
 
 
 def entry_path(name: str) -> Path:
-    """Where it lies, if it is there."""
+    """The path at which an entry lies, if it is there."""
     return cache_dir() / "data" / name
 
 

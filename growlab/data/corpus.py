@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
-    """Splits of a text are 1-D, read-only and memory-mapped.
+    """The texts or tasks of a trial as splits of token ids; those of a text are 1-D, read-only and memory-mapped.
 
     Bytes per token are UTF-8 bytes over tokens, both of all tokens but the first, which nothing
     predicts: bits per byte = nats per token / ln 2 / bytes per token. 0.0 for a split that
@@ -70,13 +70,15 @@ class Corpus:
     stages: tuple[Stage, ...]  # of the curriculum
 
     def training(self, stage: int) -> Split:
-        """What that stage trains on; without a curriculum there is one, of the train split."""
+        """The split that a stage trains on; without a curriculum there is one, of the train split."""
         return self.stages[stage].train if self.stages else self.train
 
 
 def load_corpus(spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
-    """The splits of the recorded corpus. Raises DataError when it is missing or is another one, SpecError and
-    UnknownName for a data section that makes no sense.
+    """Load the splits of the recorded corpus.
+
+    Raises DataError when it is missing or is another one, SpecError and UnknownName for a data section that makes no
+    sense.
 
     It is read and hashed at every load, cached ids or not. A modification time would be
     cheaper and wrong: copies and restored backups keep theirs. That costs about five seconds per
@@ -121,7 +123,7 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
 
 
 def recorded_curriculum(curriculum: Sequence[StageSpec], corpus: Corpus) -> tuple[StageSpec, ...]:
-    """With the hashes of the texts that were loaded for it."""
+    """Fill in the hashes of the texts that were loaded for a curriculum."""
     return tuple(replace(spec, sha256=stage.sha256) for spec, stage in zip(curriculum, corpus.stages, strict=True))
 
 
@@ -153,7 +155,7 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
 
 
 def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
-    """The whole of it is for training."""
+    """Read the text of a stage, the whole of which is for training."""
     spec = replace(main.spec, path=stage.path, sha256=stage.sha256)
     with _stage_named(at, main.source.label(stage.path)):
         digest = read_digest(main.source, spec)
@@ -187,7 +189,7 @@ def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[Stag
 
 
 def _joined_ids(files: Sequence[TokenFile], vocab_size: int) -> tuple[Ids, str]:
-    """One file is mapped where it lies; several are joined in the cache. And their sha256."""
+    """Map the ids of one file where it lies, or join those of several in the cache; return them with their sha256."""
     sha256 = checked(files, vocab_size)
     if len(files) == 1:
         return files[0].mapped(), sha256
@@ -211,7 +213,7 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
 
 
 def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
-    """data.val_fraction and data.test_fraction say nothing here."""
+    """Load a synthetic task, of which data.val_fraction and data.test_fraction say nothing."""
     if spec.tokenizer != "ids" or spec.path:
         raise SpecError(
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
@@ -244,7 +246,10 @@ def _require_room(split: TaskSplit, seq_len: int) -> None:
 
 
 def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
-    """Held in memory, other than a text. Stages may differ in plasticity, not in what is read."""
+    """Load questions and answers, held in memory, other than a text.
+
+    Stages may differ in plasticity, not in what is read.
+    """
     _require_no_stage_texts(spec, curriculum, "has the same questions in every stage")
     pairs, label = source.pairs(spec.path), source.label(spec.path)
     sha256 = sha256_of_pairs(pairs)
@@ -328,7 +333,7 @@ def _require_stage(source: Source, stage: StageSpec, sha256: str, main_sha256: s
 
 @contextmanager
 def _stage_named(at: int, label: str) -> Iterator[None]:
-    """What is wrong is said of the stage."""
+    """Name the stage in whatever error is raised within."""
     try:
         with os_errors_named(label):
             yield
@@ -344,7 +349,7 @@ def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:
 
 
 def _without_last(fraction: float, n_tokens: int) -> int:
-    """floor((1 - fraction) n), with the decimal fraction that was written: in floats 1 - 0.9 is below 0.1."""
+    """Compute floor((1 - fraction) n) with the decimal fraction that was written: in floats 1 - 0.9 is below 0.1."""
     return int((1 - Fraction(str(fraction))) * n_tokens)
 
 

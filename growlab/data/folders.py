@@ -23,7 +23,7 @@ class Unread(NamedTuple):
 
 
 def files_at(path: str, suffix: str, source: str) -> list[Path]:
-    """At least one. Links to files are read, links to folders not entered.
+    """List the files at a path, at least one. Links to files are read, links to folders not entered.
 
     Raises SpecError without a path, DataError for a folder without such files and for what is no file, and OSError.
     """
@@ -38,7 +38,7 @@ def files_at(path: str, suffix: str, source: str) -> list[Path]:
 
 
 def unread_at(path: str, suffix: str) -> str:
-    """How many files of a folder are not read, and which: one line, its list bounded. '' for none, and for a file.
+    """Say how many files of a folder are not read, and which: one line, its list bounded. '' for none, and for a file.
 
     Raises OSError.
     """
@@ -55,7 +55,7 @@ def unread_at(path: str, suffix: str) -> str:
 
 @contextmanager
 def os_errors_named(label: str) -> Iterator[None]:
-    """An OSError inside is a DataError that names the file, or `label` where the error does not know it."""
+    """Turn an OSError inside into a DataError that names the file, or `label` where the error does not know it."""
     try:
         yield
     except PermissionError as error:
@@ -80,7 +80,7 @@ def _files_below(folder: Path, suffix: str) -> list[Path]:
 
 
 def _sorted_below(folder: Path, suffix: str) -> tuple[list[Path], list[Unread]]:
-    """What is read and what is not, by relative path.
+    """Sort the files below a folder into those that are read and those that are not, by relative path.
 
     os.walk, as Path.rglob passes over a subfolder that may not be read without a word.
     """
@@ -107,7 +107,10 @@ def _is_left_behind(name: str) -> bool:
 
 
 def _n_files(folder: Path) -> int:
-    """Below one that is not read, as far as this user may look. A link may lead anywhere and counts as one."""
+    """Count files below a folder that is not read, as far as this user may look.
+
+    A link may lead anywhere and counts as one.
+    """
     return 1 if folder.is_symlink() else sum(len(names) for _, _, names in os.walk(folder))
 
 
@@ -117,7 +120,7 @@ def _named(unread: list[Unread]) -> str:
 
 
 def _shown(unread: Unread) -> str:
-    """A name may hold anything, an escape sequence of a terminal too."""
+    """Show a name, which may hold anything, an escape sequence of a terminal too."""
     name = "".join(char if char.isprintable() else "\ufffd" for char in unread.name)
     return f"{name} ({unread.n_files})" if name.endswith("/") else name
 

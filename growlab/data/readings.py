@@ -17,7 +17,7 @@ class Reading:
 
 
 def readings(corpus: Corpus, spec: TrialSpec, n_steps: int) -> list[Reading]:
-    """Of a trial of so many steps, a row for each stage. [] for a synthetic task, which is never read twice.
+    """List how often each stage of a trial of so many steps reads its text. [] for a synthetic task, never read twice.
 
     times = share of the budget · n_steps · batch_size · seq_len / tokens of the text. A stage's share of the steps is
     its share of the budget, as long as a step costs the same throughout: growth under a budget of FLOPs shifts it.
@@ -39,6 +39,6 @@ def readings(corpus: Corpus, spec: TrialSpec, n_steps: int) -> list[Reading]:
 
 
 def _size(split: Split) -> int:
-    """Tokens of what is read."""
+    """Count the tokens of a split that is read."""
     assert not isinstance(split, TaskSplit), "stages of a corpus are of its kind"
     return split.size

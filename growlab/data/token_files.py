@@ -46,7 +46,7 @@ class TokenFile:
     magic: int  # what its header begins with, 0 without one
 
     def pieces(self) -> Iterator[NDArray[Any]]:
-        """All ids in order, a few million at a time."""
+        """Yield all ids in order, a few million at a time."""
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
             while content := stream.read(_PIECE):
@@ -57,12 +57,12 @@ class TokenFile:
 
 
 def token_files(path: str) -> list[Path]:
-    """A file, or all .bin files below a folder: train.bin comes before val.bin. Raises DataError and OSError."""
+    """List a file, or all .bin files below a folder: train.bin comes before val.bin. Raises DataError and OSError."""
     return files_at(path, ".bin", "bin")
 
 
 def read_token_files(paths: Sequence[Path], dtype: str) -> list[TokenFile]:
-    """What the files hold, as data.dtype says it or, where that is auto, as they do themselves.
+    """Map what the files hold, as data.dtype says it or, where that is auto, as they do themselves.
 
     Raises DataError for files that hold no ids, ids of another width than that, or ids of several widths; and OSError.
     """
@@ -79,7 +79,7 @@ def read_token_files(paths: Sequence[Path], dtype: str) -> list[TokenFile]:
 
 
 def checked(files: Sequence[TokenFile], vocab_size: int) -> str:
-    """The sha256 of the ids. Raises DataError for an id that is none of `vocab_size`, and OSError."""
+    """Hash the ids of the files. Raises DataError for an id that is none of `vocab_size`, and OSError."""
     sha256, n_before = hashlib.sha256(), 0
     for ids in (ids for file in files for ids in file.pieces()):
         if ids.max() >= vocab_size:
@@ -94,7 +94,7 @@ def checked(files: Sequence[TokenFile], vocab_size: int) -> str:
 
 
 def header_note(files: Sequence[TokenFile]) -> str:
-    """What became of the headers of files; '' where they have none."""
+    """Say what became of the headers of files; '' where they have none."""
     headed = [file for file in files if file.magic]
     if not headed:
         return ""
@@ -126,7 +126,7 @@ def _token_file(path: Path, dtype: str) -> TokenFile:
 
 
 def _header(sample: bytes) -> tuple[int, int]:
-    """What a file begins with and how many ids it says it has; (0, 0) without a header."""
+    """Read what a file begins with and how many ids it says it has; (0, 0) without a header."""
     if len(sample) < _HEADER:
         return 0, 0
     magic, _, n_ids = np.frombuffer(sample, dtype="<u4", count=3).tolist()

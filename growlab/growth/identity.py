@@ -20,7 +20,7 @@ def identities(n_first: int, positions: Iterable[int]) -> list[int]:
 
 
 def named_by_identity(model: nn.Module, units: Sequence[int]) -> Iterator[tuple[str, nn.Parameter]]:
-    """The model's parameters in its own order; `units` are the identities of its units."""
+    """Yield the model's parameters in its own order, by names that stay; `units` are the identities of its units."""
     for name, parameter in model.named_parameters():
         room, _, rest = name.partition(".")
         if room != _UNITS:
@@ -31,5 +31,5 @@ def named_by_identity(model: nn.Module, units: Sequence[int]) -> Iterator[tuple[
 
 
 def unit_prefix(identity: int) -> str:
-    """What the names of a unit's parameters begin with."""
+    """The beginning of the names of a unit's parameters."""
     return f"{_UNITS}.{identity}."

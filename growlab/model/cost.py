@@ -13,34 +13,36 @@ BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations
 
 
 def count_params(layout: Layout, vocab_size: int) -> int:
-    """Embedding (tied with the head), blocks with their norms, the last norm, and parts of the layout's own."""
+    """Count parameters: embedding (tied with the head), blocks with norms, the last norm, parts of the layout's own."""
     blocks = sum(block_cost(spec, layout.d_model, seq_len=1).n_params for spec in layout.blocks)
     parts = sum(cost.n_params for cost in _part_costs(layout, vocab_size, seq_len=1))
     return vocab_size * layout.d_model + blocks + layout.d_model + parts
 
 
 def forward_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
-    """Of one sequence."""
+    """FLOPs of the forward pass of one sequence."""
     seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks = sum(block_cost(spec, layout.d_model, seen).flops for spec in layout.blocks)
     return blocks + rest_flops(layout, vocab_size, seq_len)
 
 
 def rest_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
-    """Of what is no block: the tied head, and parts of the layout's own."""
+    """FLOPs of what is no block: the tied head, and parts of the layout's own."""
     return 2 * seq_len * layout.d_model * vocab_size + sum(
         cost.flops for cost in _part_costs(layout, vocab_size, seq_len)
     )
 
 
 def _part_costs(layout: Layout, vocab_size: int, seq_len: int) -> list[Cost]:
-    """Of the front end and the head, where the layout has its own."""
+    """Costs of the front end and the head, where the layout has its own."""
     parts = [part for part in (layout.front, layout.head) if part]
     return [part_cost(part, layout.d_model, seq_len, vocab_size) for part in parts]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedUnit:
+    """A unit in training: its blocks, and whether its weights are frozen."""
+
     blocks: Sequence[BlockSpec]
     frozen: bool
 
@@ -55,7 +57,7 @@ def training_flops(
     rest_frozen: bool,
     recompute: bool = False,
 ) -> int:
-    """Of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
+    """FLOPs of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
 
     `layout` is the model's; its blocks are those of the units. A frozen unit saves the gradient of its weights, and of
     its inputs too while nothing below it trains; `rest_frozen` says the same of embedding, front end, last norm and
@@ -72,7 +74,7 @@ def training_flops(
 
 
 def step_flops(spec: TrialSpec, vocab_size: int) -> int:
-    """Of a training step before any growth."""
+    """FLOPs of a training step before any growth."""
     layout, train = parse(spec.layout), spec.train
     return training_flops(
         [TrainedUnit(blocks=layout.blocks, frozen=False)],
@@ -86,12 +88,12 @@ def step_flops(spec: TrialSpec, vocab_size: int) -> int:
 
 
 def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
-    """Of a trial whose model stays as it begins."""
+    """The number of steps of a trial whose model stays as it begins."""
     return steps_of(spec.budget, spec.train.batch_size * spec.train.seq_len, step_flops(spec, vocab_size))
 
 
 def steps_of(budget: BudgetSpec, tokens_per_step: int, flops_per_step: int) -> int:
-    """Until the budget is spent."""
+    """The number of steps until the budget is spent."""
     per_step = {"steps": 1, "tokens": tokens_per_step, "flops": flops_per_step}[budget.unit]
     return -(-budget.amount // per_step)
 
@@ -106,7 +108,7 @@ def training_memory(
     dropout: float,
     recompute: bool = False,
 ) -> int:
-    """An estimate in bytes: weights, gradients, two moments; activations; the watched unit's increments.
+    """Estimate the bytes of training: weights, gradients, two moments; activations; the watched unit's increments.
 
     The window is charged as if the whole model were one unit per two blocks; logits count twice
     (values and gradient), and so does the last norm (input and output). With `recompute` the inputs of all blocks are

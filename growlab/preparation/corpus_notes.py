@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def left_out_notes(corpus: "Corpus", shortest_window: int) -> list[str]:
-    """What of the corpus no trial, or not every one, trains on: a line each."""
+    """Note what of the corpus no trial, or not every one, trains on: a line each."""
     from growlab.data.turns import TurnSplit, left_out_note
 
     unlearnt = left_out_note(corpus.train, shortest_window) if isinstance(corpus.train, TurnSplit) else ""

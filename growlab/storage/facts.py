@@ -35,7 +35,7 @@ def forget_facts(connection: Connection, trial_id: int) -> None:
 
 
 def read_metrics(connection: Connection, trial_id: int, split: str | None, name: str | None) -> list[Metric]:
-    """Metrics by step; of one split or all, of one name or all."""
+    """Read metrics by step; of one split or all, of one name or all."""
     asked = select(metrics).where(metrics.c.trial_id == trial_id)
     if split is not None:
         asked = asked.where(metrics.c.split == split)
@@ -51,7 +51,7 @@ def read_metrics(connection: Connection, trial_id: int, split: str | None, name:
 
 
 def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -> list[TrajectoryPoint]:
-    """Points by step and unit; of one tensor ("" for the means), or of all with None."""
+    """Read points by step and unit; of one tensor ("" for the means), or of all with None."""
     asked = select(trajectory).where(trajectory.c.trial_id == trial_id)
     if tensor is not None:
         asked = asked.where(trajectory.c.tensor == tensor)
@@ -66,7 +66,7 @@ def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEven
 
 
 def _restored(connection: Connection, record_type: type[Kept], row: RowMapping) -> Kept:
-    """The fact that the row was made of. Raises StorageError that names the trial of a damaged row."""
+    """Restore the fact that a row was made of. Raises StorageError that names the trial of a damaged row."""
     values = {field.name: row[field.name] for field in fields(record_type)}
     try:
         return record_type(**values | joined(dict(row), float_fields(record_type)))
@@ -88,7 +88,7 @@ def _row(fact: Fact) -> dict[str, Any]:
 
 
 def _path_state(tau: float | None) -> str:
-    """A word on why there is no tau, for those who read the table."""
+    """Explain why there is no tau, for those who read the table."""
     if tau is None:
         return "still"
     return "closed" if tau == float("inf") else "ok"

@@ -20,6 +20,8 @@ from growlab.training.device import autocast
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
+    """The result of a validation pass."""
+
     loss: float  # nats per token
     accuracy: float | None  # share of a task's answers whose token has the largest logit; None of a text
 
@@ -28,7 +30,7 @@ class Evaluation:
 def evaluate(
     model: LanguageModel, ids: Split, *, seq_len: int, batch_size: int, precision: str, device: torch.device
 ) -> Evaluation:
-    """Mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
+    """Compute the mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
 
     Of a synthetic task: over its answers, and how many of them are right, from the same pass.
 

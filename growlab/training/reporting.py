@@ -17,7 +17,7 @@ PROGRESS_EVERY_S = 0.5
 
 
 def steps_between_rows(n_steps: int) -> int:
-    """The steps between rows of a trial of about `n_steps`: TRAIN_ROWS, when the host looks at the loss anyway."""
+    """The steps from row to row of a trial of about `n_steps`: TRAIN_ROWS, when the host looks at the loss anyway."""
     return FINITE_EVERY * max(1, math.ceil(n_steps / (TRAIN_ROWS * FINITE_EVERY)))
 
 
@@ -31,7 +31,7 @@ def is_row(step: int, every: int) -> bool:
 
 
 class Reporter:
-    """Turns what a trial's run knows into metrics, and now and then into its progress."""
+    """Tells what a trial's run knows: metrics, and now and then its progress."""
 
     def __init__(self, run: TrialRun, recorder: Recorder, watch: Stopwatch) -> None:
         self.run, self.recorder, self.watch = run, recorder, watch

@@ -87,7 +87,7 @@ def run_trial(
 def open_run(
     spec: TrialSpec, corpus: Corpus, recorder: Recorder, device: torch.device, folder: CheckpointFolder
 ) -> TrialRun:
-    """From the committed checkpoint if there is one that can be read, else from step 0, which is always right."""
+    """Go on from the committed checkpoint if there is one that can be read, else from step 0, which is always right."""
     checkpoint = recorder.checkpoint()
     if checkpoint is None:
         return fresh_run(spec, corpus, device)
@@ -99,7 +99,7 @@ def open_run(
 
 
 class Attempt:
-    """Acts on a trial between its steps: looks at the path of its weights, evaluates, grows, thaws, goes on a stage."""
+    """Acts on a trial between its steps: watches the path of its weights, evaluates, grows, thaws, moves on a stage."""
 
     def __init__(self, run: TrialRun, recorder: Recorder, reporter: Reporter) -> None:
         self.run, self.recorder, self.reporter = run, recorder, reporter
@@ -123,7 +123,7 @@ class Attempt:
         return evaluation.loss
 
     def moment(self, val_loss: float) -> Moment:
-        """What a trigger sees, at an evaluation of this loss."""
+        """Make the moment that a trigger sees, at an evaluation of this loss."""
         run, counters = self.run, self.run.counters
         return Moment(
             step=counters.step,
@@ -181,7 +181,7 @@ class Attempt:
         self.end_pause()
 
     def end_pause(self) -> None:
-        """Once the engine is at full speed again after a growth or a thaw, report how long it was not."""
+        """Report how long a growth or a thaw kept training from full speed, once the engine is back at it."""
         if self.run.engine.settled and (pause := self.pause.end()):
             self.recorder.record(pause)
 

@@ -58,6 +58,8 @@ LEAVING = Patience(10.0)  # for a database that is away as we leave: the lease r
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
+    """The settings of a worker."""
+
     storage_url: str  # whole, with its password if it has one
     artifacts: Path
     device: str = "auto"
@@ -76,7 +78,7 @@ class WorkerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """Why a worker stopped serving."""
+    """The end of a worker's service, and why it came."""
 
     n_trials: int
     stopped: bool  # by a signal, or because whoever started it is gone
@@ -112,7 +114,7 @@ class _Worker:
 
     @property
     def should_stop(self) -> bool:
-        """Whether this worker is to end its trial and leave: asked to, orphaned, or out of time."""
+        """Whether the worker is to end its trial and leave: asked to, orphaned, or out of time."""
         return self.stop_asked or self._is_orphaned() or self._is_out_of_time()
 
     def _is_orphaned(self) -> bool:
@@ -170,7 +172,7 @@ class _Worker:
     # ---- the queue ------------------------------------------------------------------------------------------
 
     def _propose(self) -> bool:
-        """Have one trial added if the study wants more. False when it has all."""
+        """Have one trial added if the study wants more. Returns False when it has all."""
         number = sum(self.store.counts(self.stored.id).values())
         if number >= self.stored.study.n_trials:
             self.stored = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
@@ -183,7 +185,7 @@ class _Worker:
         return True
 
     def _wait_for_others(self) -> bool:
-        """All trials exist and none is free: others are at work. False when all are done.
+        """Wait while all trials exist and none is free, as others are at work. Returns False when all are done.
 
         Waiting matters: one of the others may die, and its trial is ours then.
         """
@@ -255,7 +257,7 @@ class _Worker:
             self.display.ended(claim, words)
 
     def _stored_result(self, claim: Claim) -> Ended | None:
-        """What this very attempt has put into the database as its trial's end, if it has."""
+        """The result that this very attempt has put into the database as its trial's end, if it has."""
         if self.store.ended_as(claim) is not EndReason.FINISHED:
             return None
         trial = self.store.trial(claim.study_id, claim.number)
@@ -303,7 +305,7 @@ class _Worker:
                 return Stopped(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
 
     def _show(self, message: Began | Progress, heart: Heartbeat) -> None:
-        """How far the trial is, to whoever looks and, with the next beat, to everybody."""
+        """Show how far the trial is, to whoever looks and, with the next beat, to everybody."""
         if isinstance(message, Began):
             heart.step = message.step
             self.display.began(heart.claim, message.step, message.note)
@@ -313,7 +315,7 @@ class _Worker:
             self.display.progress(heart.claim, message.progress)
 
     def _cut_off(self, trainer: TrainerProcess, claim: Claim, fault: Exception) -> FromTrainer:
-        """The beats have ended. A trainer that has stored its trial's result is about to say so; any other is ended.
+        """End a trainer whose beats have ended, unless it has stored its trial's result and is about to say so.
 
         Raises the fault unless it is that the lease was lost.
         """
@@ -336,7 +338,9 @@ class _Worker:
         return False
 
     def _start_trainer(self) -> bool:
-        """Whether there is one; not when asked to stop, or when it died, which may be tried again.
+        """Start a trainer and return whether there is one; not when asked to stop, or when it died.
+
+        Then it may be tried again.
 
         Raises GrowlabError when it cannot work here, or when so many died in a row that none ever will.
         """
@@ -378,7 +382,7 @@ class _Worker:
         self.fruitless.clear()
 
     def _register(self, ready: Ready) -> None:
-        """A row for each state of the code: a plugin may have been edited before a trainer is started again."""
+        """Add a row for each state of the code: a plugin may have been edited before a trainer is started again."""
         if ready.versions == self.versions:
             return
         if self.worker_id:
