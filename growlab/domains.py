@@ -48,7 +48,7 @@ def read_domain(key: str, raw: object, expected: type, default_range: Domain | N
     if isinstance(raw, list):
         if not raw:
             raise SpecError(f"{key}: an empty list leaves nothing to choose from")
-        return Choice(values=tuple(typed(key, each, expected) for each in raw))
+        return Choice(values=tuple(typed(key, item, expected) for item in raw))
     return Fixed(value=typed(key, raw, expected))
 
 
@@ -128,7 +128,7 @@ def _read_range(key: str, raw: dict[object, object], expected: type) -> Range:
 def typed(key: str, raw: object, expected: type) -> Value:
     """Read one value of the expected type: a whole number for a float, 1e3 for a whole number. Raises SpecError."""
     if expected is float and isinstance(raw, str):
-        raw = _number_in_words(raw)  # YAML 1.1 reads 1e-3 as a string
+        raw = _number_from_text(raw)  # YAML 1.1 reads 1e-3 as a string
     if expected in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):
         return expected(raw)
     if expected is int and isinstance(raw, float) and raw.is_integer():
@@ -159,7 +159,7 @@ def sort_of(raw: object) -> str:
     return "nothing" if raw is None else repr(raw)
 
 
-def _number_in_words(raw: str) -> float | str:
+def _number_from_text(raw: str) -> float | str:
     try:
         return float(raw)
     except ValueError:

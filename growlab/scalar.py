@@ -121,7 +121,9 @@ def scalars_of(spec: type[Any]) -> Mapping[str, Scalar]:
 
 
 def _read_scalars(spec: type[Any]) -> Mapping[str, Scalar]:
-    declared = {each.name: (each.type, each.metadata["scalar"]) for each in fields(spec) if "scalar" in each.metadata}
+    declared = {
+        value.name: (value.type, value.metadata["scalar"]) for value in fields(spec) if "scalar" in value.metadata
+    }
     return {name: Scalar(name=name, type=annotation, **about) for name, (annotation, about) in declared.items()}  # type: ignore[arg-type]
 
 
@@ -163,5 +165,5 @@ def either(names: tuple[str, ...]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _bound(words: str, bound: float | None) -> str:
-    return "" if bound is None else f"{words} {bound}"
+def _bound(relation: str, bound: float | None) -> str:
+    return "" if bound is None else f"{relation} {bound}"

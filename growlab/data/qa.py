@@ -64,25 +64,25 @@ def _parsed(text: str, where: str) -> Any:
 def _pair(entry: object, path: str, where: str) -> Pair:
     if not isinstance(entry, dict):
         raise DataError(f"{path}: {where}: is not an object, got {_shortened(entry)}; write it like {_EXAMPLE}")
-    question, answer = (_said(entry, key, f"{path}: {where}") for key in ("question", "answer"))
+    question, answer = (_text_of(entry, key, f"{path}: {where}") for key in ("question", "answer"))
     return Pair(question, answer, where)
 
 
-def _said(entry: dict[str, Any], key: str, where: str) -> str:
+def _text_of(entry: dict[str, Any], key: str, where: str) -> str:
     if key not in entry:
         raise DataError(f"{where}: has no {key!r}; it has: {', '.join(entry) or 'none'}; write it like {_EXAMPLE}")
-    if not isinstance(said := entry[key], str):
-        raise DataError(f"{where}: {key!r} is not text, got {_shortened(said)}; repair or drop the entry")
-    if not said:
+    if not isinstance(text := entry[key], str):
+        raise DataError(f"{where}: {key!r} is not text, got {_shortened(text)}; repair or drop the entry")
+    if not text:
         raise DataError(f"{where}: {key!r} is empty, got ''; fill it in or drop the entry")
     try:
-        said.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         at = error.start
         raise DataError(
             f"{where}: {key!r} has half a surrogate pair at character {at}; repair or drop the entry"
         ) from None
-    return said
+    return text
 
 
 def _shortened(value: object) -> str:

@@ -30,7 +30,7 @@ def read_jsonl(path: str, column: str) -> Iterator[str]:
 
     Blank lines are passed over. Raises DataError, with file and line, and OSError.
     """
-    documents = (each for file in files_at(path, ".jsonl", "jsonl") for each in _lines(file, column))
+    documents = (document for file in files_at(path, ".jsonl", "jsonl") for document in _lines(file, column))
     return joined_by_newlines(documents)
 
 
@@ -65,7 +65,7 @@ def read_parquet(path: str, column: str) -> Iterator[str]:
 
     Raises DataError, with file and row, and OSError.
     """
-    documents = (each for file in files_at(path, ".parquet", "parquet") for each in _rows(file, column))
+    documents = (document for file in files_at(path, ".parquet", "parquet") for document in _rows(file, column))
     return joined_by_newlines(documents)
 
 

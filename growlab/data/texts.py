@@ -82,7 +82,7 @@ def tokenizer_for(text: Text, stages: Sequence[Text] = ()) -> tuple[Tokenizer, s
             return ByteTokenizer(), ""
         case "char":
             name = f"{_sha256_of_all([text, *stages])}-char-v{_FORMAT}.tokenizer"
-            pieces = (piece for each in (text, *stages) for piece in each.pieces())
+            pieces = (piece for known in (text, *stages) for piece in known.pieces())
             return _kept_tokenizer(name) or _keep_tokenizer(name, CharTokenizer.for_pieces(pieces)), ""
         case "bpe":
             name = f"{sha256}-bpe{spec.vocab_size}-{text.cuts[0]}-v{_FORMAT}.tokenizer"

@@ -148,16 +148,16 @@ class IdTokenizer(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """Read numbers between white space. Raises CannotEncode for anything else."""
-        words = text.split()
-        if strange := [word for word in words if not (word.isdecimal() and int(word) < self.n_ids)]:
+        numbers = text.split()
+        if strange := [number for number in numbers if not (number.isdecimal() and int(number) < self.n_ids)]:
             raise CannotEncode(
                 f"cannot encode {strange[0]!r}: this tokenizer knows nothing but ids; "
                 f"give numbers from 0 to {self.n_ids - 1}, such as: 3 1 2"
             )
-        return np.array([int(word) for word in words], dtype=self.dtype)
+        return np.array([int(number) for number in numbers], dtype=self.dtype)
 
     def to_bytes(self, ids: ArrayLike) -> bytes:
-        return "".join(f" {each}" for each in np.asarray(ids).tolist()).encode()
+        return "".join(f" {token}" for token in np.asarray(ids).tolist()).encode()
 
     def n_bytes(self, ids: ArrayLike) -> int:
         return 0

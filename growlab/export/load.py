@@ -109,8 +109,8 @@ def _build(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor
     except UsageError as error:
         raise SpecError(f"{folder / CONFIG}: {error}") from None
     except RuntimeError as error:
-        words = " ".join(str(error).split())
-        raise CheckpointError(f"{folder / MODEL} does not fit the layout in {CONFIG}: {words}") from None
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{folder / MODEL} does not fit the layout in {CONFIG}: {reason}") from None
     return model.eval()
 
 
@@ -120,7 +120,7 @@ def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     What has none, such as no prompt for a corpus of one line or of bare ids, begins with id 0.
     """
     try:
-        ids = [int(each) for each in tokenizer.encode(prompt or "\n")]
+        ids = [int(token) for token in tokenizer.encode(prompt or "\n")]
     except CannotEncode:
         if prompt:
             raise

@@ -168,7 +168,7 @@ class TrialRun:
     def adopt_unit(self, position: int) -> None:
         """Hand the parameters of a unit that just entered to the optimizer."""
         prefix = unit_prefix(self.growth.unit_identities[position])
-        newborn = [(name, each) for name, each in self.named_parameters() if name.startswith(prefix)]
+        newborn = [(name, parameter) for name, parameter in self.named_parameters() if name.startswith(prefix)]
         self.optimizer.adopt(newborn, born=self.counters.step)
         self.refit_step()
 
