@@ -74,7 +74,7 @@ def run_trial(
                 return saver.finish(TrialState.DIVERGED)
             if attempt.leaks():
                 return saver.finish(TrialState.LEAK)
-            if run.growth.wants_to_grow(attempt.moment(val_loss)) and not run.finished:
+            if run.growth.ask_trigger(attempt.moment(val_loss)) and not run.finished:
                 attempt.grow()
 
         attempt.follow_curriculum()
