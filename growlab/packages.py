@@ -28,16 +28,18 @@ def checkout_command() -> str:
 
 
 def _extra_of(package: str, extras: Mapping[str, Sequence[str]]) -> str:
-    return next(extra for extra, asked in extras.items() if any(_name(each) == package for each in asked))
+    return next(extra for extra, asked in extras.items() if any(_name(requirement) == package for requirement in asked))
 
 
 def _requirement_of(package: str) -> str:
-    """As the metadata write it, such as psycopg[binary]>=3.2; the bare name where there are none."""
+    """The requirement as the metadata write it, such as psycopg[binary]>=3.2; the bare name where there are none."""
     try:
         asked = requires("growlab") or []
     except PackageNotFoundError:
         asked = []
-    return next((each.partition(";")[0].strip() for each in asked if _name(each) == package), package)
+    return next(
+        (requirement.partition(";")[0].strip() for requirement in asked if _name(requirement) == package), package
+    )
 
 
 def _name(requirement: str) -> str:

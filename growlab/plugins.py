@@ -33,7 +33,7 @@ def plugin_file(path: Path) -> Path:
     if file.is_dir():
         raise PluginError(f"plugin {path} is a folder; give the Python file in it that registers something")
     if not file.is_file():
-        beside = [each.name for each in file.parent.glob("*.py")]
+        beside = [path.name for path in file.parent.glob("*.py")]
         raise PluginError(f"no plugin file {str(path)!r}; give the path of one.{did_you_mean(file.name, beside)}")
     if file.suffix != ".py":
         raise PluginError(f"plugin {path} must be a Python file, with a name that ends in .py")
@@ -61,7 +61,7 @@ def load_plugins(files: Iterable[Path] = ()) -> dict[str, str]:
 
 
 def _registries() -> tuple[Registry[Any], ...]:
-    """What plugins add to. growlab's own entries come in with the import."""
+    """The registries that plugins add to. growlab's own entries come in with the import."""
     import growlab.blocks
     import growlab.growth.operators
     import growlab.growth.positions
@@ -79,7 +79,7 @@ def _load_entry_point(entry_point: EntryPoint) -> None:
         _register(package.name, entry_point.load)
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{package.name} {package.version} cannot be loaded as a plugin ({entry_point.value}): {_words(error)}; "
+            f"{package.name} {package.version} cannot be loaded as a plugin ({entry_point.value}): {_reason(error)}; "
             f"upgrade it, or remove it: pip uninstall {package.name}"
         ) from error
     _LOADED[package.name] = package.version
@@ -90,7 +90,7 @@ def _load_file(file: Path) -> None:
         source = file.read_bytes()
         registered = _register(str(file), lambda: _run(file, source))
     except (Exception, SystemExit) as error:
-        raise PluginError(f"plugin {file}{_line(file, error)}: {_words(error)}") from error
+        raise PluginError(f"plugin {file}{_line(file, error)}: {_reason(error)}") from error
     if not registered:
         raise PluginError(f"plugin {file} registers nothing; decorate what it adds, as with @register_block")
     _LOADED[str(file)] = hashlib.sha256(source).hexdigest()[:12]
@@ -109,7 +109,7 @@ def _run(file: Path, source: bytes) -> None:
 
 
 def _register(owner: str, run: Callable[[], object]) -> bool:
-    """Whether `run` registers anything. Of one that fails nothing stays."""
+    """Run a registration and return whether it registered anything. Of one that fails nothing stays."""
     registries = _registries()
     before = [dict(registry) for registry in registries]
     try:
@@ -129,22 +129,22 @@ def _register(owner: str, run: Callable[[], object]) -> bool:
 
 
 def _line(file: Path, error: BaseException) -> str:
-    """', line 7': the last one of the file that was reached."""
+    """The last line of the file that an error reached, as ', line 7'."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if isinstance(error, SyntaxError) and error.filename == str(file):
         lines.append(error.lineno)
     return f", line {lines[-1]}" if lines else ""
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, NameTaken):
         return _taken(error)
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return ": ".join([type(error).__name__, *said.splitlines()[:1]])
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return ": ".join([type(error).__name__, *message.splitlines()[:1]])
 
 
 def _taken(error: NameTaken) -> str:
-    """By whom, unless the plugin registered it twice itself: then it is taken no more."""
+    """Say who registered a name before, unless the plugin did so itself, twice: then it is taken no more."""
     if not any(registry.what == error.what and error.name in registry for registry in _registries()):
         return str(error)
     owner = _OWNERS.get((error.what, error.name), "growlab itself")

@@ -143,7 +143,10 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthSpec:
-    """How a model grows. Its parts have options of their own (growlab.recipes), here with their final values."""
+    """The way in which a model grows.
+
+    Its parts have options of their own (growlab.recipes), here with their final values.
+    """
 
     trigger: Named  # when
     operator: Named  # with what weights
@@ -174,7 +177,7 @@ class GrowthSpec:
 
     @property
     def grows(self) -> bool:
-        """Whether anything may grow at all."""
+        """Whether a model may grow at all."""
         return self.trigger.name != NEVER
 
     def __post_init__(self) -> None:
@@ -188,7 +191,7 @@ class GrowthSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetSpec:
-    """When a trial ends. Progress is what was spent over `amount`, in this unit."""
+    """The end of a trial: progress is what was spent over `amount`, in this unit."""
 
     unit: BudgetUnit
     amount: int
@@ -200,7 +203,10 @@ class BudgetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """What is read for a while, and how plastic a model is that reads it. Checked together, by require_curriculum."""
+    """A text that is read for a while, and how plastic a model is that reads it.
+
+    Checked together, by require_curriculum.
+    """
 
     until: float = setting(
         type="number",
@@ -225,7 +231,7 @@ def require_curriculum(stages: Sequence[StageSpec]) -> None:
         require(before < stage.until <= 1, f"{key}.until", f"above {before:g} and at most 1", stage.until)
         require(not last or stage.until == 1, f"{key}.until", "1, as it is the last stage", stage.until)
         require(0 <= stage.plasticity <= 1, f"{key}.plasticity", "greater than 0 and at most 1", stage.plasticity)
-        if stage.plasticity == 0 and any(each.plasticity for each in stages):
+        if stage.plasticity == 0 and any(other.plasticity for other in stages):
             raise SpecError(f"{key}.plasticity must be greater than 0, as other stages set one, or left out everywhere")
         before = stage.until
 

@@ -28,13 +28,18 @@ _BATCH = 16  # segments that are encoded at once, on all cores
 
 @dataclass(frozen=True)
 class ByteLevelTokenizer(Tokenizer):
-    """Made by `learn` or `from_mapping`. Special tokens are never made from a text and stand for no bytes of it."""
+    """A byte-pair tokenizer, made by `learn` or `from_mapping`.
+
+    Special tokens are never made from a text and stand for no bytes of it.
+    """
 
     definition: str  # the JSON of the package `tokenizers`
 
     @classmethod
     def learn(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """Byte-pair merges of a text, GPT-2's rule for words, no special token. Fewer tokens when it has no more pairs.
+        """Learn byte-pair merges of a text, by GPT-2's rule for words, without special tokens.
+
+        Fewer tokens when it has no more pairs.
 
         A pure function of the text, however it is cut into pieces. Words of thousands of characters, such as
         genes, are learnt from in parts.
@@ -56,7 +61,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> Self:
-        """What tokenizer.json holds. Raises DataError when it is damaged or not byte-level."""
+        """Make a tokenizer of what tokenizer.json holds. Raises DataError when that is damaged or not byte-level."""
         kinds = _kinds_of(raw.get("decoder"))
         if "ByteLevel" not in kinds:
             raise DataError(
@@ -81,7 +86,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     def to_bytes(self, ids: ArrayLike) -> bytes:
         table = self._bytes_of_id
-        return b"".join([table[each] for each in np.asarray(ids, dtype=np.intp).tolist()])
+        return b"".join([table[token] for token in np.asarray(ids, dtype=np.intp).tolist()])
 
     def n_bytes(self, ids: ArrayLike) -> int:
         return int(self._n_bytes_of_id[np.asarray(ids, dtype=np.intp)].sum(dtype=np.int64))
@@ -93,9 +98,9 @@ class ByteLevelTokenizer(Tokenizer):
     def _checked(self, texts: list[str]) -> list[Ids]:
         expected = [utf8(text) for text in texts]
         encodings = self._model.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [np.array(each.ids, dtype=self.dtype) for each in encodings]
-        for each, text in zip(ids, expected, strict=True):
-            if (got := self.to_bytes(each)) != text:
+        ids = [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
+        for encoded, text in zip(ids, expected, strict=True):
+            if (got := self.to_bytes(encoded)) != text:
                 raise CannotEncode(_about_loss(text, got))
         return ids
 
@@ -113,7 +118,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     @cached_property
     def _bytes_of_id(self) -> list[bytes]:
-        """Indexed by id; for a special token its name, for an id that is not used nothing."""
+        """The bytes of each token, by id; for a special token its name, for an id that is not used nothing."""
         vocabulary = self._model.get_vocab(with_added_tokens=True)
         table = [b""] * (max(vocabulary.values(), default=-1) + 1)
         added = self._model.get_added_tokens_decoder()
@@ -123,7 +128,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     @cached_property
     def _n_bytes_of_id(self) -> NDArray[np.int64]:
-        n_bytes = np.array([len(each) for each in self._bytes_of_id], dtype=np.int64)
+        n_bytes = np.array([len(token) for token in self._bytes_of_id], dtype=np.int64)
         special = [at for at, token in self._model.get_added_tokens_decoder().items() if token.special]
         n_bytes[special] = 0
         return n_bytes
@@ -166,7 +171,10 @@ def _bytes_of(token: str) -> bytes:
 
 
 def _byte_of_char() -> dict[str, int]:
-    """GPT-2's alphabet: a byte is the printable Latin-1 character of its number, or else the next one from U+0100."""
+    """Bytes by character in GPT-2's alphabet.
+
+    That of a byte is the printable Latin-1 character of its number, or else the next one from U+0100.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}

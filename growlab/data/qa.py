@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 
 def read_pairs(path: str) -> list[Pair]:
-    """All pairs of a file, in its order and as they are written; other keys are passed over.
+    """Read all pairs of a file, in its order and as they are written; other keys are passed over.
 
     Raises SpecError without a path, DataError that names the entry or the line, and OSError.
     """
@@ -45,7 +45,7 @@ def read_pairs(path: str) -> list[Pair]:
 
 
 def _entries(text: str, path: str) -> Iterator[tuple[Any, str]]:
-    """Each with what a message calls it. A list begins with a bracket, a line of JSON lines does not."""
+    """Yield each entry with what a message calls it. A list begins with a bracket, a line of JSON lines does not."""
     if text.lstrip().startswith("["):
         yield from ((entry, f"entry {number}") for number, entry in enumerate(_parsed(text, path), 1))
         return
@@ -64,25 +64,25 @@ def _parsed(text: str, where: str) -> Any:
 def _pair(entry: object, path: str, where: str) -> Pair:
     if not isinstance(entry, dict):
         raise DataError(f"{path}: {where}: is not an object, got {_shortened(entry)}; write it like {_EXAMPLE}")
-    question, answer = (_said(entry, key, f"{path}: {where}") for key in ("question", "answer"))
+    question, answer = (_text_of(entry, key, f"{path}: {where}") for key in ("question", "answer"))
     return Pair(question, answer, where)
 
 
-def _said(entry: dict[str, Any], key: str, where: str) -> str:
+def _text_of(entry: dict[str, Any], key: str, where: str) -> str:
     if key not in entry:
         raise DataError(f"{where}: has no {key!r}; it has: {', '.join(entry) or 'none'}; write it like {_EXAMPLE}")
-    if not isinstance(said := entry[key], str):
-        raise DataError(f"{where}: {key!r} is not text, got {_shortened(said)}; repair or drop the entry")
-    if not said:
+    if not isinstance(text := entry[key], str):
+        raise DataError(f"{where}: {key!r} is not text, got {_shortened(text)}; repair or drop the entry")
+    if not text:
         raise DataError(f"{where}: {key!r} is empty, got ''; fill it in or drop the entry")
     try:
-        said.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         at = error.start
         raise DataError(
             f"{where}: {key!r} has half a surrogate pair at character {at}; repair or drop the entry"
         ) from None
-    return said
+    return text
 
 
 def _shortened(value: object) -> str:
@@ -90,7 +90,7 @@ def _shortened(value: object) -> str:
 
 
 def sha256_of_pairs(pairs: Iterable[Pair]) -> str:
-    """Of what is said, in its order; not of how the file is laid out, or of keys that are passed over."""
+    """Hash what is said, in its order; not how the file is laid out, or keys that are passed over."""
     digest = hashlib.sha256()
     for question, answer, _ in pairs:
         digest.update(json.dumps([question, answer]).encode() + b"\n")
@@ -101,7 +101,7 @@ def sha256_of_pairs(pairs: Iterable[Pair]) -> str:
 
 
 def by_question(pairs: Iterable[Pair]) -> list[list[Pair]]:
-    """All answers to one question together; questions in the order of a hash, so that no topic stands at the end.
+    """Group all answers to one question; questions in the order of a hash, so that no topic stands at the end.
 
     Two questions are one when only their case or their white space differs.
     """

@@ -30,11 +30,11 @@ _POSTGRESQL = {
 
 
 def remedy(found: str, address: "Address") -> str:
-    """For what a driver said, the password left out."""
+    """Find the remedy for what a driver said, the password left out."""
     from sqlalchemy import make_url
 
     known = _SQLITE if address.path is not None else _POSTGRESQL
-    advice = next(advice for words, advice in known.items() if words in found)
+    advice = next(advice for sign, advice in known.items() if sign in found)
     url = make_url(address.shown)  # a user or a name that is hidden is not part of the advice
     return advice.format(
         path=shlex.quote(str(address.path)),

@@ -19,20 +19,20 @@ _NEEDED = {"layout": (str, "a text"), "vocab_size": (int, "a whole number"), "fi
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Raises SpecError, with the file's path, when it is missing, malformed or says too little."""
+    """Read config.yaml. Raises SpecError, with the file's path, when it is missing, malformed or says too little."""
     path = folder / CONFIG
     try:
         config = read_yaml(path)
     except SpecError as error:
         raise SpecError(f"{path}: {error}; give a folder that growlab export wrote") from None
-    for key, (kind, words) in _NEEDED.items():
-        if type(got := config.get(key)) is not kind:
-            raise SpecError(f"{path}: {key}: must be {words}, got {got!r}; export the trial again")
+    for key, (expected, description) in _NEEDED.items():
+        if type(got := config.get(key)) is not expected:
+            raise SpecError(f"{path}: {key}: must be {description}, got {got!r}; export the trial again")
     return config
 
 
 def recorded_sha256(config: dict[str, Any], folder: Path, name: str) -> str:
-    """Of one of the bundle's files. Raises SpecError when the config does not list it."""
+    """The recorded sha256 of one of the bundle's files. Raises SpecError when the config does not list it."""
     sha256 = config["files"].get(name)
     if not isinstance(sha256, str):
         raise SpecError(f"{folder / CONFIG}: files.{name}: is missing; export the trial again")

@@ -13,7 +13,7 @@ Gram = Float[Tensor, "n n"]
 
 
 def gram(increments: Sequence[Float[Tensor, "*shape"]]) -> Gram:
-    """G_ij = <V_i, V_j>, float64 on the CPU, shape (n, n). All increments have one shape.
+    """Gram matrix G_ij = <V_i, V_j>, float64 on the CPU, shape (n, n). All increments have one shape.
 
     Increments, not snapshots: the Gram matrix of raw fp32 snapshots cancels catastrophically.
     """
@@ -33,11 +33,11 @@ def extend_gram(
 def newest_row(increments: Sequence[Float[Tensor, "*shape"]], newest: Float[Tensor, "*shape"]) -> Float[Tensor, " m"]:
     """Inner products of `newest` with each increment and with itself, on their device (of MPS: on the CPU)."""
     flat_D = in_float64(newest.flatten())
-    return torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)])
+    return torch.stack([torch.dot(in_float64(increment.flatten()), flat_D) for increment in (*increments, newest)])
 
 
 def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:
-    """The matrix with this last row and column, m = n + 1, on the CPU."""
+    """Border the matrix with a last row and column, m = n + 1, on the CPU."""
     n = len(gram_nn)
     extended = torch.empty(n + 1, n + 1, dtype=torch.float64)
     extended[:n, :n] = gram_nn
@@ -47,5 +47,5 @@ def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:
 
 
 def in_float64(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """On its own device, or on the CPU where that has no float64 (MPS)."""
+    """The tensor in float64 on its own device, or on the CPU where that has no float64 (MPS)."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

@@ -42,5 +42,5 @@ def slots_for(
     probe = Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins), deterministic=deterministic)
     bench = Bench(probe)
     chosen = choose_slots(bench.rate_of, most)
-    tell(f"{bench.words()} → {chosen} slot{'s' if chosen > 1 else ''}")
+    tell(f"{bench.summary()} → {chosen} slot{'s' if chosen > 1 else ''}")
     return chosen

@@ -49,7 +49,7 @@ _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointHeader:
-    """What a checkpoint's header holds beside `format`."""
+    """The contents of a checkpoint's header beside `format`."""
 
     grown: list[str]  # the blocks of every unit that grew, the eldest first
     counters: Counters
@@ -81,9 +81,9 @@ class CheckpointFolder:
             raise CheckpointError(f"cannot write a checkpoint of step {step} in {self.folder}: {error}") from error
 
     def save_model(self, run: TrialRun) -> Artifact:
-        """The weights alone, with the layout and the vocabulary's size in the header."""
+        """Save the weights alone, with the layout and the vocabulary's size in the header."""
         header = {"layout": format_layout(run.model.layout), "vocab_size": run.model.vocab_size}
-        weights = (each.detach() for each in run.model.parameters())
+        weights = (parameter.detach() for parameter in run.model.parameters())
         tensors = dict(zip(_names_by_layout(run.model), weights, strict=True))
         try:
             return self._save_file("model", run.counters.step, tensors, header)
@@ -91,7 +91,7 @@ class CheckpointFolder:
             raise CheckpointError(f"cannot write the model in {self.folder}: {error}") from error
 
     def save_tokenizer(self, tokenizer: Tokenizer) -> Artifact:
-        """tokenizer.json beside the model."""
+        """Save tokenizer.json beside the model."""
         path = self.folder / "tokenizer.json"
         try:
             tokenizer.save(path)
@@ -126,7 +126,7 @@ class CheckpointFolder:
         self._written = {serial: digest for serial, digest in self._written.items() if serial in held}
         for serial, tensors in held.items():
             if serial not in self._written:
-                content = save_tensors({name: each.contiguous() for name, each in tensors.items()})
+                content = save_tensors({name: increment.contiguous() for name, increment in tensors.items()})
                 digest = hashlib.sha256(content).hexdigest()
                 write_atomically(self._increment_path(digest), content)
                 self._written[serial] = digest
@@ -134,7 +134,7 @@ class CheckpointFolder:
         return list(self._written.values())
 
     def _save_file(self, kind: str, step: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Artifact:
-        content = save_tensors({name: each.contiguous() for name, each in tensors.items()}, write_header(numbers))
+        content = save_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, write_header(numbers))
         digest = hashlib.sha256(content).hexdigest()
         path = self.folder / f"{kind}-{step:08d}-{digest[:12]}.safetensors"
         write_atomically(path, content)
@@ -147,7 +147,7 @@ class CheckpointFolder:
     # ---- reading --------------------------------------------------------------------------------------------
 
     def load(self, artifact: Artifact, spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
-        """The run as it was when it was saved.
+        """Load the run as it was when it was saved.
 
         Raises CheckpointError for a missing or damaged file; ArtifactsError where the whole folder is missing and
         OtherCode where the model is built otherwise now: then the fault is this worker's, and the trial must not
@@ -180,7 +180,10 @@ class CheckpointFolder:
 
 
 def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
-    """Tensors on the CPU and the header's numbers. Raises CheckpointError; a flipped bit does not load silently."""
+    """Read tensors to the CPU, and the header's numbers.
+
+    Raises CheckpointError; a flipped bit does not load silently.
+    """
     try:
         if sha256_of(path) != sha256:
             raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
@@ -196,7 +199,7 @@ def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Shaped[Tensor, "...
 
 
 def _numbers(path: Path, header: Mapping[str, Any]) -> CheckpointHeader:
-    """What the header holds. Raises CheckpointError for another format, and where something is missing or of no use."""
+    """Read the header. Raises CheckpointError for another format, and where something is missing or of no use."""
     if header.get("format") != _FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {quoted(header.get('format'))}, this growlab reads {_FORMAT}"
@@ -225,12 +228,12 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
 
 
 def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors = {f"model/{name}": each.detach() for name, each in run.named_parameters()}
-    tensors |= {f"adam/{name}": each for name, each in run.optimizer.state().items()}
+    tensors = {f"model/{name}": parameter.detach() for name, parameter in run.named_parameters()}
+    tensors |= {f"adam/{name}": tensor for name, tensor in run.optimizer.state().items()}
     for name, track in run.growth.window.tracks.items():
         tensors[f"window/{name}/last"] = track.last
         tensors[f"window/{name}/gram"] = track.gram
-    tensors |= {f"rng/{kind}": each for kind, each in rng_states(run.device).items()}
+    tensors |= {f"rng/{device_type}": state for device_type, state in rng_states(run.device).items()}
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,
@@ -257,7 +260,7 @@ def _unpack(
     run.growth.window.tracks = {
         name: Track(
             tensors[f"window/{name}/last"].to(run.device),
-            deque((each[name].to(run.device) for each in increments), maxlen=run.growth.window.size - 1),
+            deque((increment[name].to(run.device) for increment in increments), maxlen=run.growth.window.size - 1),
             tensors[f"window/{name}/gram"],
         )
         for name in _window_names(run, tensors)
@@ -271,8 +274,8 @@ def _unpack(
 
 
 def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) -> None:
-    saved = {name: tuple(each.shape) for name, each in _below("model/", tensors).items()}
-    built = {name: tuple(each.shape) for name, each in run.named_parameters()}
+    saved = {name: tuple(tensor.shape) for name, tensor in _below("model/", tensors).items()}
+    built = {name: tuple(parameter.shape) for name, parameter in run.named_parameters()}
     for name in sorted(saved.keys() | built.keys()):
         if saved.get(name) != built.get(name):
             raise OtherCode(
@@ -282,11 +285,11 @@ def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) ->
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
-    """In the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
+    """Names in the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
     watched = run.model.units[run.growth.watched]
     return [name for name, _ in watched.named_parameters() if f"window/{name}/last" in tensors]
 
@@ -295,4 +298,4 @@ def _grown_units(run: TrialRun) -> list[str]:
     """The blocks of every unit that grew, as text, the eldest first."""
     units, identities = list(run.model.units), run.growth.unit_identities
     grown = sorted(identities)[len(units) - run.growth.n_growths :]
-    return [format_blocks(run.model.blocks_of(units[identities.index(each)])) for each in grown]
+    return [format_blocks(run.model.blocks_of(units[identities.index(identity)])) for identity in grown]

@@ -18,7 +18,7 @@ TOLERANCE = 1e-3  # nats; fp32 rounding is a thousand times smaller
 
 @torch.no_grad()
 def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -> float:
-    """The largest change, in nats, of a token's loss when the input is cut somewhere after the token before it.
+    """Measure the largest change, in nats, of a token's loss when the input is cut somewhere after the token before it.
 
     Looks at the first 64 validation windows and cuts at T/4, T/2 and 3T/4, in fp32 and without dropout; and at
     T/2 + 1, as a block that works in chunks and leaks inside them may have its borders at all of the others. NaN
@@ -26,7 +26,7 @@ def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -
     """
     was_training = model.training
     model.eval()
-    x_BT, y_BT = (each.to(device) for each in next(validation_batches(ids, seq_len, N_WINDOWS)))
+    x_BT, y_BT = (tensor.to(device) for tensor in next(validation_batches(ids, seq_len, N_WINDOWS)))
     y_BT = y_BT.clamp(min=0)  # any target shows a leak, also where a task has none
     whole_BT = _losses(model, x_BT, y_BT)
     seq_len = x_BT.shape[1]  # other than asked for where a question and its answer are one window
@@ -39,5 +39,5 @@ def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -
 
 
 def _losses(model: LanguageModel, x_BT: Tensor, y_BT: Tensor) -> Tensor:
-    """Of every token, (B, T)."""
+    """Losses of every token, (B, T)."""
     return F.cross_entropy(model(x_BT).float().transpose(1, 2), y_BT, reduction="none")

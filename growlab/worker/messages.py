@@ -12,7 +12,7 @@ from growlab.storage import Claim
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSetup:
-    """Given when the process starts, never on a command line: the URL may hold a password."""
+    """The setup given when the process starts, never on a command line: the URL may hold a password."""
 
     storage_url: str
     artifacts: Path
@@ -27,20 +27,22 @@ class TrainerSetup:
 
 @dataclass(frozen=True)
 class Propose:
-    """Put the next trial of a study into the queue, if it wants one."""
+    """An order to put the next trial of a study into the queue, if it wants one."""
 
     study: str  # its name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
+    """An order to train a claimed trial."""
+
     claim: Claim
     folder: str  # below the artifact root
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Save what you are training and put it down."""
+    """An order to save what is being trained and put it down."""
 
 
 # ---- from the trainer ----------------------------------------------------------------------------------------
@@ -48,13 +50,15 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
+    """The trainer has loaded all it needs and waits for orders."""
+
     device: str
     versions: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """What the study wanted is in the queue, by us or by a faster worker."""
+    """The proposal that the study wanted is in the queue, by us or by a faster worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,8 @@ class Began:
 
 @dataclass(frozen=True)
 class Progress:
+    """The trial stands here."""
+
     progress: TrialProgress
 
 
@@ -75,7 +81,7 @@ class Ended:
     """The trial has its final state in the database."""
 
     state: TrialState
-    words: str
+    summary: str
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,14 @@ class Stopped:
 class Lost:
     """Another worker owns the trial now."""
 
-    words: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Unfit:
     """This worker cannot run the study: its corpus, disk or installation is at fault, not the trial."""
 
-    words: str
+    reason: str
     is_usage: bool  # whoever started this worker said something wrong
 
 
@@ -104,14 +110,14 @@ class Unfit:
 class Crowded:
     """The trial found too little memory because others hold some of it: it may fit another time."""
 
-    words: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Crashed:
     """An error that nobody foresaw; the process ends after saying so."""
 
-    words: str
+    reason: str
 
 
 ToTrainer = Propose | Train | Stop

@@ -10,7 +10,7 @@ from growlab.worker.trainer import run_trainer
 
 
 class TrainerProcess:
-    """Spawned, never forked: a forked process cannot use CUDA."""
+    """The process of a trainer, spawned, never forked: a forked process cannot use CUDA."""
 
     def __init__(self, setup: TrainerSetup) -> None:
         context = multiprocessing.get_context("spawn")
@@ -25,14 +25,14 @@ class TrainerProcess:
             self._pipe.send(order)
 
     def receive(self, timeout_s: float) -> FromTrainer | None:
-        """The next message, None after the timeout; the death of the process reads as Crashed."""
+        """Wait for the next message, None after the timeout; the death of the process reads as Crashed."""
         try:
             if self._pipe.poll(timeout_s):
                 message: FromTrainer = self._pipe.recv()
                 return message
         except (EOFError, OSError):
             self._process.join(5)
-            return Crashed(f"the trainer process died ({_exit_words(self._process.exitcode)})")
+            return Crashed(f"the trainer process died ({_exit_text(self._process.exitcode)})")
         return None
 
     def end(self) -> None:
@@ -43,7 +43,7 @@ class TrainerProcess:
             self._process.join()
 
 
-def _exit_words(code: int | None) -> str:
+def _exit_text(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"

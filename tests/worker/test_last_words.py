@@ -11,7 +11,7 @@ from growlab.worker import supervisor
 from growlab.worker.messages import Crashed, Ended, FromTrainer, Lost, Stopped, Train, TrainerSetup, Unfit
 from growlab.worker.process import TrainerProcess
 
-STORED = Ended(state=TrialState.COMPLETED, words="val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp")
+STORED = Ended(state=TrialState.COMPLETED, summary="val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp")
 
 
 class Trainer:
@@ -63,22 +63,22 @@ def test_a_trainer_that_died_after_it_had_stored_its_result_crashed_nothing(
     worker.store.finish(claim, result, [], [])
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     assert worker.n_trials == 1
-    assert worker.store.trial(worker.study.id, 0).state is TrialState.COMPLETED
+    assert worker.store.trial(worker.stored.id, 0).state is TrialState.COMPLETED
 
 
 def test_the_trainer_of_a_trial_that_is_another_workers_is_ended(worker: supervisor._Worker, claim: Claim) -> None:
     other = worker.store.register_worker(name="gpu1", device="cpu", versions={})
-    while worker.store.claim_next(worker.study.id, other, lease_s=60) is None:
+    while worker.store.claim_next(worker.stored.id, other, lease_s=60) is None:
         pass
     trainer = Trainer()
 
     answer = ask(worker, trainer, claim)
 
     assert isinstance(answer, Lost)
-    assert "worker gpu0 no longer owns trial 0" in answer.words
+    assert "worker gpu0 no longer owns trial 0" in answer.reason
     assert trainer.ended
 
 
@@ -87,9 +87,9 @@ def test_a_trainer_that_dies_while_we_are_stopped_is_no_strike(worker: superviso
     worker.ask_to_stop()
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
-    trial = worker.store.trial(worker.study.id, 0)
+    trial = worker.store.trial(worker.stored.id, 0)
     (attempt,) = worker.store.attempts(trial.id)
     assert (trial.state, trial.strikes) == (TrialState.QUEUED, 0)
     assert (attempt.end_reason, attempt.note) == (EndReason.STOPPED, "the trainer process died (signal SIGKILL)")
@@ -153,9 +153,9 @@ def test_a_trainer_that_dies_in_a_trial_is_a_strike_of_the_trial_however_many_di
     worker.deaths, worker.fruitless = 9, ["died"] * 9
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGSEGV)")))
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
-    trial = worker.store.trial(worker.study.id, 0)
+    trial = worker.store.trial(worker.stored.id, 0)
     assert (trial.state, trial.strikes) == (TrialState.QUEUED, 1)
     assert len(worker.fruitless) == 9
 
