@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from growlab.data.corpus import Corpus, require_windows
+from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError, DatabaseAway
 from growlab.finite import finite
 from growlab.growth.moment import Moment
@@ -45,7 +46,7 @@ def run_trial(
     device: torch.device,
     folder: CheckpointFolder,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_every_s: float = 5.0,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> TrialResult | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
@@ -130,7 +131,7 @@ class Narrator:
         self.path: TrajectoryPoint | None = None  # the mean of the newest observation: what the trigger acts on
         self.row_every = steps_between_rows(expected_steps(run.spec, run.model.vocab_size))
         self._train_loss = math.nan  # of the newest row
-        self._row_began_at, self._tokens_at_row = time.monotonic(), run.counters.tokens
+        self._row_watch, self._tokens_at_row = Stopwatch(), run.counters.tokens
         self._progress_at = time.monotonic()
         self._checkpoint_due = self._progress_at + checkpoint_every_s
         self._tokens_at_progress = run.counters.tokens
@@ -149,7 +150,7 @@ class Narrator:
     def begin_step(self) -> None:
         """Take the time of the first step of a row: evaluations and growths between two rows slow nothing down."""
         if self.run.loss_count == 0:
-            self._row_began_at, self._tokens_at_row = time.monotonic(), self.run.counters.tokens
+            self._row_watch, self._tokens_at_row = Stopwatch(), self.run.counters.tokens
 
     def report_training(self) -> None:
         """A row, where one is due: the mean loss and the speed since the row before, lr and gradient norm of the last
@@ -162,7 +163,7 @@ class Narrator:
         if not run.evaluation_due and not is_row(counters.step, self.row_every):
             return
         self._train_loss = run.take_train_loss()  # waits for the device
-        took_s = max(time.monotonic() - self._row_began_at, 1e-9)
+        took_s = max(self._row_watch.lap(), 1e-9)
         self._metric("train", "loss", self._train_loss)
         self._metric("train", "lr", run.lr)
         self._metric("train", "grad_norm", float(run.grad_norm))
