@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, TextIO
 
 import torch
-from rich import box
 from rich.table import Table
 
 from growlab import amounts
@@ -17,7 +16,8 @@ from growlab.domains import Value
 from growlab.kinds import KINDS
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
-from growlab.report.terminal import as_it_is, console_for, fitting
+from growlab.report.terminal import console_for
+from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 from growlab.search import Proposal, preview
 from growlab.search.grid import n_first
 from growlab.study import Study
@@ -25,7 +25,6 @@ from growlab.training.device import resolve_device, use_device
 
 _PREVIEWED = 10  # trials, unless it is said how many
 _TIMED_STEPS = 3
-_LEAST_LAYOUT = 20  # characters per line
 _FIRST_TO_GO = ("a step", "memory", "in all")  # of a narrow terminal; then the searched values, the last first
 
 
@@ -115,8 +114,7 @@ def print_table(rows: Sequence[Estimate], stream: TextIO) -> None:
         console,
     )
     console.print(table)
-    if hidden:
-        console.print(f"no room for {', '.join(hidden)}: widen the terminal, or use --json", style="dim")
+    print_left_out(hidden, console, "--json")
 
 
 def _columns(rows: Sequence[Estimate]) -> dict[str, Callable[[Estimate], str]]:
@@ -137,17 +135,13 @@ def _value(name: str, row: Estimate) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _table(rows: Sequence[Estimate], columns: Mapping[str, Callable[[Estimate], str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", justify="right")
-    table.add_column("layout", overflow="fold", min_width=_LEAST_LAYOUT)
-    for header, cell in columns.items():
-        short = _short(header, columns)
-        width = max(map(len, [short, *map(cell, rows)]))  # rich would cut '35 min 00 s' at a space
-        table.add_column(short, justify="right", no_wrap=True, min_width=width)
-    for row in rows:
-        table.add_row(str(row.number), as_it_is(row.layout), *(as_it_is(cell(row)) for cell in columns.values()))
-    return table
+def _table(rows: Sequence[Estimate], cells: Mapping[str, Callable[[Estimate], str]]) -> Table:
+    columns = [
+        TableColumn[Estimate]("", lambda row: str(row.number)),
+        TableColumn[Estimate]("layout", lambda row: row.layout, "left", folds=True),
+        *(TableColumn(_short(name, cells), cell) for name, cell in cells.items()),
+    ]
+    return table_of(rows, columns)
 
 
 def _short(name: str, names: Iterable[str]) -> str:

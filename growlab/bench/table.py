@@ -1,18 +1,17 @@
 """What was measured, for a person on a terminal or for a program in a pipe."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, TextIO
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TextIO
 
-from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from growlab import amounts
 from growlab.bench.rows import Report, Row
 from growlab.delimited import delimited
-from growlab.report.terminal import as_it_is, console_for, fitting
+from growlab.report.terminal import as_it_is, console_for
+from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 
 _LEAST_LAYOUT = 16  # characters per line; a narrow terminal loses columns before layouts get narrower
 _FIRST_TO_GO = ("start", "params", "engine", "min–max", "FLOP/s", "evaluations", "each")
@@ -23,14 +22,7 @@ LEGEND = (
 )
 
 
-@dataclass(frozen=True)
-class Column:
-    header: str
-    cell: Callable[[Row], str]
-    justify: Literal["left", "right"] = "right"
-    folds: bool = False
-
-
+Column = TableColumn[Row]
 WHAT = Column("what", lambda row: row.what, "left")
 LAYOUT = Column("layout", lambda row: row.layout, "left", folds=True)
 STEP_COLUMNS = (
@@ -86,7 +78,7 @@ def title_of(report: Report) -> str:
 
 def print_tsv(rows: Sequence[Row], stream: TextIO) -> None:
     """A line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
-    names = [each.name for each in fields(Row)]
+    names = [field.name for field in fields(Row)]
     stream.write(delimited(names, ([getattr(row, name) for name in names] for row in rows), "\t"))
 
 
@@ -118,26 +110,18 @@ def per_second(value: float | None, unit: str) -> str:
 
 
 def _print(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> None:
-    """With as many columns as the terminal has room for, and the names of those that it has not."""
+    """Print as many columns as the terminal has room for, and the names of those that it has not."""
+    widest = max(map(cell_len, [LAYOUT.header, *(row.layout for row in rows)]))
+    headers = [column.header for column in columns]
     table, hidden = fitting(
-        lambda hidden: _table(rows, [each for each in columns if each.header not in hidden]), _FIRST_TO_GO, console
+        lambda hidden: table_of(
+            rows,
+            [column for column in columns if column.header not in hidden],
+            folded_width=min(widest, _LEAST_LAYOUT),
+            style_of=lambda row: _FAILED if row.error else None,
+        ),
+        [header for header in _FIRST_TO_GO if header in headers],
+        console,
     )
     console.print(table)
-    if shown := [header for header in hidden if header in {each.header for each in columns}]:
-        console.print(f"no room for {', '.join(shown)}: widen the terminal, or use --json", style="dim")
-
-
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        widest = max(cell_len(each) for each in (column.header, *map(column.cell, rows)))
-        table.add_column(
-            column.header,
-            justify=column.justify,
-            overflow="fold",
-            no_wrap=not column.folds,
-            min_width=min(widest, _LEAST_LAYOUT) if column.folds else widest,  # else rich would cut between two words
-        )
-    for row in rows:
-        table.add_row(*(as_it_is(column.cell(row)) for column in columns), style=_FAILED if row.error else None)
-    return table
+    print_left_out(hidden, console, "--json")
