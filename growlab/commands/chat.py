@@ -50,19 +50,14 @@ def chat(
     A line is a question; /reset begins a new session, /quit or the end of the input leaves. In a pipe answers alone
     are printed, one a line unless they have lines of their own; with --json an object a line.
     """
-    from growlab.export.load import converse, load_bundle
+    from growlab.export.load import converse, ready_bundle
     from growlab.model.decoding import Sampling
     from growlab.model.streaming import require_stops
-    from growlab.plugins import load_plugins
-    from growlab.training.device import use_device
 
     stops = stop or []
     require_stops(stops)
-    load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
-    bundle = load_bundle(folder, use_device(device))
-    if hard_exit:
-        bundle.model.exit_hard()
+    bundle = ready_bundle(folder, device, plugins=plugin or [], hard_exit=hard_exit)
     conversation = converse(bundle, folder, sampling, seed)
     for number, line in enumerate(_lines(), 1):
         if line == QUIT:
