@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Storage, in_home, say
+from growlab.commands.options import Storage, in_home, say
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.escapes import visible
 
 app = typer.Typer(help="The database: its schema, and copies of it.", no_args_is_help=True)

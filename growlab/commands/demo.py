@@ -11,6 +11,7 @@ import typer
 
 from growlab import api
 from growlab.commands.options import say
+from growlab.defaults import LOCAL_LEASE_S
 from growlab.errors import GrowlabError, UsageError
 from growlab.preparation.command_lines import place_options
 from growlab.suggest import command
@@ -64,20 +65,22 @@ def _make_room(folder: Path, again: bool) -> None:
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:
     """Run the study, print its leaderboard, and give the number of a trial that grew by the stagnation trigger."""
-    from growlab.commands.watching import work
+    from growlab.commands.watching import follower
     from growlab.preparation.storing import find_or_create
     from growlab.report.formats import render
     from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
     from growlab.running.crew import Crew
+    from growlab.running.work import work
     from growlab.storage import Store
 
     _heading("A search over hybrid layouts that grow while they train")
     _tell(storage, command("study run", _STUDY, options=["--workers", workers]))
-    crew = Crew(storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": api.LEASE_S})
+    crew = Crew(storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": LOCAL_LEASE_S})
+    again = command("study run", _STUDY, options=place_options(storage))
     with Store.open(storage, create=True) as store:
         row = find_or_create(store, _STUDY, [], "", [], say)
-        work(store, row, crew, again=command("study run", _STUDY, options=place_options(storage)))
+        work(store, row, crew, again=again, follower=follower())
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(storage, command("report", _STUDY))

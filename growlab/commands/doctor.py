@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Plugin, Storage, say
+from growlab.commands.options import Artifacts, Json, Plugin, Storage, say
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.doctor.findings import Finding, Status
 from growlab.report.terminal import as_it_is, console_for, wrapped
 

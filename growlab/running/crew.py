@@ -39,7 +39,7 @@ class Crew:
     def worker_options(self) -> list[str]:
         """What follows `growlab worker`, but for the database, the artifacts, the device and the texts."""
         given = {**self.options, "--threads": self.threads or shared_threads(len(self.devices))}
-        options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
         return [*options, *(["--deterministic"] if self.deterministic else []), *plugin_options(self.plugins)]
 
 
