@@ -235,7 +235,7 @@ def train(
 
 
 def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = "") -> "pd.DataFrame":
-    """One row per trial, the best first, in the columns of `growlab report --format csv`.
+    """Read the leaderboard, one row per trial, the best first, in the columns of `growlab report --format csv`.
 
     `sort_by` is a loss or another number, the study's objective unless said. Raises NotFound, UnknownName.
     """
@@ -249,7 +249,7 @@ def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = ""
 
 
 def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:
-    """All that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
+    """Read all that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
     from growlab.report.trial_facts import trial_as_mapping
     from growlab.storage import Store
 
@@ -258,7 +258,7 @@ def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[st
 
 
 def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:
-    """Every study of the database: its name, trials by state, best loss and pace."""
+    """List every study of the database: its name, trials by state, best loss and pace."""
     from growlab.report.pace import read_pace
     from growlab.storage import Store
 

@@ -48,7 +48,7 @@ TRIAL_COLUMNS = (
 
 
 def print_tables(report: Report, stream: TextIO) -> None:
-    """The steps, and of a study the trials that they make, with what the figures mean."""
+    """Print the steps, and of a study the trials that they make, with what the figures mean."""
     console = console_for(stream)
     console.print(as_it_is(title_of(report), "bold"))
     console.print()
@@ -66,7 +66,7 @@ def print_tables(report: Report, stream: TextIO) -> None:
 
 
 def title_of(report: Report) -> str:
-    """'cpu, AMD EPYC, 2 threads; at best 153 GFLOP/s in fp32, 11.2 GB/s'."""
+    """A line about the machine: 'cpu, AMD EPYC, 2 threads; at best 153 GFLOP/s in fp32, 11.2 GB/s'."""
     device, roofline = report.device, report.roofline
     n = device["threads"]
     threads = f", {n} thread{'s' if n != 1 else ''}" if device["device"] == "cpu" else ""
@@ -77,13 +77,13 @@ def title_of(report: Report) -> str:
 
 
 def print_tsv(rows: Sequence[Row], stream: TextIO) -> None:
-    """A line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
+    """Write a line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
     names = [field.name for field in fields(Row)]
     stream.write(delimited(names, ([getattr(row, name) for name in names] for row in rows), "\t"))
 
 
 def plain(value: float | None) -> str:
-    """To three digits, or to the unit, never with an exponent: '0.612', '61.2', '6120'."""
+    """A number to three digits, or to the unit, never with an exponent: '0.612', '61.2', '6120'."""
     if value is None:
         return amounts.UNKNOWN
     return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
@@ -94,12 +94,12 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def share(value: float | None, bound: str) -> str:
-    """'12% compute'."""
+    """A share and what bounds it: '12% compute'."""
     return amounts.UNKNOWN if value is None else f"{100 * value:.3g}% {bound}"
 
 
 def per_second(value: float | None, unit: str) -> str:
-    """To three digits with a prefix: '153 GFLOP/s', '11.2 GB/s'."""
+    """A rate to three digits with a prefix: '153 GFLOP/s', '11.2 GB/s'."""
     if value is None:
         return amounts.UNKNOWN
     prefixes = iter("kMGTP")

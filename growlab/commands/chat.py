@@ -71,7 +71,7 @@ def chat(
 def _answer(
     conversation: "Conversation", question: str, number: int, max_tokens: int, stops: list[str], as_json: bool
 ) -> None:
-    """Raises CannotEncode in a pipe; at a terminal the person is told and may ask otherwise."""
+    """Print the answer. Raises CannotEncode in a pipe; at a terminal the person may ask otherwise."""
     try:
         _require_text(question)
         pieces = conversation.answer(question, max_tokens, stops)
@@ -89,7 +89,7 @@ def _answer(
 
 
 def _lines() -> Iterator[str]:
-    """What is typed, line by line, without its end; the mark of a file that comes through a pipe is no text.
+    """Read what is typed, line by line, without its end; the mark of a file that comes by a pipe is no text.
 
     Bytes that are not UTF-8 are left in, for `_require_text`.
     """
@@ -114,7 +114,7 @@ def _lines() -> Iterator[str]:
 
 
 def _require_text(line: str) -> None:
-    """Raises CannotEncode for bytes that are not UTF-8, or that no text has."""
+    """Raise CannotEncode for bytes that are not UTF-8, or that no text has."""
     from growlab.data.text_files import why_binary, why_not_utf8
 
     content = line.encode(errors="surrogateescape")

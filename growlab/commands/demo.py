@@ -45,7 +45,7 @@ def demo(
 
 
 def _make_room(folder: Path, again: bool) -> None:
-    """An empty folder; of what is there only an earlier demo is deleted, and only when asked to."""
+    """Make an empty folder; of what is there only an earlier demo is deleted, and only when asked to."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder")
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
@@ -112,5 +112,5 @@ def _heading(text: str) -> None:
 
 
 def _tell(storage: str, line: str) -> None:
-    """The command that a person would type."""
+    """Print the command that a person would type."""
     print(f"$ GROWLAB_STORAGE={shlex.quote(storage)} {line}", flush=True)

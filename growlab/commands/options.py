@@ -145,7 +145,7 @@ def this_command(storage: str, option: str) -> str:
 
 
 def _without_password(argument: str, before: str) -> str:
-    """The argument, of a storage the URL that may be shown; also of one that a later --storage replaces."""
+    """An argument without its password: of a storage the URL that may be shown, also where a later one replaces it."""
     from growlab.storage.address import read_address
 
     name, _, value = argument.partition("=") if argument.startswith("--storage=") else (before, "", argument)

@@ -75,7 +75,7 @@ def read_spec(config: Path, overrides: Sequence[str], budget: str | None) -> "tu
 
 
 def scaled(amount: int, budget: str) -> int:
-    """'10x' times the amount, or the amount that `budget` says, as 5e9. Raises UsageError."""
+    """The amount times the factor that `budget` says, as 10x, or the amount that it says, as 5e9. Raises UsageError."""
     try:
         wanted = Fraction(budget.removesuffix("x"))
     except (ValueError, ZeroDivisionError):
@@ -134,7 +134,7 @@ def enqueue_again(store: "Store", study: "Study", spec: "TrialSpec", *, resume: 
 
 
 def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:
-    """Raises UsageError when the stored study of that name is not this training, wherever its texts lie by now."""
+    """Raise UsageError when the stored study of that name is not this training, wherever its texts lie by now."""
     from growlab.moved import moves_between, with_moved
 
     row = store.study(study.name)

@@ -45,7 +45,7 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study
 
 
 def check(study: "Study", plugins: Sequence[Path]) -> None:
-    """Raises UsageError for a study that could propose what cannot run."""
+    """Raise UsageError for a study that could propose what cannot run."""
     from growlab.kinds import KINDS
     from growlab.plugins import load_plugins
     from growlab.search import check_space

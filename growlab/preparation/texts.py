@@ -72,7 +72,7 @@ def found_texts(
 
 
 def _loads(plugins: Sequence[Path], data: "DataSpec", curriculum: "Sequence[StageSpec]") -> bool:
-    """Whether it is the recorded corpus."""
+    """Whether a corpus can be loaded and is the recorded one."""
     from growlab.data import SOURCES, load_corpus
     from growlab.plugins import load_plugins
 

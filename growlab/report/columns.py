@@ -45,7 +45,7 @@ class Column:
 
     @property
     def dtype(self) -> str:
-        """Of pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
+        """The type in pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
         return "object" if self.name == "flops" else _DTYPES[_plain(LeaderboardRow.__annotations__[self.name])]
 
 

@@ -52,7 +52,7 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def n_ended(counts: Mapping[TrialState, int]) -> int:
-    """Trials in a final state, whichever."""
+    """The number of trials in a final state, whichever."""
     return sum(n for state, n in counts.items() if state.is_final)
 
 

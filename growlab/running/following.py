@@ -15,7 +15,7 @@ def ended_trials(store: Store, row: StudyRow) -> frozenset[int]:
 
 
 def n_unfinished(store: Store, row: StudyRow) -> int:
-    """Trials that the study wants and that have not ended."""
+    """The number of trials that the study wants and that have not ended."""
     return store.n_trials(row.id) - n_ended(store.counts(row.id))
 
 

@@ -27,7 +27,7 @@ _TRY = {  # by the state that most trials ended in
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How a study stands when workers have left."""
+    """The standing of a study when workers have left."""
 
     study: str
     title: str  # of its leaderboard

@@ -16,7 +16,7 @@ Watch = Callable[[Store, StudyRow, LocalFleet], None]  # returns when all worker
 
 @dataclass(frozen=True, kw_only=True)
 class Follower:
-    """Who follows workers from their start until all have left."""
+    """A follower of workers, from their start until all have left."""
 
     tell: Tell
     watch: Watch | None = None  # shows what they do; without it a line is told for each trial that ends
