@@ -3,13 +3,13 @@
 import io
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from growlab.commands.options import (
     Device,
+    Exported,
     HardExit,
     Json,
     Plugin,
@@ -32,7 +32,7 @@ RESET, QUIT = "/reset", "/quit"
 
 
 def chat(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    folder: Exported,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of one answer, at most.")] = 500,
     temperature: Temperature = 0.6,
     top_k: TopK = 0,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from growlab import amounts
 from growlab.commands.options import Storage, in_home, say
 from growlab.defaults import STORAGE_DEFAULT
 from growlab.escapes import visible
@@ -57,4 +58,4 @@ def backup(
 
     with Database.open(storage) as database:
         n_bytes = back_up(database, file)
-        say(f"wrote {file}: {n_bytes / 2**20:,.1f} MiB, all of {database.shown}")
+        say(f"wrote {file}: {amounts.mib(n_bytes)}, all of {database.shown}")

@@ -14,10 +14,11 @@ from growlab.commands.options import say
 from growlab.defaults import LOCAL_LEASE_S
 from growlab.errors import GrowlabError, UsageError
 from growlab.preparation.command_lines import place_options
+from growlab.preparation.places import ARTIFACTS
 from growlab.suggest import command
 
 _STUDY = "quickstart"
-_MADE_HERE = {"growlab.db", "growlab.db-wal", "growlab.db-shm", "growlab-artifacts", "best"}
+_MADE_HERE = {"growlab.db", "growlab.db-wal", "growlab.db-shm", ARTIFACTS, "best"}
 
 
 def demo(
@@ -30,7 +31,7 @@ def demo(
     """Run the quick-start study on the embedded text: search, grow, report, export, generate."""
     began = time.monotonic()
     _make_room(folder, again)
-    storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / "growlab-artifacts"
+    storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / ARTIFACTS
     grown = _search(storage, artifacts, workers)
     _heading(f"Trial {grown} grew: its curve, its τ and κ, its growth")
     _tell(storage, command("report", _STUDY, options=["--trial", grown]))

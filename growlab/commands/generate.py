@@ -1,12 +1,12 @@
 """growlab generate"""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from growlab.commands.options import (
     Device,
+    Exported,
     HardExit,
     Plugin,
     RepetitionPenalty,
@@ -20,7 +20,7 @@ from growlab.commands.options import (
 
 
 def generate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    folder: Exported,
     prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
     length: Annotated[int, typer.Option(min=1, help="Tokens to add.")] = 200,
     temperature: Temperature = 0.8,

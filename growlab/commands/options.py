@@ -97,6 +97,7 @@ Patience = Annotated[
         help="Wait so long for a database that does not answer; what is being trained trains on meanwhile.",
     ),
 ]
+Exported = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
 TopK = Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest that reach this share of what top-k leaves.")]

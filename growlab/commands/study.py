@@ -99,13 +99,14 @@ def set_(
     not on how many are to come. After the last cell of a sampler.grid it draws layouts and values.
     """
     from growlab.preparation.storing import wanted_trials
+    from growlab.records import n_ended
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
         n_trials = wanted_trials(row.study, change, plugin or [])
         store.set_n_trials(study, n_trials)
-        n_done = sum(n for state, n in store.counts(row.id).items() if state.is_final)
+        n_done = n_ended(store.counts(row.id))
     if as_json:
         print(json.dumps({"name": study, "n_trials": n_trials}, indent=2))
     say(f"study {study!r}: n_trials {row.study.n_trials} → {n_trials}, {n_done} done")

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from growlab import amounts
-from growlab.records import TrialState
+from growlab.records import TrialState, n_ended
 from growlab.report.columns import LeaderboardRow, columns_for_terminals
 from growlab.report.leaderboard import leaderboard
-from growlab.report.pace import Pace, n_ended
+from growlab.report.pace import Pace
 from growlab.report.table import best_style
 from growlab.report.terminal import as_it_is
 from growlab.report.terminal_table import TableColumn, table_of

@@ -4,8 +4,9 @@ import time
 
 from growlab.fleet.local import LocalFleet
 from growlab.preparation.telling import Tell
+from growlab.records import n_ended
 from growlab.report.live import progress_in_words
-from growlab.report.pace import n_ended, read_pace
+from growlab.report.pace import read_pace
 from growlab.storage import Store, StudyRow
 
 

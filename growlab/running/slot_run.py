@@ -1,7 +1,7 @@
 """Several workers on a device, or on each GPU, that serve a stored study."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,10 @@ def serve_in_slots(
     artifacts: Path | None,
     device: str,
     threads: int,
-    options: Mapping[str, float | None],
+    max_trials: int | None,
+    max_time_s: float | None,
+    lease_s: float,
+    checkpoint_every_s: float,
     patience_s: float,
     deterministic: bool,
     plugins: Sequence[Path],
@@ -34,7 +37,7 @@ def serve_in_slots(
 ) -> None:
     """Let `slots` workers on the device, or on each GPU for 'all', serve a study until all have left.
 
-    `options` are more of each worker's, `paths` the places of texts, as KEY=PATH. An interrupt stops the workers and is
+    The limits hold for each worker; `paths` are the places of texts, as KEY=PATH. An interrupt stops the workers and is
     no failure. Raises NotFound, UsageError, and GrowlabError when all of them failed.
     """
     tell, devices = follower.tell, devices_for(device, 1)
@@ -56,7 +59,13 @@ def serve_in_slots(
             storage=storage,
             artifacts=artifact_root(storage, artifacts),
             devices=[name for name in devices for _ in range(n)],
-            options={**options, "--patience": patience_s},
+            options={
+                "--lease": lease_s,
+                "--checkpoint-every": checkpoint_every_s,
+                "--patience": patience_s,
+                "--max-trials": max_trials,
+                "--max-time": max_time_s,
+            },
             threads=threads,
             plugins=plugins,
             deterministic=deterministic,
