@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
+from growlab import errors
 from growlab.domains import Domain, Fixed, Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
@@ -155,8 +156,7 @@ def check_scalars(section: str, spec: object) -> None:
 
 def require(condition: bool, key: str, expected: str, got: object) -> None:
     """Raise SpecError, which says what was expected of the key and what it got, unless the condition holds."""
-    if not condition:
-        raise SpecError(f"{key} must be {expected}, got {quoted(got)}")
+    errors.require(condition, key, expected, quoted(got), SpecError)
 
 
 def either(names: tuple[str, ...]) -> str:

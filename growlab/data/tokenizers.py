@@ -15,6 +15,7 @@ from growlab.data.byte_level import ByteLevelTokenizer
 from growlab.data.markers import ChatTokenizer
 from growlab.data.tokens import Ids, Tokenizer, utf8
 from growlab.errors import CannotEncode, DataError
+from growlab.escapes import shortened
 from growlab.files import open_regular
 from growlab.specs import DataSpec
 
@@ -190,7 +191,7 @@ def tokenizer_from_mapping(raw: object) -> Tokenizer:
             return ChatTokenizer(tokenizer_from_mapping(text))
         case dict() if {"version", "model"} <= raw.keys():  # of the package `tokenizers`
             return ByteLevelTokenizer.from_mapping(raw)
-    raise DataError(f"is no tokenizer of this growlab: {_shortened(raw)}; write it again with Tokenizer.save")
+    raise DataError(f"is no tokenizer of this growlab: {shortened(raw)}; write it again with Tokenizer.save")
 
 
 def recorded_tokenizer(spec: DataSpec) -> tuple[Tokenizer, str]:
@@ -233,10 +234,6 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 def _is_alphabet(chars: list[Any]) -> bool:
     return all(isinstance(char, str) and len(char) == 1 for char in chars) and chars == sorted(set(chars))
-
-
-def _shortened(raw: object) -> str:
-    return text if len(text := repr(raw)) <= 60 else f"{text[:60]}…"
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from growlab.data.corpus import Corpus, require_windows
+from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
 from growlab.growth.telemetry import observe
@@ -31,7 +32,7 @@ def run_trial(
     device: torch.device,
     folder: CheckpointFolder,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_every_s: float = 5.0,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> TrialResult | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from growlab import __version__
-from growlab.defaults import USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, USUAL_PATIENCE_S
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
 from growlab.escapes import first_line
 from growlab.moved import moves_between
@@ -66,8 +66,8 @@ class WorkerOptions:
     n_threads: int = 0
     max_trials: int | None = None
     max_time_s: float | None = None
-    lease_s: float = 60.0
-    checkpoint_every_s: float = 5.0
+    lease_s: float = LEASE_S
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
     patience_s: float = USUAL_PATIENCE_S  # for a database that is away
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
