@@ -4,15 +4,19 @@ The trial of these tests takes snapshots at 3, 6, 9, …, evaluates at 5, 10, 15
 its warm-up ends at 19 and its cool-down at 22. Dropout is on.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
-from growlab.records import TrialResult
+from growlab.files import sha256_of
+from growlab.records import Artifact, TrialResult
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import read_tensors
 
@@ -134,6 +138,34 @@ def test_a_trial_that_was_killed_loses_nothing_but_time(
         trial.attempt(die_at=died)
 
     assert_same_facts(ending_of(trial, trial.attempt()), uninterrupted)
+
+
+def of_the_first_schemas(root: Path, checkpoint: Artifact) -> Artifact:
+    """The same state as growlab wrote it with a database of schema 0001 or 0002, name by name."""
+    tensors, now = read_tensors(root / checkpoint.path, checkpoint.sha256)
+    counters = ("step", "flops", "tokens", "elapsed_s", "val_loss", "best_val_loss")
+    growth = {name: now["growth"][name] for name in ("phase", "phase_ends_at", "n_growths")}
+    growth["trigger"] = {name: now["growth"]["trigger"][name] for name in ("stagnant_checks", "last_val_loss")}
+    then = {name: now[name] for name in ("format", "grown", "loss_count", "n_taken", "born", "increments")}
+    then |= {"counters": {name: now["counters"][name] for name in counters}, "growth": growth}
+    assert {"model/units.0.0.mixer.qkv.weight", "adam/units.0.1.norm.weight/exp_avg", "loss_sum"} <= tensors.keys()
+    assert {name for name in tensors if name.startswith("model/units.1.")} or not then["grown"]
+    save_file(tensors, root / checkpoint.path, {"growlab": json.dumps(then)})
+    return replace(checkpoint, sha256=sha256_of(root / checkpoint.path))
+
+
+@pytest.mark.parametrize("stop", [12, 17, 33])
+def test_a_trial_of_an_old_database_goes_on_from_its_checkpoint(
+    new_trial: NewTrial, spec: TrialSpec, uninterrupted: Ending, stop: int
+) -> None:
+    trial = new_trial(spec)
+    trial.attempt(stop_at=stop)
+    trial.recorder.committed = of_the_first_schemas(trial.root, trial.recorder.committed)
+
+    result = trial.attempt()
+
+    assert trial.recorder.reasons_to_start_over == []
+    assert_same_facts(ending_of(trial, result), uninterrupted)
 
 
 def test_checkpoints_on_the_way_change_nothing(new_trial: NewTrial, spec: TrialSpec, uninterrupted: Ending) -> None:
