@@ -10,12 +10,12 @@ _SI = ("", "k", "M", "G", "T", "P", "E", "Z")
 
 
 def count(n: float | None) -> str:
-    """Parameters and tokens to three digits: '950', '1.23M', '12.3B'."""
+    """Format parameters and tokens to three digits: '950', '1.23M', '12.3B'."""
     return UNKNOWN if n is None else "".join(_scaled(n, _COUNTS))
 
 
 def flops(n: float | None) -> str:
-    """Floating-point operations to three digits: '4.50 TFLOPs'."""
+    """Format floating-point operations to three digits: '4.50 TFLOPs'."""
     if n is None:
         return UNKNOWN
     number, prefix = _scaled(n, _SI)
@@ -23,12 +23,12 @@ def flops(n: float | None) -> str:
 
 
 def gib(n_bytes: float) -> str:
-    """Bytes as '12.3 GiB'."""
+    """Format bytes as '12.3 GiB'."""
     return f"{n_bytes / 2**30:,.1f} GiB"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds that were measured: '3 h 05 min', '1 min 20 s', '20 s', '8.1 s', '40 ms'."""
+    """Format seconds that were measured: '3 h 05 min', '1 min 20 s', '20 s', '8.1 s', '40 ms'."""
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     if seconds < 0.9995:
@@ -37,17 +37,17 @@ def duration(seconds: float | None) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """Seconds that are guessed, so in whole ones: '3 h 05 min', '2 min 10 s', '8 s'; '–' from thirty years on."""
+    """Format seconds that are guessed, so in whole ones: '3 h 05 min', '2 min 10 s', '8 s'; '–' from thirty years."""
     return _whole_seconds(seconds) if seconds < 1e9 else UNKNOWN
 
 
 def whole(n: int | None) -> str:
-    """A whole number with all its digits."""
+    """Format a whole number with all its digits."""
     return UNKNOWN if n is None else str(n)
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number with so many decimal places: '1.4697', '∞'."""
+    """Format a number with so many decimals: '1.4697', '∞'."""
     if value is None or math.isnan(value):
         return UNKNOWN
     if math.isinf(value):
@@ -56,22 +56,22 @@ def number(value: float | None, digits: int) -> str:
 
 
 def loss(value: float | None) -> str:
-    """A loss to four decimal places: '1.4697'."""
+    """Format a loss to four decimals: '1.4697'."""
     return number(value, 4)
 
 
 def share(value: float | None) -> str:
-    """A share of 1 in per cent: '99.6%'."""
+    """Format a share of 1 in per cent: '99.6%'."""
     return UNKNOWN if value is None else f"{100 * value:.1f}%"
 
 
 def moment(at: float | None) -> str:
-    """Seconds since 1970 as '2026-11-03 12:01:44', in UTC."""
+    """Format seconds since 1970 as '2026-11-03 12:01:44', in UTC."""
     return UNKNOWN if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def depth(start: int, end: int | None) -> str:
-    """Blocks at the start and at the end: '2 → 6' of a trial that grew, else '2'."""
+    """Format blocks at the start and at the end: '2 → 6' of a trial that grew, else '2'."""
     return f"{start} → {end}" if end not in (None, start) else str(start)
 
 
@@ -84,7 +84,7 @@ def _whole_seconds(seconds: float) -> str:
 
 
 def _scaled(n: float, prefixes: tuple[str, ...]) -> tuple[str, str]:
-    """Three digits and a prefix; 999 600 is '1.00' and 'M', not '1000' and 'k'."""
+    """Scale a number to three digits and a prefix; 999 600 is '1.00' and 'M', not '1000' and 'k'."""
     power = 0
     while abs(n) >= 999.5 and power < len(prefixes) - 1:
         n, power = n / 1000, power + 1

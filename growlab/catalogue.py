@@ -15,7 +15,7 @@ WIDTH, LENGTH, VOCAB_SIZE = 256, 256, 256  # at which costs are quoted
 
 
 def block_rows(plugins: Sequence[Path]) -> list[dict[str, Any]]:
-    """A row for each kind, kept in the cache folder: torch takes seconds to load, and nothing here changes by itself.
+    """Rows of all kinds, kept in the cache folder: torch takes seconds to load, and nothing here changes by itself.
 
     Kinds of plugins are computed each time.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def delimited(names: Iterable[str], rows: Iterable[Iterable[object]], delimiter: str = ",") -> str:
-    """A line of names, then one for each row. Numbers have all their digits, None is empty."""
+    """Write a line of names, then one for each row. Numbers have all their digits, None is empty."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow(names)

@@ -34,26 +34,26 @@ class Range:
 Domain = Fixed | Choice | Range
 
 
-def read_domain(key: str, raw: object, kind: type, default_range: Domain | None) -> Domain:
-    """What a study file says under `key`: 3 | [1, 2, 3] | {low: 1, high: 9, log: true} | search.
+def read_domain(key: str, raw: object, expected: type, default_range: Domain | None) -> Domain:
+    """Read what a study file says under `key`: 3 | [1, 2, 3] | {low: 1, high: 9, log: true} | search.
 
-    Every value is checked to be of `kind`. Raises SpecError with the key.
+    Every value is checked to be of the type `expected`. Raises SpecError with the key.
     """
     if raw == "search":
         if default_range is None:
             raise SpecError(f"{key}: 'search' has no default range here; write {{low: …, high: …}} or a list")
         return default_range
     if isinstance(raw, dict):
-        return _read_range(key, raw, kind)
+        return _read_range(key, raw, expected)
     if isinstance(raw, list):
         if not raw:
             raise SpecError(f"{key}: an empty list leaves nothing to choose from")
-        return Choice(values=tuple(typed(key, each, kind) for each in raw))
-    return Fixed(value=typed(key, raw, kind))
+        return Choice(values=tuple(typed(key, each, expected) for each in raw))
+    return Fixed(value=typed(key, raw, expected))
 
 
 def write_domain(domain: Domain) -> Any:
-    """The inverse of read_domain."""
+    """Write a domain as read_domain reads it."""
     match domain:
         case Fixed():
             return domain.value
@@ -76,8 +76,8 @@ def domain_of(key: str, written: Any) -> Domain:
     return Fixed(value=written)
 
 
-def kind_of(domain: Domain) -> type:
-    """bool, int, float or str: that of every value."""
+def value_type(domain: Domain) -> type:
+    """The type of every value of a domain: bool, int, float or str."""
     return type(corners(domain)[0])
 
 
@@ -93,10 +93,10 @@ def corners(domain: Domain) -> Sequence[Value]:
 
 
 def admits(domain: Domain, value: object) -> bool:
-    """Whether a value may be drawn."""
+    """Whether a domain allows a value to be drawn."""
     match domain:
         case Range():
-            numbers = int if kind_of(domain) is int else (int, float)
+            numbers = int if value_type(domain) is int else (int, float)
             return isinstance(value, numbers) and domain.low <= value <= domain.high
         case Choice():
             return value in domain.values
@@ -104,15 +104,15 @@ def admits(domain: Domain, value: object) -> bool:
             return value == domain.value
 
 
-def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
+def _read_range(key: str, raw: dict[object, object], expected: type) -> Range:
     for name in raw:
         if name not in ("low", "high", "log"):
             raise SpecError(f"{key}.{name}: unknown key.{did_you_mean(str(name), ('low', 'high', 'log'))}")
     if "low" not in raw or "high" not in raw:
         raise SpecError(f"{key}: a range needs low and high, got {quoted(raw)}")
-    if kind not in (int, float):
-        raise SpecError(f"{key}: a range needs numbers, but {key} is a {kind.__name__}; write a list of choices")
-    low, high = (typed(f"{key}.{end}", raw[end], kind) for end in ("low", "high"))
+    if expected not in (int, float):
+        raise SpecError(f"{key}: a range needs numbers, but {key} is a {expected.__name__}; write a list of choices")
+    low, high = (typed(f"{key}.{end}", raw[end], expected) for end in ("low", "high"))
     log = raw.get("log", False)
     if not isinstance(log, bool):
         raise SpecError(f"{key}.log must be true or false, got {log!r}")
@@ -125,23 +125,23 @@ def _read_range(key: str, raw: dict[object, object], kind: type) -> Range:
     return Range(low=low, high=high, log=log)
 
 
-def typed(key: str, raw: object, kind: type) -> Value:
-    """Read one value of this kind: a whole number for a float, 1e3 for a whole number. Raises SpecError."""
-    if kind is float and isinstance(raw, str):
+def typed(key: str, raw: object, expected: type) -> Value:
+    """Read one value of the expected type: a whole number for a float, 1e3 for a whole number. Raises SpecError."""
+    if expected is float and isinstance(raw, str):
         raw = _number_in_words(raw)  # YAML 1.1 reads 1e-3 as a string
-    if kind in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):
-        return kind(raw)
-    if kind is int and isinstance(raw, float) and raw.is_integer():
+    if expected in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):
+        return expected(raw)
+    if expected is int and isinstance(raw, float) and raw.is_integer():
         return int(raw)
-    if type(raw) is not kind or (isinstance(raw, float) and not math.isfinite(raw)):
-        remedy = in_quotes(key, raw) if kind is str else ""
-        raise SpecError(f"{key} must be {_PLAIN[kind]}, got {quoted(raw)}{remedy}")
+    if type(raw) is not expected or (isinstance(raw, float) and not math.isfinite(raw)):
+        remedy = in_quotes(key, raw) if expected is str else ""
+        raise SpecError(f"{key} must be {_TYPE_NAMES[expected]}, got {quoted(raw)}{remedy}")
     assert isinstance(raw, bool | int | float | str)
     return raw
 
 
 def in_quotes(key: str, raw: object) -> str:
-    """'; write name: "2024-11-05"': how a text is written that YAML reads as something else, or nothing."""
+    """A remedy such as '; write name: "2024-11-05"' for a text that YAML reads as something else, or nothing."""
     name = key.rpartition(".")[2]
     if isinstance(raw, bool):
         return f'; yes, no, on and off are {str(raw).lower()} in YAML unless they are in quotes: write {name}: "…"'
@@ -153,7 +153,7 @@ def in_quotes(key: str, raw: object) -> str:
 
 
 def sort_of(raw: object) -> str:
-    """What YAML made of a value, for a message: 'a date', 'nothing', else the value."""
+    """Name what YAML made of a value, for a message: 'a date', 'nothing', else the value."""
     if isinstance(raw, date):
         return "a date"
     return "nothing" if raw is None else repr(raw)
@@ -166,4 +166,4 @@ def _number_in_words(raw: str) -> float | str:
         return raw
 
 
-_PLAIN = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}

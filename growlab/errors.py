@@ -30,7 +30,7 @@ _LONGEST_TYPO = 100  # characters; nothing is like a longer name, and looking wo
 
 
 class GrowlabError(Exception):
-    """For people: printed as one line, without a traceback. Fit for a terminal, whatever it repeats."""
+    """An error for people: printed as one line, without a traceback. Fit for a terminal, whatever it repeats."""
 
     exit_code = 1
 
@@ -43,7 +43,7 @@ class UsageError(GrowlabError):
 
 
 class UnknownName(UsageError):
-    """`what` is the sort of thing, as in "unknown block kind 'atention'; known: attn, …"."""
+    """A name that is not known. `what` is the sort of thing, as in "unknown block kind 'atention'; known: attn, …"."""
 
     hint = ""
 
@@ -113,6 +113,6 @@ class ArtifactsError(GrowlabError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' Did you mean 'attn'?' or nothing: a tail for a message."""
+    """A tail for a message: ' Did you mean 'attn'?' or nothing."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6) if len(name) <= _LONGEST_TYPO else []
     return f" Did you mean {quoted(close[0])}?" if close else ""

@@ -17,17 +17,17 @@ _PASSWORD = re.compile(r"(\w://[^\s:/@]{0,300}):[^\s@]{0,300}@")  # of a URL tha
 
 
 def visible(text: str) -> str:
-    """The text with its control characters as pictures: ESC is ␛, DEL is ␡, what has no picture is �."""
+    """Show the control characters of a text as pictures: ESC is ␛, DEL is ␡, what has no picture is �."""
     return _CONTROLS.sub(_picture, text)
 
 
 def readable(text: str) -> str:
-    """The text of a message: visible, no URL's password in it, no line longer than MAX_LINE, cut in its middle."""
+    """Make a text fit for a message: visible, no URL's password in it, no line above MAX_LINE, cut in its middle."""
     return "\n".join(_cut(line, MAX_LINE) for line in _PASSWORD.sub(r"\1:***@", visible(text)).split("\n"))
 
 
 def quoted(value: object, most: int = 80) -> str:
-    """A value as a message names it: its repr, which escapes every control character, cut in its middle if long."""
+    """Quote a value as a message names it: its repr, which escapes control characters, cut in its middle if long."""
     return _cut(_PASSWORD.sub(r"\1:***@", repr(value)), most)
 
 
@@ -41,7 +41,7 @@ def has_controls(text: str) -> bool:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON in which letters of every language are themselves and control characters are escapes; no NaN."""
+    """Write JSON in which letters of every language are themselves and control characters are escapes; no NaN."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 

@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: Content | Iterable[Content]) -> str:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write a file at, which becomes `path` if all goes well, and else is gone. Whoever writes it flushes.
+    """Yield a path to write to, which becomes `path` if all goes well, and else is gone. Whoever writes it flushes.
 
     Parent folders are made. Raises OSError.
     """
@@ -51,7 +51,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """A file to read. Raises OSError, also for what is no regular file: a pipe is waited for, a device has no end."""
+    """Open a regular file to read.
+
+    Raises OSError, also for any other sort: a pipe is waited for, a device has no end.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else opening a pipe would wait already
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
@@ -62,7 +65,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """All of a regular file. Raises OSError, also for a file of more than `max_bytes`."""
+    """Read all of a regular file. Raises OSError, also for a file of more than `max_bytes`."""
     with open_regular(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
@@ -71,7 +74,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a regular file's bytes, read in pieces. Raises OSError."""
+    """Hash a regular file's bytes, read in pieces. Raises OSError."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while piece := file.read(_CHUNK):
@@ -80,7 +83,10 @@ def sha256_of(path: Path) -> str:
 
 
 def resolved(path: Path) -> Path:
-    """Absolute, links followed, whether or not it is there. Raises UsageError for what no file can have as its path."""
+    """Make a path absolute, links followed, whether or not it is there.
+
+    Raises UsageError for what no file can have as its path.
+    """
     try:
         return path.resolve()
     except RuntimeError:
@@ -92,7 +98,7 @@ def resolved(path: Path) -> Path:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether it can be stored and sent: bytes of another encoding, in a path or an argument, are half surrogates."""
+    """Whether a text can be stored and sent: bytes of another encoding, in paths and arguments, are half surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -101,7 +107,7 @@ def is_utf8(text: str) -> bool:
 
 
 def why_unnameable(error: Exception) -> str:
-    """What to say when the error is that file names cannot have such letters under this locale, else ''."""
+    """Explain an error that means that file names cannot have such letters under this locale, else ''."""
     locale = sys.getfilesystemencoding()
     if not isinstance(error, UnicodeEncodeError) or locale == "utf-8" or error.encoding != locale:
         return ""

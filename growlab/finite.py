@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 
 def finite(value: float | None) -> float | None:
-    """The number; None where there is none, or none that is finite."""
+    """The number itself where it is finite; None for any other, and for None."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 
 def finite_only(values: Mapping[int, float]) -> dict[int, float]:
-    """The entries whose values are finite."""
+    """The entries of a mapping whose values are finite."""
     return {at: value for at, value in values.items() if math.isfinite(value)}

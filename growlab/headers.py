@@ -12,12 +12,12 @@ _NAME = "growlab"
 
 
 def write_header(numbers: Mapping[str, Any]) -> dict[str, str]:
-    """The metadata of a file."""
+    """Write numbers into the metadata of a file."""
     return {_NAME: json.dumps(numbers)}
 
 
 def read_header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """The inverse of write_header, {} of a file without one. Raises CheckpointError where it is no JSON object."""
+    """Read what write_header wrote, {} of a file without it. Raises CheckpointError where it is no JSON object."""
     text = (metadata or {}).get(_NAME, "{}")
     try:
         header = json.loads(text)

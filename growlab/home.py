@@ -6,7 +6,10 @@ from growlab.errors import UsageError
 
 
 def home(remedy: str) -> Path:
-    """Raises UsageError with `remedy` where there is none, as for a user id that a container does not know."""
+    """The user's home folder.
+
+    Raises UsageError with `remedy` where there is none, as for a user id that a container does not know.
+    """
     try:
         return Path.home()
     except RuntimeError:
@@ -14,6 +17,6 @@ def home(remedy: str) -> Path:
 
 
 def from_home(path: Path | str) -> Path:
-    """`~` and `~/x` are meant from the home folder; any other path is returned as it is. Raises UsageError."""
+    """Expand `~` and `~/x` from the home folder; any other path is returned as it is. Raises UsageError."""
     first, _, rest = str(path).partition("/")
     return home(f"write {str(path)!r} without '~'") / rest.lstrip("/") if first == "~" else Path(path)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one block costs for one sequence of T tokens, forward only."""
+    """The cost of one block for one sequence of T tokens, forward only."""
 
     n_params: int
     matmul_flops: int  # matrix products and convolutions; equals torch's counter with the MATH attention backend
@@ -39,13 +39,13 @@ class Options(Protocol):
 
 
 def option(default: OptionValue, *, search: tuple[OptionValue, ...], help: str) -> Any:
-    """A field of an Options dataclass: its default, the values a search draws from, and a line of help."""
+    """Declare a field of an Options dataclass: its default, the values a search draws from, and a line of help."""
     return field(default=default, metadata={"search": search, "help": help})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nesting:
-    """What a kind holds in its parentheses: branches of blocks, such as mix(attn,ssm)."""
+    """The contents of a kind's parentheses: branches of blocks, such as mix(attn,ssm)."""
 
     example: str  # of what stands in them
     branches: tuple[int, int]  # fewest and most
@@ -53,7 +53,7 @@ class Nesting:
     whole: bool  # whole blocks, with their norms and residual sums; else their mixers alone
 
     def check(self, spec: BlockSpec) -> None:
-        """Raises LayoutError for too few, too many, too short or too long branches."""
+        """Raise LayoutError for too few, too many, too short or too long branches."""
         counts = [("branches, with a ',' between them", len(spec.branches), self.branches)]
         counts += [("blocks in a branch", len(branch), self.length) for branch in spec.branches]
         for what, got, (fewest, most) in counts:
@@ -88,21 +88,21 @@ class Kind:
         return {each.name: each for each in fields(self.options)}
 
     def read_options(self, spec: BlockSpec, d_model: int) -> Any:
-        """The kind's options of a block, defaults filled in and checked. Raises LayoutError, UnknownName."""
+        """Read the kind's options of a block, defaults filled in and checked. Raises LayoutError, UnknownName."""
         self.check_held(spec)
         options = self.options(**{key: self.read_option(key, value) for key, value in spec.options})
         options.check(d_model)
         return options
 
     def check_held(self, spec: BlockSpec) -> None:
-        """Raises LayoutError where the block holds what its kind does not."""
+        """Raise LayoutError where the block holds what its kind does not."""
         if self.nesting:
             self.nesting.check(spec)
         elif spec.branches:
             raise LayoutError(f"{self.name} holds no blocks, got {spec}")
 
     def read_option(self, key: str, value: OptionValue) -> OptionValue:
-        """One option's value in the type of its default. Raises LayoutError, UnknownName."""
+        """Read one option's value in the type of its default. Raises LayoutError, UnknownName."""
         known = self.option_fields()
         if key not in known:
             raise UnknownName(f"option of block kind {self.name!r}", key, known)
@@ -122,22 +122,22 @@ KINDS: Registry[Kind] = Registry("block kind")
 def register_block(
     name: str, *, role: Role, summary: str, options: type[Any], cost: Callable[[int, Any, int], Cost]
 ) -> Callable[[type[T]], type[T]]:
-    """Class decorator for a mixer: adds the kind to the table."""
+    """Decorate a mixer's class: add the kind to the table."""
     return _adder(name=name, role=role, summary=summary, options=options, cost=cost)
 
 
 def register_nest(
     name: str, *, nesting: Nesting, summary: str, options: type[Any], cost: Callable[..., Cost]
 ) -> Callable[[type[T]], type[T]]:
-    """Class decorator for a mixer that is made of others: adds the kind to the table."""
+    """Decorate the class of a mixer that is made of others: add the kind to the table."""
     return _adder(name=name, role="nest", summary=summary, options=options, cost=cost, nesting=nesting)
 
 
 def register_part(
-    name: str, *, place: Literal["front", "head"], summary: str, options: type[Any], cost: Callable[..., Cost]
+    name: str, *, role: Literal["front", "head"], summary: str, options: type[Any], cost: Callable[..., Cost]
 ) -> Callable[[type[T]], type[T]]:
-    """Class decorator for a front end or a head: adds the kind to the table."""
-    return _adder(name=name, role=place, summary=summary, options=options, cost=cost)
+    """Decorate the class of a front end or a head: add the kind to the table."""
+    return _adder(name=name, role=role, summary=summary, options=options, cost=cost)
 
 
 def _adder(**of_kind: Any) -> Callable[[type[T]], type[T]]:
@@ -149,7 +149,7 @@ def _adder(**of_kind: Any) -> Callable[[type[T]], type[T]]:
 
 
 def complete(layout: Layout, kinds: Mapping[str, Kind] = KINDS) -> Layout:
-    """The same layout with every option written out. Raises UnknownName, LayoutError."""
+    """Write out every option of a layout. Raises UnknownName, LayoutError."""
     return replace(
         layout,
         blocks=tuple(complete_block(spec, layout.d_model, kinds) for spec in layout.blocks),
@@ -164,7 +164,7 @@ def complete_block(spec: BlockSpec, d_model: int, kinds: Mapping[str, Kind] = KI
 
 
 def check_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> None:
-    """Raises LayoutError for what may not stand among blocks, or not where it stands; UnknownName."""
+    """Raise LayoutError for what may not stand among blocks, or not where it stands; UnknownName."""
     for each in walk(spec):
         kind = kinds[each.kind]
         if kind.role in ("front", "head"):
@@ -172,12 +172,12 @@ def check_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> None:
         kind.check_held(each)
 
 
-def complete_part(spec: BlockSpec | None, place: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
+def complete_part(spec: BlockSpec | None, role: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
     if spec is None:
         return None
-    if spec.kind not in kinds or kinds[spec.kind].role != place:
-        known = ", ".join(name for name, kind in kinds.items() if kind.role == place)
-        raise LayoutError(f"{place}={spec}: {spec.kind} is not a {place}; known: {known}")
+    if spec.kind not in kinds or kinds[spec.kind].role != role:
+        known = ", ".join(name for name, kind in kinds.items() if kind.role == role)
+        raise LayoutError(f"{role}={spec}: {spec.kind} is not a {role}; known: {known}")
     return _complete(spec, d_model, kinds)
 
 
@@ -188,7 +188,7 @@ def _complete(spec: BlockSpec, d_model: int, kinds: Mapping[str, Kind]) -> Block
 
 
 def shorten(layout: Layout, kinds: Mapping[str, Kind] = KINDS) -> Layout:
-    """The same layout with options that equal their defaults left out: the form that people read."""
+    """Leave out the options of a layout that equal their defaults: the form that people read."""
     return replace(
         layout,
         blocks=tuple(shorten_block(spec, kinds) for spec in layout.blocks),
@@ -204,7 +204,7 @@ def shorten_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> BlockSp
 
 
 def role_of(block: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> Role:
-    """A nest moves information between tokens where anything in it does."""
+    """The role of a block: a nest moves information between tokens where anything in it does."""
     roles = [kinds[each.kind].role for each in walk(block)]
     return "sequence" if "sequence" in roles else "channel"
 
@@ -215,7 +215,7 @@ def block_kinds(kinds: Mapping[str, Kind] = KINDS) -> list[str]:
 
 
 def units(blocks: tuple[BlockSpec, ...], kinds: Mapping[str, Kind] = KINDS) -> tuple[tuple[BlockSpec, ...], ...]:
-    """Blocks grouped into what growth copies: a sequence mixer with the channel mixers that follow it.
+    """Group blocks into what growth copies: a sequence mixer with the channel mixers that follow it.
 
     Channel mixers before the first sequence mixer are a unit of their own.
     """

@@ -28,7 +28,7 @@ OptionValue = bool | int | float | str
 
 _TOKEN = re.compile(
     r"\s+|(?P<close>\)(\s*x\s*(?P<times>\d{1,9}))?)|(?P<open>\()|(?P<comma>,)|(?P<width>d=\d{1,9})"
-    r"|((?P<place>front|head)=)?(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)(?P<nest>\()?"
+    r"|((?P<role>front|head)=)?(?P<block>[a-z][a-z0-9_]*(\[[^\]]*\])?)(?P<nest>\()?"
 )
 _EXAMPLE = "write it like 'd=192 (attn mlp)x3 conv[kernel=4] mlp'"
 MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
@@ -50,11 +50,11 @@ class BlockSpec:
 
     @property
     def inner(self) -> tuple["BlockSpec", ...]:
-        """The blocks that it holds directly, branch after branch."""
+        """The blocks that this one holds directly, branch after branch."""
         return tuple(block for branch in self.branches for block in branch)
 
     def with_inner(self, inner: Sequence["BlockSpec"]) -> "BlockSpec":
-        """The same with other blocks in the places of those that it holds."""
+        """Replace the blocks that this one holds by others, in their order."""
         rest = iter(inner)
         return replace(self, branches=tuple(tuple(next(rest) for _ in branch) for branch in self.branches))
 
@@ -81,9 +81,9 @@ class Layout:
 
     @property
     def hash(self) -> str:
-        """16 hex digits; equal for equal layouts, however their repetition was written.
+        """The hash of a layout, 16 hex digits; equal for equal layouts, however their repetition was written.
 
-        Of a text of its own, whose repetitions begin as early as they can: hashes are stored, and stay.
+        It is that of a text of its own, whose repetitions begin as early as they can: hashes are stored, and stay.
         """
         return hashlib.sha256(_layout_text(self, _earliest).encode()).hexdigest()[:16]
 
@@ -121,7 +121,7 @@ def format_layout(layout: Layout) -> str:
 
 
 def format_blocks(blocks: Sequence[BlockSpec]) -> str:
-    """The shortest-motif-first text: at each place the repetition that covers most blocks, if any, begun at a unit."""
+    """Write the shortest-motif-first text: at each block the repetition that covers most, if any, begun at a unit."""
     return _blocks_text(blocks, _at_a_unit)
 
 
@@ -136,7 +136,7 @@ def _earliest(blocks: Sequence[BlockSpec], period: int, times: int) -> int:
 
 
 def _at_a_unit(blocks: Sequence[BlockSpec], period: int, times: int) -> int:
-    """So many that a unit comes first and the repetition is as long as before; 0 where there is no such place."""
+    """The number of blocks to skip so that a unit comes first and the repetition is as long; 0 where none will do."""
     for start in range(period):
         motif = list(blocks[start : start + period])
         if list(blocks[start : start + period * times]) != motif * times:
@@ -176,7 +176,7 @@ def _blocks_text(blocks: Sequence[BlockSpec], start: _Start) -> str:
 
 
 def _best_repetition(blocks: Sequence[BlockSpec]) -> tuple[int, int]:
-    """(period, times) of the leading repetition that covers most blocks; (1, 1) if nothing repeats."""
+    """The leading repetition that covers most blocks, as (period, times); (1, 1) if nothing repeats."""
     best = (1, 1)
     for period in range(1, len(blocks) // 2 + 1):
         times = 1
@@ -191,14 +191,14 @@ def _best_repetition(blocks: Sequence[BlockSpec]) -> tuple[int, int]:
 
 
 def walk(block: BlockSpec) -> Iterator[BlockSpec]:
-    """The block and all that it holds, however deep, each before what is in it."""
+    """Yield the block and all that it holds, however deep, each before what is in it."""
     yield block
     for inner in block.inner:
         yield from walk(inner)
 
 
 def skeleton(block: BlockSpec) -> BlockSpec:
-    """The same without any option."""
+    """Strip a block, and all that it holds, of every option."""
     return BlockSpec(block.kind, (), block.branches).with_inner([skeleton(inner) for inner in block.inner])
 
 
@@ -211,7 +211,7 @@ def flat_options(block: BlockSpec) -> dict[str, OptionValue]:
 
 
 def with_flat_options(block: BlockSpec, flat: Mapping[str, OptionValue]) -> BlockSpec:
-    """The inverse of flat_options, on a block with the same skeleton."""
+    """Set the options of a block with the same skeleton; the inverse of flat_options."""
     own = {path: value for path, value in flat.items() if "." not in path}
     inner = [
         with_flat_options(
@@ -223,7 +223,7 @@ def with_flat_options(block: BlockSpec, flat: Mapping[str, OptionValue]) -> Bloc
 
 
 def inner_names(block: BlockSpec) -> list[tuple[str, BlockSpec]]:
-    """The blocks that it holds directly, each with a name of its own: its kind, numbered from the second on."""
+    """Name each block that this one holds directly: its kind, numbered from the second on."""
     seen: dict[str, int] = {}
     names = []
     for inner in block.inner:
@@ -285,8 +285,8 @@ class _Reader:
             self._end_branch()
         elif match["close"]:
             self._close(match)
-        elif match["place"]:
-            self._set_part(match["place"], _parse_block(match["block"]), nested=bool(match["nest"]))
+        elif match["role"]:
+            self._set_part(match["role"], _parse_block(match["block"]), nested=bool(match["nest"]))
         elif match["block"]:
             self._refuse_after_head(match["block"])
             self._add(_parse_block(match["block"]), nested=bool(match["nest"]))
@@ -299,14 +299,14 @@ class _Reader:
         else:
             self._extend([block], 1)
 
-    def _set_part(self, place: str, part: BlockSpec, *, nested: bool) -> None:
+    def _set_part(self, role: str, part: BlockSpec, *, nested: bool) -> None:
         if nested or len(self.stack) > 1:
-            raise self._error(f"{place}={part.kind} neither holds blocks nor stands in parentheses")
-        if place == "front" and (self.blocks or self.front or self.head):
+            raise self._error(f"{role}={part.kind} neither holds blocks nor stands in parentheses")
+        if role == "front" and (self.blocks or self.front or self.head):
             raise self._error("'front=' must come once, before the blocks")
-        if place == "head" and (self.head or not self.blocks):
+        if role == "head" and (self.head or not self.blocks):
             raise self._error("'head=' must come once, after the blocks")
-        setattr(self, place, part)
+        setattr(self, role, part)
 
     def _refuse_after_head(self, what: str) -> None:
         if self.head:

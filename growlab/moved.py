@@ -20,27 +20,27 @@ Spec = TypeVar("Spec", Study, TrialSpec)
 
 
 def paths_of(data: DataSpec, curriculum: Sequence[StageSpec]) -> dict[str, str]:
-    """Every path by its key, such as data.path or curriculum.0.path."""
+    """The paths of all texts by their keys, such as data.path or curriculum.0.path."""
     paths = {"data.path": "" if data.source == "hf" else data.path, "data.tokenizer_path": data.tokenizer_path}
     paths |= {f"curriculum.{at}.path": stage.path for at, stage in enumerate(curriculum)}
     return {key: path for key, path in paths.items() if path}
 
 
 def moved_data(data: DataSpec, curriculum: Sequence[StageSpec], moved: Moved) -> tuple[DataSpec, tuple[StageSpec, ...]]:
-    """The same with the paths that hold here."""
+    """Replace the paths of data and stages by those that hold here."""
     path, tokenizer_path = (moved.get(each, each) for each in (data.path, data.tokenizer_path))
     stages = tuple(replace(stage, path=moved.get(stage.path, stage.path)) for stage in curriculum)
     return replace(data, path=path, tokenizer_path=tokenizer_path), stages
 
 
 def with_moved(spec: Spec, moved: Moved) -> Spec:
-    """A study, or a trial, with the paths that hold here."""
+    """Replace the paths of a study, or of a trial, by those that hold here."""
     data, curriculum = moved_data(spec.data, spec.curriculum, moved)
     return replace(spec, data=data, curriculum=curriculum)
 
 
 def moves_between(recorded: Study, here: Study) -> dict[str, str] | None:
-    """What makes the one study of the other. None where they differ in more than where the same texts lie."""
+    """The moves that make one study of the other. None where they differ in more than where the same texts lie."""
     before = paths_of(recorded.data, recorded.curriculum)
     after = paths_of(here.data, here.curriculum)
     moved = {path: after[key] for key, path in before.items() if after.get(key, path) != path}
@@ -50,7 +50,7 @@ def moves_between(recorded: Study, here: Study) -> dict[str, str] | None:
 def find_moved(
     data: DataSpec, curriculum: Sequence[StageSpec], folders: Iterable[Path], loads: Loads
 ) -> dict[str, str] | None:
-    """Where those texts lie that are not at their paths, by sha256, below `folders` and the folders that hold these.
+    """Find the texts that are not at their paths, by sha256, below `folders` and the folders that hold these.
 
     None when they are not found. `loads` is asked whether all is as it was recorded: not as long as every path is there
     and no other place comes into question.
@@ -65,7 +65,7 @@ def find_moved(
 
 
 def _candidates(paths: Sequence[str], folders: Iterable[Path]) -> Iterator[dict[str, str]]:
-    """As if one of the folders above a text had been moved to each of `folders`, the outermost first."""
+    """Yield moves as if one of the folders above a text had been moved to each of `folders`, the outermost first."""
     roots = list(dict.fromkeys(root for path in paths for root in reversed(Path(path).parents)))
     for place in dict.fromkeys(near for folder in folders for near in (folder, folder.parent)):
         for root in roots:
@@ -76,6 +76,6 @@ def _candidates(paths: Sequence[str], folders: Iterable[Path]) -> Iterator[dict[
 
 
 def _all_recorded(data: DataSpec, curriculum: Sequence[StageSpec]) -> bool:
-    """Whether a text that is not the recorded one would be noticed."""
+    """Whether every text has a recorded hash, so that another one would be noticed."""
     hashes = [data.sha256, *(stage.sha256 for stage in curriculum if stage.path)]
     return all([*hashes, data.tokenizer_sha256] if data.tokenizer_path else hashes)

@@ -32,7 +32,7 @@ def _extra_of(package: str, extras: Mapping[str, Sequence[str]]) -> str:
 
 
 def _requirement_of(package: str) -> str:
-    """As the metadata write it, such as psycopg[binary]>=3.2; the bare name where there are none."""
+    """The requirement as the metadata write it, such as psycopg[binary]>=3.2; the bare name where there are none."""
     try:
         asked = requires("growlab") or []
     except PackageNotFoundError:

@@ -61,7 +61,7 @@ def load_plugins(files: Iterable[Path] = ()) -> dict[str, str]:
 
 
 def _registries() -> tuple[Registry[Any], ...]:
-    """What plugins add to. growlab's own entries come in with the import."""
+    """The registries that plugins add to. growlab's own entries come in with the import."""
     import growlab.blocks
     import growlab.growth.operators
     import growlab.growth.positions
@@ -109,7 +109,7 @@ def _run(file: Path, source: bytes) -> None:
 
 
 def _register(owner: str, run: Callable[[], object]) -> bool:
-    """Whether `run` registers anything. Of one that fails nothing stays."""
+    """Run a registration and return whether it registered anything. Of one that fails nothing stays."""
     registries = _registries()
     before = [dict(registry) for registry in registries]
     try:
@@ -129,7 +129,7 @@ def _register(owner: str, run: Callable[[], object]) -> bool:
 
 
 def _line(file: Path, error: BaseException) -> str:
-    """', line 7': the last one of the file that was reached."""
+    """The last line of the file that an error reached, as ', line 7'."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if isinstance(error, SyntaxError) and error.filename == str(file):
         lines.append(error.lineno)
@@ -144,7 +144,7 @@ def _words(error: BaseException) -> str:
 
 
 def _taken(error: NameTaken) -> str:
-    """By whom, unless the plugin registered it twice itself: then it is taken no more."""
+    """Say who registered a name before, unless the plugin did so itself, twice: then it is taken no more."""
     if not any(registry.what == error.what and error.name in registry for registry in _registries()):
         return str(error)
     owner = _OWNERS.get((error.what, error.name), "growlab itself")

@@ -18,5 +18,5 @@ class Proposal:
 
     @property
     def number(self) -> int:
-        """The trial's, within its study."""
+        """The number of the proposed trial within its study."""
         return self.decision.number

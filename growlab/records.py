@@ -29,7 +29,7 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number at a step. A value that is not finite keeps its kind in `state` and has no value in SQL."""
+    """A number at a step. A value that is not finite has its name in `state` and none in SQL."""
 
     step: int
     split: str  # train | val | test

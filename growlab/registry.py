@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class NameTaken(ValueError):
-    """Two things of one name are a slip."""
+    """A slip: two things have one name."""
 
     def __init__(self, what: str, name: str) -> None:
         super().__init__(f"{what} {name!r} is registered twice")
@@ -24,7 +24,7 @@ class Registry(Mapping[str, T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator. Raises NameTaken."""
+        """Decorate a thing: add it under this name. Raises NameTaken."""
 
         def add(entry: T) -> T:
             self.add(name, entry)

@@ -19,14 +19,17 @@ def carried(name: str) -> Path:
 
 
 def shipped_studies() -> dict[str, Path]:
-    """Name to file of every study that growlab carries; those in a folder are named 'founding/aether'."""
+    """Files of all studies that growlab carries, by name; those in a folder are named 'founding/aether'."""
     folder = carried("studies")
     paths = sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.parts), path))
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def cache_dir() -> Path:
-    """GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time. Raises UsageError for neither."""
+    """The folder GROWLAB_CACHE, else the user's cache folder. It can be deleted at any time.
+
+    Raises UsageError for neither.
+    """
     if named := os.environ.get("GROWLAB_CACHE"):
         return from_home(named)
     if named := os.environ.get("XDG_CACHE_HOME"):
@@ -35,7 +38,7 @@ def cache_dir() -> Path:
 
 
 def n_cores() -> int:
-    """That this process may use: containers and batch systems give it a part of them."""
+    """The number of cores that this process may use: containers and batch systems give it a part of them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

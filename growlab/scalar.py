@@ -20,7 +20,7 @@ Spec = TypeVar("Spec")
 
 @dataclass(frozen=True, kw_only=True)
 class Scalar:
-    """What is known of one value. Bounds that are None bind nothing."""
+    """Everything that is known of one value. Bounds that are None bind nothing."""
 
     name: str
     type: type
@@ -38,7 +38,7 @@ class Scalar:
 
     @property
     def expected(self) -> str:
-        """What the bounds ask for, in words."""
+        """Say in words what the bounds ask for."""
         if self.choices:
             return either(self.choices)
         low = _bound("at least", self.at_least) or _bound("greater than", self.above)
@@ -79,7 +79,7 @@ def scalar(
     since: str = "",
     before: Value | None = None,
 ) -> Any:
-    """A field of a spec. A value may equal `at_least` and `at_most`, but not `above` and `below`."""
+    """Declare a field of a spec. A value may equal `at_least` and `at_most`, but not `above` and `below`."""
     assert bool(since) == (before is not None), "who comes later says what rows before meant"
     declared = {
         "default": default,
@@ -100,7 +100,7 @@ def scalar(
 def setting(
     *, help: str, type: str, range: str = "", default: Any = MISSING, factory: Callable[[], Any] | None = None
 ) -> Any:
-    """A field that a study alone has, and no trial: a file may leave it out where it has a default.
+    """Declare a field that a study alone has, and no trial: a file may leave it out where it has a default.
 
     `type` and `range` say in words what it takes.
     """
@@ -122,16 +122,16 @@ def scalars_of(spec: type[Any]) -> Mapping[str, Scalar]:
 
 def _read_scalars(spec: type[Any]) -> Mapping[str, Scalar]:
     declared = {each.name: (each.type, each.metadata["scalar"]) for each in fields(spec) if "scalar" in each.metadata}
-    return {name: Scalar(name=name, type=plain, **about) for name, (plain, about) in declared.items()}  # type: ignore[arg-type]
+    return {name: Scalar(name=name, type=annotation, **about) for name, (annotation, about) in declared.items()}  # type: ignore[arg-type]
 
 
 def default_values(spec: type[Any]) -> dict[str, Any]:
-    """What a study gets whose file is silent."""
+    """The values that a study gets whose file is silent."""
     return {name: known.default for name, known in scalars_of(spec).items()}
 
 
 def defaults_of(spec: type[Any]) -> dict[str, Domain]:
-    """The same as domains."""
+    """The default values of a spec as domains."""
     return {name: Fixed(value=value) for name, value in default_values(spec).items()}
 
 
@@ -141,7 +141,7 @@ def before_of(spec: type[Any]) -> dict[str, Value]:
 
 
 def with_defaults(spec: type[Spec], **given: Any) -> Spec:
-    """A spec of what is given, and of defaults for the rest."""
+    """Make a spec of what is given, and of defaults for the rest."""
     return spec(**default_values(spec) | given)
 
 
@@ -158,7 +158,7 @@ def require(condition: bool, key: str, expected: str, got: object) -> None:
 
 
 def either(names: tuple[str, ...]) -> str:
-    """'a', 'a or b', 'a, b or c'."""
+    """Join names for a message: 'a', 'a or b', 'a, b or c'."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last
 

@@ -143,7 +143,10 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthSpec:
-    """How a model grows. Its parts have options of their own (growlab.recipes), here with their final values."""
+    """The way in which a model grows.
+
+    Its parts have options of their own (growlab.recipes), here with their final values.
+    """
 
     trigger: Named  # when
     operator: Named  # with what weights
@@ -174,7 +177,7 @@ class GrowthSpec:
 
     @property
     def grows(self) -> bool:
-        """Whether anything may grow at all."""
+        """Whether a model may grow at all."""
         return self.trigger.name != NEVER
 
     def __post_init__(self) -> None:
@@ -188,7 +191,7 @@ class GrowthSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetSpec:
-    """When a trial ends. Progress is what was spent over `amount`, in this unit."""
+    """The end of a trial: progress is what was spent over `amount`, in this unit."""
 
     unit: BudgetUnit
     amount: int
@@ -200,7 +203,10 @@ class BudgetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """What is read for a while, and how plastic a model is that reads it. Checked together, by require_curriculum."""
+    """A text that is read for a while, and how plastic a model is that reads it.
+
+    Checked together, by require_curriculum.
+    """
 
     until: float = setting(
         type="number",

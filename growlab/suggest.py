@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def command(verb: str, *operands: object, options: Sequence[object] = ()) -> str:
-    """`growlab VERB OPERANDS OPTIONS`, quoted for a shell; an operand such as -best stands behind a '--'.
+    """Write `growlab VERB OPERANDS OPTIONS`, quoted for a shell; an operand such as -best stands behind a '--'.
 
     `options` are words: names, and the values of those that have one.
     """

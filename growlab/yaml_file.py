@@ -27,11 +27,11 @@ _SCALAR_SLIPS = (ValueError, KeyError, AttributeError, OverflowError)  # of PyYA
 
 
 class MalformedYaml(SpecError):
-    """What the parser says, in one line."""
+    """An error of the parser, in one line."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping. Raises SpecError for a file that is missing, no regular one, too large or malformed."""
+    """Read a YAML mapping. Raises SpecError for a file that is missing, no regular one, too large or malformed."""
     try:
         raw = parse_yaml(_text_of(path))
     except MalformedYaml as error:
@@ -42,7 +42,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that a YAML text holds. Raises MalformedYaml, also for repeated keys, and SpecError for any limit."""
+    """Read the value that a YAML text holds.
+
+    Raises MalformedYaml, also for repeated keys, and SpecError for any limit.
+    """
     try:
         return _load(text, LOADER)
     except yaml.YAMLError as error:
@@ -62,7 +65,7 @@ def _load(text: str, loader: Any) -> Any:
 
 
 def yaml_text(value: Any) -> str:
-    """The YAML of plain values, keys in their order; letters stay letters unless some character would do harm."""
+    """Write values as YAML, keys in their order; letters stay letters unless some character would do harm."""
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000)
     return yaml.safe_dump(value, sort_keys=False, width=10_000) if has_controls(text) else text
 
@@ -82,7 +85,7 @@ def _text_of(path: Path) -> str:
 
 
 class _Extent(NamedTuple):
-    """Of a value, its aliases written out."""
+    """The size of a value, its aliases written out."""
 
     values: int = 1
     characters: int = 0
@@ -94,7 +97,7 @@ class _Extent(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """Which limit it breaks; '' for none."""
+        """Name the limit that the value breaks; '' for none."""
         if self.depth > MAX_DEPTH:
             return f"is nested more than {MAX_DEPTH} deep"
         if self.values > MAX_VALUES:
@@ -105,7 +108,7 @@ class _Extent(NamedTuple):
 
 
 def _require_small(events: Iterable[Any]) -> None:
-    """Raises SpecError for a text beyond a limit, before the rest of it is read, and yaml.YAMLError."""
+    """Raise SpecError for a text beyond a limit, before the rest of it is read; yaml.YAMLError passes."""
     named: dict[str, _Extent] = {}  # by anchor
     open_: list[tuple[str | None, _Extent]] = [(None, _Extent())]  # the collections that we are in
     for event in events:
@@ -140,7 +143,7 @@ def _too_much(problem: str, event: Any) -> SpecError:
 
 
 def _require_sound(node: yaml.ScalarNode) -> None:
-    """Raises yaml.YAMLError for a number without end and for what is no text."""
+    """Raise yaml.YAMLError for a number without end and for what is no text."""
     if node.tag.endswith((":int", ":float")) and (n_digits := len(node.value)) > MAX_DIGITS:
         raise yaml.YAMLError(f"a number of {n_digits:,} digits, at most {MAX_DIGITS},{node.start_mark}")
     if _HALF_A_PAIR.search(node.value):
@@ -148,7 +151,7 @@ def _require_sound(node: yaml.ScalarNode) -> None:
 
 
 def loader_on(base: Any) -> Any:
-    """A safe loader of PyYAML that reads 1e-3 as a number, and refuses a key written twice and an endless number."""
+    """Make a safe loader of PyYAML that reads 1e-3 as a number, and refuses repeated keys and endless numbers."""
 
     class Loader(base):  # type: ignore[misc]
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -170,8 +173,8 @@ def loader_on(base: Any) -> Any:
             try:
                 return super().construct_object(node, deep)
             except _SCALAR_SLIPS:
-                kind = node.tag.rpartition(":")[2]
-                raise yaml.YAMLError(f"cannot read {quoted(node.value)} as {kind},{node.start_mark}") from None
+                tag = node.tag.rpartition(":")[2]
+                raise yaml.YAMLError(f"cannot read {quoted(node.value)} as {tag},{node.start_mark}") from None
 
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",

@@ -50,7 +50,7 @@ class ActOptions:
 
 
 def act_cost(d_model: int, options: ActOptions, seq_len: int, branches: Sequence[Sequence[Cost]]) -> Cost:
-    """All rounds, as in training. The last one needs no halting: it is the end."""
+    """Cost of all rounds, as in training. The last one needs no halting: it is the end."""
     inner, asked = sum_of(branches), options.most - 1
     return Cost(
         n_params=inner.n_params + d_model + 1,
@@ -88,26 +88,26 @@ class Act(Nest):
         return list(self.inner)  # type: ignore[arg-type]
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self.learn(x_BTD)[0]
+        return self.forward_with_penalty(x_BTD)[0]
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
         rounds, penalties = self._all_rounds(x_BTD)
         held = total(penalties)
         return rounds.y_BTD, total([self.ponder * rounds.ponder_BT1.mean(), None if held is None else held / self.most])
 
     def _all_rounds(self, x_BTD: Tensor) -> tuple["Rounds", list[Penalty]]:
-        """Every round of all tokens, and what the blocks want in each."""
+        """Run every round of all tokens; return what they gathered, and the blocks' penalties in each."""
         rounds, s_BTD, penalties = Rounds(x_BTD), x_BTD, list[Penalty]()
         for last in self._lasts():
             for block in self.blocks:
-                mixed_BTD, penalty = block.mixer.learn(block.norm(s_BTD))
+                mixed_BTD, penalty = block.mixer.forward_with_penalty(block.norm(s_BTD))
                 s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD
                 penalties.append(penalty)
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
         return rounds, penalties
 
     def initial_state(self, batch: int) -> State:
-        """Of every round: those of its blocks."""
+        """The states of the blocks before the first token, for every round."""
         return self.most * super().initial_state(batch)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
@@ -124,13 +124,13 @@ class Act(Nest):
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
         return rounds.y_BTD, joined(after)
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
         """The mean number of rounds."""
         rounds, _ = self._all_rounds(x_BTD)
         return {"rounds": rounds.n_BT1.mean()}
 
     def _lasts(self) -> list[bool]:
-        """For each round whether it is the last that there can be."""
+        """Flags of the rounds: whether each is the last that there can be."""
         return [False] * (self.most - 1) + [True]
 
     def _states_of_rounds(self, state: State) -> list[list[State]]:
@@ -142,7 +142,7 @@ class Act(Nest):
 
 
 class Rounds:
-    """Which tokens still run, and what has been gathered of each; halting is computed in fp32 at least."""
+    """The tokens that still run, and what has been gathered of each; halting is computed in fp32 at least."""
 
     def __init__(self, x_BTD: Float[Tensor, "B T D"]) -> None:
         self.x_BTD, self.y_BTD = x_BTD, torch.zeros_like(x_BTD)
@@ -153,7 +153,7 @@ class Rounds:
         self.ponder_BT1 = torch.zeros_like(ones_BT1)  # N + R
 
     def add(self, s_BTD: Float[Tensor, "B T D"], logits_BT1: Float[Tensor, "B T 1"] | None) -> None:
-        """A round has made these states; None for logits: nobody goes on."""
+        """Gather the states that a round has made; with None for logits nobody goes on."""
         running_BT1 = self.running_BT1
         h_BT1 = self.left_BT1 if logits_BT1 is None else logits_BT1.to(running_BT1.dtype).sigmoid()
         goes_on_BT1 = running_BT1 * (self.left_BT1 - h_BT1 > NEARLY)

@@ -59,12 +59,12 @@ class AttentionOptions:
 
 
 def attention_cost(d_model: int, options: AttentionOptions, seq_len: int) -> Cost:
-    """Scores and values at the full T², as the causal mask saves nothing in the MATH backend."""
+    """Cost of scores and values at the full T², as the causal mask saves nothing in the MATH backend."""
     return cost_of_pairs(d_model, options, seq_len, n_pairs=seq_len**2)
 
 
 def cost_of_pairs(d_model: int, options: AttentionOptions, seq_len: int, *, n_pairs: int) -> Cost:
-    """Of attention in which so many pairs of a query and a key meet."""
+    """Cost of attention in which so many pairs of a query and a key meet."""
     kv = 2 * d_model // options.heads_per_kv
     gates = options.n_heads if options.gate else 0  # a token's
     matrices = d_model * (d_model + kv) + d_model * gates + d_model * d_model
@@ -111,7 +111,7 @@ class Attention(Mixer):
         return (empty, empty)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is the cache of rotated keys and of values."""
+        """Read the next tokens; the state is the cache of rotated keys and of values."""
         start = state[0].shape[2]
         q_BHTE, k_BGTE, v_BGTE = self._heads(x_BTD, start=start)
         k_BGSE, v_BGSE = torch.cat((state[0], k_BGTE), 2), torch.cat((state[1], v_BGTE), 2)
@@ -125,7 +125,7 @@ class Attention(Mixer):
         return self._join(mixed_BHTE, x_BTD), (k_BGSE, v_BGSE)
 
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
-        """Neither queries nor attention nor output."""
+        """Extend the cache alone: neither queries nor attention nor output are computed."""
         k_BTGE, v_BTGE = self._keys_and_values(x_BTD)
         k_BTGE = rotate(k_BTGE, state[0].shape[2])
         return torch.cat((state[0], k_BTGE.transpose(1, 2)), 2), torch.cat((state[1], v_BTGE.transpose(1, 2)), 2)
@@ -173,7 +173,7 @@ class Attention(Mixer):
         )
 
     def _join(self, mixed_BHTE: Tensor, x_BTD: Tensor) -> Tensor:
-        """The heads side by side, each weighed by its gate if there is one, and projected."""
+        """Put the heads side by side, each weighed by its gate if there is one, and project them."""
         B, T, _ = x_BTD.shape
         mixed_BTHE = mixed_BHTE.transpose(1, 2)
         if self.gate is not None:
@@ -185,7 +185,7 @@ class Attention(Mixer):
 def fused_attention(
     q_BHTE: Float[Tensor, "B H T E"], k_BGSE: Float[Tensor, "B G S E"], v_BGSE: Float[Tensor, "B G S E"], **options: Any
 ) -> Float[Tensor, "B H T E"]:
-    """torch's scaled_dot_product_attention with these options, by the kernels that are fastest for the head size."""
+    """Run torch's scaled_dot_product_attention, by the kernels that are fastest for the head size."""
     attend = partial(F.scaled_dot_product_attention, q_BHTE, k_BGSE, v_BGSE, **options)
     if q_BHTE.is_cuda and q_BHTE.shape[-1] <= NARROW:
         with sdpa_kernel(NOT_CUDNN):
@@ -205,14 +205,14 @@ class HeadGain(nn.Module):
 
 
 def normalise(x_BTHE: Float[Tensor, "B T H E"], gain_HE: Float[Tensor, "H E"]) -> Float[Tensor, "B T H E"]:
-    """RMSNorm of each head; computed in fp32 at least, returned in the input's dtype."""
+    """Apply RMSNorm to each head; computed in fp32 at least, returned in the input's dtype."""
     to = wide(x_BTHE.dtype)
     normed_BTHE = F.rms_norm(x_BTHE.to(to), gain_HE.shape[1:], eps=NORM_EPS)
     return (normed_BTHE * gain_HE.to(to)).to(x_BTHE.dtype)
 
 
 def rotate(x_BTHE: Float[Tensor, "B T H E"], start: int) -> Float[Tensor, "B T H E"]:
-    """Rotary positions start … start + T - 1; computed in fp32 at least, returned in the input's dtype.
+    """Apply rotary positions start … start + T - 1; computed in fp32 at least, returned in the input's dtype.
 
     With both halves of a head exchanged, the turn is two products: no half has to be cut out and put together.
     """
@@ -226,7 +226,7 @@ def rotate(x_BTHE: Float[Tensor, "B T H E"], start: int) -> Float[Tensor, "B T H
 
 @lru_cache(maxsize=64)
 def _rope_table(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (n_positions, head_dim), the first half of sin negative.
+    """Tables of cos and sin, each (n_positions, head_dim), the first half of sin negative.
 
     Computed in float64 once and shared by all blocks.
     """
@@ -239,7 +239,7 @@ def _rope_table(n_positions: int, head_dim: int, dtype: torch.dtype, device: tor
 
 @never_changing
 def _rope_constants(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The cached table. A plain function: a compiler looks through a cache, and would make the table each step."""
+    """The cached table, behind a plain function: a compiler looks through a cache, and would make it each step."""
     return _rope_table(n_positions, head_dim, dtype, device)
 
 

@@ -42,14 +42,14 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """All tokens at once, from an empty state."""
+        """Mix all tokens at once, from an empty state."""
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        """forward in training, and what is added to the loss besides: it never enters a reported loss."""
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        """Run `forward` as in training; return its output and what is added to the loss, but to no reported one."""
         return self(x_BTD), None
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
-        """What is worth a row about how these tokens were treated, such as the load of experts; names to scalars."""
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+        """Scalars worth a row about how these tokens were treated, such as the load of experts, by name."""
         return {}
 
     def out_projections(self) -> list[nn.Parameter]:
@@ -61,7 +61,7 @@ class Mixer(nn.Module, ABC):
         return ()
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The next T ≥ 1 tokens, continuing from `state`. As it stands: a mixer that sees one token at a time."""
+        """Mix the next T ≥ 1 tokens, going on from `state`. As it stands: a mixer that sees one token at a time."""
         return self(x_BTD), state
 
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
@@ -74,12 +74,12 @@ class Plastic(Protocol):
     """A mixer with the option `plasticity`, α in (0, 1], which a training may change as it goes."""
 
     def set_plasticity(self, plasticity: float) -> None:
-        """By filling a tensor in place: a recorded or compiled step goes on reading it."""
+        """Take this α by filling a tensor in place: a recorded or compiled step goes on reading it."""
         ...
 
 
 class Block(nn.Module):
-    """x + dropout(mixer(norm(x))); RMSNorm in fp32 because the residual stream is."""
+    """The residual block x + dropout(mixer(norm(x))); RMSNorm in fp32 because the residual stream is."""
 
     def __init__(self, spec: BlockSpec, mixer: Mixer, d_model: int, dropout: float) -> None:
         super().__init__()
@@ -92,8 +92,8 @@ class Block(nn.Module):
         mixed: Tensor = self.dropout(self.mixer(self.norm(x_BTD)))
         return x_BTD + mixed
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        mixed, penalty = self.mixer.learn(self.norm(x_BTD))
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        mixed, penalty = self.mixer.forward_with_penalty(self.norm(x_BTD))
         return x_BTD + self.dropout(mixed), penalty
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
@@ -107,7 +107,10 @@ class Block(nn.Module):
         return self.mixer.out_projections()
 
     def set_plasticity(self, plasticity: float) -> None:
-        """Of its mixer and of what that holds, from the next token on; the spec says so. Others stay as they are."""
+        """Set the α of the mixer and of what it holds, from the next token on; the spec then names it.
+
+        Others stay as they are.
+        """
         for module in self.mixer.modules():
             if isinstance(module, Plastic):
                 module.set_plasticity(plasticity)
@@ -123,7 +126,9 @@ def _with_plasticity(spec: BlockSpec, plasticity: float) -> BlockSpec:
 
 
 def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Block:
-    """A freshly initialised block. Raises UnknownName, LayoutError, and PluginError for a kind that breaks its word.
+    """Build a freshly initialised block.
+
+    Raises UnknownName, LayoutError, and PluginError for a kind that breaks its contract.
 
     Matrices are N(0, 1 / (3·fan_in)); out-projections are smaller by √max_depth, so that the residual
     stream's variance does not depend on when a block enters. `max_depth` is the depth that growth may
@@ -133,7 +138,10 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
 
 
 def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Mixer:
-    """A block's mixer, and in it those of what it holds. Whole blocks in it do not drop of their output: it does."""
+    """Build a block's mixer, and in it those of what it holds.
+
+    Whole blocks in it do not drop of their output: it does.
+    """
     kind = KINDS[spec.kind]
     options = kind.read_options(spec, d_model)
     held: set[nn.Module] = set()
@@ -153,7 +161,7 @@ def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
         for weight in mixer.out_projections():
             weight.data.div_(math.sqrt(max_depth))
     mixer.p_dropout = dropout
-    _require_kept_word(spec.kind, mixer, mixer_cost(spec, d_model, 1))
+    _require_contract(spec.kind, mixer, mixer_cost(spec, d_model, 1))
     return mixer
 
 
@@ -162,8 +170,8 @@ def _build_held(spec: BlockSpec, d_model: int, whole: bool, max_depth: int, drop
     return Block(spec, mixer, d_model, dropout=0.0) if whole else mixer
 
 
-def _require_kept_word(kind: str, mixer: Mixer, cost: Cost) -> None:
-    """What checkpoints, exports and searches rely on, and a kind from outside may not keep."""
+def _require_contract(kind: str, mixer: Mixer, cost: Cost) -> None:
+    """Raise PluginError where a mixer from outside breaks what checkpoints, exports and searches rely on."""
     parameters = {name: each.numel() for name, each in mixer.named_parameters()}
     if extra := sorted(mixer.state_dict().keys() - parameters.keys()):
         raise PluginError(
@@ -175,7 +183,7 @@ def _require_kept_word(kind: str, mixer: Mixer, cost: Cost) -> None:
 
 
 def _told_cost(kind: str, cost: Callable[..., object], *of: object) -> Cost:
-    """Raises PluginError where a function from outside fails or returns something else."""
+    """Call a kind's cost function. Raises PluginError where one from outside fails or returns something else."""
     try:
         told = cost(*of)
     except Exception as error:
@@ -218,11 +226,11 @@ def never_changing(function: Constant) -> Constant:
 
 
 def total(penalties: Iterable[Penalty]) -> Penalty:
-    """Their sum; None where there is none."""
+    """The sum of all penalties; None where there is none."""
     some = [penalty for penalty in penalties if penalty is not None]
     return torch.stack(some).sum() if some else None
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """fp32 at least: what norms, rotations, rates and states are computed in."""
+    """The dtype, or fp32 if that is wider: what norms, rotations, rates and states are computed in."""
     return torch.promote_types(dtype, torch.float32)

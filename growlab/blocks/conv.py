@@ -56,13 +56,13 @@ class GatedConv(Mixer):
         return (torch.zeros(batch, weight.shape[0], self.past, device=weight.device, dtype=weight.dtype),)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is the last kernel - 1 values."""
+        """Filter the next tokens; the state is the last kernel - 1 values."""
         value_BDT, gate_BTD = self._value_and_gate(x_BTD)
         seen_BDS = torch.cat((state[0].to(value_BDT.dtype), value_BDT), dim=2)
         return self._filter(seen_BDS, gate_BTD), (seen_BDS[:, :, seen_BDS.shape[2] - self.past :],)
 
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
-        """Neither gate nor output: a third of the products and the filter are saved."""
+        """Keep the last values alone: without gate and output a third of the products and the filter are saved."""
         value_BDT = F.linear(x_BTD, self.in_proj.weight[: x_BTD.shape[-1]]).transpose(1, 2)
         seen_BDS = torch.cat((state[0].to(value_BDT.dtype), value_BDT), dim=2)
         return (seen_BDS[:, :, seen_BDS.shape[2] - self.past :],)

@@ -22,7 +22,7 @@ LONGEST = 64  # tokens of a chunk
 
 
 def chunks(n_tokens: int) -> tuple[int, int]:
-    """How many chunks a text is cut into, and of how many tokens: of nearly equal length, to pad little."""
+    """The number of chunks that a text is cut into, and their length in tokens: nearly equal, to pad little."""
     n_chunks = -(-n_tokens // LONGEST)
     return n_chunks, -(-n_tokens // n_chunks)
 
@@ -34,7 +34,7 @@ def remember(
     log_decay_BHT: Float[Tensor, "B H T"],
     memory_BHKV: Float[Tensor, "B H K V"] | None = None,
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H K V"] | None]:
-    """What each token reads, and the memory after the last one. `log_decay` is ln a ≤ 0.
+    """Read what each token asks for, and return it with the memory after the last one. `log_decay` is ln a ≤ 0.
 
     Without a memory to start from, it starts empty, and what it ends with is not computed: the second value is None.
     Queries and keys may have one head, which serves all.
@@ -68,7 +68,7 @@ def _handed_on(written_BHNKV: Tensor, decay_BHN: Tensor, memory_BHKV: Tensor | N
 
 
 def segment_sums(x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C C"]:
-    """Σ_{s<r≤t} x_r at row t and column s ≤ t, -inf where s > t; added up one by one, never subtracted."""
+    """Sums Σ_{s<r≤t} x_r at row t and column s ≤ t, -inf where s > t; added up one by one, never subtracted."""
     C = x.shape[-1]
     later = torch.ones(C, C, dtype=torch.bool, device=x.device).tril(-1)  # row r > column s
     sums = (x[..., None] * later).cumsum(-2)
@@ -76,7 +76,7 @@ def segment_sums(x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C C"]:
 
 
 def cut(x_BHT: Float[Tensor, "B H T *entries"]) -> Float[Tensor, "B H N C *entries"]:
-    """Into chunks. What pads the last one neither writes nor forgets."""
+    """Cut a sequence into chunks. What pads the last one neither writes nor forgets."""
     n_tokens = x_BHT.shape[2]
     n_chunks, length = chunks(n_tokens)
     padded = F.pad(x_BHT, (0, 0) * (x_BHT.dim() - 3) + (0, n_chunks * length - n_tokens))

@@ -33,7 +33,7 @@ def revise(
     strength_BHT: Float[Tensor, "B H T"],
     memory_BHKV: Float[Tensor, "B H K V"] | None = None,
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H K V"] | None]:
-    """What each token reads, and the memory after the last one. `log_decay` is ln a ≤ 0, `strength` b.
+    """Read what each token asks for, and return it with the memory after the last one.
 
     Without a memory to start from, it starts empty, and what it ends with is not computed: the second value is None.
     """
@@ -61,7 +61,7 @@ def revise(
 def _handed_on(
     new_BHNCV: Tensor, met_BHNCK: Tensor, left_BHNKC: Tensor, decay_BHN11: Tensor, memory_BHKV: Tensor | None
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """U of each chunk; the memory to start from, if there is one, and the memory after each chunk that is read."""
+    """The matrix U of each chunk; the memory to start from, if there is one, and that after each chunk that is read."""
     n_chunks, carried = new_BHNCV.shape[2], memory_BHKV is not None
     corrections, memories = [], [] if memory_BHKV is None else [memory_BHKV]
     for n, (u_BHCV, met_BHCK) in enumerate(zip(new_BHNCV.unbind(2), met_BHNCK.unbind(2), strict=True)):
@@ -77,7 +77,7 @@ def _handed_on(
 
 
 def unit_inverse(A: Float[Tensor, "*batch C C"]) -> Float[Tensor, "*batch C C"]:
-    """(I + A)^-1 of a strictly lower triangular A: inverses along the diagonal, joined two by two.
+    """Inverse (I + A)^-1 of a strictly lower triangular A: inverses along the diagonal, joined two by two.
 
     [[X, 0], [A, Y]]^-1 = [[X^-1, 0], [-Y^-1 A X^-1, Y^-1]]. Every number on the way is one of the result, or as
     large: the series I - A + A² - …, also of products alone, would lose all of its digits where keys are alike.
@@ -98,12 +98,12 @@ def unit_inverse(A: Float[Tensor, "*batch C C"]) -> Float[Tensor, "*batch C C"]:
 
 
 def padded_length(length: int) -> int:
-    """The least power of two that is not below."""
+    """The least power of two that is not below a length."""
     return 1 << (length - 1).bit_length()
 
 
 def revision_products(seq_len: int, n_heads: int, head_dim: int) -> int:
-    """Multiplications of matrices' entries in `revise`, of one sequence from an empty memory, K = V = head_dim."""
+    """Count the products of matrices' entries in `revise`, of one sequence from an empty memory, K = V = head_dim."""
     n_chunks, length = chunks(seq_len)
     within = length**2 * 5 * head_dim  # k kᵀ, q kᵀ; the inverse with values and keys; scores with what is written
     inverse, S, P = 0, 2, padded_length(length)
@@ -115,11 +115,11 @@ def revision_products(seq_len: int, n_heads: int, head_dim: int) -> int:
 
 
 def _below_diagonal(A: Tensor, S: int) -> Tensor:
-    """(*batch, J, S, S): of each two neighbouring blocks on the diagonal, that one below the first."""
+    """The blocks below the diagonal, one of each two neighbouring blocks on it: (*batch, J, S, S)."""
     pairs = torch.unflatten(torch.unflatten(A, -1, (-1, 2 * S)), -3, (-1, 2 * S))
     return pairs.diagonal(dim1=-4, dim2=-2).movedim(-1, -3)[..., S:, :S]
 
 
 def _joined(first: Tensor, low: Tensor, second: Tensor) -> Tensor:
-    """[[first, 0], [low, second]]."""
+    """The matrix [[first, 0], [low, second]]."""
     return torch.cat((F.pad(first, (0, first.shape[-1])), torch.cat((low, second), dim=-1)), dim=-2)

@@ -62,7 +62,10 @@ class HebbianOptions:
 
 
 def hebbian_cost(d_model: int, options: HebbianOptions, seq_len: int) -> Cost:
-    """The padding of the last chunk is computed too. Of sums, the normaliser is one more column of the values."""
+    """Cost with the padding of the last chunk, which is computed too.
+
+    Of sums, the normaliser is one more column of the values.
+    """
     n_heads, head_dim = options.n_heads, d_model // options.n_heads
     n_chunks, length = chunks(seq_len)
     projections = d_model * (3 * d_model + 2 * n_heads) + d_model * d_model
@@ -112,12 +115,12 @@ class Hebbian(Mixer):
         self.set_plasticity(options.plasticity)
 
     def set_plasticity(self, plasticity: float) -> None:
-        """Forget at this α from the next token on. In place, so that a recorded step reads it."""
+        """Forget at this α from the next token on. It is set in place, so that a recorded step reads it."""
         self.plasticity = plasticity
         self.log_plasticity.fill_(math.log(plasticity))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Hebbian":
-        """As nn.Module, which moves and casts: ln α is then as exact as the new type can have it."""
+        """Move and cast as nn.Module does; ln α is then as exact as the new type can have it."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.set_plasticity(self.plasticity)
         return self
@@ -131,7 +134,7 @@ class Hebbian(Mixer):
         return (torch.zeros(shape, device=weight.device, dtype=wide(weight.dtype)),)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is W, with z as its last column where there is one."""
+        """Read and write the next tokens; the state is W, with z as its last column where there is one."""
         y_BTD, memory = self._recalled(x_BTD, state[0])
         assert memory is not None
         return y_BTD, (memory,)
@@ -153,7 +156,7 @@ class Hebbian(Mixer):
 def _averaged(
     q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, log_decay_BHT: Tensor, strength_BHT: Tensor, memory: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """y and the memory of sums, from what was projected."""
+    """Output y and the memory of sums, from what was projected."""
     k_BHTE = (F.elu(k_BHTE) + 1) * strength_BHT[..., None]
     read, memory = remember(F.elu(q_BHTE) + 1, k_BHTE, F.pad(v_BHTE, (0, 1), value=1.0), log_decay_BHT, memory)
     return read[..., :-1] / (read[..., -1:] + _EPS), memory
@@ -162,13 +165,13 @@ def _averaged(
 def _corrected(
     q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, log_decay_BHT: Tensor, strength_BHT: Tensor, memory: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """y and the memory of the delta rule, from what was projected."""
+    """Output y and the memory of the delta rule, from what was projected."""
     q_BHTE, k_BHTE = (F.normalize(F.silu(each), dim=-1, eps=_EPS) for each in (q_BHTE, k_BHTE))
     return revise(q_BHTE, k_BHTE, v_BHTE, log_decay_BHT, strength_BHT, memory)
 
 
 def _decay_bias(n_heads: int) -> Tensor:
-    """b with σ(b)^n = 1/2 after n tokens, n from the shortest half-life to the longest, evenly in their logarithms."""
+    """Biases b with σ(b)^n = 1/2 after n tokens, n from the shortest half-life to the longest, evenly in logarithms."""
     shortest, longest = map(math.log, HALF_LIVES)
     decay_H = torch.exp(-math.log(2) / torch.linspace(shortest, longest, n_heads).exp())
     return torch.logit(decay_H)

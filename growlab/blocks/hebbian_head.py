@@ -47,7 +47,9 @@ class HebbianHeadOptions:
 
 
 def hebbian_head_cost(d_model: int, options: HebbianHeadOptions, seq_len: int, vocab_size: int) -> Cost:
-    """Of its memory alone; the tied head's product is counted elsewhere. Training is charged three times this, though
+    """Cost of the memory alone; the tied head's product is counted elsewhere.
+
+    Training is charged three times this, though
     nothing needs a gradient of which token came."""
     pairs = seq_len**2
     return Cost(
@@ -61,7 +63,7 @@ def hebbian_head_cost(d_model: int, options: HebbianHeadOptions, seq_len: int, v
 
 @register_part(
     "hebbian_head",
-    place="head",
+    role="head",
     summary="a memory of which token followed what, written while decoding",
     options=HebbianHeadOptions,
     cost=hebbian_head_cost,
@@ -75,7 +77,7 @@ class HebbianHead(Head):
         self.register_buffer("here", torch.empty(0), persistent=False)  # tells the model's device and dtype
 
     def initial_state(self, batch: int) -> State:
-        """No memory, and nothing before the first token: (B, D, V) and (B, 1, D), fp32 at least."""
+        """The state without memory and before the first token: (B, D, V) and (B, 1, D), fp32 at least."""
         zeros = partial(torch.zeros, device=self.here.device, dtype=wide(self.here.dtype))
         return zeros(batch, self.d_model, self.vocab_size), zeros(batch, 1, self.d_model)
 
@@ -85,7 +87,7 @@ class HebbianHead(Head):
         ids_BT: Int[Tensor, "B T"],
         logits_BTV: Float[Tensor, "B T V"],
     ) -> Float[Tensor, "B T V"]:
-        """Every pair of tokens at once: no memory of D × V is made."""
+        """Add what every pair of tokens says, all at once: no memory of D × V is made."""
         with torch.autocast(x_BTD.device.type, enabled=False):
             n_BTD = normalised(x_BTD)
             before_BTD = F.pad(n_BTD[:, :-1], (0, 0, 1, 0))
@@ -118,5 +120,5 @@ class HebbianHead(Head):
 
 
 def normalised(x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-    """n, fp32 at least."""
+    """The normalised stream n, fp32 at least."""
     return F.rms_norm(x_BTD.to(wide(x_BTD.dtype)), x_BTD.shape[2:], eps=NORM_EPS)

@@ -72,7 +72,7 @@ class HopfieldOptions:
 
 
 def hopfield_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
-    """Every update is charged all pairs of a token and a pattern, as a mask saves nothing in the MATH backend."""
+    """Cost that charges all pairs of a token and a pattern to each update: a mask saves nothing in the MATH backend."""
     if options.incremental:
         return _running_cost(d_model, options, seq_len)
     n_patterns = options.n_stored + seq_len
@@ -92,7 +92,7 @@ def hopfield_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
 
 
 def _running_cost(d_model: int, options: HopfieldOptions, seq_len: int) -> Cost:
-    """The padding of the last chunk is computed too."""
+    """Cost of the running memory, with the padding of the last chunk, which is computed too."""
     head_dim = d_model // options.n_heads
     n_chunks, length = chunks(seq_len)
     pairs = n_chunks * length**2
@@ -130,7 +130,7 @@ class Hopfield(Mixer):
         self.out_proj = nn.Linear(d_model, d_model, bias=False)
 
     def _drawn(self) -> Float[Tensor, "H N E"]:
-        """Of the variance that build_block gives projections of normalised tokens."""
+        """Draw a bank of the variance that build_block gives projections of normalised tokens."""
         return torch.randn(self.n_heads, self.n_stored, self.head_dim) / math.sqrt(3)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
@@ -150,7 +150,10 @@ class Hopfield(Mixer):
         return (empty, empty)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is all patterns so far and their values, those of the bank first; of the running memory M and t."""
+        """Read the next tokens.
+
+        The state is all patterns so far and their values, those of the bank first; of the running memory M and t.
+        """
         if self.incremental:
             memory, n_before = state
             said_BTD, memory_after = self._run_along(x_BTD, memory, n_before)
@@ -166,7 +169,7 @@ class Hopfield(Mixer):
     def _run_along(
         self, x_BTD: Tensor, memory_BHEE: Tensor | None, n_before: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """What the running memory says of each token, and the memory after the last; fp32 at least."""
+        """Read the running memory along the tokens; return what each reads, and the memory after the last; fp32 at least."""
         heads = self._heads(x_BTD)
         with torch.autocast(x_BTD.device.type, enabled=False):
             to = wide(heads[0].dtype)
@@ -192,7 +195,7 @@ class Hopfield(Mixer):
     def retrieve(
         self, xi_BHTE: Float[Tensor, "B H T E"], x_BHSE: Float[Tensor, "B H S E"], v_BHSE: Float[Tensor, "B H S E"]
     ) -> Float[Tensor, "B H T E"]:
-        """What n_updates make of the states of the last T tokens; the last T of the S patterns are theirs."""
+        """Update the states of the last T tokens n_updates times; the last T of the S patterns are theirs."""
         n_tokens, n_patterns = xi_BHTE.shape[2], x_BHSE.shape[2]
         causal, mask_TS = n_tokens == n_patterns, None
         if not causal and n_tokens > 1:  # one token sees all
@@ -211,7 +214,10 @@ class Hopfield(Mixer):
         mask_TS: Tensor | None,
         p_dropout: float = 0.0,
     ) -> Tensor:
-        """readᵀ softmax(β X ξ). As β is learnt it goes into the state, not into the kernel's scale."""
+        """Update states once: readᵀ softmax(β X ξ).
+
+        As β is learnt it goes into the state, not into the kernel's scale.
+        """
         to = wide(xi_BHTE.dtype)
         scaled_BHTE = (xi_BHTE.to(to) * self.log_beta.to(to).exp()[:, None, None]).to(xi_BHTE.dtype)
         return fused_attention(
@@ -220,5 +226,5 @@ class Hopfield(Mixer):
 
 
 def remember(known_BHSE: Float[Tensor, "B H S E"], new_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H S+T E"]:
-    """The new after the known; no copy where nothing is known."""
+    """Append new patterns to those that are known; no copy where none are."""
     return torch.cat((known_BHSE.to(new_BHTE.dtype), new_BHTE), 2) if known_BHSE.shape[2] else new_BHTE

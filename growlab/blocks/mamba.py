@@ -46,7 +46,7 @@ def dt_rank(d_model: int) -> int:
 
 
 def mamba_cost(d_model: int, options: MambaOptions, seq_len: int) -> Cost:
-    """The scan's share of other_flops: see scan_flops; D·u and its sum are 2 for each channel."""
+    """Cost with the scan's share in other_flops (see scan_flops); D·u and its sum are 2 for each channel."""
     d_inner, rank = options.expand * d_model, dt_rank(d_model)
     matrices = 3 * d_model * d_inner + d_inner * (2 * rank + 2 * options.d_state)
     state = options.d_state * d_inner
@@ -90,7 +90,7 @@ class Mamba(Mixer):
         )
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is what the filter still sees, the last kernel - 1 tokens, and h."""
+        """Scan the next tokens; the state is what the filter still sees, the last kernel - 1 tokens, and h."""
         u_BTE, z_BTE = self.in_proj(x_BTD).chunk(2, dim=-1)
         seen_BES = torch.cat((state[0].to(u_BTE.dtype), u_BTE.transpose(1, 2)), dim=2)
         u_BTE = F.silu(self.filter(seen_BES)).transpose(1, 2).contiguous()
@@ -114,5 +114,5 @@ def log_uniform(n: int, low: float, high: float) -> Float[Tensor, " n"]:
 
 
 def inverse_softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """ln(e^x - 1), in a form that is exact for small x."""
+    """The number ln(e^x - 1), in a form that is exact for small x."""
     return x + torch.log(-torch.expm1(-x))

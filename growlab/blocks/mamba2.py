@@ -46,7 +46,7 @@ class Mamba2Options:
 
 
 def mamba2_cost(d_model: int, options: Mamba2Options, seq_len: int) -> Cost:
-    """The padding of the last chunk is computed too."""
+    """Cost with the padding of the last chunk, which is computed too."""
     d_inner, d_state, n_heads = options.expand * d_model, options.d_state, options.n_heads
     filtered = d_inner + 2 * d_state
     matrices = d_model * (d_inner + filtered + n_heads) + d_inner * d_model
@@ -88,7 +88,7 @@ class Mamba2(Mixer):
         return (self._nothing_seen(batch), torch.zeros(shape, device=weight.device, dtype=wide(weight.dtype)))
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is what the filter still sees, the last kernel - 1 tokens, and S."""
+        """Read the next tokens; the state is what the filter still sees, the last kernel - 1 tokens, and S."""
         y_BTD, seen_BGS, memory_BHNP = self._mixed(x_BTD, *state)
         assert memory_BHNP is not None
         return y_BTD, (seen_BGS, memory_BHNP)
@@ -113,7 +113,7 @@ class Mamba2(Mixer):
     def _scanned(
         self, filtered_BTG: Tensor, delta_BTH: Tensor, memory_BHNP: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """y and S, in fp32 at least."""
+        """Output y and the memory S, in fp32 at least."""
         with torch.autocast(filtered_BTG.device.type, enabled=False):
             to = wide(filtered_BTG.dtype)
             u_BTE, b_BTN, c_BTN = torch.split(filtered_BTG.to(to), [self.d_inner, self.d_state, self.d_state], dim=-1)

@@ -43,7 +43,7 @@ def mix_cost(d_model: int, options: MixOptions, seq_len: int, branches: Sequence
 
 
 def n_logits(n_branches: int) -> int:
-    """One number weighs two branches."""
+    """The number of logits that weigh the branches: one for two branches, else one for each."""
     return 1 if n_branches == 2 else n_branches
 
 
@@ -66,8 +66,8 @@ class Mix(Nest):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return self._fuse(x_BTD, [each(x_BTD) for each in self.mixers])
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        said, penalties = zip(*(each.learn(x_BTD) for each in self.mixers), strict=True)
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        said, penalties = zip(*(each.forward_with_penalty(x_BTD) for each in self.mixers), strict=True)
         return self._fuse(x_BTD, said), total(penalties)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
@@ -78,11 +78,11 @@ class Mix(Nest):
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
         return joined([each.absorb(x_BTD, own) for each, own in zip(self.mixers, self.states(state), strict=True)])
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
-        """The mean weight of each branch, then what the branches measure."""
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+        """The mean weight of each branch, then the metrics of the branches."""
         found = {f"gate_{at}": gate for at, gate in enumerate(self.gates(x_BTD).flatten(0, 1).mean(0))}
         for at, each in enumerate(self.mixers):
-            found.update({f"branch_{at}.{name}": value for name, value in each.measures(x_BTD).items()})
+            found.update({f"branch_{at}.{name}": value for name, value in each.metrics(x_BTD).items()})
         return found
 
     def gates(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T N"]:

@@ -94,7 +94,7 @@ def expert_width(d_model: int, options: MoeOptions) -> int:
 
 
 def moe_cost(d_model: int, options: MoeOptions, seq_len: int) -> Cost:
-    """The products of the chosen experts, whatever a device computes besides."""
+    """Cost of the products of the chosen experts, whatever a device computes besides."""
     n_experts, k, hidden = options.n_experts, options.top_k, expert_width(d_model, options)
     router, expert = d_model * n_experts, 3 * d_model * hidden
     return Cost(
@@ -108,7 +108,7 @@ def moe_cost(d_model: int, options: MoeOptions, seq_len: int) -> Cost:
 
 
 class Routing(NamedTuple):
-    """Which experts mix a token, and how it came to that; fp32 at least."""
+    """The experts that mix each token, and how that came about; fp32 at least."""
 
     logits: Float[Tensor, "S N"]
     p: Float[Tensor, "S N"]
@@ -117,24 +117,24 @@ class Routing(NamedTuple):
 
     @property
     def counts(self) -> Int[Tensor, " N"]:
-        """How often each expert was chosen; no bincount, as that would wait for a GPU."""
+        """The number of times that each expert was chosen; no bincount, as that would wait for a GPU."""
         experts_N = torch.arange(self.p.shape[1], device=self.chosen.device)
         return (self.chosen.flatten()[:, None] == experts_N).sum(0)
 
     @property
     def load(self) -> Float[Tensor, " N"]:
-        """f: the share of each expert in all choices, of sum 1."""
+        """The share f of each expert in all choices, of sum 1."""
         return self.counts.to(self.p.dtype) / self.chosen.numel()
 
     def imbalance(self) -> Float[Tensor, ""]:
-        """N Σ f_i P_i; its gradient is that of P."""
+        """The auxiliary loss N Σ f_i P_i; its gradient is that of P."""
         return self.p.shape[1] * (self.load * self.p.mean(0)).sum()
 
     def z(self) -> Float[Tensor, ""]:
         return self.logits.logsumexp(-1).square().mean()
 
     def weights(self) -> Float[Tensor, "S N"]:
-        """0 for what was not chosen."""
+        """Weights of all experts, 0 for those that were not chosen."""
         return torch.zeros_like(self.p).scatter(1, self.chosen, self.weight)
 
 
@@ -159,11 +159,11 @@ class Moe(Mixer):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return self._mix(x_BTD, self.route(x_BTD))
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
         routing = self.route(x_BTD)
         return self._mix(x_BTD, routing), self.penalty(routing)
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
         """The entropy of the experts' shares of all choices, over ln N; and the largest share."""
         load_N = self.route(x_BTD).load
         return {"load_entropy": torch.special.entr(load_N).sum() / math.log(len(load_N)), "largest_load": load_N.max()}
@@ -203,7 +203,7 @@ class Moe(Mixer):
 
 
 class Experts(nn.Module):
-    """N times mlp's SwiGLU, and the ways to compute those that were chosen: all of them are the same function."""
+    """N SwiGLUs as mlp's, and the ways to compute those that were chosen: all of them are the same function."""
 
     def __init__(self, n_experts: int, d_model: int, hidden: int) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class Experts(nn.Module):
         self.out_proj = Stack(n_experts, hidden, d_model, fan_in=hidden)
 
     def sorted(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
-        """Each expert on its slice of the rows; their lengths are known on the host."""
+        """Compute each expert on its slice of the sorted rows, whose lengths are known on the host."""
         rows = Rows(x_SD, routing)
         mixed = [
             swiglu(F.linear(its_RD, in_ED)) @ out_HD
@@ -226,7 +226,7 @@ class Experts(nn.Module):
         return rows.joined(torch.cat(mixed), routing)
 
     def grouped(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
-        """One kernel for all slices; where they end is known on the device."""
+        """Compute all slices in one kernel; where they end is known on the device."""
         rows, to = Rows(x_SD, routing), narrow(x_SD)
         ends_N = routing.counts.cumsum(0).to(torch.int32)
         in_NDE, out_NHD = self.in_proj.weight.to(to).transpose(1, 2), self.out_proj.weight.to(to)
@@ -234,14 +234,14 @@ class Experts(nn.Module):
         return rows.joined(F.grouped_mm(swiglu(inner_RE), out_NHD, offs=ends_N), routing)
 
     def dense(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
-        """All experts side by side; the hidden units of those that were not chosen are weighed by 0."""
+        """Compute all experts side by side; the hidden units of those that were not chosen are weighed by 0."""
         n_experts, hidden, _ = self.out_proj.weight.shape
         inner_SNE = F.linear(x_SD, self.in_proj.weight.flatten(0, 1)).view(-1, n_experts, 2 * hidden)
         hidden_SNH = swiglu(inner_SNE) * routing.weights().to(inner_SNE.dtype)[..., None]
         return hidden_SNH.flatten(1) @ self.out_proj.weight.flatten(0, 1)
 
     def gathered(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
-        """A copy of the chosen weights for each token."""
+        """Compute with a copy of the chosen weights for each token."""
         in_SKED, out_SKHD = (each.weight[routing.chosen] for each in (self.in_proj, self.out_proj))
         inner_SKE = (in_SKED @ x_SD[:, None, :, None]).squeeze(-1)
         said_SKD = (swiglu(inner_SKE)[..., None, :] @ out_SKHD).squeeze(-2)
@@ -261,7 +261,7 @@ class Stack(nn.Module):
 
 
 class Rows:
-    """Each token once for each expert that was chosen for it, sorted by expert."""
+    """Tokens, each once for each expert that was chosen for it, sorted by expert."""
 
     def __init__(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> None:
         self.order_R = routing.chosen.flatten().argsort(stable=True)
@@ -270,7 +270,7 @@ class Rows:
         self.x_RD = permuted(x_SKD.reshape(-1, x_SD.shape[1]), self.order_R, self.place_R)
 
     def joined(self, said_RD: Float[Tensor, "R D"], routing: Routing) -> Float[Tensor, "S D"]:
-        """What the experts said of each token, weighed and summed."""
+        """Sum what the experts made of each token, weighed."""
         said_SKD = permuted(said_RD, self.place_R, self.order_R).view(*routing.chosen.shape, -1)
         return weighed(said_SKD, routing)
 
@@ -291,7 +291,7 @@ class _Permutation(torch.autograd.Function):
 
 
 def permuted(x_RD: Float[Tensor, "R D"], there_R: Int[Tensor, " R"], back_R: Int[Tensor, " R"]) -> Float[Tensor, "R D"]:
-    """x[there], where back is the inverse of there."""
+    """Rows x[there] in another order, where back is the inverse of there."""
     moved: Tensor = _Permutation.apply(x_RD, there_R, back_R)  # type: ignore[no-untyped-call]
     return moved
 
@@ -306,12 +306,15 @@ def swiglu(inner: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows E//2"]:
 
 
 def narrow(x: Float[Tensor, "..."]) -> torch.dtype:
-    """What products are computed in: autocast's type, if it is on."""
+    """The dtype that products are computed in: autocast's, if it is on."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 @never_changing
 def _has_grouped_kernel(device: torch.device) -> bool:
-    """Elsewhere torch takes group by group, and waits for the device to know their ends."""
+    """Whether the device has one kernel for all groups.
+
+    Elsewhere torch takes group by group, and waits for the device to know their ends.
+    """
     return device.type == "cuda" and torch.version.hip is None and torch.cuda.get_device_capability(device) >= (9, 0)

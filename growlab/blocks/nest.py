@@ -12,7 +12,7 @@ Held = Mixer | Block
 
 
 class Nest(Mixer):
-    """It has no out-projection of its own: those of what it holds make its output zero.
+    """A mixer made of others. It has no out-projection of its own: those of what it holds make its output zero.
 
     Its state is the states of what it holds, one behind the other.
     """
@@ -33,17 +33,17 @@ class Nest(Mixer):
         return tuple(tensor for each in self.held for tensor in each.initial_state(batch))
 
     def states(self, state: State) -> list[State]:
-        """The state of each that it holds."""
+        """Split the state into those of each mixer or block that it holds."""
         tensors = iter(state)
         return [tuple(islice(tensors, n)) for n in self._n_states]
 
 
 def joined(states: Sequence[State]) -> State:
-    """The inverse of Nest.states."""
+    """Join states into one; the inverse of Nest.states."""
     return tuple(tensor for state in states for tensor in state)
 
 
 def sum_of(costs: Sequence[Sequence[Cost]]) -> Cost:
-    """Of all branches together."""
+    """The cost of all branches together."""
     flat = [cost for branch in costs for cost in branch]
     return Cost(**{name: sum(getattr(cost, name) for cost in flat) for name in vars(flat[0])})

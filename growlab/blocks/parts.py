@@ -1,7 +1,7 @@
-"""What stands before and after the blocks: front ends, which may let the blocks see fewer places than there are tokens,
-and heads, which add to the logits.
+"""What stands before and after the blocks: front ends, which may let the blocks see fewer positions than there are
+tokens, and heads, which add to the logits.
 
-Legend: B batch, T tokens, N places that the blocks see, D d_model, V vocabulary.
+Legend: B batch, T tokens, N positions that the blocks see, D d_model, V vocabulary.
 """
 
 import math
@@ -17,15 +17,15 @@ from growlab.layout import BlockSpec
 
 
 class Rest(NamedTuple):
-    """What a front end keeps while the blocks run."""
+    """The tensors that a front end keeps while the blocks run."""
 
     seen: Tensor  # (B, S, D), embedded tokens that are still needed, the new ones last
-    last: Tensor  # (B, 1, D), what the blocks made of the last place before
+    last: Tensor  # (B, 1, D), what the blocks made of the last position before
     n_new: int  # tokens
 
 
 class Front(nn.Module, ABC):
-    """Contract, tested for every registered front end: causal, and equal to itself over any split of a text."""
+    """A front end. Contract, tested for every registered one: causal, and equal to itself over any split of a text."""
 
     @abstractmethod
     def initial_state(self, batch: int) -> State:
@@ -33,21 +33,21 @@ class Front(nn.Module, ABC):
 
     @abstractmethod
     def take(self, e_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B N D"], Rest]:
-        """What the next T ≥ 1 embedded tokens add to what the blocks see: N ≥ 0 places."""
+        """Take in the next T ≥ 1 embedded tokens; return what they add to what the blocks see: N ≥ 0 positions."""
 
     @abstractmethod
     def tell(self, h_BND: Float[Tensor, "B N D"], rest: Rest) -> tuple[Float[Tensor, "B T D"], State]:
-        """For each new token what the next one is predicted from, given the blocks' output at the new places."""
+        """Return what the token after each new one is predicted from, given the blocks' output at the new positions."""
 
 
 class Head(nn.Module, ABC):
-    """Contract, tested for every registered head: causal, and equal to itself over any split of a text."""
+    """A head. Contract, tested for every registered one: causal, and equal to itself over any split of a text."""
 
     @abstractmethod
     def forward(
         self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"], logits_BTV: Float[Tensor, "B T V"]
     ) -> Float[Tensor, "B T V"]:
-        """As advance, for a whole text."""
+        """Logits as of `advance`, for a whole text."""
 
     @abstractmethod
     def initial_state(self, batch: int) -> State:
@@ -65,7 +65,7 @@ class Head(nn.Module, ABC):
 
 
 def build_part(spec: BlockSpec | None, d_model: int, vocab_size: int) -> nn.Module | None:
-    """A freshly initialised front end or head, or None. Matrices are N(0, 1 / (3·fan_in)), as those of blocks."""
+    """Build a freshly initialised front end or head, or None. Matrices are N(0, 1 / (3·fan_in)), as those of blocks."""
     if spec is None:
         return None
     kind = KINDS[spec.kind]
@@ -81,9 +81,9 @@ def part_cost(spec: BlockSpec, d_model: int, seq_len: int, vocab_size: int) -> C
     return kind.cost(d_model, kind.read_options(spec, d_model), seq_len, vocab_size)
 
 
-def places(front: BlockSpec | None, d_model: int, seq_len: int) -> int:
-    """How many places of a text the blocks see."""
+def n_positions(front: BlockSpec | None, d_model: int, seq_len: int) -> int:
+    """Count the positions that the blocks see of a text of this length."""
     if front is None:
         return seq_len
-    n_places: int = KINDS[front.kind].read_options(front, d_model).places(seq_len)
-    return n_places
+    n: int = KINDS[front.kind].read_options(front, d_model).n_positions(seq_len)
+    return n

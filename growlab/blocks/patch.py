@@ -1,6 +1,6 @@
-"""Soft patches: the blocks see one place for every `size` tokens, and a decoder says what the next tokens are.
+"""Soft patches: the blocks see one position for every `size` tokens, and a decoder says what the next tokens are.
 
-    place i    convolution over tokens size·i - (kernel - size) … size·i + size - 1: never one after the patch
+    position i convolution over tokens size·i - (kernel - size) … size·i + size - 1: never one after the patch
     decoder    z_r = (W_z norm(h_i))_r for the tokens r = 0 … size-1 of the next patch, and
                y_r = z_r + W_out( silu(W_g c_r) · W_v c_r ),
                c_r = z_r                           independent
@@ -48,20 +48,20 @@ class PatchOptions:
         if self.decoder not in DECODERS:
             raise LayoutError(f"patch[decoder={self.decoder}] must be {' or '.join(DECODERS)}")
 
-    def places(self, seq_len: int) -> int:
-        """Full patches."""
+    def n_positions(self, seq_len: int) -> int:
+        """The number of full patches in a text of this length."""
         return seq_len // self.size
 
     @property
     def n_before(self) -> int:
-        """Tokens of a patch that its last one sees."""
+        """The number of tokens of a patch that its last one sees."""
         return self.size - 1 if self.decoder == "autoregressive" else 0
 
 
 def patch_cost(d_model: int, options: PatchOptions, seq_len: int, vocab_size: int) -> Cost:
-    """The decoder also decodes what would stand in the last patch behind the last token."""
+    """Cost of patching and decoding; what would stand in the last patch behind the last token is decoded too."""
     P, before, hidden = options.size, options.n_before, 2 * d_model
-    n, decoded = options.places(seq_len), (options.places(seq_len) + 1) * options.size
+    n, decoded = options.n_positions(seq_len), (options.n_positions(seq_len) + 1) * options.size
     convolution, spread = d_model * d_model * options.kernel, P * d_model * d_model
     gated, out = (1 + before) * d_model * 2 * hidden, hidden * d_model
     return Cost(
@@ -76,7 +76,7 @@ def patch_cost(d_model: int, options: PatchOptions, seq_len: int, vocab_size: in
 
 @register_part(
     "patch",
-    place="front",
+    role="front",
     summary="soft patches of tokens, and a decoder for the tokens of the next one",
     options=PatchOptions,
     cost=patch_cost,
@@ -95,7 +95,7 @@ class Patch(Front):
         self.out_proj = nn.Linear(2 * d_model, d_model, bias=False)
 
     def initial_state(self, batch: int) -> State:
-        """Zeros before the first token, and the start."""
+        """The state of zeros before the first token, and the start."""
         before_BSD = self.start.new_zeros(batch, self.context, len(self.start))
         return before_BSD, self.start.expand(batch, 1, -1)
 
@@ -122,11 +122,11 @@ class Patch(Front):
         return y_BTD.to(h_BND.dtype), (seen_BSD[:, n_whole * self.size :], before_BND[:, -1:])
 
     def _n_whole(self, seen_BSD: Tensor) -> int:
-        """Patches that have become full."""
+        """The number of patches that have become full."""
         return (seen_BSD.shape[1] - self.context) // self.size
 
     def _decode(self, h_BND: Tensor, own_BNPD: Tensor) -> Tensor:
-        """What each token of every patch is predicted from, (B, N·P, D): h and the patch's tokens before it."""
+        """Decode what each token of every patch is predicted from, (B, N·P, D): h and the patch's tokens before it."""
         z_BNPD = self.spread(self.norm(h_BND)).view(*h_BND.shape[:2], self.size, -1)
         hidden_BNPH = self.of_place(z_BNPD)
         if self.of_tokens is not None:
@@ -136,6 +136,6 @@ class Patch(Front):
         return y_BNPD.flatten(1, 2)
 
     def _before_each(self, own_BNPD: Tensor) -> Tensor:
-        """For each token of a patch those before it, the nearest first, zeros where the patch begins."""
+        """Tokens of the patch before each of its tokens, the nearest first, zeros where the patch begins."""
         shifted = [F.pad(own_BNPD, (0, 0, by, -by)) for by in range(1, self.size)]
         return torch.cat(shifted, dim=-1)

@@ -34,7 +34,7 @@ class RouterOptions:
 
 
 def router_cost(d_model: int, options: RouterOptions, seq_len: int, branches: Sequence[Sequence[Cost]]) -> Cost:
-    """As in training: every token is mixed."""
+    """Cost as in training, where every token is mixed."""
     inner = sum_of(branches)
     return replace(
         inner,
@@ -69,8 +69,8 @@ class Router(Nest):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return self._weigh(self.openness(x_BTD), self.mixer(x_BTD))
 
-    def learn(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        open_BT1, (mixed_BTD, penalty) = self.openness(x_BTD), self.mixer.learn(x_BTD)
+    def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
+        open_BT1, (mixed_BTD, penalty) = self.openness(x_BTD), self.mixer.forward_with_penalty(x_BTD)
         return self._weigh(open_BT1, mixed_BTD), total([self.ponder * open_BT1.mean(), penalty])
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
@@ -83,12 +83,12 @@ class Router(Nest):
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
         return self.mixer.absorb(x_BTD, state)
 
-    def measures(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
-        """The mean openness, then what the mixer measures."""
-        return {"open": self.openness(x_BTD).mean(), **self.mixer.measures(x_BTD)}
+    def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
+        """The mean openness, then the metrics of the mixer."""
+        return {"open": self.openness(x_BTD).mean(), **self.mixer.metrics(x_BTD)}
 
     def openness(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T 1"]:
-        """s, fp32 at least; 0 or 1 where `hard`."""
+        """The gate s, fp32 at least; 0 or 1 where `hard`."""
         logits_BT1: Tensor = self.gate(x_BTD)
         if self.hard:
             return (logits_BT1 >= 0).to(wide(logits_BT1.dtype))

@@ -37,7 +37,7 @@ def selective_scan(
     c_BTN: Float[Tensor, "B T N"],
     h_BNE: Float[Tensor, "B N E"],
 ) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B N E"]]:
-    """y, and the state after the last of T ≥ 1 tokens, from the state before the first.
+    """Scan T ≥ 1 tokens from the state before the first; return y and the state after the last.
 
     All of one dtype, fp32 at least; dt ≥ 0 and a ≤ 0, so that no exponent is positive. Differentiable once, in
     every argument. On a CPU the same input gives the same bits.
@@ -47,7 +47,7 @@ def selective_scan(
 
 
 def scan_flops(seq_len: int, channels: int, d_state: int) -> int:
-    """Of the forward pass: Δ·A, its exponential, B·x, and two multiply-adds for each state; Δ·u for each channel."""
+    """Count the forward pass: Δ·A, its exponential, B·x, and two multiply-adds for each state; Δ·u for each channel."""
     return seq_len * channels * (7 * d_state + 1)
 
 
@@ -56,7 +56,7 @@ def scan_flops(seq_len: int, channels: int, d_state: int) -> int:
 
 @library.custom_op("growlab::selective_scan", mutates_args=())
 def _scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """y (B, T, E), the last state (B, N, E) and the states at the heads of the chunks (K, B, N, E)."""
+    """Scan forwards: y (B, T, E), the last state (B, N, E) and the states at the heads of the chunks (K, B, N, E)."""
     states, c_TBN = _States(u, dt, a, b), _time_first(c)
     y_BTE, _, heads_KBNE = _empty_scan(u, dt, a, b, c, h)
     y_TBE, work_LBNE = y_BTE.transpose(0, 1), states.buffer()
@@ -78,7 +78,7 @@ def _empty_scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tenso
 def _scan_backward(
     y_grad: Tensor, last_grad: Tensor, u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, heads: Tensor
 ) -> list[Tensor]:
-    """The gradients of u, dt, a, b, c and of the state before the first token."""
+    """Gradients of u, dt, a, b, c and of the state before the first token."""
     states, c_TBN, y_grad_TBE = _States(u, dt, a, b), _time_first(c), _time_first(y_grad)
     x_grad, dt_grad, a_grad, b_grad, c_grad, _ = _empty_grads(y_grad, last_grad, u, dt, a, b, c, heads)
     x_grad_TBE, dt_grad_TBE, b_grad_TBN, c_grad_TBN = (
@@ -137,12 +137,12 @@ class _States:
         self._decay_LBNE, self._h_LBNE = self.buffer(), self.buffer(extra=1)
 
     def buffer(self, extra: int = 0) -> Tensor:
-        """Room for one number for each state of a chunk, and of `extra` tokens more."""
+        """A buffer of one number for each state of a chunk, and of `extra` tokens more."""
         T, B, _, _ = self.x_TB1E.shape
         return self.a_NE.new_empty(min(CHUNK, T) + extra, B, *self.a_NE.shape)
 
     def of(self, tokens: slice, head_BNE: Tensor) -> tuple[Tensor, Tensor]:
-        """exp(Δ A) of L tokens, and L + 1 states: the one before them and the one after each."""
+        """Decays exp(Δ A) of L tokens, and L + 1 states: the one before them and the one after each."""
         L = tokens.stop - tokens.start
         decay_LBNE, h_LBNE = self._decay_LBNE[:L], self._h_LBNE[: L + 1]
         h_LBNE[0] = head_BNE  # first: it may be the last state of the chunk before, in this very buffer
@@ -155,7 +155,7 @@ class _States:
 
 
 def _accumulate_from_the_end(g_LBNE: Tensor, decay_LBNE: Tensor, carry_BNE: Tensor) -> Tensor:
-    """g_t += exp(Δ_{t+1} A) · g_{t+1} in place, `carry` into the last; returns what the chunk before receives."""
+    """Add exp(Δ_{t+1} A) · g_{t+1} to g_t in place, `carry` to the last; return what the chunk before receives."""
     g, decay = g_LBNE.unbind(), decay_LBNE.unbind()
     g[-1].add_(carry_BNE)
     for t in range(len(g) - 1, 0, -1):
@@ -164,7 +164,7 @@ def _accumulate_from_the_end(g_LBNE: Tensor, decay_LBNE: Tensor, carry_BNE: Tens
 
 
 def _sum_products(left_LBNE: Tensor, right_LBNE: Tensor, dim: int, *, out: Tensor, work: Tensor) -> None:
-    """Σ over `dim` of left · right (which broadcasts), without allocating the product."""
+    """Sum left · right (which broadcasts) over `dim`, without allocating the product."""
     torch.sum(torch.mul(left_LBNE, right_LBNE, out=work[: len(left_LBNE)]), dim=dim, out=out)
 
 

@@ -41,7 +41,7 @@ class SsmOptions:
 
 
 def ssm_cost(d_model: int, options: SsmOptions, seq_len: int) -> Cost:
-    """An FFT of n numbers is charged 2.5 n log2 n (Cooley and Tukey, real input); the kernel is charged once."""
+    """Cost in which an FFT of n numbers is charged 2.5 n log2 n (Cooley and Tukey, real input), the kernel once."""
     n_padded, states = 2 * seq_len, d_model * options.d_state
     fft = math.ceil(2.5 * n_padded * math.log2(n_padded))
     parts = 2 if options.start == "lin" else 1  # real and imaginary
@@ -87,7 +87,7 @@ class DiagonalSsm(Mixer):
         return (torch.zeros(batch, *self.C.shape, device=weight.device, dtype=wide(weight.dtype)),)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is h, for `lin` its real and its imaginary part."""
+        """Run the recurrence over the next tokens; the state is h, for `lin` its real and its imaginary part."""
         u_BTE, z_BTE = self._inputs(x_BTD)
         with torch.autocast(x_BTD.device.type, enabled=False):
             exponent_EN, gain_EN, read_EN = self._discretised(u_BTE.dtype)
@@ -99,31 +99,31 @@ class DiagonalSsm(Mixer):
         return self._output(torch.stack(outputs, dim=1), u_BTE, z_BTE), (self._parts(h_BEN),)
 
     def _inputs(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled u, in fp32 at least, and z."""
+        """Inputs of the filter: scaled u, in fp32 at least, and z."""
         u_BTE, z_BTE = self.in_proj(x_BTD).chunk(2, dim=-1)
         to = wide(u_BTE.dtype)
         return u_BTE.to(to) * self.scale.to(to), z_BTE
 
     def _discretised(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Δ A, of which Ā is the exponential, B̄ and C, each (E, N), by a zero-order hold."""
+        """Matrices by a zero-order hold, each (E, N): Δ A, of which Ā is the exponential, B̄ and C."""
         rate_EN = self._rate(dtype)
         exponent_EN = self.log_dt.to(dtype).exp()[:, None] * rate_EN
         return exponent_EN, (exponent_EN.exp() - 1) / rate_EN, self._number(self.C.to(dtype))
 
     def _rate(self, dtype: torch.dtype) -> Tensor:
-        """A."""
+        """The diagonal of A."""
         decay_EN = self.log_decay.to(dtype).exp()
         return -decay_EN if self.frequency is None else torch.complex(-decay_EN, self.frequency.to(dtype))
 
     def _number(self, parts: Tensor) -> Tensor:
-        """Complex, of its parts, for `lin`; else real."""
+        """The number made of its parts: complex for `lin`, else real."""
         return torch.view_as_complex(parts.contiguous()) if self.frequency is not None else parts[..., 0]
 
     def _parts(self, number: Tensor) -> Tensor:
         return torch.view_as_real(number) if self.frequency is not None else number[..., None]
 
     def _filtered(self, u_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B T E"]:
-        """The convolution of each channel with its kernel; zeros behind the text keep its end from its beginning."""
+        """Convolve each channel with its kernel; zeros behind the text keep its end from its beginning."""
         T = u_BTE.shape[1]
         # made again in the backward pass: it is made of N numbers for each of its own, and the batch shares it
         kernel_TE = checkpoint(self.kernel, T, u_BTE.dtype, use_reentrant=False, preserve_rng_state=False)
@@ -132,7 +132,7 @@ class DiagonalSsm(Mixer):
         return filtered_BTE
 
     def kernel(self, n_tokens: int, dtype: torch.dtype) -> Float[Tensor, "T E"]:
-        """K_0 … K_{T-1} of every channel."""
+        """The kernel K_0 … K_{T-1} of every channel."""
         exponent_EN, gain_EN, read_EN = self._discretised(dtype)
         k_T11 = torch.arange(n_tokens, device=exponent_EN.device, dtype=dtype)[:, None, None]
         return real_part((k_T11 * exponent_EN).exp() * (gain_EN * read_EN)).sum(-1)

@@ -39,7 +39,7 @@ class WindowOptions(AttentionOptions):
 
 
 def window_cost(d_model: int, options: WindowOptions, seq_len: int) -> Cost:
-    """Every chunk is computed whole, also the last one where T is no multiple of the window."""
+    """Cost of chunks that are each computed whole, also the last one where T is no multiple of the window."""
     window, kv = options.window, 2 * d_model // options.heads_per_kv
     n_later = max(0, -(-seq_len // window) - 1)
     first = min(seq_len, window)
@@ -68,7 +68,7 @@ class SlidingWindowAttention(Attention):
         return self._join(self._windowed(*self._heads(x_BTD, start=0)), x_BTD)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
-        """The state is the last window - 1 keys, before rotation, and their values."""
+        """Attend from the next tokens; the state is the last window - 1 keys, before rotation, and their values."""
         qk_BTHE, v_BTGE = self._projected(x_BTD)
         q_BTHE, k_BTGE = self._queries_and_keys(qk_BTHE)
         k_BGSE, v_BGSE = behind(state, (k_BTGE, v_BTGE))
@@ -83,7 +83,7 @@ class SlidingWindowAttention(Attention):
         return self._join(mixed_BHTE, x_BTD), self._remembered(k_BGSE, v_BGSE)
 
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
-        """Neither queries nor attention nor output."""
+        """Extend the state alone: neither queries nor attention nor output are computed."""
         return self._remembered(*behind(state, self._keys_and_values(x_BTD)))
 
     def _remembered(self, k_BGSE: Tensor, v_BGSE: Tensor) -> State:
@@ -91,7 +91,7 @@ class SlidingWindowAttention(Attention):
         return k_BGSE[:, :, forgotten:], v_BGSE[:, :, forgotten:]
 
     def _windowed(self, q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
-        """All tokens of a text from its beginning."""
+        """Attend within the window over all tokens of a text, from its beginning."""
         W, T = self.window, q_BHTE.shape[2]
         first_BHWE = self._attend(q_BHTE[:, :, :W], k_BGTE[:, :, :W], v_BGTE[:, :, :W], causal=True)
         if T <= W:
@@ -108,24 +108,24 @@ class SlidingWindowAttention(Attention):
 def behind(
     state: State, new: tuple[Float[Tensor, "B T G E"], Float[Tensor, "B T G E"]]
 ) -> tuple[Float[Tensor, "B G S E"], Float[Tensor, "B G S E"]]:
-    """Keys and values of new tokens after those of the state."""
+    """Append keys and values of new tokens to those of the state."""
     k_BGSE, v_BGSE = (torch.cat((kept, each.transpose(1, 2)), 2) for kept, each in zip(state, new, strict=True))
     return k_BGSE, v_BGSE
 
 
 def band(n_queries: int, n_keys: int, start: int, window: int, device: torch.device) -> Bool[Tensor, "T S"]:
-    """Whether query t, at position start + t, sees the key at position s."""
+    """Mask of whether query t, at position start + t, sees the key at position s."""
     seen_TS = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
     return seen_TS.tril(start).triu(start + 1 - window)
 
 
 def chunks(x_BHTE: Float[Tensor, "B H T E"], size: int) -> Float[Tensor, "B N H W E"]:
-    """Of `size` tokens each; zeros fill the last one."""
+    """Cut a sequence into chunks of `size` tokens; zeros fill the last one."""
     B, H, T, E = x_BHTE.shape
     padded_BHTE = F.pad(x_BHTE, (0, 0, 0, -T % size))
     return padded_BHTE.view(B, H, -1, size, E).transpose(1, 2)
 
 
 def with_the_one_before(x_BNHWE: Float[Tensor, "B N H W E"]) -> Float[Tensor, "B N-1 H 2*W E"]:
-    """Every chunk but the first, after its predecessor."""
+    """Chunks but the first, each after its predecessor."""
     return torch.cat((x_BNHWE[:, :-1], x_BNHWE[:, 1:]), dim=3)

@@ -25,7 +25,7 @@ Batch = tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]  # x, y; contiguous, o
 
 
 def window_offsets(n_tokens: int, seq_len: int, batch_size: int, seed: int, step: int) -> NDArray[np.int64]:
-    """Where the windows of one training step begin: (batch_size,), int64, uniform on [0, n_tokens - seq_len - 1].
+    """Offsets of the windows of one training step: (batch_size,), int64, uniform on [0, n_tokens - seq_len - 1].
 
     A pure function: Philox is keyed by (seed, step), both taken modulo 2**64. The split must hold
     seq_len + 1 tokens (growlab.data.require_windows says so to people).
@@ -46,7 +46,7 @@ def training_batch(ids: Ids | TaskSplit | TurnSplit, seq_len: int, batch_size: i
 
 
 def validation_batches(ids: Ids | TaskSplit | TurnSplit, seq_len: int, batch_size: int) -> Iterator[Batch]:
-    """One full pass in reading order: every token but the first is predicted exactly once.
+    """Yield one full pass in reading order: every token but the first is predicted exactly once.
 
     Non-overlapping windows, batch_size at a time; what is left over is a shorter window, last and
     alone. Weigh a mean over batches by n_predicted(y). Yields nothing for fewer than two tokens.
@@ -70,7 +70,7 @@ def validation_batches(ids: Ids | TaskSplit | TurnSplit, seq_len: int, batch_siz
 
 
 def n_predicted(y_BT: Int64[Tensor, "B T"]) -> int:
-    """Targets that count."""
+    """Count the targets that are predicted."""
     return int((y_BT != IGNORED).sum())
 
 

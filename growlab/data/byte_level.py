@@ -28,13 +28,18 @@ _BATCH = 16  # segments that are encoded at once, on all cores
 
 @dataclass(frozen=True)
 class ByteLevelTokenizer(Tokenizer):
-    """Made by `learn` or `from_mapping`. Special tokens are never made from a text and stand for no bytes of it."""
+    """A byte-pair tokenizer, made by `learn` or `from_mapping`.
+
+    Special tokens are never made from a text and stand for no bytes of it.
+    """
 
     definition: str  # the JSON of the package `tokenizers`
 
     @classmethod
     def learn(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """Byte-pair merges of a text, GPT-2's rule for words, no special token. Fewer tokens when it has no more pairs.
+        """Learn byte-pair merges of a text, by GPT-2's rule for words, without special tokens.
+
+        Fewer tokens when it has no more pairs.
 
         A pure function of the text, however it is cut into pieces. Words of thousands of characters, such as
         genes, are learnt from in parts.
@@ -56,7 +61,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> Self:
-        """What tokenizer.json holds. Raises DataError when it is damaged or not byte-level."""
+        """Make a tokenizer of what tokenizer.json holds. Raises DataError when that is damaged or not byte-level."""
         kinds = _kinds_of(raw.get("decoder"))
         if "ByteLevel" not in kinds:
             raise DataError(
@@ -113,7 +118,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     @cached_property
     def _bytes_of_id(self) -> list[bytes]:
-        """Indexed by id; for a special token its name, for an id that is not used nothing."""
+        """The bytes of each token, by id; for a special token its name, for an id that is not used nothing."""
         vocabulary = self._model.get_vocab(with_added_tokens=True)
         table = [b""] * (max(vocabulary.values(), default=-1) + 1)
         added = self._model.get_added_tokens_decoder()
@@ -166,7 +171,10 @@ def _bytes_of(token: str) -> bytes:
 
 
 def _byte_of_char() -> dict[str, int]:
-    """GPT-2's alphabet: a byte is the printable Latin-1 character of its number, or else the next one from U+0100."""
+    """Bytes by character in GPT-2's alphabet.
+
+    That of a byte is the printable Latin-1 character of its number, or else the next one from U+0100.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}

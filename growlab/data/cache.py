@@ -20,13 +20,13 @@ class Entry(NamedTuple):
 
 
 def kept(name: str) -> Entry | None:
-    """What is kept under this name if each of its bytes is as written, else None: build it again.
+    """Find what is kept under this name if each of its bytes is as written, else None: build it again.
 
     The whole file is hashed: that is what it takes to notice one flipped bit.
     """
-    path = place(name)
+    path = entry_path(name)
     try:
-        about = json.loads(place(_about(name)).read_bytes())
+        about = json.loads(entry_path(_about(name)).read_bytes())
         whole = sha256_of(path) == about["sha256"]
     except (OSError, ValueError, KeyError, TypeError):  # missing or unreadable, no JSON, not this JSON
         return None
@@ -42,22 +42,22 @@ def keep(name: str, content: Iterable[Content], about: Mapping[str, str | int]) 
     sha256 = put(name, content)
     described = {**about, "sha256": sha256}
     put(_about(name), json.dumps(described, indent=2).encode())
-    return Entry(place(name), described)
+    return Entry(entry_path(name), described)
 
 
 def put(name: str, content: Content | Iterable[Content]) -> str:
     """Write one file of the cache and return its sha256. Raises DataError when it cannot be written."""
     try:
-        return write_atomically(place(name), content)
+        return write_atomically(entry_path(name), content)
     except OSError as error:
         raise DataError(
-            f"{place(name)}: cannot be written to the cache: {error.strerror}; "
+            f"{entry_path(name)}: cannot be written to the cache: {error.strerror}; "
             "make room there, or set GROWLAB_CACHE to a folder that takes it"
         ) from None
 
 
-def place(name: str) -> Path:
-    """Where it lies, if it is there."""
+def entry_path(name: str) -> Path:
+    """The path at which an entry lies, if it is there."""
     return cache_dir() / "data" / name
 
 

@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
-    """Splits of a text are 1-D, read-only and memory-mapped.
+    """The texts or tasks of a trial as splits of token ids; those of a text are 1-D, read-only and memory-mapped.
 
     Bytes per token are UTF-8 bytes over tokens, both of all tokens but the first, which nothing
     predicts: bits per byte = nats per token / ln 2 / bytes per token. 0.0 for a split that
@@ -64,26 +64,28 @@ class Corpus:
     test_bytes_per_token: float
     sha256: str  # what a study records of it
     tokenizer_sha256: str  # likewise; "" where the text alone determines the tokenizer
-    place: str  # what a message calls it
+    label: str  # what a message calls it
     dtype: str  # what a study records of its token files
     notes: tuple[str, ...]  # what was passed over while it was read, a line each
     stages: tuple[Stage, ...]  # of the curriculum
 
     def training(self, stage: int) -> Split:
-        """What that stage trains on; without a curriculum there is one, of the train split."""
+        """The split that a stage trains on; without a curriculum there is one, of the train split."""
         return self.stages[stage].train if self.stages else self.train
 
 
 def load_corpus(spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
-    """The splits of the recorded corpus. Raises DataError when it is missing or is another one, SpecError and
-    UnknownName for a data section that makes no sense.
+    """Load the splits of the recorded corpus.
+
+    Raises DataError when it is missing or is another one, SpecError and UnknownName for a data section that makes no
+    sense.
 
     It is read and hashed at every load, cached ids or not. A modification time would be
     cheaper and wrong: copies and restored backups keep theirs. That costs about five seconds per
     gigabyte of text, twenty of JSON lines.
     """
     found = SOURCES[spec.source]
-    with os_errors_named(found.place(spec.path)):
+    with os_errors_named(found.label(spec.path)):
         match found:
             case TextSource() as source:
                 return _text_corpus(source, spec, curriculum)
@@ -111,17 +113,17 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
         if isinstance(split, TaskSplit):
             _require_room(split, seq_len)
         elif isinstance(split, TurnSplit):
-            require_turns(split, name, seq_len, corpus.place, remedy)
+            require_turns(split, name, seq_len, corpus.label, remedy)
         elif split.size <= seq_len and (split.size or name != "test"):
             raise DataError(
-                f"{corpus.place}: the {name} split has {split.size} tokens, "
+                f"{corpus.label}: the {name} split has {split.size} tokens, "
                 f"train.seq_len {seq_len} needs at least {seq_len + 1}; "
                 f"lower train.seq_len, {remedy}, or give a longer text"
             )
 
 
 def recorded_curriculum(curriculum: Sequence[StageSpec], corpus: Corpus) -> tuple[StageSpec, ...]:
-    """With the hashes of the texts that were loaded for it."""
+    """Fill in the hashes of the texts that were loaded for a curriculum."""
     return tuple(replace(spec, sha256=stage.sha256) for spec, stage in zip(curriculum, corpus.stages, strict=True))
 
 
@@ -153,9 +155,9 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
 
 
 def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
-    """The whole of it is for training."""
+    """Read the text of a stage, the whole of which is for training."""
     spec = replace(main.spec, path=stage.path, sha256=stage.sha256)
-    with _stage_named(at, main.source.place(stage.path)):
+    with _stage_named(at, main.source.label(stage.path)):
         digest = read_digest(main.source, spec)
         _require_stage(main.source, stage, digest.sha256, main.digest.sha256)
     return Text(source=main.source, spec=spec, digest=digest, cuts=(digest.n_chars, digest.n_chars))
@@ -172,7 +174,7 @@ def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[Stag
     found = {}
     for at, stage in enumerate(curriculum):
         if stage.path:
-            with _stage_named(at, source.place(stage.path)):
+            with _stage_named(at, source.label(stage.path)):
                 files_of_stage = read_token_files(source.files(stage.path), spec.dtype)
                 of_stage, sha256_of_stage = _joined_ids(files_of_stage, tokenizer.vocab_size)
                 _require_stage(source, stage, sha256_of_stage, sha256)
@@ -187,7 +189,7 @@ def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[Stag
 
 
 def _joined_ids(files: Sequence[TokenFile], vocab_size: int) -> tuple[Ids, str]:
-    """One file is mapped where it lies; several are joined in the cache. And their sha256."""
+    """Map the ids of one file where it lies, or join those of several in the cache; return them with their sha256."""
     sha256 = checked(files, vocab_size)
     if len(files) == 1:
         return files[0].mapped(), sha256
@@ -211,7 +213,7 @@ def _tokenizer_of_ids(spec: DataSpec) -> tuple[Tokenizer, str]:
 
 
 def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
-    """data.val_fraction and data.test_fraction say nothing here."""
+    """Load a synthetic task, of which data.val_fraction and data.test_fraction say nothing."""
     if spec.tokenizer != "ids" or spec.path:
         raise SpecError(
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
@@ -244,9 +246,12 @@ def _require_room(split: TaskSplit, seq_len: int) -> None:
 
 
 def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
-    """Held in memory, other than a text. Stages may differ in plasticity, not in what is read."""
+    """Load questions and answers, held in memory, other than a text.
+
+    Stages may differ in plasticity, not in what is read.
+    """
     _require_no_stage_texts(spec, curriculum, "has the same questions in every stage")
-    pairs, place = source.pairs(spec.path), source.place(spec.path)
+    pairs, label = source.pairs(spec.path), source.label(spec.path)
     sha256 = sha256_of_pairs(pairs)
     _require_recorded(source, spec, sha256)
     questions = by_question(pairs)
@@ -258,7 +263,7 @@ def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]
     try:
         splits = (TurnSplit.of(train, tokenizer), TurnSplit.of(val, tokenizer), TurnSplit.of(test, tokenizer))
     except CannotEncode as error:
-        raise DataError(f"{place}: {error}") from None
+        raise DataError(f"{label}: {error}") from None
     stages = _stages(curriculum, {}, splits[0])
     return _corpus(source, spec, (), splits, tokenizer, sha256, tokenizer_sha256, stages)
 
@@ -286,7 +291,7 @@ def _corpus(
         test_bytes_per_token=_bytes_per_token(tokenizer, test),
         sha256=sha256,
         tokenizer_sha256=tokenizer_sha256,
-        place=source.place(spec.path),
+        label=source.label(spec.path),
         dtype="uint16" if spec.dtype == "auto" else spec.dtype,  # so that no rule decides it again
         notes=_unread(source, [spec.path, *(stage.path for stage in curriculum)]),
         stages=stages,
@@ -301,7 +306,7 @@ def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
     if spec.sha256 not in ("", sha256):
         unread = "".join(f" ({note.partition('; ')[0]})" for note in _unread(source, [spec.path]))
         raise DataError(
-            f"{source.place(spec.path)}: is not the corpus that this trial recorded: "
+            f"{source.label(spec.path)}: is not the corpus that this trial recorded: "
             f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…{unread}; "
             "bring the recorded text back, or make a new study of this one with --set data.sha256="
         )
@@ -316,21 +321,21 @@ def _require_stage(source: Source, stage: StageSpec, sha256: str, main_sha256: s
     """Raise DataError for another text than the recorded one, and for the main one, val and test included."""
     if stage.sha256 not in ("", sha256):
         raise DataError(
-            f"{source.place(stage.path)}: is not the text that this trial recorded: "
+            f"{source.label(stage.path)}: is not the text that this trial recorded: "
             f"sha256 {sha256[:12]}…, recorded {stage.sha256[:12]}…; bring the recorded text back, or make a new study"
         )
     if sha256 == main_sha256:
         raise DataError(
-            f"{source.place(stage.path)}: is the study's own data, val and test included; leave the stage's path out "
+            f"{source.label(stage.path)}: is the study's own data, val and test included; leave the stage's path out "
             "to train on its train split"
         )
 
 
 @contextmanager
-def _stage_named(at: int, place: str) -> Iterator[None]:
-    """What is wrong is said of the stage."""
+def _stage_named(at: int, label: str) -> Iterator[None]:
+    """Name the stage in whatever error is raised within."""
     try:
-        with os_errors_named(place):
+        with os_errors_named(label):
             yield
     except (DataError, SpecError) as error:
         said = str(error).replace("check data.path", f"check curriculum[{at}].path")
@@ -344,7 +349,7 @@ def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:
 
 
 def _without_last(fraction: float, n_tokens: int) -> int:
-    """floor((1 - fraction) n), with the decimal fraction that was written: in floats 1 - 0.9 is below 0.1."""
+    """Compute floor((1 - fraction) n) with the decimal fraction that was written: in floats 1 - 0.9 is below 0.1."""
     return int((1 - Fraction(str(fraction))) * n_tokens)
 
 

@@ -7,7 +7,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from growlab.data.cache import place, put
+from growlab.data.cache import entry_path, put
 from growlab.errors import DataError
 from growlab.files import sha256_of
 
@@ -26,10 +26,10 @@ class Download:
 
     @property
     def path(self) -> Path:
-        return place(self._file_name)
+        return entry_path(self._file_name)
 
     def file(self) -> Path:
-        """The cached copy; fetched first where it is missing or damaged. Raises DataError."""
+        """Find the cached copy; fetch it first where it is missing or damaged. Raises DataError."""
         if not self.is_kept():
             put(self._file_name, self._fetched())
         return self.path
@@ -42,7 +42,7 @@ class Download:
             return False
 
     def remedy(self) -> str:
-        """What to do where it cannot be fetched."""
+        """Say what to do where the file cannot be fetched."""
         return (
             f"put the file ({self.n_bytes:,} bytes, sha256 {self.sha256[:12]}…) at {self.path}, "
             f"or set {self.variable} to a mirror"

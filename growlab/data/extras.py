@@ -8,7 +8,7 @@ from growlab.packages import install_command
 
 
 def optional(package: str, *, needed_by: str) -> ModuleType:
-    """Import it. Raises DataError, with the command that installs it, when it is not there."""
+    """Import an optional package. Raises DataError, with the command that installs it, when it is not there."""
     try:
         return importlib.import_module(package)
     except ImportError as error:

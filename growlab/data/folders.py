@@ -23,7 +23,7 @@ class Unread(NamedTuple):
 
 
 def files_at(path: str, suffix: str, source: str) -> list[Path]:
-    """At least one. Links to files are read, links to folders not entered.
+    """List the files at a path, at least one. Links to files are read, links to folders not entered.
 
     Raises SpecError without a path, DataError for a folder without such files and for what is no file, and OSError.
     """
@@ -38,7 +38,7 @@ def files_at(path: str, suffix: str, source: str) -> list[Path]:
 
 
 def unread_at(path: str, suffix: str) -> str:
-    """How many files of a folder are not read, and which: one line, its list bounded. '' for none, and for a file.
+    """Say how many files of a folder are not read, and which: one line, its list bounded. '' for none, and for a file.
 
     Raises OSError.
     """
@@ -54,19 +54,19 @@ def unread_at(path: str, suffix: str) -> str:
 
 
 @contextmanager
-def os_errors_named(place: str) -> Iterator[None]:
-    """An OSError inside is a DataError that names the file, or `place` where the error does not know it."""
+def os_errors_named(label: str) -> Iterator[None]:
+    """Turn an OSError inside into a DataError that names the file, or `label` where the error does not know it."""
     try:
         yield
     except PermissionError as error:
-        raise DataError(f"{error.filename or place}: may not be read by this user; change its permissions") from None
+        raise DataError(f"{error.filename or label}: may not be read by this user; change its permissions") from None
     except UnicodeEncodeError as error:
         if reason := why_unnameable(error):
             raise DataError(reason) from None
         raise
     except OSError as error:  # a disk that fails while it is read names no file
         why = error.strerror or error
-        raise DataError(f"{error.filename or place}: cannot be read: {why}; check data.path") from None
+        raise DataError(f"{error.filename or label}: cannot be read: {why}; check data.path") from None
 
 
 def _files_below(folder: Path, suffix: str) -> list[Path]:
@@ -80,7 +80,7 @@ def _files_below(folder: Path, suffix: str) -> list[Path]:
 
 
 def _sorted_below(folder: Path, suffix: str) -> tuple[list[Path], list[Unread]]:
-    """What is read and what is not, by relative path.
+    """Sort the files below a folder into those that are read and those that are not, by relative path.
 
     os.walk, as Path.rglob passes over a subfolder that may not be read without a word.
     """
@@ -89,15 +89,15 @@ def _sorted_below(folder: Path, suffix: str) -> tuple[list[Path], list[Unread]]:
     for parent, folders, names in os.walk(folder, onerror=_raise):
         entered = [name for name in folders if not (_is_left_behind(name) or Path(parent, name).is_symlink())]
         for name in set(folders) - set(entered):
-            place = Path(parent, name)
-            unread.append(Unread(f"{place.relative_to(folder).as_posix()}/", _n_files(place)))
+            path = Path(parent, name)
+            unread.append(Unread(f"{path.relative_to(folder).as_posix()}/", _n_files(path)))
         folders[:] = entered
         for name in names:
-            place = Path(parent, name)
+            path = Path(parent, name)
             if name.lower().endswith(suffix) and not _is_left_behind(name):
-                files.append(place)
+                files.append(path)
             else:
-                unread.append(Unread(place.relative_to(folder).as_posix(), 1))
+                unread.append(Unread(path.relative_to(folder).as_posix(), 1))
     files.sort(key=lambda file: file.relative_to(folder).as_posix())
     return files, sorted(each for each in unread if each.n_files)
 
@@ -107,7 +107,10 @@ def _is_left_behind(name: str) -> bool:
 
 
 def _n_files(folder: Path) -> int:
-    """Below one that is not read, as far as this user may look. A link may lead anywhere and counts as one."""
+    """Count files below a folder that is not read, as far as this user may look.
+
+    A link may lead anywhere and counts as one.
+    """
     return 1 if folder.is_symlink() else sum(len(names) for _, _, names in os.walk(folder))
 
 
@@ -117,7 +120,7 @@ def _named(unread: list[Unread]) -> str:
 
 
 def _shown(unread: Unread) -> str:
-    """A name may hold anything, an escape sequence of a terminal too."""
+    """Show a name, which may hold anything, an escape sequence of a terminal too."""
     name = "".join(char if char.isprintable() else "\ufffd" for char in unread.name)
     return f"{name} ({unread.n_files})" if name.endswith("/") else name
 

@@ -17,7 +17,10 @@ _N_MARKERS = 3
 
 @dataclass(frozen=True)
 class ChatTokenizer(Tokenizer):
-    """`text` for what is said. A turn is: user, question, assistant, answer, end."""
+    """A tokenizer with markers around `text`'s tokens of what is said.
+
+    A turn is: user, question, assistant, answer, end.
+    """
 
     text: Tokenizer
 
@@ -43,15 +46,15 @@ class ChatTokenizer(Tokenizer):
         return self.text.vocab_size + _N_MARKERS
 
     def encode(self, text: str) -> Ids:
-        """Never a marker."""
+        """Encode a text, never to a marker."""
         return self.text.encode(text).astype(self.dtype)
 
     def question(self, question: str) -> list[int]:
-        """What an answer comes after. Raises CannotEncode."""
+        """Encode a question with the markers around it, which an answer comes after. Raises CannotEncode."""
         return [self.user, *self.encode(question).tolist(), self.assistant]
 
     def answer(self, answer: str) -> list[int]:
-        """Raises CannotEncode."""
+        """Encode an answer with its end. Raises CannotEncode."""
         return [*self.encode(answer).tolist(), self.end]
 
     def decode(self, ids: ArrayLike) -> str:
@@ -61,7 +64,7 @@ class ChatTokenizer(Tokenizer):
         return self.text.to_bytes(self._without_markers(ids))
 
     def n_bytes(self, ids: ArrayLike) -> int:
-        """A marker stands for none."""
+        """Count the bytes of UTF-8 that ids stand for; a marker stands for none."""
         return self.text.n_bytes(self._without_markers(ids))
 
     def to_mapping(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ _LONGEST = 1 << 20  # characters, after which a text without such lines is cut a
 
 
 def gathered(pieces: Iterable[str]) -> Iterator[str]:
-    """Small pieces joined to larger ones, empty ones dropped: a row of a table is too small to be worth a call."""
+    """Join small pieces to larger ones and drop empty ones: a row of a table is too small to be worth a call."""
     held: list[str] = []
     n_held = 0
     for piece in pieces:
@@ -28,7 +28,7 @@ def gathered(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def joined_by_newlines(documents: Iterable[str]) -> Iterator[str]:
-    """Documents as one text, one newline between two."""
+    """Join documents to one text, one newline between two."""
     for at, document in enumerate(documents):
         if at:
             yield "\n"
@@ -36,7 +36,7 @@ def joined_by_newlines(documents: Iterable[str]) -> Iterator[str]:
 
 
 def sections(pieces: Iterable[str], cuts: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """The pieces with the number of their section; section k ends before character cuts[k], the last at the end."""
+    """Yield pieces with the number of their section; section k ends before character cuts[k], the last at the end."""
     section = at = 0
     for piece in pieces:
         begin = 0
@@ -51,7 +51,7 @@ def sections(pieces: Iterable[str], cuts: Sequence[int]) -> Iterator[tuple[int, 
 
 
 def segments(pieces: Iterable[str]) -> Iterator[str]:
-    """The text cut where GPT-2's rule for words cuts it too, so that byte pairs are the same as in the whole.
+    """Cut the text where GPT-2's rule for words cuts it too, so that byte pairs are the same as in the whole.
 
     That is after a lone newline between two characters that are no white space. A pure function of the
     text; only one that has no such newline for a million characters is cut elsewhere.
@@ -90,7 +90,10 @@ class Digest:
         self.n_chars = 0
 
     def watch(self, pieces: Iterable[str]) -> Iterator[str]:
-        """Raises CannotEncode for half a surrogate pair, which no UTF-8 can hold."""
+        """Hash and count pieces as they pass by.
+
+        Raises CannotEncode for half a surrogate pair, which no UTF-8 can hold.
+        """
         for piece in pieces:
             try:
                 self._sha256.update(piece.encode())

@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 
 def read_pairs(path: str) -> list[Pair]:
-    """All pairs of a file, in its order and as they are written; other keys are passed over.
+    """Read all pairs of a file, in its order and as they are written; other keys are passed over.
 
     Raises SpecError without a path, DataError that names the entry or the line, and OSError.
     """
@@ -45,7 +45,7 @@ def read_pairs(path: str) -> list[Pair]:
 
 
 def _entries(text: str, path: str) -> Iterator[tuple[Any, str]]:
-    """Each with what a message calls it. A list begins with a bracket, a line of JSON lines does not."""
+    """Yield each entry with what a message calls it. A list begins with a bracket, a line of JSON lines does not."""
     if text.lstrip().startswith("["):
         yield from ((entry, f"entry {number}") for number, entry in enumerate(_parsed(text, path), 1))
         return
@@ -90,7 +90,7 @@ def _shortened(value: object) -> str:
 
 
 def sha256_of_pairs(pairs: Iterable[Pair]) -> str:
-    """Of what is said, in its order; not of how the file is laid out, or of keys that are passed over."""
+    """Hash what is said, in its order; not how the file is laid out, or keys that are passed over."""
     digest = hashlib.sha256()
     for question, answer, _ in pairs:
         digest.update(json.dumps([question, answer]).encode() + b"\n")
@@ -101,7 +101,7 @@ def sha256_of_pairs(pairs: Iterable[Pair]) -> str:
 
 
 def by_question(pairs: Iterable[Pair]) -> list[list[Pair]]:
-    """All answers to one question together; questions in the order of a hash, so that no topic stands at the end.
+    """Group all answers to one question; questions in the order of a hash, so that no topic stands at the end.
 
     Two questions are one when only their case or their white space differs.
     """

@@ -10,7 +10,7 @@ from growlab.specs import DataSpec, StageSpec
 
 
 class RecentCorpus:
-    """load_corpus, but a text or a task is read and hashed once, as long as the same one is asked for.
+    """A memory of load_corpus: a text or a task is read and hashed once, as long as the same one is asked for.
 
     What becomes of the text meanwhile changes nothing: its ids lie in the cache under its hash, which replaces
     files and never writes into one, and a file that is deleted stays as long as it is mapped. A .bin is mapped
@@ -18,12 +18,12 @@ class RecentCorpus:
     """
 
     def __init__(self, moved: Moved = MappingProxyType({})) -> None:
-        """`moved`: of the texts that lie elsewhere than where a spec says."""
+        """Remember in `moved` the texts that lie elsewhere than where a spec says."""
         self._moved = moved
         self._last: tuple[tuple[DataSpec, tuple[StageSpec, ...]], Corpus] | None = None
 
     def load(self, spec: DataSpec, curriculum: Sequence[StageSpec] = ()) -> Corpus:
-        """Raises what load_corpus raises."""
+        """Load a corpus, or give the last one again. Raises what load_corpus raises."""
         asked = spec, tuple(curriculum)
         if self._last is None or self._last[0] != asked or isinstance(SOURCES[spec.source], TokenSource):
             self._last = None  # two are never held at once

@@ -28,13 +28,13 @@ class Source:
     summary: str  # one line for `growlab data`
     suffix: str = ""  # of the files that it reads below a folder; "" where it reads none
 
-    def place(self, path: str) -> str:
-        """What a message calls the corpus: its path, or for an embedded one what it depends on."""
+    def label(self, path: str) -> str:
+        """Name the corpus for a message: its path, or for an embedded one what it depends on."""
         python = f" under Python {platform.python_version()}" if self.name == "stdlib" else ""
         return path or f"source {self.name!r}{python}"
 
     def unread(self, path: str) -> str:
-        """What lies in the folder at `path` and is not read, in one line; '' for nothing. Raises OSError."""
+        """Say what lies in the folder at `path` and is not read, in one line; '' for nothing. Raises OSError."""
         return unread_at(path, self.suffix) if self.suffix else ""
 
 
@@ -43,35 +43,35 @@ class TextSource(Source):
     read: Read  # the whole text, or its pieces in order; raises DataError and OSError, the same at each call
 
     def pieces(self, spec: DataSpec) -> Iterator[str]:
-        """The text of a spec, some hundred thousand characters at a time. Raises DataError."""
-        with _failures_named(self.name), os_errors_named(self.place(spec.path)):
+        """Yield the text of a spec, some hundred thousand characters at a time. Raises DataError."""
+        with _failures_named(self.name), os_errors_named(self.label(spec.path)):
             yield from gathered(_texts(self.name, self.read(spec)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSource(Source):
-    """Token ids that somebody else's tokenizer made."""
+    """A source of token ids that somebody else's tokenizer made."""
 
     files: Callable[[str], list[Path]]  # a path to the files, whose ids are joined; raises DataError and OSError
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSource(Source):
-    """Sequences made from a seed, without end."""
+    """A source of sequences made from a seed, without end."""
 
     task: Callable[[int, int], Task]  # vocab_size and n_items; raises SpecError
 
 
 @dataclass(frozen=True, kw_only=True)
 class QaSource(Source):
-    """Questions and answers, of which only the answers count."""
+    """A source of questions and answers, of which only the answers count."""
 
     pairs: Callable[[str], list[Pair]]  # at a path, in order; raises DataError and OSError
 
 
 @contextmanager
 def _failures_named(name: str) -> Iterator[None]:
-    """A source may be a plugin's: whatever it raises names it, also an exit, which would end us without a word."""
+    """Name the source, which may be a plugin's, in whatever it raises; also in an exit, which would end us silently."""
     try:
         yield
     except GrowlabError:
@@ -82,7 +82,7 @@ def _failures_named(name: str) -> Iterator[None]:
 
 
 def _texts(name: str, given: object) -> Iterator[str]:
-    """A text, or the pieces of one. Raises DataError for anything else that a plugin's source may give."""
+    """Yield a text, or the pieces of one. Raises DataError for anything else that a plugin's source may give."""
     for piece in given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]:
         if not isinstance(piece, str):
             got = "None" if piece is None else type(piece).__name__
@@ -94,7 +94,7 @@ SOURCES: Registry[Source] = Registry("data source")
 
 
 def register_source(name: str, summary: str, suffix: str = "") -> Callable[[Read], Read]:
-    """Decorator: make a function from a DataSpec to a text, or to the pieces of one, a source that a study can name.
+    """Decorate a function from a DataSpec to a text, or to the pieces of one: make it a source that a study can name.
 
     `suffix`, such as '.txt', for a source that reads the files of a folder with `growlab.data.folders.files_at`: then
     what it does not read is told.

@@ -30,7 +30,7 @@ _PASSED_OVER = {
 
 
 def read_stdlib() -> str:
-    """The standard library's prose, from the cache or built in a few seconds. Raises DataError.
+    """Read the standard library's prose, from the cache or built in a few seconds. Raises DataError.
 
     The cache is keyed by Python's version and by name and size of every file that is read.
     """
@@ -56,7 +56,7 @@ def stdlib_has_prose() -> bool:
 
 
 def prose_below(root: Path) -> str:
-    """Each paragraph of prose in the docstrings of the modules below `root`, once, a blank line between two.
+    """Gather each paragraph of prose in the docstrings of the modules below `root`, once, a blank line between two.
 
     Printable ASCII and newlines only. Modules in the order of their relative paths, docstrings in
     the order of their lines.
@@ -86,7 +86,7 @@ def _modules(root: Path) -> list[Path]:
 
 
 def _listing(root: Path) -> str:
-    """Hexadecimal sha256 over name and size of all files that make the text."""
+    """Hash name and size of all files that make the text, as hexadecimal sha256."""
     lines = [f"{file.relative_to(root).as_posix()} {file.stat().st_size}\n" for file in _modules(root)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -104,7 +104,10 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _definitions(node: ast.AST) -> Iterator[_Documented]:
-    """The node and all definitions below it by line. Only statements are entered: six times as fast as ast.walk."""
+    """Yield the node and all definitions below it by line.
+
+    Only statements are entered: six times as fast as ast.walk.
+    """
     if isinstance(node, _Documented):
         yield node
     for part in ("body", "handlers", "orelse", "finalbody"):

@@ -26,7 +26,7 @@ _HUB_NAME = re.compile(r"\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b", re.ASCII)  # as hug
 
 
 def read_jsonl(path: str, column: str) -> Iterator[str]:
-    """The `column` of all lines of a file, or of all .jsonl files below a folder, joined by newlines.
+    """Read the `column` of all lines of a file, or of all .jsonl files below a folder, joined by newlines.
 
     Blank lines are passed over. Raises DataError, with file and line, and OSError.
     """
@@ -61,7 +61,7 @@ def _document(line: bytes, column: str, where: str) -> str:
 
 
 def read_parquet(path: str, column: str) -> Iterator[str]:
-    """The `column` of all rows of a file, or of all .parquet files below a folder, joined by newlines.
+    """Read the `column` of all rows of a file, or of all .parquet files below a folder, joined by newlines.
 
     Raises DataError, with file and row, and OSError.
     """
@@ -92,7 +92,7 @@ def _rows(file: Path, column: str) -> Iterator[str]:
 
 
 def read_hub(path: str, column: str) -> Iterator[str]:
-    """The `column` of the train split of owner/name[:configuration][@revision], joined by newlines.
+    """Read the `column` of the train split of owner/name[:configuration][@revision], joined by newlines.
 
     The package `datasets` downloads it once and keeps it, memory-mapped, in its own cache. Raises DataError,
     and SpecError for a path that is no such name.
@@ -137,7 +137,7 @@ def _hub_rows(table: Any, column: str, where: str) -> Iterator[str]:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Without the hub's dozen lines about each new try, and what `datasets` says of an error that it raises too."""
+    """Silence the hub's dozen lines about each new try, and what `datasets` says of an error that it raises too."""
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -36,7 +36,7 @@ class Stream(IntEnum):
 
 
 class Draws:
-    """Random numbers, a function of the arguments alone. Raw bits, as numpy promises their stream for ever."""
+    """Random numbers that are a function of the arguments alone. Raw bits, as numpy promises their stream for ever."""
 
     def __init__(self, stream: Stream, seed: int, step: int) -> None:
         key = np.array([seed % 2**64, step % 2**64], dtype=np.uint64)
@@ -44,11 +44,11 @@ class Draws:
         self._bits = np.random.Philox(key=key, counter=counter)
 
     def below(self, n: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        """Uniform on [0, n), to n / 2**64."""
+        """Draw numbers uniform on [0, n), to n / 2**64."""
         return (self._bits.random_raw(shape) % np.uint64(n)).astype(np.int64)
 
     def some_of(self, n: int, n_rows: int, n_drawn: int) -> NDArray[np.int64]:
-        """Rows of different numbers from [0, n) in random order: (n_rows, n_drawn)."""
+        """Draw rows of different numbers from [0, n) in random order: (n_rows, n_drawn)."""
         return np.argsort(self._bits.random_raw((n_rows, n)), axis=1, kind="stable")[:, :n_drawn]
 
 
@@ -80,15 +80,15 @@ class Task(ABC):
     @property
     @abstractmethod
     def shortest(self) -> int:
-        """Tokens of the shortest sequence that holds all items and their answers."""
+        """The number of tokens of the shortest sequence that holds all items and their answers."""
 
     @abstractmethod
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
-        """At least one answer in each, the same number in all, none at the beginning."""
+        """Make sequences with at least one answer in each, the same number in all, none at the beginning."""
 
 
 class Recall(Task):
-    """N pairs of a key and its value, then each key once more at a random place, followed by its value.
+    """A task of N pairs of a key and its value, then each key once more at a random index, followed by its value.
 
     Ids: 0 blank, then the keys, then as many values or one more. A guess among all values costs ln(values), one
     among those of the pairs about ln(N). Other than in Zoology values may be equal, a question is anywhere with
@@ -108,8 +108,8 @@ class Recall(Task):
         n_keys, n_pair_tokens = (self.vocab_size - 1) // 2, 2 * self.n_items
         keys_BN = 1 + draws.some_of(n_keys, n_sequences, self.n_items)
         values_BN = 1 + n_keys + draws.below(self.vocab_size - 1 - n_keys, keys_BN.shape)
-        n_places = (length - n_pair_tokens) // 2
-        asked_BN = n_pair_tokens + 2 * draws.some_of(n_places, n_sequences, self.n_items)
+        n_slots = (length - n_pair_tokens) // 2
+        asked_BN = n_pair_tokens + 2 * draws.some_of(n_slots, n_sequences, self.n_items)
         ids_BL = np.zeros((n_sequences, length), dtype=np.int64)
         ids_BL[:, 0:n_pair_tokens:2], ids_BL[:, 1:n_pair_tokens:2] = keys_BN, values_BN
         np.put_along_axis(ids_BL, asked_BN, keys_BN, axis=1)
@@ -120,7 +120,9 @@ class Recall(Task):
 
 
 class Copying(Task):
-    """N symbols at random places among blanks, a bar, the symbols again. Ids: 0 blank, 1 bar, then the symbols.
+    """A task of N symbols at random indices among blanks, a bar, the symbols again.
+
+    Ids: 0 blank, 1 bar, then the symbols.
 
     As in a text, each symbol is seen when the next is asked for.
     """
@@ -135,10 +137,10 @@ class Copying(Task):
 
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
         bar = length - self.n_items - 1
-        places_BN = np.sort(draws.some_of(bar, n_sequences, self.n_items), axis=1)
-        symbols_BN = 2 + draws.below(self.vocab_size - 2, places_BN.shape)
+        indices_BN = np.sort(draws.some_of(bar, n_sequences, self.n_items), axis=1)
+        symbols_BN = 2 + draws.below(self.vocab_size - 2, indices_BN.shape)
         ids_BL = np.zeros((n_sequences, length), dtype=np.int64)
-        np.put_along_axis(ids_BL, places_BN, symbols_BN, axis=1)
+        np.put_along_axis(ids_BL, indices_BN, symbols_BN, axis=1)
         ids_BL[:, bar] = 1
         ids_BL[:, bar + 1 :] = symbols_BN
         answers_BL = np.zeros(ids_BL.shape, dtype=np.bool_)
@@ -147,7 +149,7 @@ class Copying(Task):
 
 
 class Needle(Task):
-    """N needles (a mark, a key, its value) anywhere in random symbols; at the end a question for one of them.
+    """A task of N needles (a mark, a key, its value) anywhere in random symbols; at the end a question for one of them.
 
     Ids: 0 mark, 1 question, then the keys, then as many values or one more; the hay is keys and values too.
     """
@@ -164,12 +166,12 @@ class Needle(Task):
         n_keys, n_hay = (self.vocab_size - 2) // 2, length - 3
         keys_BN = 2 + draws.some_of(n_keys, n_sequences, self.n_items)
         values_BN = 2 + n_keys + draws.below(self.vocab_size - 2 - n_keys, keys_BN.shape)
-        # places among what remains when each needle is one token; then each pushes the later ones on by two
-        places_BN = np.sort(draws.some_of(n_hay - 2 * self.n_items, n_sequences, self.n_items), axis=1)
-        places_BN += 2 * np.arange(self.n_items)
+        # indices among what remains when each needle is one token; then each pushes the later ones on by two
+        indices_BN = np.sort(draws.some_of(n_hay - 2 * self.n_items, n_sequences, self.n_items), axis=1)
+        indices_BN += 2 * np.arange(self.n_items)
         ids_BL = 2 + draws.below(self.vocab_size - 2, (n_sequences, length))
         for at, tokens in enumerate((np.zeros_like(keys_BN), keys_BN, values_BN)):
-            np.put_along_axis(ids_BL, places_BN + at, tokens, axis=1)
+            np.put_along_axis(ids_BL, indices_BN + at, tokens, axis=1)
         asked_B1 = draws.below(self.n_items, (n_sequences, 1))
         ids_BL[:, -3] = 1
         ids_BL[:, -2:-1] = np.take_along_axis(keys_BN, asked_B1, axis=1)
@@ -193,13 +195,13 @@ class TaskSplit:
         return self.task.sequences(Draws(self.stream, 0, 0), N_HELD_OUT, length)
 
     def __getitem__(self, at: slice) -> NDArray[np.int64]:
-        """Tokens of the first held-out sequence, as short as it may be: something to show or to go on from."""
+        """Take tokens of the first held-out sequence, as short as it may be: something to show or to go on from."""
         ids_BL, _ = self.held_out(self.task.shortest)
         return ids_BL[0, at]
 
 
 def sha256_of_task(name: str, task: Task) -> str:
-    """Of its parameters and of sequences that it makes: another recipe under the same name is another task."""
+    """Hash a task's parameters and sequences that it makes: another recipe under the same name is another task."""
     digest = hashlib.sha256(f"{name} {task.vocab_size} {task.n_items}".encode())
     for stream in Stream:
         ids_BL, answers_BL = TaskSplit(task, stream).held_out(task.shortest + 8)

@@ -27,7 +27,7 @@ WITH_UNIX_NEWLINES = ("text", "tiny-shakespeare", "stdlib")  # sources
 
 
 def read_text(path: str) -> Iterator[str]:
-    """A file, or all .txt files below a folder joined by one newline each.
+    """Read a file, or all .txt files below a folder joined by one newline each.
 
     `\\r\\n` becomes `\\n`, and a byte order mark at the beginning of a file, which Windows writes, is dropped: both
     are of the file, not of its text. All else stays as it is. Raises DataError, with the path, for what is
@@ -40,18 +40,18 @@ def read_text(path: str) -> Iterator[str]:
 
 
 def as_read(text: str, source: str) -> str:
-    """A prompt as a corpus of that source would have been read: without a mark, with the corpus's newlines."""
+    """Read a prompt as a corpus of that source would have been read: without a mark, with the corpus's newlines."""
     text = text.removeprefix("\ufeff")
     return text.replace("\r\n", "\n") if source in WITH_UNIX_NEWLINES else text
 
 
 def not_utf8(where: str, error: UnicodeDecodeError, n_before: int = 0) -> DataError:
-    """What to say of bytes, `n_before` of which came before those that were decoded."""
+    """Make an error of bytes that are not UTF-8, `n_before` of which came before those that were decoded."""
     return DataError(f"{where}: {why_not_utf8(error, n_before)}")
 
 
 def why_not_utf8(error: UnicodeDecodeError, n_before: int = 0) -> str:
-    """What was found, and the command that converts it where its encoding can be known.
+    """Say what was found, and the command that converts it where its encoding can be known.
 
     A byte that is wrong in UTF-8 is a letter in each of a hundred other encodings: none of them is named.
     """
@@ -65,7 +65,7 @@ def why_not_utf8(error: UnicodeDecodeError, n_before: int = 0) -> str:
 
 
 def why_binary(content: bytes, n_before: int = 0) -> str:
-    """What to say of bytes with a NUL, which no text has."""
+    """Say what is wrong with bytes that hold a NUL, which no text has."""
     found = f"has a NUL at byte {n_before + content.index(0)}"
     if encoding := _wide_encoding(content):
         return f"{found} and looks like {encoding} without its mark; {_converted_from(encoding)}"
@@ -77,7 +77,7 @@ def _converted_from(encoding: str) -> str:
 
 
 def _wide_encoding(content: bytes) -> str:
-    """Of a text with two or four bytes for a character, by its mark or by where the NULs are; '' for any other."""
+    """Guess the encoding of a text with two or four bytes a character, by its mark or its NULs; '' for any other."""
     for mark, name in _MARKS.items():
         if content.startswith(mark):
             return name

@@ -42,15 +42,16 @@ class Text:
     cuts: tuple[int, int]  # the characters before which train and val end
 
     @property
-    def place(self) -> str:
-        return self.source.place(self.spec.path)
+    def label(self) -> str:
+        """The name that a message gives the text."""
+        return self.source.label(self.spec.path)
 
     def pieces(self) -> Iterator[str]:
-        """To be read to the end: only then is it sure that they are the text. Raises DataError."""
+        """Yield the pieces, to be read to the end: only then is it sure that they are the text. Raises DataError."""
         again = Digest()
         yield from again.watch(self.source.pieces(self.spec))
         if again.sha256 != self.digest.sha256:
-            raise DataError(f"{self.place}: was changed while it was read; wait until it is complete, then try again")
+            raise DataError(f"{self.label}: was changed while it was read; wait until it is complete, then try again")
 
     def training_pieces(self) -> Iterator[str]:
         return (piece for section, piece in sections(self.pieces(), self.cuts) if section == 0)
@@ -63,14 +64,14 @@ def read_digest(source: TextSource, spec: DataSpec) -> Digest:
         for _ in digest.watch(source.pieces(spec)):
             pass
     except CannotEncode as error:
-        raise DataError(f"{source.place(spec.path)}: {error}") from None
+        raise DataError(f"{source.label(spec.path)}: {error}") from None
     if not digest.n_chars:
-        raise DataError(f"{source.place(spec.path)}: is empty; give a file with text in it")
+        raise DataError(f"{source.label(spec.path)}: is empty; give a file with text in it")
     return digest
 
 
 def tokenizer_for(text: Text, stages: Sequence[Text] = ()) -> tuple[Tokenizer, str]:
-    """The tokenizer that the spec names, and its sha256 where the texts alone do not determine it.
+    """Make the tokenizer that the spec names; return it with its sha256 where the texts alone do not determine it.
 
     A char tokenizer knows the characters of the stages of a curriculum too. Byte pairs are learnt from `text`'s own
     train split: bytes can write anything, and the tokens should be those of the text that counts.
@@ -98,7 +99,7 @@ def tokenizer_for(text: Text, stages: Sequence[Text] = ()) -> tuple[Tokenizer, s
 
 
 def kept_ids(text: Text, tokenizer: Tokenizer, *, shared: bool) -> Ids:
-    """All ids of the text, encoded as one. They lie in the cache, where they are put if missing or damaged.
+    """Encode all of the text as one. The ids lie in the cache, where they are put if missing or damaged.
 
     `shared`: the tokenizer is one that other texts shaped too.
     """
@@ -108,7 +109,7 @@ def kept_ids(text: Text, tokenizer: Tokenizer, *, shared: bool) -> Ids:
 
 
 def kept_splits(text: Text, tokenizer: Tokenizer, sha256: str) -> tuple[Ids, Ids, Ids]:
-    """Train, val and test, each encoded by itself. They lie in the cache likewise."""
+    """Encode train, val and test, each by itself. The ids lie in the cache likewise."""
     train_to, val_to = text.cuts
     name = f"{text.digest.sha256}-{sha256[:16]}-{train_to}-{val_to}-v{_FORMAT}.ids"
     entry = kept(name)
@@ -120,7 +121,7 @@ def kept_splits(text: Text, tokenizer: Tokenizer, sha256: str) -> tuple[Ids, Ids
 
 
 def _sha256_of_all(texts: Sequence[Text]) -> str:
-    """Of one text its own, of several a hash of theirs in order."""
+    """Hash texts: of one its own sha256, of several a hash of theirs in order."""
     hashes = [text.digest.sha256 for text in texts]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
@@ -136,7 +137,7 @@ def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) 
                     counts[section] += ids.size
                     yield ids.data
         except CannotEncode as error:
-            raise DataError(f"{text.place}: {error}") from None
+            raise DataError(f"{text.label}: {error}") from None
         about["n_tokens"] = sum(counts)
         about.update(zip(_SPLITS, counts, strict=True) if cuts else ())
 

@@ -46,7 +46,7 @@ class TokenFile:
     magic: int  # what its header begins with, 0 without one
 
     def pieces(self) -> Iterator[NDArray[Any]]:
-        """All ids in order, a few million at a time."""
+        """Yield all ids in order, a few million at a time."""
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
             while content := stream.read(_PIECE):
@@ -57,18 +57,18 @@ class TokenFile:
 
 
 def token_files(path: str) -> list[Path]:
-    """A file, or all .bin files below a folder: train.bin comes before val.bin. Raises DataError and OSError."""
+    """List a file, or all .bin files below a folder: train.bin comes before val.bin. Raises DataError and OSError."""
     return files_at(path, ".bin", "bin")
 
 
 def read_token_files(paths: Sequence[Path], dtype: str) -> list[TokenFile]:
-    """What the files hold, as data.dtype says it or, where that is auto, as they do themselves.
+    """Map what the files hold, as data.dtype says it or, where that is auto, as they do themselves.
 
     Raises DataError for files that hold no ids, ids of another width than that, or ids of several widths; and OSError.
     """
     files = [_token_file(path, dtype) for path in paths]
     if not sum(file.n_ids for file in files):
-        raise DataError(f"{_place(files)}: is empty; give a file with token ids in it")
+        raise DataError(f"{_label(files)}: is empty; give a file with token ids in it")
     for file in files[1:]:
         if file.dtype != files[0].dtype:
             raise DataError(
@@ -79,13 +79,13 @@ def read_token_files(paths: Sequence[Path], dtype: str) -> list[TokenFile]:
 
 
 def checked(files: Sequence[TokenFile], vocab_size: int) -> str:
-    """The sha256 of the ids. Raises DataError for an id that is none of `vocab_size`, and OSError."""
+    """Hash the ids of the files. Raises DataError for an id that is none of `vocab_size`, and OSError."""
     sha256, n_before = hashlib.sha256(), 0
     for ids in (ids for file in files for ids in file.pieces()):
         if ids.max() >= vocab_size:
             at = int(np.argmax(ids >= vocab_size))
             raise DataError(
-                f"{_place(files)}: token {n_before + at} is {ids[at]}, but there are {vocab_size} ids, the first 0; "
+                f"{_label(files)}: token {n_before + at} is {ids[at]}, but there are {vocab_size} ids, the first 0; "
                 "check data.vocab_size or data.tokenizer_path, and that data.dtype is the width of the file's ids"
             )
         sha256.update(ids.data)
@@ -94,11 +94,11 @@ def checked(files: Sequence[TokenFile], vocab_size: int) -> str:
 
 
 def header_note(files: Sequence[TokenFile]) -> str:
-    """What became of the headers of files; '' where they have none."""
+    """Say what became of the headers of files; '' where they have none."""
     headed = [file for file in files if file.magic]
     if not headed:
         return ""
-    where = str(headed[0].path) if len(headed) == 1 else f"{_place(headed)}: {len(headed)} files"
+    where = str(headed[0].path) if len(headed) == 1 else f"{_label(headed)}: {len(headed)} files"
     header = f"llm.c / modded-nanogpt header of {_HEADER:,} bytes (int32 {headed[0].magic})"
     if headed[0].offset:
         n_ids = sum(file.n_ids for file in headed)
@@ -126,7 +126,7 @@ def _token_file(path: Path, dtype: str) -> TokenFile:
 
 
 def _header(sample: bytes) -> tuple[int, int]:
-    """What a file begins with and how many ids it says it has; (0, 0) without a header."""
+    """Read what a file begins with and how many ids it says it has; (0, 0) without a header."""
     if len(sample) < _HEADER:
         return 0, 0
     magic, _, n_ids = np.frombuffer(sample, dtype="<u4", count=3).tolist()
@@ -178,7 +178,7 @@ def _at_most(largest: int) -> str:
     return f"at most {largest}" if largest else "0"
 
 
-def _place(files: Sequence[TokenFile]) -> Path:
+def _label(files: Sequence[TokenFile]) -> Path:
     return files[0].path if len(files) == 1 else files[0].path.parent
 
 

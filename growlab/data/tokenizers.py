@@ -38,7 +38,7 @@ _MAX_NAMED = 5  # unknown characters that a message shows
 
 @dataclass(frozen=True)
 class CharTokenizer(Tokenizer):
-    """One id per distinct character, in the order of code points.
+    """A tokenizer with one id per distinct character, in the order of code points.
 
     The alphabet, and no count of any kind, is taken from all three splits: a character that only
     the validation or test part has would otherwise need an 'unknown' token, and bits per byte
@@ -67,7 +67,7 @@ class CharTokenizer(Tokenizer):
         return len(self.alphabet)
 
     def encode(self, text: str) -> Ids:
-        """Raises CannotEncode that names the first characters outside the alphabet."""
+        """Encode a text. Raises CannotEncode that names the first characters outside the alphabet."""
         ids = self._id_of_code.take(_code_points(text), mode="clip")
         unknown = np.flatnonzero(ids == _UNKNOWN)
         if unknown.size:
@@ -92,7 +92,7 @@ class CharTokenizer(Tokenizer):
 
     @cached_property
     def _id_of_code(self) -> NDArray[np.int32]:
-        """Indexed by code point; its last entry, to which all higher ones are clipped, is unknown too."""
+        """Ids by code point; the last entry, to which all higher ones are clipped, is unknown too."""
         table = np.full(int(self._codes[-1]) + 2, _UNKNOWN, dtype=np.int32)
         table[self._codes] = np.arange(self.vocab_size)
         return table
@@ -112,7 +112,7 @@ class CharTokenizer(Tokenizer):
 
 @dataclass(frozen=True)
 class ByteTokenizer(Tokenizer):
-    """The 256 bytes of UTF-8: takes any text, in any language, at one token per byte."""
+    """A tokenizer of the 256 bytes of UTF-8: takes any text, in any language, at one token per byte."""
 
     @property
     def vocab_size(self) -> int:
@@ -133,7 +133,9 @@ class ByteTokenizer(Tokenizer):
 
 @dataclass(frozen=True)
 class IdTokenizer(Tokenizer):
-    """Ids that nobody can read, of a synthetic task or a .bin without its tokenizer. They are written as numbers.
+    """A tokenizer for ids that nobody can read, of a synthetic task or a .bin without its own.
+
+    They are written as numbers.
 
     They stand for no text, so their bits per byte are unknown.
     """
@@ -145,7 +147,7 @@ class IdTokenizer(Tokenizer):
         return self.n_ids
 
     def encode(self, text: str) -> Ids:
-        """Of numbers between white space. Raises CannotEncode for anything else."""
+        """Read numbers between white space. Raises CannotEncode for anything else."""
         words = text.split()
         if strange := [word for word in words if not (word.isdecimal() and int(word) < self.n_ids)]:
             raise CannotEncode(
@@ -165,7 +167,7 @@ class IdTokenizer(Tokenizer):
 
 
 def list_tokenizers() -> list[tuple[str, str]]:
-    """What data.tokenizer may be, with one line about each."""
+    """List what data.tokenizer may be, with one line about each."""
     return [
         ("char", "one token per character of the corpus's own alphabet"),
         ("byte", "one token per UTF-8 byte, 256 of them"),
@@ -176,7 +178,7 @@ def list_tokenizers() -> list[tuple[str, str]]:
 
 
 def tokenizer_from_mapping(raw: object) -> Tokenizer:
-    """The inverse of Tokenizer.to_mapping. Raises DataError for anything else."""
+    """Make the tokenizer that Tokenizer.to_mapping wrote. Raises DataError for anything else."""
     match raw:
         case {"type": "byte"}:
             return ByteTokenizer()
@@ -192,13 +194,13 @@ def tokenizer_from_mapping(raw: object) -> Tokenizer:
 
 
 def recorded_tokenizer(spec: DataSpec) -> tuple[Tokenizer, str]:
-    """The one in spec.tokenizer_path, and its sha256. Raises DataError when it is not the recorded one."""
+    """Load the tokenizer in spec.tokenizer_path, with its sha256. Raises DataError when it is not the recorded one."""
     tokenizer = load_tokenizer(Path(spec.tokenizer_path))
     return tokenizer, require_recorded_tokenizer(spec, tokenizer)
 
 
 def require_recorded_tokenizer(spec: DataSpec, tokenizer: Tokenizer) -> str:
-    """Its sha256. Raises DataError when another was recorded."""
+    """Return the sha256 of a tokenizer. Raises DataError when another was recorded."""
     sha256 = tokenizer_sha256(tokenizer)
     if spec.tokenizer_sha256 not in ("", sha256):
         what = spec.tokenizer_path or f"data.tokenizer {spec.tokenizer}"
@@ -211,7 +213,7 @@ def require_recorded_tokenizer(spec: DataSpec, tokenizer: Tokenizer) -> str:
 
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
-    """Hexadecimal sha256 of its definition, whatever file that came in."""
+    """Hash the definition of a tokenizer, whatever file that came in, as hexadecimal sha256."""
     definition = json.dumps(tokenizer.to_mapping(), ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(definition.encode()).hexdigest()
 

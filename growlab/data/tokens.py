@@ -15,39 +15,39 @@ Ids = NDArray[np.unsignedinteger[Any]]
 
 
 class Tokenizer(Protocol):
-    """Text to ids in [0, vocab_size) and back."""
+    """A map from text to ids in [0, vocab_size) and back."""
 
     @property
     def vocab_size(self) -> int: ...
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
-        """The smallest unsigned one that holds vocab_size - 1."""
+        """The smallest unsigned type that holds vocab_size - 1."""
         return np.min_scalar_type(self.vocab_size - 1)
 
     def encode(self, text: str) -> Ids:
-        """The ids: 1-D, of self.dtype. Raises CannotEncode for what has none."""
+        """Encode a text to ids: 1-D, of self.dtype. Raises CannotEncode for what has none."""
         ...
 
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[Ids]:
-        """The ids of a text that comes in pieces; joined, they do not depend on how it was cut."""
+        """Yield the ids of a text that comes in pieces; joined, they do not depend on how it was cut."""
         for piece in pieces:
             yield self.encode(piece)
 
     def to_bytes(self, ids: ArrayLike) -> bytes:
-        """The UTF-8 of a 1-D list or array of ids, which may begin and end inside a character."""
+        """Decode a 1-D list or array of ids to UTF-8, which may begin and end inside a character."""
         ...
 
     def decode(self, ids: ArrayLike) -> str:
-        """Their text. Bytes that are not UTF-8, such as half a character at the end, become U+FFFD."""
+        """Decode ids to text. Bytes that are not UTF-8, such as half a character at the end, become U+FFFD."""
         return self.to_bytes(ids).decode(errors="replace")
 
     def n_bytes(self, ids: ArrayLike) -> int:
-        """How many bytes of UTF-8 these ids stand for: what makes nats per token into bits per byte."""
+        """Count the bytes of UTF-8 that ids stand for: what makes nats per token into bits per byte."""
         ...
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain JSON types; tokenizer_from_mapping is the inverse."""
+        """Describe the tokenizer in plain JSON types; tokenizer_from_mapping is the inverse."""
         ...
 
     def save(self, path: Path) -> None:
@@ -56,7 +56,10 @@ class Tokenizer(Protocol):
 
 
 def utf8(text: str) -> bytes:
-    """Raises CannotEncode for half a surrogate pair, which a terminal hands over for a byte that is not UTF-8."""
+    """Encode to UTF-8.
+
+    Raises CannotEncode for half a surrogate pair, which a terminal hands over for a foreign byte.
+    """
     try:
         return text.encode()
     except UnicodeEncodeError as error:

@@ -31,7 +31,10 @@ _NAMED = 5  # of the questions that are left out
 
 
 def tokenizer_of_pairs(spec: DataSpec, pairs: Sequence[Pair], train: Sequence[Pair]) -> tuple[ChatTokenizer, str]:
-    """The tokenizer that the spec names, with markers; the sha256 without them where the pairs do not determine it."""
+    """Make the tokenizer that the spec names, with markers.
+
+    Its sha256 is without them, '' where the pairs determine it.
+    """
     match spec.tokenizer:
         case "byte":
             return ChatTokenizer(ByteTokenizer()), ""
@@ -51,7 +54,7 @@ def tokenizer_of_pairs(spec: DataSpec, pairs: Sequence[Pair], train: Sequence[Pa
 
 
 def _tokenizer_of_a_file(spec: DataSpec) -> tuple[ChatTokenizer, str]:
-    """Also that of a model which was trained on other questions and answers."""
+    """Load a tokenizer, also that of a model which was trained on other questions and answers."""
     tokenizer, sha256 = recorded_tokenizer(spec)
     if isinstance(tokenizer, IdTokenizer):
         raise SpecError(
@@ -63,7 +66,7 @@ def _tokenizer_of_a_file(spec: DataSpec) -> tuple[ChatTokenizer, str]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TurnSplit:
-    """Turns, one after the other."""
+    """A split of turns, one after the other."""
 
     ids: NDArray[np.int32]
     are_answers: NDArray[np.bool_]  # which of them are of an answer, its end included
@@ -75,7 +78,7 @@ class TurnSplit:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], tokenizer: ChatTokenizer) -> Self:
-        """Raises CannotEncode."""
+        """Encode pairs into a split. Raises CannotEncode."""
         questions = [tokenizer.question(each.question) for each in pairs]
         answers = [tokenizer.answer(each.answer) for each in pairs]
         said = [part for turn in zip(questions, answers, strict=True) for part in turn]
@@ -93,14 +96,14 @@ class TurnSplit:
 
     @property
     def size(self) -> int:
-        """Tokens."""
+        """The number of tokens of all turns."""
         return self.ids.size
 
     def __len__(self) -> int:
         return len(self.wheres)
 
     def training(self, n_rows: int, length: int, seed: int, step: int) -> Sequences:
-        """Turns drawn with replacement until each row is full; the last of a row is cut there. A pure function.
+        """Draw turns with replacement until each row is full; the last of a row is cut there. A pure function.
 
         Never a turn whose question alone fills a row: nothing in it would count.
         """
@@ -111,7 +114,7 @@ class TurnSplit:
         return self.ids[at_BL].astype(np.int64), self.are_answers[at_BL]
 
     def held_out(self, n_tokens: int) -> Iterator[Sequences]:
-        """Every turn once, the longest first, as many at once as n_tokens hold with their padding, or else one."""
+        """Yield every turn once, the longest first, as many at once as n_tokens hold with padding, or else one."""
         order_C = np.argsort(-self.lengths, kind="stable")
         first = 0
         while first < len(order_C):
@@ -121,19 +124,19 @@ class TurnSplit:
             first += len(rows)
 
     def prompt(self, turn: int) -> list[int]:
-        """Of a turn: user, question, assistant."""
+        """The beginning of a turn: user, question, assistant."""
         start = self.starts[turn]
         prompt: list[int] = self.ids[start : start + self.n_prompts[turn]].tolist()
         return prompt
 
     def _session(self, drawn_C: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-        """Places of a row's tokens, (length,)."""
+        """Indices of the tokens of a row, (length,)."""
         lengths_C = self.lengths[drawn_C]
         ends_C = np.cumsum(lengths_C)
         # a row's tokens count on from where their turn begins in the split, less where it begins in the row
         shifts_C = self.starts[drawn_C] - (ends_C - lengths_C)
-        places: NDArray[np.int64] = np.arange(length) + np.repeat(shifts_C, lengths_C)[:length]
-        return places
+        indices: NDArray[np.int64] = np.arange(length) + np.repeat(shifts_C, lengths_C)[:length]
+        return indices
 
     def _padded(self, rows: NDArray[np.int64], length: int) -> Sequences:
         ids_BL = np.full((len(rows), length), self.padding, dtype=np.int64)
@@ -145,21 +148,21 @@ class TurnSplit:
         return ids_BL, answers_BL
 
 
-def require_turns(split: TurnSplit, name: str, seq_len: int, place: str, remedy: str) -> None:
+def require_turns(split: TurnSplit, name: str, seq_len: int, label: str, remedy: str) -> None:
     """Raise DataError for a split without a turn, and for a train split whose every question fills a row of seq_len."""
     if not len(split):
         if name != "test":
-            raise DataError(f"{place}: the {name} split has no question; {remedy}, or give more questions")
+            raise DataError(f"{label}: the {name} split has no question; {remedy}, or give more questions")
     elif name == "train" and (shortest := int(split.n_prompts.min())) > seq_len:
         where = split.wheres[int(split.n_prompts.argmin())]
         raise DataError(
-            f"{place}: {where}: its question has {shortest} tokens with its markers, train.seq_len {seq_len} leaves no "
+            f"{label}: {where}: its question has {shortest} tokens with its markers, train.seq_len {seq_len} leaves no "
             f"room for an answer, and every other one is as long; raise train.seq_len to at least {shortest}"
         )
 
 
 def left_out_note(split: TurnSplit, seq_len: int) -> str:
-    """What of a train split no row of seq_len tokens teaches, in one line; '' where it teaches all.
+    """Say what of a train split no row of seq_len tokens teaches, in one line; '' where it teaches all.
 
     A turn whose question fills a row is left out of training; an answer that reaches beyond one is cut, and how it ends
     is not learnt. Both depend on nothing but the split and seq_len. Held-out turns are whole for every seq_len, so that

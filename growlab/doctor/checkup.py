@@ -15,7 +15,7 @@ from growlab.preparation.telling import Tell
 def check_up(
     storage: str, artifacts: Path | None, study: str, plugins: Sequence[Path], tell: Tell
 ) -> Iterator[Finding]:
-    """Findings as soon as they are known: some checks wait for a server. Without a `study` none is loaded."""
+    """Yield findings as soon as they are known: some checks wait for a server. Without a `study` none is loaded."""
     yield from guarded("versions", "packages", check_versions())
     yield from guarded("versions", "plugins", check_plugins(plugins))
     yield from guarded("devices", "devices", check_devices())

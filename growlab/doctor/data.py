@@ -37,7 +37,7 @@ def check_tiny_shakespeare() -> Iterator[Finding]:
 
 
 def check_study(name_or_file: str, storage: str, tell: Tell) -> Iterator[Finding]:
-    """Loads a study's corpus as a worker would, the cache included. Plugins are loaded before."""
+    """Load a study's corpus as a worker would, the cache included. Plugins are loaded before."""
     from growlab.data import load_corpus
 
     study = _study(name_or_file, storage, tell)
@@ -70,7 +70,7 @@ def _left_out(study: "Study", corpus: "Corpus") -> Iterator[Finding]:
 
 
 def _study(name_or_file: str, storage: str, tell: Tell) -> "Study":
-    """The one that `growlab study run` would take. Without a database it is a file or one that growlab ships."""
+    """Read the study that `growlab study run` would take. Without a database it is a file or one that growlab ships."""
     from growlab.errors import StorageError
     from growlab.preparation.sources import is_new, is_stored, read_study
     from growlab.preparation.texts import with_found_texts

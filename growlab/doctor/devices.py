@@ -62,7 +62,7 @@ def _gpu(index: int) -> Finding:
 
 
 def _working(device: "torch.device", name: str, about: str) -> Finding:
-    """Whole numbers below 2^24, so that the product is exact on every device."""
+    """Multiply on a device: whole numbers below 2^24, so that the product is exact on every one."""
     import torch
 
     try:
@@ -98,7 +98,7 @@ def _has_nvidia_card() -> bool:
 
 
 def _memory() -> str:
-    """Of the machine, or of the container where it may use less."""
+    """Say how much memory the machine has, or the container where it may use less."""
     if not hasattr(os, "sysconf"):
         return "an unknown amount"
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

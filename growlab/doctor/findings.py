@@ -19,7 +19,7 @@ class Finding:
 
 
 def guarded(area: str, name: str, check: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings of a check. What it raises is its last one, so that the checks after it still run."""
+    """Yield the findings of a check. What it raises is its last one, so that the checks after it still run."""
     try:
         yield from check
     except GrowlabError as error:
@@ -31,6 +31,6 @@ def guarded(area: str, name: str, check: Iterable[Finding]) -> Iterator[Finding]
 
 
 def found_and_advice(error: GrowlabError) -> tuple[str, str]:
-    """Messages of growlab say what is wrong, and after a semicolon what to do."""
+    """Split a message of growlab, which says what is wrong, and after a semicolon what to do."""
     found, _, advice = str(error).partition("; ")
     return found, advice

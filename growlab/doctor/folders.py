@@ -30,7 +30,7 @@ def check_cache() -> Iterator[Finding]:
 
 
 def room_in(area: str, name: str, folder: Path, remedy: str) -> Finding:
-    """A folder that is not there yet is made at first use: then the one above it is tried."""
+    """Check the room in a folder. One that is not there yet is made at first use: then the one above it is tried."""
     try:
         there = next(above for above in (folder, *folder.parents) if above.exists())
         with tempfile.TemporaryFile(dir=there) as file:

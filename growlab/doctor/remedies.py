@@ -30,7 +30,7 @@ _POSTGRESQL = {
 
 
 def remedy(found: str, address: "Address") -> str:
-    """For what a driver said, the password left out."""
+    """Find the remedy for what a driver said, the password left out."""
     from sqlalchemy import make_url
 
     known = _SQLITE if address.path is not None else _POSTGRESQL

@@ -75,7 +75,10 @@ def _file(url: str, address: "Address", path: Path) -> Iterator[Finding]:
 
 
 def _write_in_vain(connection: "Connection") -> None:
-    """Fails where a worker's write would, and is taken back. The lock alone is given for a read-only file too."""
+    """Write, and take it back, to fail where a worker's write would.
+
+    The lock alone is given for a read-only file too.
+    """
     connection.exec_driver_sql("CREATE TABLE growlab_doctor (id INTEGER)")
     connection.rollback()
 
@@ -142,7 +145,7 @@ def _postgresql(facts: dict[str, Any]) -> Finding:
 
 
 def _connections(in_use: int, most: int) -> Finding:
-    """A worker keeps one."""
+    """Compare the connections in use with the server's most: a worker keeps one."""
     found = f"{in_use} in use of max_connections {most}"
     if in_use >= _CROWDED * most:
         return Finding("storage", "connections", "warning", found, "raise max_connections, or start fewer workers")
@@ -150,7 +153,7 @@ def _connections(in_use: int, most: int) -> Finding:
 
 
 def _clock(facts: dict[str, Any]) -> Finding:
-    """For information: leases are counted by the database's clock alone, in UTC."""
+    """Compare clocks, for information: leases are counted by the database's clock alone, in UTC."""
     side = "ahead of" if facts["ahead_s"] > 0 else "behind"
     found = f"zone {facts['timezone']}, {abs(facts['ahead_s']):.3f} s {side} this machine; only the server's counts"
     return Finding("storage", "clock", "ok", found)

@@ -36,7 +36,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_plugins(files: Sequence[Path]) -> Iterator[Finding]:
-    """Loads them, and the installed packages that have an entry point: all or none are of use to a worker."""
+    """Load plugins, and the installed packages that have an entry point: all or none are of use to a worker."""
     from growlab.plugins import load_plugins
 
     for name, loaded in load_plugins(files).items():
@@ -74,7 +74,7 @@ def _installed(name: str) -> str:
 
 
 def _requirements() -> dict[str, "Requirement"]:
-    """By the package's name; extras ask for nothing that differs."""
+    """Requirements by the package's name; extras ask for nothing that differs."""
     from packaging.requirements import Requirement
 
     asked = requires("growlab") if _installed("growlab") else None

@@ -60,7 +60,7 @@ def _copy(artifacts: Mapping[str, Artifact], kind: str, trial: TrialRow, root: P
 
 
 def _model_header(path: Path) -> dict[str, Any]:
-    """Layout and vocabulary, as the weights themselves say it. Raises CheckpointError where they do not."""
+    """Read layout and vocabulary, as the weights themselves say it. Raises CheckpointError where they do not."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -14,7 +14,7 @@ FORMATS = ("json", "yaml")
 
 
 def best_configs(store: Store, study_row: StudyRow, top: int) -> list[dict[str, Any]]:
-    """The `top` best completed trials by the study's objective, fewer if there are fewer; plain JSON types.
+    """List the `top` best completed trials by the study's objective, fewer if there are fewer; plain JSON types.
 
     `layout` is the one that training ended with, in short form; `trial_spec` starts from the first one.
     Raises NotFound when no trial is completed.
@@ -33,7 +33,7 @@ def best_configs(store: Store, study_row: StudyRow, top: int) -> list[dict[str, 
 
 
 def render_configs(configs: Sequence[dict[str, Any]], format: str) -> str:
-    """As text that ends in a newline. Raises UnknownName for a format that is neither yaml nor json."""
+    """Write configs as text that ends in a newline. Raises UnknownName for a format that is neither yaml nor json."""
     if format == "json":
         return json_text(list(configs), indent=2) + "\n"
     if format == "yaml":

@@ -19,7 +19,7 @@ _NEEDED = {"layout": (str, "a text"), "vocab_size": (int, "a whole number"), "fi
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Raises SpecError, with the file's path, when it is missing, malformed or says too little."""
+    """Read config.yaml. Raises SpecError, with the file's path, when it is missing, malformed or says too little."""
     path = folder / CONFIG
     try:
         config = read_yaml(path)
@@ -32,7 +32,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def recorded_sha256(config: dict[str, Any], folder: Path, name: str) -> str:
-    """Of one of the bundle's files. Raises SpecError when the config does not list it."""
+    """The recorded sha256 of one of the bundle's files. Raises SpecError when the config does not list it."""
     sha256 = config["files"].get(name)
     if not isinstance(sha256, str):
         raise SpecError(f"{folder / CONFIG}: files.{name}: is missing; export the trial again")

@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill; it becomes `target` if all goes well, and else is gone.
+    """Make a new folder to fill; it becomes `target` if all goes well, and else is gone.
 
     Raises UsageError when `target` holds something already, CheckpointError when the disk refuses.
     """

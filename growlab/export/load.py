@@ -31,7 +31,7 @@ class Bundle:
 
 
 def load_bundle(folder: Path, device: torch.device) -> Bundle:
-    """A model as it was exported. Leaves torch's generators alone.
+    """Load a model as it was exported. Leaves torch's generators alone.
 
     Raises SpecError for a config.yaml that is missing or malformed, CheckpointError for another file that is
     missing or is not the recorded one; both name the file.
@@ -52,7 +52,7 @@ def load_bundle(folder: Path, device: torch.device) -> Bundle:
 def generate_text(
     bundle: Bundle, prompt: str, length: int, sampling: Sampling, seed: int, stops: Collection[str] = ()
 ) -> Iterator[str]:
-    """Pieces of the text that follows the prompt, `length` tokens in all, as they are drawn.
+    """Yield pieces of the text that follows the prompt, `length` tokens in all, as they are drawn.
 
     A piece holds whole characters only. The text ends before a stop string. Without a prompt the model starts as if
     after a newline. Raises DataError at once for a prompt with characters that the model has never seen, UsageError
@@ -67,7 +67,7 @@ def generate_text(
 
 
 def as_prompt(bundle: Bundle, prompt: str) -> str:
-    """The prompt as the model's corpus would have been read: without the mark of a file, with its newlines."""
+    """Read a prompt as the model's corpus would have been read: without the mark of a file, with its newlines."""
     match bundle.config.get("trial_spec"):
         case {"data": {"source": str(source)}}:
             return as_read(prompt, source)
@@ -75,7 +75,7 @@ def as_prompt(bundle: Bundle, prompt: str) -> str:
 
 
 def converse(bundle: Bundle, folder: Path, sampling: Sampling, seed: int) -> Conversation:
-    """Raises UsageError for a model that was not trained on questions and answers."""
+    """Begin a conversation. Raises UsageError for a model that was not trained on questions and answers."""
     match bundle.config.get("trial_spec"):
         case {"data": {"source": str(source)}, "train": {"seq_len": int(seq_len)}}:
             pass
@@ -115,7 +115,10 @@ def _build(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor
 
 
 def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """At least one: what has no ids, such as no prompt for a corpus of one line or of bare ids, begins with id 0."""
+    """Encode a prompt to at least one id.
+
+    What has none, such as no prompt for a corpus of one line or of bare ids, begins with id 0.
+    """
     try:
         ids = [int(each) for each in tokenizer.encode(prompt or "\n")]
     except CannotEncode:

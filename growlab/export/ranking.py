@@ -7,7 +7,7 @@ from growlab.suggest import command
 
 
 def best_trials(store: Store, study_row: StudyRow) -> list[TrialRow]:
-    """Completed trials by the study's objective, the best first; ties go to the lower number, as on the leaderboard.
+    """Rank completed trials by the study's objective, the best first; ties go to the lower number, as in the table.
 
     Raises NotFound when there is none.
     """

@@ -97,7 +97,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str], path: Path) -
 
 @contextlib.contextmanager
 def _interrupts_delayed() -> Iterator[None]:
-    """What would interrupt within does so at the end: in the middle of starting a process it would lose that process.
+    """Delay what would interrupt within to the end: in the middle of starting a process it would lose that process.
 
     Handled, not blocked: a process that is started meanwhile would inherit a block, and never hear that it is to stop.
     """

@@ -13,7 +13,7 @@ Gram = Float[Tensor, "n n"]
 
 
 def gram(increments: Sequence[Float[Tensor, "*shape"]]) -> Gram:
-    """G_ij = <V_i, V_j>, float64 on the CPU, shape (n, n). All increments have one shape.
+    """Gram matrix G_ij = <V_i, V_j>, float64 on the CPU, shape (n, n). All increments have one shape.
 
     Increments, not snapshots: the Gram matrix of raw fp32 snapshots cancels catastrophically.
     """
@@ -37,7 +37,7 @@ def newest_row(increments: Sequence[Float[Tensor, "*shape"]], newest: Float[Tens
 
 
 def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:
-    """The matrix with this last row and column, m = n + 1, on the CPU."""
+    """Border the matrix with a last row and column, m = n + 1, on the CPU."""
     n = len(gram_nn)
     extended = torch.empty(n + 1, n + 1, dtype=torch.float64)
     extended[:n, :n] = gram_nn
@@ -47,5 +47,5 @@ def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:
 
 
 def in_float64(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """On its own device, or on the CPU where that has no float64 (MPS)."""
+    """The tensor in float64 on its own device, or on the CPU where that has no float64 (MPS)."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

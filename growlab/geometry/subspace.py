@@ -26,7 +26,7 @@ _ROUNDING_OF_LENGTHS = 1e-7
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
-    """r orthonormal directions by falling singular value, 0 ≤ r ≤ n; r ≤ n - 1 when centred."""
+    """Orthonormal directions, r of them by falling singular value, 0 ≤ r ≤ n; r ≤ n - 1 when centred."""
 
     singular_values: Float[Tensor, " r"]
     coefficients: Float[Tensor, "n r"]
@@ -52,16 +52,17 @@ def principal_directions(gram_nn: Gram, *, centred: bool = True) -> Directions:
 
 
 def project(gram_nn: Gram, directions_nr: Float[Tensor, "n r"], vector_n: Coefficients) -> Coefficients:
-    """P v for the projection on the span of orthonormal directions."""
+    """Project a vector on the span of orthonormal directions: P v."""
     return directions_nr @ (directions_nr.T @ gram_nn @ vector_n)
 
 
 def norm(gram_nn: Gram, vector_n: Coefficients) -> float:
+    """The length √(cᵀ G c) of a vector with coefficients c."""
     return float((vector_n @ gram_nn @ vector_n).clamp(min=0).sqrt())
 
 
-def unit(gram_nn: Gram, vector_n: Coefficients) -> Coefficients:
-    """The vector at length 1; a vector that is 0 (to rounding) stays 0."""
+def normalise(gram_nn: Gram, vector_n: Coefficients) -> Coefficients:
+    """Scale a vector to length 1; a vector that is 0 (to rounding) stays 0."""
     length = norm(gram_nn, vector_n)
     scale = float(gram_nn.diagonal().clamp(min=0).sqrt().max())
     return vector_n / length if length > _ROUNDING_OF_LENGTHS * scale else torch.zeros_like(vector_n)

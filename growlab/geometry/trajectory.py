@@ -38,19 +38,19 @@ def path_statistics(gram_nn: Gram | Entries) -> PathStatistics:
 
 
 def path_length(gram_nn: Gram | Entries) -> float:
-    """Σ ‖V_i‖ = Σ √G_ii, in units of the weights."""
+    """Length of the path Σ ‖V_i‖ = Σ √G_ii, in units of the weights."""
     return float(np.sqrt(_entries(gram_nn).diagonal().clip(min=0)).sum())
 
 
 def displacement(gram_nn: Gram | Entries) -> float:
-    """‖Δ‖ = √(1ᵀ G 1), in units of the weights; exactly 0 for a closed path."""
+    """Distance from start to end ‖Δ‖ = √(1ᵀ G 1), in units of the weights; exactly 0 for a closed path."""
     gram_nn = _entries(gram_nn)
     length = math.sqrt(max(float(gram_nn.sum()), 0.0))
     return length if length > _CLOSED * path_length(gram_nn) else 0.0
 
 
 def tau(gram_nn: Gram | Entries) -> float | None:
-    """How much longer the path is than the straight line: 1 straight, √n a random walk.
+    """Stretch τ: how much longer the path is than the straight line: 1 straight, √n a random walk.
 
     τ = Σ √G_ii / √(1ᵀ G 1), no unit. None when nothing moved, inf for a closed path.
     Source: AIether technical report, "Temporal Stretch Factor".
@@ -63,7 +63,7 @@ def tau(gram_nn: Gram | Entries) -> float | None:
 
 
 def kappa(gram_nn: Gram | Entries) -> float | None:
-    """How much of the path leads aside: 0 straight, √(n-1) a random walk; √(τ² - 1) in high dimension.
+    """Curvature κ: how much of the path leads aside: 0 straight, √(n-1) a random walk; √(τ² - 1) in high dimension.
 
     κ = Σ √(G_ii - α_i²) / Σ |α_i| with α_i = (G 1)_i / ‖Δ‖, no unit. None and inf as for τ.
     Source: AIether technical report, "Effective Curvature".
@@ -78,7 +78,7 @@ def kappa(gram_nn: Gram | Entries) -> float | None:
 
 
 def diffusion_exponent(gram_nn: Gram | Entries) -> float | None:
-    """H = 1 - ln τ / ln n: 1 ballistic, 1/2 a random walk, whatever the window's length.
+    """Exponent H = 1 - ln τ / ln n: 1 ballistic, 1/2 a random walk, whatever the window's length.
 
     None below two increments, when nothing moved, and for a closed path.
     """
@@ -90,7 +90,7 @@ def diffusion_exponent(gram_nn: Gram | Entries) -> float | None:
 
 
 def drift_to_noise(gram_nn: Gram | Entries) -> float | None:
-    """r̂² = off̄ / (diag̅ - off̄), unbiased for (drift / noise)² per increment; below 0 when steps turn back.
+    """Estimate r̂² = off̄ / (diag̅ - off̄), unbiased for (drift / noise)² per increment; below 0 when steps turn back.
 
     None below two increments or when nothing moved; inf for equal increments.
     """

@@ -9,16 +9,16 @@ from growlab.layout import BlockSpec
 
 
 class Growable(Protocol):
-    """Units are modules whose parameters have the same names and shapes whenever their blocks are equal."""
+    """A model whose units are modules with the same names and shapes of parameters whenever their blocks are equal."""
 
     units: nn.ModuleList  # from the input side to the output side
 
     def blocks_of(self, unit: nn.Module) -> tuple[BlockSpec, ...]:
-        """What a unit is made of. A unit can be extrapolated from another exactly when these are equal."""
+        """The blocks that a unit is made of. A unit can be extrapolated from another exactly when these are equal."""
         ...
 
     def make_unit(self, blocks: Sequence[BlockSpec]) -> nn.Module:
-        """A freshly initialised unit, not yet part of the model."""
+        """Make a freshly initialised unit, not yet part of the model."""
         ...
 
     def out_projections(self, unit: nn.Module) -> Iterable[nn.Parameter]:

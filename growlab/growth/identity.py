@@ -12,7 +12,7 @@ _UNITS = "units"
 
 
 def identities(n_first: int, positions: Iterable[int]) -> list[int]:
-    """The identity of each unit, in order, of a model that began with `n_first` and grew at these places."""
+    """The identity of each unit, in order, of a model that began with `n_first` and grew at these positions."""
     units = list(range(n_first))
     for at in positions:
         units.insert(at, len(units))
@@ -20,16 +20,16 @@ def identities(n_first: int, positions: Iterable[int]) -> list[int]:
 
 
 def named_by_identity(model: nn.Module, units: Sequence[int]) -> Iterator[tuple[str, nn.Parameter]]:
-    """The model's parameters in its own order; `units` are the identities of its units."""
+    """Yield the model's parameters in its own order, by names that stay; `units` are the identities of its units."""
     for name, parameter in model.named_parameters():
         room, _, rest = name.partition(".")
         if room != _UNITS:
             yield name, parameter
             continue
-        place, _, within = rest.partition(".")
-        yield f"{unit_prefix(units[int(place)])}{within}", parameter
+        index, _, within = rest.partition(".")
+        yield f"{unit_prefix(units[int(index)])}{within}", parameter
 
 
 def unit_prefix(identity: int) -> str:
-    """What the names of a unit's parameters begin with."""
+    """The beginning of the names of a unit's parameters."""
     return f"{_UNITS}.{identity}."

@@ -9,7 +9,7 @@ from growlab.records import TrajectoryPoint
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Where a trial stands when a trigger is asked, at an evaluation."""
+    """The point at which a trial stands when a trigger is asked, at an evaluation."""
 
     step: int
     progress: float  # spent over budget
@@ -20,17 +20,17 @@ class Moment:
 
     @property
     def tau(self) -> float | None:
-        """How much longer the path is than the straight line; None where nothing is known or nothing moved."""
+        """Stretch τ of the path, against the straight line; None where nothing is known or nothing moved."""
         return self.path.tau if self.path else None
 
     @property
     def kappa(self) -> float | None:
-        """How bent the path is; None where nothing is known or nothing moved."""
+        """Curvature κ of the path: how bent it is; None where nothing is known or nothing moved."""
         return self.path.kappa if self.path else None
 
 
 class Trigger(Protocol):
-    """Asked at every evaluation of a trial, by one of two calls.
+    """A rule for when to grow, asked at every evaluation of a trial by one of two calls.
 
     1. `look` where no growth may begin: during another one, or where the model is as deep as it may become.
     2. `check` elsewhere; True asks for a growth, and is the last call before it.

@@ -22,7 +22,7 @@ class TensorPath:
     gram: Gram
 
     def combine(self, coefficients_n: Coefficients) -> Float[Tensor, "*shape"]:
-        """W_last + Σ c_i V_i, accumulated in float64, in the snapshot's dtype."""
+        """Combine the increments to W_last + Σ c_i V_i, accumulated in float64, in the snapshot's dtype."""
         total = in_float64(self.last)
         for coefficient, increment in zip(coefficients_n.tolist(), self.increments, strict=True):
             total = total + coefficient * in_float64(increment)

@@ -31,7 +31,7 @@ Phase = Literal["train", "warm-up", "cool-down"]
 
 @dataclass
 class GrowthState:
-    """All that a checkpoint must hold besides the weights and the window."""
+    """All that a checkpoint must hold of growth besides the weights and the window."""
 
     phase: Phase = "train"
     phase_ends_at: int = 0  # step at which warm-up or cool-down is over
@@ -44,7 +44,7 @@ class GrowthState:
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """What an insertion did."""
+    """A unit that was inserted, and how."""
 
     position: int
     blocks: tuple[BlockSpec, ...]
@@ -53,10 +53,10 @@ class Grown:
 
 
 class GrowthProtocol:
-    """Decides and acts; the caller owns the optimizer, the evaluation and the clock (the step)."""
+    """The protocol, which decides and acts; the caller owns the optimizer, the evaluation and the clock (the step)."""
 
     def __init__(self, spec: GrowthSpec, model: Growable, *, seed: int, positions: Iterable[int] = ()) -> None:
-        """`positions`: at which each unit entered that the model has grown so far."""
+        """Begin with `positions`, at which each unit entered that the model has grown so far."""
         self.spec, self.model, self.seed = spec, model, seed
         self.window = Window(spec.history_window_size)
         self.positions = list(positions)
@@ -79,12 +79,12 @@ class GrowthProtocol:
 
     @property
     def unit_identities(self) -> list[int]:
-        """Of the model's units, in their order."""
+        """The identities of the model's units, in their order."""
         return identities(self._n_first, self.positions)
 
     @property
     def watched(self) -> int:
-        """Place of the unit whose window is kept: the newest."""
+        """Index of the unit whose window is kept: the newest."""
         units = self.unit_identities
         return units.index(max(units))
 
@@ -98,7 +98,7 @@ class GrowthProtocol:
         )
 
     def restore(self, state: GrowthState) -> None:
-        """Go on from there, with a model that has these units already."""
+        """Go on from a state, with a model that has its units already."""
         self._enter(state.phase, state.phase_ends_at)
         self._trigger.restore(state.trigger)
 
@@ -108,7 +108,7 @@ class GrowthProtocol:
         return self.spec.grows and step % self.spec.collect_interval_steps == 0
 
     def wants_to_grow(self, moment: Moment) -> bool:
-        """Ask the trigger, at every evaluation."""
+        """Whether the trigger asks for a growth; to be called once at every evaluation, as a trigger remembers."""
         if self._phase != "train" or not self._fits_another():
             self._trigger.look(moment)
             return False
@@ -129,8 +129,8 @@ class GrowthProtocol:
         made = self._make(unit, position)
         if made is not None:
             fill(unit, made.new, self.spec.operator.name)
-            for place, weights in made.old.items():
-                fill(self.model.units[place], weights, self.spec.operator.name)
+            for index, weights in made.old.items():
+                fill(self.model.units[index], weights, self.spec.operator.name)
         if self.spec.preserve_function or made is None:
             zero(self.model.out_projections(unit))
         self.model.insert_unit(position, unit)
@@ -188,7 +188,7 @@ class GrowthProtocol:
         return self.model.blocks_of(self.model.units[self.watched])
 
     def _fresh_unit(self, blocks: tuple[BlockSpec, ...]) -> nn.Module:
-        """Its weights depend on the seed and the count of growths, not on how much dropout has drawn."""
+        """Make a unit whose weights depend on the seed and the count of growths, not on how much dropout has drawn."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed + 1 + self.n_growths)  # a GPU's goes on undisturbed
             return self.model.make_unit(blocks)

@@ -21,8 +21,8 @@ class Source:
     units: Sequence[nn.Module]  # the old ones, from the input side to the output side
     unit: nn.Module  # the new one, freshly initialised and not yet among them
     position: int  # of the new one, once it is: units[position] will come right after it
-    watched: int  # place of the newest of the old units
-    windows: Mapping[int, Window]  # place of an old unit → its path, where it is kept
+    watched: int  # index of the newest of the old units
+    windows: Mapping[int, Window]  # index of an old unit → its path, where it is kept
     same_kinds: Callable[[nn.Module, nn.Module], bool]  # whether two units' parameters have equal names and shapes
     critical: Mapping[str, float]  # values of path statistics at which the trigger fires, such as 'tau'
 
@@ -40,7 +40,7 @@ class Made:
     """Weights that an operator made; a parameter that is not named stays as it is."""
 
     new: Weights
-    old: Mapping[int, Weights] = field(default_factory=dict)  # place of an old unit → what changes in it
+    old: Mapping[int, Weights] = field(default_factory=dict)  # index of an old unit → what changes in it
 
 
 Extrapolate = Callable[[TensorPath, Any, Source], Float[Tensor, "*shape"]]  # *shape: that of the path

@@ -12,7 +12,10 @@ from growlab.records import PathStatistics, TrajectoryPoint, float_fields
 
 
 def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
-    """The mean first (tensor = ""), then all tensors. Empty until there are three snapshots: κ needs them."""
+    """Make points of a window: the mean first (tensor = ""), then all tensors.
+
+    Empty until there are three snapshots: κ needs them.
+    """
     if len(window) < 3:
         return []
     of_tensors = window.statistics()
@@ -24,7 +27,7 @@ def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
 
 
 def mean_statistics(of_tensors: Sequence[PathStatistics]) -> PathStatistics:
-    """The mean over tensors, unweighted, as the founding project has it; tensors without a value are left out.
+    """Average over tensors, unweighted, as the founding project has it; tensors without a value are left out.
 
     A tensor that never moved has no τ and must not pull the mean; one closed path makes it inf.
     """

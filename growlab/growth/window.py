@@ -25,7 +25,10 @@ class Track:
     gram: Gram = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
     def append(self, newest: Float[Tensor, "*shape"]) -> Float[Tensor, " m"]:
-        """Move on to the newest; the oldest increment falls out when full. Returns what is to border the matrix."""
+        """Move on to the newest; the oldest increment falls out when full.
+
+        Returns the row that is to border the matrix.
+        """
         increment = newest - self.last
         if len(self.increments) == self.increments.maxlen:
             self.increments.popleft()
@@ -37,7 +40,7 @@ class Track:
 
 
 class Window:
-    """At most `size` snapshots of the parameters of one unit, by name; size - 1 increments are kept.
+    """A window of at most `size` snapshots of the parameters of one unit, by name; size - 1 increments are kept.
 
     Snapshots are clones: `detach().cpu()` of a CPU tensor is a view of the live weight, and a window of
     such views never moves. Costs size copies of the unit, on its own device.
@@ -77,7 +80,7 @@ class Window:
         return {name: path_statistics(track.gram) for name, track in self.tracks.items() if len(track.increments)}
 
     def increments(self) -> dict[int, dict[str, Float[Tensor, "..."]]]:
-        """Serial number to the increment of every tensor, oldest first. A serial number is never used again."""
+        """Increments of every tensor by serial number, oldest first. A serial number is never used again."""
         n = len(self) - 1
         return {
             self.n_taken - n + at: {name: track.increments[at] for name, track in self.tracks.items()}

@@ -12,7 +12,9 @@ from growlab.model.streaming import before_stop, whole_characters
 
 
 class Conversation:
-    """Turns as in training: user, question, assistant, answer, end. The blocks' states carry what was said.
+    """A dialogue in turns as in training: user, question, assistant, answer, end.
+
+    The blocks' states carry what was said.
 
     In training a model saw `window` tokens at once. When what was said and the next question fill more than half of
     them, the oldest turns are forgotten, so that an answer begins in the first half, unless its question alone fills
@@ -33,7 +35,7 @@ class Conversation:
         self._decoder = Decoder(self._model)
 
     def answer(self, question: str, max_tokens: int, stops: Collection[str] = ()) -> Iterator[str]:
-        """Pieces of the answer as they are drawn, whole characters, no marker and no stop string.
+        """Yield pieces of the answer as they are drawn, whole characters, no marker and no stop string.
 
         Raises CannotEncode, before anything is said, for a question with characters that the model has never seen.
         """
@@ -46,7 +48,7 @@ class Conversation:
             yield from before_stop(whole_characters(self._tokenizer, tokens), stops)
 
     def _tokens(self, prompt: list[int], max_tokens: int) -> Generator[int]:
-        """Of the answer, without its end. However it ends, the turn is closed, as the next one expects."""
+        """Yield tokens of the answer, without its end. However it ends, the turn is closed, as the next one expects."""
         end = self._tokenizer.end
         # only what is said now counts as repeated: were ends of earlier turns to count, answers would never end
         drawer = Drawer(self._sampling, self._random, seen=prompt[1:-1], never=self._tokenizer.speakers)

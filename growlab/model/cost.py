@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growlab.blocks import block_cost
-from growlab.blocks.parts import part_cost, places
+from growlab.blocks.parts import n_positions, part_cost
 from growlab.kinds import Cost
 from growlab.layout import BlockSpec, Layout, parse
 from growlab.specs import BudgetSpec, TrialSpec
@@ -13,34 +13,36 @@ BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations
 
 
 def count_params(layout: Layout, vocab_size: int) -> int:
-    """Embedding (tied with the head), blocks with their norms, the last norm, and parts of the layout's own."""
+    """Count parameters: embedding (tied with the head), blocks with norms, the last norm, parts of the layout's own."""
     blocks = sum(block_cost(spec, layout.d_model, seq_len=1).n_params for spec in layout.blocks)
     parts = sum(cost.n_params for cost in _part_costs(layout, vocab_size, seq_len=1))
     return vocab_size * layout.d_model + blocks + layout.d_model + parts
 
 
 def forward_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
-    """Of one sequence."""
-    seen = places(layout.front, layout.d_model, seq_len)
+    """FLOPs of the forward pass of one sequence."""
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks = sum(block_cost(spec, layout.d_model, seen).flops for spec in layout.blocks)
     return blocks + rest_flops(layout, vocab_size, seq_len)
 
 
 def rest_flops(layout: Layout, vocab_size: int, seq_len: int) -> int:
-    """Of what is no block: the tied head, and parts of the layout's own."""
+    """FLOPs of what is no block: the tied head, and parts of the layout's own."""
     return 2 * seq_len * layout.d_model * vocab_size + sum(
         cost.flops for cost in _part_costs(layout, vocab_size, seq_len)
     )
 
 
 def _part_costs(layout: Layout, vocab_size: int, seq_len: int) -> list[Cost]:
-    """Of the front end and the head, where the layout has its own."""
+    """Costs of the front end and the head, where the layout has its own."""
     parts = [part for part in (layout.front, layout.head) if part]
     return [part_cost(part, layout.d_model, seq_len, vocab_size) for part in parts]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedUnit:
+    """A unit in training: its blocks, and whether its weights are frozen."""
+
     blocks: Sequence[BlockSpec]
     frozen: bool
 
@@ -55,7 +57,7 @@ def training_flops(
     rest_frozen: bool,
     recompute: bool = False,
 ) -> int:
-    """Of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
+    """FLOPs of one step: forward, gradient of the inputs, gradient of the weights, each as dear as the forward.
 
     `layout` is the model's; its blocks are those of the units. A frozen unit saves the gradient of its weights, and of
     its inputs too while nothing below it trains; `rest_frozen` says the same of embedding, front end, last norm and
@@ -63,7 +65,7 @@ def training_flops(
     """
     total = rest_flops(layout, vocab_size, seq_len) * (2 if rest_frozen else 3)
     trains_below = not rest_frozen
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     for unit in units:
         forward = sum(block_cost(spec, layout.d_model, seen).flops for spec in unit.blocks)
         trains_below = trains_below or not unit.frozen
@@ -72,7 +74,7 @@ def training_flops(
 
 
 def step_flops(spec: TrialSpec, vocab_size: int) -> int:
-    """Of a training step before any growth."""
+    """FLOPs of a training step before any growth."""
     layout, train = parse(spec.layout), spec.train
     return training_flops(
         [TrainedUnit(blocks=layout.blocks, frozen=False)],
@@ -86,12 +88,12 @@ def step_flops(spec: TrialSpec, vocab_size: int) -> int:
 
 
 def expected_steps(spec: TrialSpec, vocab_size: int) -> int:
-    """Of a trial whose model stays as it begins."""
+    """The number of steps of a trial whose model stays as it begins."""
     return steps_of(spec.budget, spec.train.batch_size * spec.train.seq_len, step_flops(spec, vocab_size))
 
 
 def steps_of(budget: BudgetSpec, tokens_per_step: int, flops_per_step: int) -> int:
-    """Until the budget is spent."""
+    """The number of steps until the budget is spent."""
     per_step = {"steps": 1, "tokens": tokens_per_step, "flops": flops_per_step}[budget.unit]
     return -(-budget.amount // per_step)
 
@@ -106,14 +108,14 @@ def training_memory(
     dropout: float,
     recompute: bool = False,
 ) -> int:
-    """An estimate in bytes: weights, gradients, two moments; activations; the watched unit's increments.
+    """Estimate the bytes of training: weights, gradients, two moments; activations; the watched unit's increments.
 
     The window is charged as if the whole model were one unit per two blocks; logits count twice
     (values and gradient), and so does the last norm (input and output). With `recompute` the inputs of all blocks are
     kept, and the activations of one at a time.
     """
     n_params = count_params(layout, vocab_size)
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks, parts = (
         [cost.activations + (cost.dropped_activations if dropout else 0) for cost in costs]
         for costs in (
@@ -138,7 +140,7 @@ def fewest_bytes(layout: Layout, vocab_size: int, seq_len: int, batch_size: int,
     and no backward pass needs, masks and attention weights of dropout, the batch itself. A step whose tensors stay in
     a cache, or that computes activations again, can move fewer bytes through memory.
     """
-    seen = places(layout.front, layout.d_model, seq_len)
+    seen = n_positions(layout.front, layout.d_model, seq_len)
     blocks = sum(block_cost(spec, layout.d_model, seen).activations for spec in layout.blocks)
     blocks += sum(cost.activations for cost in _part_costs(layout, vocab_size, seq_len))
     activations = batch_size * (blocks + seq_len * (vocab_size + 2 * layout.d_model))

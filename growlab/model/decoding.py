@@ -16,7 +16,9 @@ from growlab.model.language_model import LanguageModel
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is drawn. temperature 0 and top_k 1 are greedy; top_k 0 and top_p 1 leave all tokens.
+    """The way in which the next token is drawn.
+
+    With temperature 0 or top_k 1 it is greedy; top_k 0 and top_p 1 leave all tokens.
 
     They act in this order, each on what the one before left: top_p is a share of what the top_k likeliest have
     together, as in Hugging Face's transformers. repetition_penalty, before all of them, makes tokens that were seen
@@ -50,7 +52,7 @@ class Drawer:
         self._sampling, self._random, self._seen, self._never = sampling, random, set(seen), never
 
     def draw(self, logits_V: Float[Tensor, " V"]) -> int:
-        """None of `never`."""
+        """Draw a token, none of `never`."""
         token = draw(logits_V, self._sampling, self._random, seen=self._seen, never=self._never)
         self._seen.add(token)
         return token
@@ -65,12 +67,15 @@ class Decoder:
         self._unread: list[int] = []
 
     def read(self, tokens: Iterable[int]) -> None:
-        """Take them in before the next one is written."""
+        """Take tokens in before the next one is written."""
         self._unread += tokens
 
     @torch.no_grad()
     def write(self, length: int, drawer: Drawer, *, end: int | None = None) -> Iterator[int]:
-        """Yield `length` tokens, or as many as come before `end`, which is not read. What it yields is."""
+        """Yield `length` tokens, or as many as come before `end`, which is not read.
+
+        Those that are yielded are read.
+        """
         for _ in range(length):
             assert self._unread, "writing needs at least one token to start from"
             ids_BT = torch.tensor([self._unread], device=self.model.embedding.weight.device)
@@ -117,7 +122,7 @@ def draw(
     seen: Collection[int] = (),
     never: Collection[int] = (),
 ) -> int:
-    """One token id, none of `never`. Ties of a greedy draw go to the lowest id."""
+    """Draw one token id, none of `never`. Ties of a greedy draw go to the lowest id."""
     logits_V = _penalised(logits_V.float().cpu(), seen, sampling.repetition_penalty)
     if never:
         logits_V = logits_V.index_fill(0, torch.tensor(sorted(never)), -torch.inf)

@@ -25,7 +25,7 @@ from growlab.layout import BlockSpec, Layout, format_blocks
 EMBEDDING_STD = 0.02
 
 
-Run = TypeVar("Run", bound=Callable[..., object])  # a block on its inputs
+Forward = TypeVar("Forward", bound=Callable[..., object])  # of a block
 
 
 class Unit(nn.ModuleList):
@@ -37,7 +37,7 @@ class Unit(nn.ModuleList):
 
 
 class LanguageModel(nn.Module):
-    """Built from a complete or a short layout; satisfies growlab.growth.growable.Growable.
+    """A language model, built from a complete or a short layout; satisfies growlab.growth.growable.Growable.
 
     `max_depth` (blocks) only scales the initialisation, see build_block.
     """
@@ -59,7 +59,7 @@ class LanguageModel(nn.Module):
 
     @property
     def layout(self) -> Layout:
-        """Of today, after any growth, with every option written out."""
+        """The layout of today, after any growth, with every option written out."""
         return Layout(self.d_model, tuple(spec for unit in self._units() for spec in unit.specs), *self._parts)
 
     @property
@@ -78,27 +78,30 @@ class LanguageModel(nn.Module):
         self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Penalty]:
         """The loss, and what blocks want besides, of which training takes the sum."""
-        logits_BTV, penalty = self._run(ids_BT, self.again(Block.learn))
+        logits_BTV, penalty = self._run(ids_BT, self.with_recompute(Block.forward_with_penalty))
         return nats_per_token(logits_BTV, targets_BT), penalty
 
-    def again(self, run: Run) -> Run:
-        """The same, computed again in the backward pass instead of kept, where the model recomputes (Chen et al. 2016,
-        "Training Deep Nets with Sublinear Memory Cost"). What dropout drops is the same both times."""
-        if not (self.recompute and torch.is_grad_enabled()):
-            return run
-        keep_random = self.training and self.p_dropout > 0
-        return cast(Run, partial(checkpoint, run, use_reentrant=False, preserve_rng_state=keep_random))
+    def with_recompute(self, forward: Forward) -> Forward:
+        """Make a block's forward pass one whose activations are computed again in the backward pass instead of kept.
 
-    def measures(self, ids_BT: Int[Tensor, "B T"]) -> dict[str, Float[Tensor, ""]]:
-        """What blocks measure of these tokens; 'block_3.load_entropy' is the fourth block's."""
+        Only where the model recomputes; else it is returned as it is. What dropout drops is the same both times.
+        Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+        """
+        if not (self.recompute and torch.is_grad_enabled()):
+            return forward
+        keep_random = self.training and self.p_dropout > 0
+        return cast(Forward, partial(checkpoint, forward, use_reentrant=False, preserve_rng_state=keep_random))
+
+    def block_metrics(self, ids_BT: Int[Tensor, "B T"]) -> dict[str, Float[Tensor, ""]]:
+        """Metrics of the blocks on these tokens; 'block_3.load_entropy' is the fourth block's."""
         found: dict[str, Tensor] = {}
 
         def look(block: Block, x_BND: Tensor) -> tuple[Tensor, Penalty]:
-            measured = block.mixer.measures(block.norm(x_BND))
-            found.update({f"block_{places[block]}.{name}": value for name, value in measured.items()})
+            metrics = block.mixer.metrics(block.norm(x_BND))
+            found.update({f"block_{index[block]}.{name}": value for name, value in metrics.items()})
             return block(x_BND), None
 
-        places = {block: at for at, block in enumerate(self.blocks())}
+        index = {block: at for at, block in enumerate(self.blocks())}
         self._run(ids_BT, look)
         return found
 
@@ -113,28 +116,31 @@ class LanguageModel(nn.Module):
         return self.logits(leave(x_BND), ids_BT), total(penalties)
 
     def embed(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """What the front end sees, or the first block where there is none."""
+        """Embed tokens: what the front end sees, or the first block where there is none."""
         embedded: Tensor = self.dropout(self.embedding(ids_BT))
         return embedded
 
     def enter(
         self, e_BTD: Float[Tensor, "B T D"]
     ) -> tuple[Float[Tensor, "B N D"], Callable[[Float[Tensor, "B N D"]], Float[Tensor, "B T D"]]]:
-        """What enters the first block, N = T or fewer, and what turns the last one's output into one for each token."""
+        """Return what enters the first block, N = T or fewer.
+
+        Also returns a function that makes the last block's output one for each token.
+        """
         if self.front is None:
             return e_BTD, lambda x_BTD: x_BTD
         x_BND, rest = self.front.take(e_BTD, self.front.initial_state(len(e_BTD)))
         return x_BND, lambda h_BND: self.front.tell(h_BND, rest)[0]
 
     def logits(self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        """Of a whole text, from its residual stream behind the last block."""
+        """Logits of a whole text, from its residual stream behind the last block."""
         logits_BTV = logits_of(x_BTD, self.norm.weight, self.embedding.weight)
         return logits_BTV if self.head is None else cast(Tensor, self.head(x_BTD, ids_BT, logits_BTV))
 
     # ---- decoding with carried state ------------------------------------------------------------------------
 
     def initial_state(self, batch: int) -> list[State]:
-        """Of the front end, of every block and of the head."""
+        """The states of the front end, of every block and of the head before the first token."""
         front, head = (() if part is None else part.initial_state(batch) for part in (self.front, self.head))
         return [front, *(block.initial_state(batch) for block in self.blocks()), head]
 
@@ -165,7 +171,7 @@ class LanguageModel(nn.Module):
         return x_BND, after
 
     def set_plasticity(self, plasticity: float) -> None:
-        """Of every block that has one, also of those that are still to grow. The layout tells it."""
+        """Set the α of every block that has one, also of those that are still to grow. The layout names it."""
         self.plasticity = plasticity
         for block in self.blocks():
             block.set_plasticity(plasticity)
@@ -207,19 +213,19 @@ class LanguageModel(nn.Module):
         return [cast(Unit, unit) for unit in self.units]
 
     def blocks(self) -> list[Block]:
-        """Of all units, in the order in which they are run."""
+        """The blocks of all units, in the order in which they are run."""
         return [cast(Block, block) for unit in self._units() for block in unit]
 
 
 def logits_of(
     x_BTD: Float[Tensor, "B T D"], gain_D: Float[Tensor, " D"], embedding_VD: Float[Tensor, "V D"]
 ) -> Float[Tensor, "B T V"]:
-    """The head: RMSNorm, then the embedding's own matrix."""
+    """Apply the head: RMSNorm, then the embedding's own matrix."""
     return F.linear(F.rms_norm(x_BTD, gain_D.shape, gain_D, NORM_EPS), embedding_VD)
 
 
 def nats_per_token(logits_BTV: Float[Tensor, "B T V"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """Mean negative log-likelihood, fp32."""
+    """The mean negative log-likelihood, fp32."""
     return F.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
 
 
@@ -229,6 +235,6 @@ def short_unit_text(blocks: Sequence[BlockSpec]) -> str:
 
 
 def build_model(layout: Layout, *, vocab_size: int, max_depth: int, dropout: float, seed: int) -> LanguageModel:
-    """A model whose initial weights are a function of the arguments alone; leaves torch's generator seeded."""
+    """Build a model whose initial weights are a function of the arguments alone; leaves torch's generator seeded."""
     torch.manual_seed(seed)
     return LanguageModel(layout, vocab_size=vocab_size, max_depth=max_depth, dropout=dropout)

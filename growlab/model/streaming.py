@@ -8,7 +8,7 @@ from growlab.errors import UsageError
 
 
 def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """What Tokenizer.decode makes of all ids, piece by piece; half a character waits for its other half."""
+    """Yield what Tokenizer.decode makes of all ids, piece by piece; half a character waits for its other half."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for each in ids:
         if piece := decoder.decode(tokenizer.to_bytes([each])):
@@ -18,7 +18,7 @@ def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
 
 
 def before_stop(pieces: Iterable[str], stops: Collection[str]) -> Iterator[str]:
-    """The text of the pieces up to the stop string that is complete first; all of it where none is. Nothing is read on.
+    """Yield the text up to the stop string that is complete first, all of it where none is. Nothing is read on.
 
     What could be the beginning of a stop string waits until it is one or cannot be one.
     """
@@ -38,18 +38,18 @@ def before_stop(pieces: Iterable[str], stops: Collection[str]) -> Iterator[str]:
 
 
 def require_stops(stops: Iterable[str]) -> None:
-    """Raise UsageError for an empty one, which would end every text before it begins."""
+    """Raise UsageError for an empty stop string, which would end every text before it begins."""
     if "" in stops:
         raise UsageError("a stop string needs at least one character, got ''; leave --stop out for none")
 
 
 def _first_of(stops: Iterable[str], text: str) -> int | None:
-    """Where the one begins that ends first, the longest of several: however the text came, that is the same."""
+    """Index at which the stop string begins that ends first, the longest of several: the same however the text came."""
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) != -1]
     return min(found)[1] if found else None
 
 
 def _longest_beginning(stops: Iterable[str], text: str) -> int:
-    """Characters at the end of the text that are the beginning of a stop string."""
+    """The number of characters at the end of the text that are the beginning of a stop string."""
     sizes = (size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size]))
     return max(sizes, default=0)

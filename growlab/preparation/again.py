@@ -27,7 +27,7 @@ def read_again(
     plugins: Sequence[Path],
     tell: Tell,
 ) -> "tuple[Study, TrialSpec]":
-    """A study of one, and its trial: that of an exported `config`, with the hashes and paths of the texts found here.
+    """Make a study of one, and its trial: that of an exported `config`, with hashes and paths of the texts found here.
 
     `name` is that of the study; '' calls it by where the trial came from. Raises GrowlabError for what cannot be
     trained.
@@ -48,7 +48,7 @@ def read_again(
 
 
 def read_spec(config: Path, overrides: Sequence[str], budget: str | None) -> "tuple[TrialSpec, str]":
-    """The spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
+    """Read the spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
     from growlab.errors import SpecError
     from growlab.kinds import complete
     from growlab.layout import parse
@@ -75,7 +75,7 @@ def read_spec(config: Path, overrides: Sequence[str], budget: str | None) -> "tu
 
 
 def scaled(amount: int, budget: str) -> int:
-    """'10x' times the amount, or the amount that `budget` says, as 5e9. Raises UsageError."""
+    """Scale an amount by '10x', or take the one that `budget` says, as 5e9. Raises UsageError."""
     try:
         wanted = Fraction(budget.removesuffix("x"))
     except (ValueError, ZeroDivisionError):
@@ -87,7 +87,7 @@ def scaled(amount: int, budget: str) -> int:
 
 
 def study_of_one(spec: "TrialSpec", name: str) -> "Study":
-    """A study that holds this trial and nothing else: every value fixed."""
+    """Make a study that holds this trial and nothing else: every value fixed."""
     from growlab.domains import Fixed
     from growlab.layout import parse, skeleton
     from growlab.study import LayoutSpace, Study
@@ -136,7 +136,7 @@ def enqueue_again(store: "Store", study: "Study", spec: "TrialSpec", *, resume: 
 
 
 def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:
-    """Raises UsageError when the stored study of that name is not this training, wherever its texts lie by now."""
+    """Raise UsageError when the stored study of that name is not this training, wherever its texts lie by now."""
     from growlab.moved import moves_between, with_moved
 
     row = store.study(study.name)

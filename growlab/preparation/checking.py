@@ -17,7 +17,7 @@ _SAMPLED = 10  # trials that tell how many steps a budget in FLOPs gives
 
 
 def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study, Corpus]":
-    """The study, checked, with its corpus's hash written in; and the corpus. Tells what to beware of.
+    """Check a study, write its corpus's hash into it, and return it with the corpus. Tells what to beware of.
 
     Raises GrowlabError for what cannot be trained.
     """
@@ -45,7 +45,7 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study
 
 
 def check(study: "Study", plugins: Sequence[Path]) -> None:
-    """Raises UsageError for a study that could propose what cannot run."""
+    """Raise UsageError for a study that could propose what cannot run."""
     from growlab.kinds import KINDS
     from growlab.plugins import load_plugins
     from growlab.search import check_space
@@ -55,7 +55,7 @@ def check(study: "Study", plugins: Sequence[Path]) -> None:
 
 
 def windows(study: "Study") -> list[int]:
-    """Every train.seq_len that a trial of the study may have, or of a range its ends: the shortest first."""
+    """List every train.seq_len that a trial of the study may have, or of a range its ends: the shortest first."""
     from growlab.domains import corners
 
     return sorted({int(value) for value in corners(study.train["seq_len"])})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def place_options(storage: str, plugins: Sequence[Path] = (), artifacts: Path | None = None) -> list[str]:
-    """The database, the artifact folder and the plugins, as far as another command does not know them unsaid."""
+    """Options for the database, the artifact folder and the plugins, as far as another command needs to be told."""
     from growlab.storage.address import read_address
 
     options = [*read_address(storage).options]
@@ -20,12 +20,12 @@ def place_options(storage: str, plugins: Sequence[Path] = (), artifacts: Path | 
 
 
 def plugin_options(files: Sequence[Path]) -> list[str]:
-    """`--plugin FILE` for each file."""
+    """Options `--plugin FILE` for each file."""
     return [word for file in files for word in ("--plugin", str(file))]
 
 
 def path_options(recorded: "Study", here: "Study") -> list[str]:
-    """`--set KEY=PATH` for each text of a stored study that lies elsewhere than where it was recorded."""
+    """Options `--set KEY=PATH` for each text of a stored study that lies elsewhere than where it was recorded."""
     from growlab.moved import paths_of
 
     before, after = paths_of(recorded.data, recorded.curriculum), paths_of(here.data, here.curriculum)

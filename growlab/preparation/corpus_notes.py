@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def left_out_notes(corpus: "Corpus", shortest_window: int) -> list[str]:
-    """What of the corpus no trial, or not every one, trains on: a line each."""
+    """Note what of the corpus no trial, or not every one, trains on: a line each."""
     from growlab.data.turns import TurnSplit, left_out_note
 
     unlearnt = left_out_note(corpus.train, shortest_window) if isinstance(corpus.train, TurnSplit) else ""
-    return [*corpus.notes, *([f"{corpus.place}: {unlearnt}"] if unlearnt else [])]
+    return [*corpus.notes, *([f"{corpus.label}: {unlearnt}"] if unlearnt else [])]
 
 
 def tell_of_corpus(corpus: "Corpus", first: "TrialSpec", shortest_window: int, tell: Tell) -> None:
@@ -41,4 +41,4 @@ def tell_of_corpus(corpus: "Corpus", first: "TrialSpec", shortest_window: int, t
 def _in_words(reading: "Reading") -> str:
     times = f"{reading.times:,.0f}" if reading.times >= 10 else f"{reading.times:.2g}"
     stage = "" if reading.stage is None else f"curriculum[{reading.stage}] "
-    return f"{stage}{Path(reading.place).name or reading.place} {times} times"
+    return f"{stage}{Path(reading.label).name or reading.label} {times} times"

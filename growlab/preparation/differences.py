@@ -14,7 +14,7 @@ _LONGEST = 60  # characters of a value
 
 
 def differing(stored: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Path, stored value and other value of each key that differs, in the file's order; None: there is none."""
+    """Yield path, stored value and other value of each key that differs, in the file's order; None: there is none."""
     for key in dict.fromkeys([*stored, *other]):
         before, now = stored.get(key), other.get(key)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -24,7 +24,7 @@ def differing(stored: Mapping[str, Any], other: Mapping[str, Any], prefix: str =
 
 
 def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str]) -> UsageError:
-    """An error that says in which keys `study`, read from `file`, is another one than the stored one of its name."""
+    """Make an error that says in which keys `study`, read from `file`, differs from the stored one of its name."""
     from growlab.study.column import study_to_mapping
 
     keys = list(differing(study_to_mapping(stored), study_to_mapping(study)))
@@ -41,7 +41,7 @@ def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str
 
 
 def stored_alone(name: str, overrides: Sequence[str], new_name: str, place: Sequence[str]) -> UsageError:
-    """An error for --set or --name with the name of a study that no file says: there is nothing to change them in."""
+    """Make an error for --set or --name with a study that no file says: there is nothing to change them in."""
     asked = [f"--set {override}" for override in overrides] + ([f"--name {new_name}"] if new_name else [])
     change = next((override for override in overrides if override.startswith("n_trials=")), "n_trials=N")
     return UsageError(

@@ -18,7 +18,7 @@ def artifact_root(storage: str, given: Path | None) -> Path:
 
 
 def folders_near(storage: str) -> list[Path]:
-    """Folders near which a study's texts may lie: the database's, and the one we are in."""
+    """List folders near which a study's texts may lie: the database's, and the one we are in."""
     from growlab.files import resolved
     from growlab.storage.address import read_address
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_study(file: str, overrides: Sequence[str], name: str = "", plugins: Sequence[Path] = ()) -> "Study":
-    """The study in a file, or the shipped one of that name; `name` is instead of its own.
+    """Read the study in a file, or the shipped one of that name; `name` is instead of its own.
 
     Loads torch: a file may name what only the tables of growth, and `plugins`, know. Raises SpecError, UsageError.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def find_or_create(
     store: "Store", name_or_file: str, overrides: Sequence[str], new_name: str, plugins: Sequence[Path], tell: Tell
 ) -> "StudyRow":
-    """A study by name, or the one in a file: created, or gone on with if it is there and the same.
+    """Find a study by name, or the one in a file: created, or gone on with if it is there and the same.
 
     Its texts may lie elsewhere by now: the paths are then those of the file, or of `overrides`. Raises UsageError for
     a study that is another one than the stored one of its name.
@@ -50,7 +50,7 @@ def find_or_create(
 
 
 def wanted_trials(study: "Study", change: str, plugins: Sequence[Path]) -> int:
-    """The number of trials that `change`, as n_trials=N, asks for.
+    """Read the number of trials that `change`, as n_trials=N, asks for.
 
     Raises UsageError for another key, or where more cannot be drawn.
     """

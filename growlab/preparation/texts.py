@@ -23,7 +23,7 @@ def are_paths(overrides: Iterable[str]) -> bool:
 
 
 def with_paths(study: "Study", overrides: Sequence[str]) -> "Study":
-    """A stored study with the paths that `--set` gives. Raises UsageError for keys of anything else."""
+    """Give a stored study the paths of `--set`. Raises UsageError for keys of anything else."""
     from growlab.moved import moves_between
     from growlab.study.column import study_from_column, study_to_mapping
     from growlab.study.overrides import apply_overrides
@@ -42,7 +42,7 @@ def with_paths(study: "Study", overrides: Sequence[str]) -> "Study":
 
 
 def with_found_texts(study: "Study", storage: str, plugins: Sequence[Path], tell: Tell) -> "Study":
-    """A stored study with the paths at which its texts are found here; tells which."""
+    """Give a stored study the paths at which its texts are found here; tells which."""
     from growlab.moved import with_moved
 
     moved = found_texts(study.data, study.curriculum, folders_near(storage), plugins, tell)
@@ -52,7 +52,10 @@ def with_found_texts(study: "Study", storage: str, plugins: Sequence[Path], tell
 def found_texts(
     data: "DataSpec", curriculum: "Sequence[StageSpec]", folders: Sequence[Path], plugins: Sequence[Path], tell: Tell
 ) -> dict[str, str]:
-    """Recorded path to the place of each text that was found elsewhere; tells which, and what to do if none was."""
+    """Find the texts that lie elsewhere, as recorded path to path here.
+
+    Tells which, and what to do if none was found.
+    """
     from growlab.moved import find_moved, paths_of
 
     moved = find_moved(data, curriculum, folders, partial(_loads, plugins))
@@ -65,7 +68,7 @@ def found_texts(
 
 
 def _loads(plugins: Sequence[Path], data: "DataSpec", curriculum: "Sequence[StageSpec]") -> bool:
-    """Whether it is the recorded corpus."""
+    """Whether the recorded corpus loads from these paths."""
     from growlab.data import SOURCES, load_corpus
     from growlab.plugins import load_plugins
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from growlab.domains import Choice, Domain, Fixed, Range, Value, admits, kind_of
+from growlab.domains import Choice, Domain, Fixed, Range, Value, admits, value_type
 from growlab.records import PastTrial
 from growlab.search.past import loss_of
 from growlab.study import Study
@@ -98,7 +98,7 @@ def _distribution(domain: Domain) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     match domain:
-        case Range() if kind_of(domain) is int:
+        case Range() if value_type(domain) is int:
             return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
         case Range():
             return FloatDistribution(domain.low, domain.high, log=domain.log)

@@ -36,7 +36,10 @@ _PASSWORD_PLACE = "a password stands between ':' and '@'"
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A database: `url` is for SQLAlchemy and holds the password; `shown` and `label` are for people and do not."""
+    """The address of a database.
+
+    Its `url` is for SQLAlchemy and holds the password; `shown` and `label` are for people and do not.
+    """
 
     url: URL
     shown: str
@@ -45,7 +48,7 @@ class Address:
     hidden: tuple[str, ...] = ()  # what is in the URL and not in `shown`
 
     def without_hidden(self, message: str) -> str:
-        """The message of a driver without what is hidden: libpq repeats an option that it does not understand."""
+        """Clean a driver's message of what is hidden: libpq repeats an option that it does not understand."""
         pieces = {piece for text in self.hidden for piece in (text, *re.split(r"[\s=,;:/?#@'\"]+", text)) if piece}
         for piece in sorted(pieces, key=len, reverse=True):
             whole = len(piece) < 4  # of a short one no part of another word
@@ -54,7 +57,7 @@ class Address:
 
     @property
     def options(self) -> list[str]:
-        """Options that name it to another command; none where that would find it by itself.
+        """Options that name the database to another command; none where that would find it by itself.
 
         A password is three stars: what is pasted as it is must fail, not find another database.
         """
@@ -82,9 +85,9 @@ def read_address(text: str) -> Address:
         if text.count("@") > 1:
             raise _two_ats()
         return _postgresql(url)
-    kind = url.drivername.partition("+")[0]
-    named = repr(kind) if kind in _OTHERS else "a server of this kind"
-    driver = " with this driver" if kind in _POSTGRES else ""
+    server = url.drivername.partition("+")[0]
+    named = repr(server) if server in _OTHERS else "a server of this kind"
+    driver = " with this driver" if server in _POSTGRES else ""
     raise StorageError(f"no storage on {named}{driver}; known: {_EXAMPLES}")
 
 
@@ -136,7 +139,7 @@ def _two_ats() -> StorageError:
 
 
 def _hidden(url: URL, query: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Parts of the URL that `shown` leaves out, as they are and as the URL spells them."""
+    """The parts of a URL that `shown` leaves out, as they are and as the URL spells them."""
     parts = [(url.username, _shown(url.username, _USER)), (url.database, _shown(url.database, _NAME))]
     parts += [(value, shown_option(key, value)) for key, values in query.items() for value in values]
     parts.append((None if url.password is None else str(url.password), HIDDEN))

@@ -30,6 +30,6 @@ def newest_checkpoint(connection: Connection, trial_id: int) -> Artifact | None:
 
 
 def read_artifacts(connection: Connection, trial_id: int) -> list[Artifact]:
-    """The artifacts of a trial, in the order in which they were written."""
+    """Read the artifacts of a trial, in the order in which they were written."""
     rows = connection.execute(select(*_RECORD).where(artifacts.c.trial_id == trial_id).order_by(artifacts.c.id))
     return [Artifact(**row) for row in rows.mappings()]

@@ -18,7 +18,7 @@ from growlab.storage.database import Database
 
 
 def back_up(database: Database, target: Path) -> int:
-    """Copy all of it into the new file `target` and return its bytes. The file appears whole or not at all.
+    """Copy all of a database into the new file `target` and return its bytes. The file appears whole or not at all.
 
     Raises UsageError for a target that is there and for a server's database, StorageError when the disk refuses.
     """
@@ -36,7 +36,7 @@ def back_up(database: Database, target: Path) -> int:
 
 
 def _copy(database: Database, target: Path) -> None:
-    """Copy it into a file in WAL mode, as a study's database is, and with no file beside it that belongs to it."""
+    """Copy a database into a file in WAL mode, as a study's is, and with no file beside it that belongs to it."""
     with database.explaining(), database.engine.connect() as connection, closing(sqlite3.connect(target)) as copy:
         source = connection.connection.driver_connection
         assert isinstance(source, sqlite3.Connection)

@@ -14,14 +14,14 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class database_now(FunctionElement[float]):  # noqa: N801  (reads as the SQL function that it is)
-    """The time at which the statement runs, not at which its transaction began."""
+    """The expression of the time at which a statement runs, not at which its transaction began."""
 
     type = Double()
     inherit_cache = True
 
 
 class server_started_at(FunctionElement[float]):  # noqa: N801
-    """When the server started, on its own clock; 0 of a file, which has none."""
+    """The time at which the server started, on its own clock; 0 of a file, which has none."""
 
     type = Double()
     inherit_cache = True

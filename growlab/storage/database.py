@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """Each action runs in a transaction of its own; what it raises rolls the transaction back.
+    """A database of which each action runs in a transaction of its own; what it raises rolls the transaction back.
 
     Faults of the passing sort are tried again while the patience lasts; then they are DatabaseAway. Any other fault
     of the world is a StorageError: one line without the password. Slips of our own stay tracebacks.
@@ -36,7 +36,10 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, create: bool = False) -> Self:
-        """Open it. Raises StorageError for a URL that is not understood and for a missing file, unless `create`."""
+        """Open a database.
+
+        Raises StorageError for a URL that is not understood and for a missing file, unless `create`.
+        """
         address = read_address(url)
         if address.path is not None and create:
             _create_file(address, address.path)
@@ -61,7 +64,7 @@ class Database:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -73,8 +76,8 @@ class Database:
         except DBAPIError as error:
             if is_ours(error):
                 raise
-            kind = DatabaseAway if is_passing(error) else StorageError
-            raise kind(f"{self.shown}: {self._without_hidden(message_of(error))}") from None
+            fault = DatabaseAway if is_passing(error) else StorageError
+            raise fault(f"{self.shown}: {self._without_hidden(message_of(error))}") from None
 
     def _run(self, action: Callable[[Connection], T], patience: Patience, *, reads: bool) -> T:
         def once() -> T:

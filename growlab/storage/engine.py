@@ -29,7 +29,7 @@ _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 
 
 def make_engine(address: Address) -> Engine:
-    """An engine that is not connected yet. Raises StorageError when the driver is not installed."""
+    """Make an engine that is not connected yet. Raises StorageError when the driver is not installed."""
     common: dict[str, Any] = {
         "json_serializer": partial(json.dumps, allow_nan=False),  # NaN is no JSON, and PostgreSQL knows it
         "json_deserializer": read_json,

@@ -16,7 +16,7 @@ from growlab.records import Fact, GrowthEvent, Metric, TrajectoryPoint, float_fi
 from growlab.storage.rows import Claim
 from growlab.storage.tables import growth_events, metrics, trajectory, trials
 from growlab.storage.upsert import upsert
-from growlab.storage.values import damaged, joined, kind_of, split
+from growlab.storage.values import damaged, joined, split, state_of
 
 Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent)  # facts with a column `not_finite`
 
@@ -25,8 +25,8 @@ _TABLES: dict[type[Fact], Table] = {Metric: metrics, TrajectoryPoint: trajectory
 
 def write_facts(connection: Connection, claim: Claim, facts: Sequence[Fact]) -> None:
     owner = {"trial_id": claim.trial_id, "epoch": claim.epoch}
-    for kind, table in _TABLES.items():
-        upsert(connection, table, [owner | _row(fact) for fact in facts if isinstance(fact, kind)])
+    for record_type, table in _TABLES.items():
+        upsert(connection, table, [owner | _row(fact) for fact in facts if isinstance(fact, record_type)])
 
 
 def forget_facts(connection: Connection, trial_id: int) -> None:
@@ -35,7 +35,7 @@ def forget_facts(connection: Connection, trial_id: int) -> None:
 
 
 def read_metrics(connection: Connection, trial_id: int, split: str | None, name: str | None) -> list[Metric]:
-    """Metrics by step; of one split or all, of one name or all."""
+    """Read metrics by step; of one split or all, of one name or all."""
     asked = select(metrics).where(metrics.c.trial_id == trial_id)
     if split is not None:
         asked = asked.where(metrics.c.split == split)
@@ -51,7 +51,7 @@ def read_metrics(connection: Connection, trial_id: int, split: str | None, name:
 
 
 def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -> list[TrajectoryPoint]:
-    """Points by step and unit; of one tensor ("" for the means), or of all with None."""
+    """Read points by step and unit; of one tensor ("" for the means), or of all with None."""
     asked = select(trajectory).where(trajectory.c.trial_id == trial_id)
     if tensor is not None:
         asked = asked.where(trajectory.c.tensor == tensor)
@@ -65,22 +65,22 @@ def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEven
     return [_restored(connection, GrowthEvent, row) for row in rows.all()]
 
 
-def _restored(connection: Connection, kind: type[Kept], row: RowMapping) -> Kept:
-    """The fact that the row was made of. Raises StorageError that names the trial of a damaged row."""
-    values = {field.name: row[field.name] for field in fields(kind)}
+def _restored(connection: Connection, record_type: type[Kept], row: RowMapping) -> Kept:
+    """Restore the fact that a row was made of. Raises StorageError that names the trial of a damaged row."""
+    values = {field.name: row[field.name] for field in fields(record_type)}
     try:
-        return kind(**values | joined(dict(row), float_fields(kind)))
+        return record_type(**values | joined(dict(row), float_fields(record_type)))
     except ValueError as error:
         number = connection.scalar(select(trials.c.number).where(trials.c.id == row["trial_id"]))
         problem = f"{quoted(row['not_finite'])} cannot be read ({error})"
-        raise damaged(number, f"{_TABLES[kind].name}.not_finite", problem) from None
+        raise damaged(number, f"{_TABLES[record_type].name}.not_finite", problem) from None
 
 
 def _row(fact: Fact) -> dict[str, Any]:
     row = asdict(fact)
     match fact:
         case Metric():
-            return row | {"value": finite(fact.value), "state": kind_of(fact.value)}
+            return row | {"value": finite(fact.value), "state": state_of(fact.value)}
         case TrajectoryPoint():
             return row | split(row, float_fields(TrajectoryPoint)) | {"state": _path_state(fact.tau)}
         case GrowthEvent():
@@ -88,7 +88,7 @@ def _row(fact: Fact) -> dict[str, Any]:
 
 
 def _path_state(tau: float | None) -> str:
-    """A word on why there is no tau, for those who read the table."""
+    """Explain why there is no tau, for those who read the table."""
     if tau is None:
         return "still"
     return "closed" if tau == float("inf") else "ok"

@@ -30,7 +30,7 @@ _REFUSED = ("authentication failed", "does not exist", "no pg_hba.conf entry", "
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds for which a database that is away is waited for, and who is told before every new try."""
+    """The seconds for which a database that is away is waited for, and who is told before every new try."""
 
     for_s: float
     goes_on: Callable[[str], bool] = lambda why: True  # False gives up
@@ -57,7 +57,7 @@ def patiently(action: Callable[[], T], patience: Patience) -> T:
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """Whether it passes by itself: a lost connection, a locked file, a server that restarts."""
+    """Whether a fault passes by itself: a lost connection, a locked file, a server that restarts."""
     if error.connection_invalidated:
         return True
     if sqlite_code := getattr(error.orig, "sqlite_errorcode", None):
@@ -70,7 +70,7 @@ def is_passing(error: DBAPIError) -> bool:
 
 
 def is_ours(error: DBAPIError) -> bool:
-    """Whether it is a wrong statement or a broken constraint: a slip of growlab's, which deserves its traceback."""
+    """Whether a fault is a wrong statement or a broken constraint: a slip of growlab's, which deserves a traceback."""
     is_connecting = error.statement is None  # a URL's unknown option is a 'programming error' too
     if is_connecting or getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
         return False
@@ -78,13 +78,13 @@ def is_ours(error: DBAPIError) -> bool:
 
 
 def message_of(error: DBAPIError) -> str:
-    """The driver's first line. It names host, port and user; drivers do not repeat passwords."""
+    """The first line of a driver's message. It names host, port and user; drivers do not repeat passwords."""
     lines = str(error.orig).strip().splitlines()
     return lines[0].strip() if lines else type(error.orig).__name__
 
 
 def back_off() -> Iterator[float]:
-    """Waits of 0.05 s, doubling up to 5 s, cut at random so that a fleet does not return in step."""
+    """Yield waits of 0.05 s, doubling up to 5 s, cut at random so that a fleet does not return in step."""
     wait_s = 0.05
     while True:
         yield wait_s * random.uniform(0.5, 1.0)

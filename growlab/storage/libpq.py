@@ -47,7 +47,7 @@ def require_options(query: Mapping[str, Sequence[str]]) -> None:
 
 
 def shown_option(key: str, value: str) -> str:
-    """The value where it is harmless, else HIDDEN."""
+    """Show an option's value where it is harmless, else HIDDEN."""
     pattern = _SHOWN.get(key)
     harmless = value in _CHOICES.get(key, ()) or (pattern is not None and pattern.fullmatch(value))
     return value if harmless else HIDDEN

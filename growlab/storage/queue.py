@@ -115,7 +115,7 @@ def release(connection: Connection, claim: Claim, reason: EndReason, note: str) 
 
 
 def _n_trials(connection: Connection, study_id: int) -> int:
-    """The n_trials of a study that stays there until the end of the transaction. Raises NotFound."""
+    """Read the n_trials of a study that stays there until the end of the transaction. Raises NotFound."""
     asked = select(studies.c.spec["n_trials"].as_integer()).where(studies.c.id == study_id)
     n_trials: int | None = connection.scalar(asked.with_for_update(read=True, key_share=True))
     if n_trials is None:
@@ -163,7 +163,7 @@ def _take(connection: Connection, study_id: int, lease_s: float) -> Row[Any] | N
 
 
 def _own(connection: Connection, study_id: int, worker_id: int, lease_s: float) -> Row[Any] | None:
-    """The trial that this worker holds already, its lease as long as if it were claimed now."""
+    """Take the trial that this worker holds already, its lease as long as if it were claimed now."""
     is_mine = (
         select(attempts.c.id)
         .where(attempts.c.trial_id == trials.c.id, attempts.c.epoch == trials.c.epoch)
@@ -199,7 +199,10 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
 
 
 def _spec(taken: Row[Any]) -> TrialSpec:
-    """The spec, from the row's text: a driver's reading of a damaged one would cost the claim. Raises GrowlabError."""
+    """Read the spec from the row's text: a driver's reading of a damaged one would cost the claim.
+
+    Raises GrowlabError.
+    """
     try:
         spec = trial_spec_from_mapping(json.loads(taken.spec))
         parse(spec.layout)

@@ -26,7 +26,7 @@ from growlab.storage.values import damaged, whole_numbers
 
 
 def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
-    """Trials as a search knows them, by number; a value only for those that were completed.
+    """Read trials as a search knows them, by number; a value only for those that were completed.
 
     A damaged row is a trial too, or the next number would be taken: with an empty layout, or without scalars.
     """
@@ -49,13 +49,13 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
 
 
 def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:
-    """Trials by number."""
+    """Read trials by number."""
     rows = connection.execute(_trial_rows().where(trials.c.study_id == study_id).order_by(trials.c.number))
     return [_trial_row(row) for row in rows.mappings()]
 
 
 def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
-    """A trial by its number. Raises NotFound."""
+    """Read a trial by its number. Raises NotFound."""
     asked = _trial_rows().where(trials.c.study_id == study_id, trials.c.number == number)
     row = connection.execute(asked).mappings().one_or_none()
     if row is None:
@@ -64,7 +64,7 @@ def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
 
 
 def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
-    """Attempts by epoch: the order in which they were made."""
+    """Read attempts by epoch: the order in which they were made."""
     of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note", "step")
     asked = select(
         *(attempts.c[name] for name in of_attempt), workers.c.name.label("worker"), workers.c.host, workers.c.device
@@ -77,7 +77,7 @@ def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
 
 
 def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[float, float]]:
-    """The times of a study's attempts on the database's clock: when they began, and when they were last heard.
+    """Read the times of a study's attempts on the database's clock: when they began, and when they were last heard.
 
     An attempt that ends itself is heard in the same transaction; that one was lost is noticed by the next claim, which
     may be days later.
@@ -88,7 +88,7 @@ def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[floa
 
 
 def read_decision(connection: Connection, trial_id: int) -> Decision:
-    """The decision that proposed a trial. Raises NotFound, and StorageError for a damaged row."""
+    """Read the decision that proposed a trial. Raises NotFound, and StorageError for a damaged row."""
     asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)
     row = connection.execute(asked).one_or_none()
     if row is None:

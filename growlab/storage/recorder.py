@@ -94,7 +94,7 @@ class _Commit:
         self._thread.start()
 
     def is_running(self, within_s: float | None) -> bool:
-        """Whether it has not ended after so long."""
+        """Whether the commit has not ended after so long."""
         self._thread.join(within_s)
         return self._thread.is_alive()
 

@@ -86,7 +86,10 @@ class TrialRow:
 
     @property
     def spec(self) -> TrialSpec:
-        """The spec, checked now: a leaderboard of thousands does without. Raises StorageError for a damaged one."""
+        """The spec of the trial, checked now: a leaderboard of thousands does without.
+
+        Raises StorageError for a damaged one.
+        """
         try:
             return trial_spec_from_mapping(self.spec_mapping)
         except SpecError as error:

@@ -54,13 +54,13 @@ def upgrade(database: Database) -> None:
 
 
 def current_revision(database: Database) -> str | None:
-    """The revision of the schema, such as '0001'; None where growlab has no tables yet."""
+    """Read the revision of the schema, such as '0001'; None where growlab has no tables yet."""
     return database.read(read_revision)
 
 
 @cache
 def head_revision() -> str:
-    """The newest revision, read off file names: every command asks, and alembic takes 0.2 s to load."""
+    """Read the newest revision off file names: every command asks, and alembic takes 0.2 s to load."""
     return max(path.name[:4] for path in (carried("alembic") / "versions").glob("[0-9]*.py"))
 
 
@@ -73,7 +73,7 @@ def read_revision(connection: Connection) -> str | None:
 
 @contextmanager
 def exclusive(database: Database) -> Iterator[Connection]:
-    """A transaction that no other change of the schema runs beside; all of it happens, or nothing."""
+    """Begin a transaction that no other change of the schema runs beside; all of it happens, or nothing."""
     sqlite = database.engine.dialect.name == "sqlite"
     with database.explaining(), database.engine.connect() as connection:
         if sqlite:  # to alter a table is to copy and drop it there, and dropping would delete what refers to it
@@ -102,7 +102,10 @@ def migrate(connection: Connection) -> None:
 
 
 def _enforce_foreign_keys(connection: Connection, on: bool) -> None:
-    """Switch them past SQLAlchemy, which would begin a transaction first; inside one the pragma does nothing."""
+    """Switch foreign keys past SQLAlchemy, which would begin a transaction first.
+
+    Inside one the pragma does nothing.
+    """
     driver = connection.connection.driver_connection
     assert driver is not None
     driver.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")

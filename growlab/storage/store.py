@@ -67,7 +67,7 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -78,18 +78,18 @@ class Store:
         self._database.write(lambda connection: studies.create_study(connection, study, self.options))
 
     def study(self, name: str) -> StudyRow:
-        """A study by its name. Raises NotFound with the known names."""
+        """Read a study by its name. Raises NotFound with the known names."""
         return self._read(lambda connection: studies.read_study(connection, name, self.options))
 
     def studies(self) -> list[StudySummary]:
         return self._read(studies.read_studies)
 
     def set_n_trials(self, name: str, n_trials: int) -> None:
-        """Want so many trials. Raises NotFound, and UsageError for fewer than there are."""
+        """Set the number of trials that a study wants. Raises NotFound, and UsageError for fewer than there are."""
         self._database.write(lambda connection: studies.set_n_trials(connection, name, n_trials, self.options))
 
     def n_trials(self, study_id: int) -> int:
-        """The number of trials that the study wants now: that may be raised while workers run. Raises NotFound."""
+        """Read the number of trials that the study wants now: that may be raised while workers run. Raises NotFound."""
         return self._read(lambda connection: studies.read_n_trials(connection, study_id))
 
     def delete_study(self, name: str) -> None:
@@ -99,7 +99,7 @@ class Store:
     # ---- workers ---------------------------------------------------------------------------------------------
 
     def register_worker(self, *, name: str, device: str, versions: dict[str, Any], lease_s: float = 0.0) -> int:
-        """Add a worker; the id under which it claims, with leases of that length."""
+        """Add a worker and return the id under which it claims, with leases of that length."""
         return self._write(
             lambda connection: workers.register_worker(
                 connection, name=name, device=device, versions=versions, lease_s=lease_s
@@ -164,27 +164,27 @@ class Store:
     # ---- reading ---------------------------------------------------------------------------------------------
 
     def past_trials(self, study_id: int, objective: str) -> list[PastTrial]:
-        """Trials as a search knows them, by number; only a completed trial has a value."""
+        """Read trials as a search knows them, by number; only a completed trial has a value."""
         return self._read(lambda connection: reading.read_past_trials(connection, study_id, objective))
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
-        """The number of trials in every state, also in those that none is in."""
+        """Count the trials in every state, also in those that none is in."""
         return self._read(lambda connection: studies.count_trials(connection, study_id))
 
     def trials(self, study_id: int) -> list[TrialRow]:
-        """Trials by number."""
+        """Read the trials of a study by number."""
         return self._read(lambda connection: reading.read_trials(connection, study_id))
 
     def trial(self, study_id: int, number: int) -> TrialRow:
-        """A trial by its number. Raises NotFound with the numbers that there are."""
+        """Read a trial by its number. Raises NotFound with the numbers that there are."""
         return self._read(lambda connection: reading.read_trial(connection, study_id, number))
 
     def metrics(self, trial_id: int, split: str | None = None, name: str | None = None) -> list[Metric]:
-        """Metrics by step; all splits and all names unless one is given."""
+        """Read metrics by step; all splits and all names unless one is given."""
         return self._read(lambda connection: facts.read_metrics(connection, trial_id, split, name))
 
     def trajectory(self, trial_id: int, tensor: str | None = "") -> list[TrajectoryPoint]:
-        """Points by step and unit: the units' means, the tensor of that name, or with None all tensors."""
+        """Read points by step and unit: the units' means, the tensor of that name, or with None all tensors."""
         return self._read(lambda connection: facts.read_trajectory(connection, trial_id, tensor))
 
     def growth_events(self, trial_id: int) -> list[GrowthEvent]:
@@ -194,7 +194,7 @@ class Store:
         return self._read(lambda connection: reading.read_attempts(connection, trial_id))
 
     def attempt_times(self, study_id: int) -> list[tuple[float, float]]:
-        """The times from and to which the attempts at a study's trials ran, until it ended or was last heard."""
+        """Read the times from and to which the attempts at a study's trials ran, until it ended or was last heard."""
         return self._read(lambda connection: reading.read_attempt_times(connection, study_id))
 
     def artifacts(self, trial_id: int) -> list[Artifact]:

@@ -40,7 +40,7 @@ def create_study(connection: Connection, study: Study, options: Sequence[str] = 
 
 
 def read_study(connection: Connection, name: str, options: Sequence[str] = ()) -> StudyRow:
-    """A study by its name. Raises NotFound, and StorageError for a damaged row."""
+    """Read a study by its name. Raises NotFound, and StorageError for a damaged row."""
     if name != clean_text(name):  # of bytes that are no text: no database knows it, and no driver takes it
         raise _not_found(connection, name, options)
     row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
@@ -55,7 +55,7 @@ def read_study(connection: Connection, name: str, options: Sequence[str] = ()) -
 
 
 def read_studies(connection: Connection) -> list[StudySummary]:
-    """All studies, the oldest first."""
+    """Read all studies, the oldest first."""
     asked = select(studies.c.id, studies.c.name, studies.c.created_at, studies.c.spec).order_by(studies.c.id)
     by_study: dict[int, list[Row[Any]]] = {}
     for row in connection.execute(_trials_by_state()):
@@ -74,7 +74,7 @@ def read_studies(connection: Connection) -> list[StudySummary]:
 
 
 def read_n_trials(connection: Connection, study_id: int) -> int:
-    """The number of trials that the study wants now. Raises NotFound when it was deleted."""
+    """Read the number of trials that the study wants now. Raises NotFound when it was deleted."""
     n_trials: int | None = connection.scalar(
         select(studies.c.spec["n_trials"].as_integer()).where(studies.c.id == study_id)
     )
@@ -84,7 +84,9 @@ def read_n_trials(connection: Connection, study_id: int) -> int:
 
 
 def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequence[str] = ()) -> None:
-    """Want so many trials. Raises NotFound, and UsageError for fewer than there are: none is ever taken away.
+    """Set the number of trials that a study wants.
+
+    Raises NotFound, and UsageError for fewer than there are: none is ever taken away.
 
     The row is locked, so that no worker adds a trial meanwhile.
     """
@@ -99,7 +101,7 @@ def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequ
 
 
 def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:
-    """The number of trials in every state, also in those that none is in."""
+    """Count the trials in every state, also in those that none is in."""
     return _counts(connection.execute(_trials_by_state().where(trials.c.study_id == study_id)))
 
 
@@ -142,7 +144,7 @@ def _best(by_state: Iterable[Row[Any]]) -> float | None:
 
 
 def _locked_trials(connection: Connection, study_id: int) -> list[Row[Any]]:
-    """All trials of a study, locked so that no claim slips in between the check and the deletion."""
+    """Lock all trials of a study, so that no claim slips in between the check and the deletion."""
     lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
     asked = select(trials.c.number, lease_left_s).where(trials.c.study_id == study_id)
     return list(connection.execute(asked.order_by(trials.c.number).with_for_update()))

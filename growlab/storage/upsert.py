@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 
 def insert_unless_there(connection: Connection, table: Table, row: dict[str, Any]) -> PostgresqlInsert | SqliteInsert:
-    """A statement that adds the row, or does nothing where one of the table's keys is taken."""
+    """Make a statement that adds the row, or does nothing where one of the table's keys is taken."""
     return _insert(connection, table).values(row).on_conflict_do_nothing()
 
 

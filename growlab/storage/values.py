@@ -29,7 +29,7 @@ class Unreadable:
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON column; of any damaged one Unreadable, so that the rows beside it can be read."""
+    """Read the value of a JSON column; of any damaged one Unreadable, so that the rows beside it can be read."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -42,23 +42,23 @@ def damaged(trial_number: int | None, column: str, problem: str) -> StorageError
     )
 
 
-def kind_of(value: float) -> str:
-    """The kind of a number, 'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
+def state_of(value: float) -> str:
+    """Name the state of a number, 'ok', 'nan', 'inf' or '-inf'; float() reads the last three back."""
     return "ok" if math.isfinite(value) else str(float(value))
 
 
 def split(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The columns of these numbers, and a column `not_finite` such as 'kappa=inf path=nan' that restores the rest."""
+    """Split numbers into columns, and a column `not_finite` such as 'kappa=inf path=nan' that restores the rest."""
     numbers: dict[str, float | None] = {name: row[name] for name in names}
     odd = {name: value for name, value in numbers.items() if value is not None and not math.isfinite(value)}
     return {
         **{name: finite(value) for name, value in numbers.items()},
-        "not_finite": " ".join(f"{name}={kind_of(value)}" for name, value in odd.items()),
+        "not_finite": " ".join(f"{name}={state_of(value)}" for name, value in odd.items()),
     }
 
 
 def joined(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The inverse of split. Raises ValueError for a `not_finite` that split does not write."""
+    """Join what `split` wrote. Raises ValueError for a `not_finite` that it does not write."""
     odd = dict(pair.split("=") for pair in row["not_finite"].split())
     if unknown := [value for value in odd.values() if value not in _NOT_FINITE]:
         raise ValueError(f"must be {', '.join(_NOT_FINITE)}, got {unknown[0]!r}")
@@ -66,12 +66,12 @@ def joined(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def whole_numbers(value: object) -> tuple[int, ...]:
-    """The numbers of a JSON list of them. Raises ValueError."""
+    """Read the numbers of a JSON list of them. Raises ValueError."""
     if not (isinstance(value, list) and all(type(number) is int for number in value)):
         raise ValueError(f"must be a list of whole numbers, got {quoted(value)}")
     return tuple(value)
 
 
 def clean_text(text: str) -> str:
-    """The text with NUL bytes as '␀' and lone surrogates as '?'."""
+    """Replace NUL bytes of a text by '␀' and lone surrogates by '?'."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{SYMBOL FOR NULL}")

@@ -16,9 +16,9 @@ from growlab.domains import (
     admits,
     corners,
     in_quotes,
-    kind_of,
     read_domain,
     sort_of,
+    value_type,
     write_domain,
 )
 from growlab.errors import SpecError
@@ -117,7 +117,7 @@ def _starts(
 
 
 def _start(key: str, raw: Any, domain: Domain) -> Any:
-    read = read_domain(key, raw, kind_of(domain), None)
+    read = read_domain(key, raw, value_type(domain), None)
     assert isinstance(read, Fixed), "pydantic lets a single value through"
     if not isinstance(domain, Fixed) and not admits(domain, read.value):
         raise SpecError(f"{key}: must be one that the search may draw, of {write_domain(domain)}, got {read.value!r}")

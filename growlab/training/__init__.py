@@ -1,6 +1,9 @@
 """Training one trial.
 
 trial        the story: from a TrialSpec to a result
+reporting    rows and progress of a trial, told to its recorder
+saving       when a trial is saved, and what stays of it at its end
+result       what a trial came to
 run          the moving parts of a trial, and how they start or resume
 feed         where the batch of a step comes from
 engine       how a step is executed: eagerly, or as one CUDA graph; of blocks as they are, or compiled

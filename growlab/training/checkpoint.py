@@ -49,7 +49,7 @@ _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointHeader:
-    """What a checkpoint's header holds beside `format`."""
+    """The contents of a checkpoint's header beside `format`."""
 
     grown: list[str]  # the blocks of every unit that grew, the eldest first
     counters: Counters
@@ -81,7 +81,7 @@ class CheckpointFolder:
             raise CheckpointError(f"cannot write a checkpoint of step {step} in {self.folder}: {error}") from error
 
     def save_model(self, run: TrialRun) -> Artifact:
-        """The weights alone, with the layout and the vocabulary's size in the header."""
+        """Save the weights alone, with the layout and the vocabulary's size in the header."""
         header = {"layout": format_layout(run.model.layout), "vocab_size": run.model.vocab_size}
         weights = (each.detach() for each in run.model.parameters())
         tensors = dict(zip(_names_by_layout(run.model), weights, strict=True))
@@ -91,7 +91,7 @@ class CheckpointFolder:
             raise CheckpointError(f"cannot write the model in {self.folder}: {error}") from error
 
     def save_tokenizer(self, tokenizer: Tokenizer) -> Artifact:
-        """tokenizer.json beside the model."""
+        """Save tokenizer.json beside the model."""
         path = self.folder / "tokenizer.json"
         try:
             tokenizer.save(path)
@@ -147,7 +147,7 @@ class CheckpointFolder:
     # ---- reading --------------------------------------------------------------------------------------------
 
     def load(self, artifact: Artifact, spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
-        """The run as it was when it was saved.
+        """Load the run as it was when it was saved.
 
         Raises CheckpointError for a missing or damaged file; ArtifactsError where the whole folder is missing and
         OtherCode where the model is built otherwise now: then the fault is this worker's, and the trial must not
@@ -180,7 +180,10 @@ class CheckpointFolder:
 
 
 def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
-    """Tensors on the CPU and the header's numbers. Raises CheckpointError; a flipped bit does not load silently."""
+    """Read tensors to the CPU, and the header's numbers.
+
+    Raises CheckpointError; a flipped bit does not load silently.
+    """
     try:
         if sha256_of(path) != sha256:
             raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
@@ -196,7 +199,7 @@ def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Shaped[Tensor, "...
 
 
 def _numbers(path: Path, header: Mapping[str, Any]) -> CheckpointHeader:
-    """What the header holds. Raises CheckpointError for another format, and where something is missing or of no use."""
+    """Read the header. Raises CheckpointError for another format, and where something is missing or of no use."""
     if header.get("format") != _FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {quoted(header.get('format'))}, this growlab reads {_FORMAT}"
@@ -230,7 +233,7 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, track in run.growth.window.tracks.items():
         tensors[f"window/{name}/last"] = track.last
         tensors[f"window/{name}/gram"] = track.gram
-    tensors |= {f"rng/{kind}": each for kind, each in rng_states(run.device).items()}
+    tensors |= {f"rng/{device_type}": state for device_type, state in rng_states(run.device).items()}
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,
@@ -286,7 +289,7 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
-    """In the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
+    """Names in the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
     watched = run.model.units[run.growth.watched]
     return [name for name, _ in watched.named_parameters() if f"window/{name}/last" in tensors]
 

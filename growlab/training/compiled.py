@@ -53,7 +53,7 @@ _MOST = 512  # programs that a process keeps; with more shapes than that, new on
 
 
 def compiled_objective(model: LanguageModel) -> Objective:
-    """An objective like model.objective of a model in training mode, through compiled blocks.
+    """Make an objective like model.objective of a model in training mode, through compiled blocks.
 
     What cannot be compiled in its forward pass runs as it is; where a backward pass cannot, the first step raises.
     A front end or a head of the layout's own is not compiled.
@@ -61,7 +61,7 @@ def compiled_objective(model: LanguageModel) -> Objective:
 
     def objective(ids_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Penalty]:
         embed, compiled, head = programs()
-        run, run_as_it_is = model.again(compiled), model.again(as_it_is)
+        run, run_as_it_is = model.with_recompute(compiled), model.with_recompute(as_it_is)
         embedding_VD, p = model.embedding.weight, model.p_dropout
         stream_BND, leave = model.enter((embed if embedding_VD.requires_grad else _embed)(ids_BT, embedding_VD, p))
         mixed_BND = _nothing_mixed(stream_BND)
@@ -90,7 +90,7 @@ def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
 def as_it_is(block: Block, stream_BTD: Stream, mixed_BTD: Stream) -> tuple[Stream, Stream, Penalty]:
     """Run a block as one program does."""
     stream_BTD = stream_BTD + block.dropout(mixed_BTD)
-    return stream_BTD, *block.mixer.learn(block.norm(stream_BTD))
+    return stream_BTD, *block.mixer.forward_with_penalty(block.norm(stream_BTD))
 
 
 def _head(
@@ -112,12 +112,12 @@ def _nothing_mixed(stream_BTD: Tensor) -> Tensor:
 
 
 def _differentiable(x_BTD: Tensor) -> Tensor:
-    """An input with a gradient, also where nothing below trains: else the block's program would be another one."""
+    """Give an input a gradient, also where nothing below trains: else the block's program would be another one."""
     return x_BTD if x_BTD.requires_grad else x_BTD.detach().requires_grad_()
 
 
 def lacking_to_compile(device: torch.device) -> str:
-    """The thing that this machine lacks to compile for the device, or ''.
+    """Name the thing that this machine lacks to compile for the device, or ''.
 
     Compiles something small, once in a process, as torch would find out in the middle of a trial: that loads the
     compiler, which takes seconds. Raises torch.OutOfMemoryError where others fill the device.
@@ -137,7 +137,7 @@ def lacking_to_compile(device: torch.device) -> str:
 
 @cache
 def _trouble(device: torch.device) -> str:
-    """The fault of a small program, or ''."""
+    """Run a small program and name its fault, or ''."""
     try:
         _, run, _ = programs()
         block = build_block(complete_block(BlockSpec("mlp"), 8), 8, max_depth=1, dropout=0.0).to(device)

@@ -19,7 +19,7 @@ _KNOWN = "cpu, cuda, cuda:1, mps or auto"
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceMemory:
-    """In bytes. What other processes hold is in neither `free` nor `reserved`."""
+    """Memory of a device, in bytes. What other processes hold is in neither `free` nor `reserved`."""
 
     total: int
     free: int
@@ -28,7 +28,10 @@ class DeviceMemory:
 
 
 def resolve_device(name: str) -> torch.device:
-    """cpu | cuda | cuda:1 | mps | auto (a GPU if there is one). Raises UsageError for what is not there."""
+    """Find a device: cpu | cuda | cuda:1 | mps | auto (a GPU if there is one).
+
+    Raises UsageError for what is not there.
+    """
     if name == "auto":
         return torch.device(next(iter(_gpus()), "cpu"))
     try:
@@ -52,7 +55,7 @@ def every_gpu() -> list[str]:
 
 
 def use_device(name: str, deterministic: bool = False) -> torch.device:
-    """A device as resolve_device finds it, and this process set up to train on it.
+    """Find a device as resolve_device does, and set this process up to train on it.
 
     Whoever asks for fp32 gets fp32: cuDNN would compute convolutions in TF32, with ten bits. And what a library
     does without naming a device, it does on this one: a worker of cuda:1 must not fill the memory of cuda:0.
@@ -73,7 +76,7 @@ def use_device(name: str, deterministic: bool = False) -> torch.device:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """bf16 autocast where asked for; `auto` asks for it on a CUDA device that has bf16. Weights stay fp32."""
+    """Autocast to bf16 where asked for; `auto` asks for it on a CUDA device that has bf16. Weights stay fp32."""
     wanted = precision == "bf16" or (
         precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )
@@ -82,7 +85,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch computes on one core within."""
+    """Compute on one core within."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -92,7 +95,7 @@ def one_thread() -> Iterator[None]:
 
 
 def rng_states(device: torch.device) -> dict[str, UInt8[Tensor, " N"]]:
-    """What dropout draws from next: the generator of the CPU and, under its type's name, that of the device."""
+    """States of what dropout draws from next: of the CPU's generator and, under its type's name, of the device's."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -102,7 +105,7 @@ def rng_states(device: torch.device) -> dict[str, UInt8[Tensor, " N"]]:
 
 
 def set_rng_states(states: dict[str, UInt8[Tensor, " N"]], device: torch.device) -> None:
-    """The inverse of rng_states. Of a device of another type than the states come from, the generator is left alone."""
+    """Restore rng_states. Of a device of another type than the states come from, the generator is left alone."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -111,7 +114,7 @@ def set_rng_states(states: dict[str, UInt8[Tensor, " N"]], device: torch.device)
 
 
 def wait_for(device: torch.device) -> None:
-    """Until it has done everything that it was given; a CPU always has."""
+    """Wait until a device has done everything that it was given; a CPU always has."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -125,7 +128,7 @@ def free_memory(device: torch.device) -> None:
 
 
 def device_memory(device: torch.device) -> DeviceMemory | None:
-    """Of a CUDA device; None of others, which do not say what other processes hold."""
+    """Read the memory of a CUDA device; None of others, which do not say what other processes hold."""
     if device.type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info(device)

@@ -53,11 +53,13 @@ class Execution(StrEnum):
 
     @property
     def launched(self) -> "Execution":
-        """The same execution without recording."""
+        """This execution without recording."""
         return Execution.COMPILED if self.compiled else Execution.EAGER
 
 
 class Engine(Protocol):
+    """A way to execute training steps."""
+
     @property
     def name(self) -> str: ...
 
@@ -74,6 +76,8 @@ class Engine(Protocol):
 
 
 class EagerEngine:
+    """An engine that launches each operation of a step from Python."""
+
     settled = True
 
     def __init__(self, execution: Execution, compute: Compute) -> None:
@@ -143,7 +147,7 @@ class GraphEngine:
 
 
 def waits(run: Callable[[], None]) -> bool:
-    """Run it, and tell whether the host waited for the GPU meanwhile."""
+    """Run a function and return whether the host waited for the GPU meanwhile."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
@@ -155,8 +159,9 @@ def waits(run: Callable[[], None]) -> bool:
 
 
 def choose_execution(device: torch.device, n_steps: int) -> Execution:
-    """The execution of a trial of about `n_steps` steps: eager on a CPU, on a CUDA device a graph, of compiled blocks
-    where a trial is long enough for that to pay and the machine can compile.
+    """Choose the execution of a trial of about `n_steps` steps: eager on a CPU, a graph on a CUDA device.
+
+    The graph is of compiled blocks where a trial is long enough for that to pay and the machine can compile.
 
     GROWLAB_ENGINE names another one. Raises UsageError for another word, for a graph where there is no CUDA device, and
     for compiled where there is no compiler.

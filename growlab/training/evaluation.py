@@ -3,6 +3,7 @@
 Legend: B windows, T tokens, V vocabulary.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ from growlab.training.device import autocast
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
+    """The result of a validation pass."""
+
     loss: float  # nats per token
     accuracy: float | None  # share of a task's answers whose token has the largest logit; None of a text
 
@@ -27,7 +30,7 @@ class Evaluation:
 def evaluate(
     model: LanguageModel, ids: Split, *, seq_len: int, batch_size: int, precision: str, device: torch.device
 ) -> Evaluation:
-    """Mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
+    """Compute the mean negative log-likelihood in nats per token over all tokens but the first; no auxiliary terms.
 
     Of a synthetic task: over its answers, and how many of them are right, from the same pass.
 
@@ -58,20 +61,25 @@ def _measured(logits_BTV: Float[Tensor, "B T V"], y_BT: Int[Tensor, "B T"], *, a
 
 
 @torch.no_grad()
-def measure(
+def block_metrics(
     model: LanguageModel, ids: Split, seq_len: int, batch_size: int, precision: str, device: torch.device
 ) -> dict[str, float]:
-    """What the model's blocks measure of the first validation batch; {} where none measures anything.
+    """Metrics of the model's blocks on the first validation batch; {} where none has any.
 
     Dropout is off; the model's mode is restored. One synchronisation.
     """
-    if all(type(block.mixer).measures is Mixer.measures for block in model.blocks()):
+    if all(type(block.mixer).metrics is Mixer.metrics for block in model.blocks()):
         return {}
     was_training = model.training
     model.eval()
     x_BT, _ = next(validation_batches(ids, seq_len, batch_size))
     with autocast(precision, device):
-        found = model.measures(x_BT.to(device))
+        found = model.block_metrics(x_BT.to(device))
     model.train(was_training)
     values = torch.stack([value.float() for value in found.values()]).tolist() if found else []
     return dict(zip(found, values, strict=True))
+
+
+def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:
+    """A loss that tokenisers can be compared by: nats per token / (ln 2 · bytes per token)."""
+    return nats_per_token / (math.log(2) * bytes_per_token)

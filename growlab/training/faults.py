@@ -13,8 +13,9 @@ _NO_ROOM = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was too short. With CUDA that mostly has a type of its own; elsewhere torch raises a RuntimeError
-    of its allocator.
+    """Whether memory was too short.
+
+    With CUDA that mostly has a type of its own; elsewhere torch raises a RuntimeError of its allocator.
 
     What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
     """
@@ -30,7 +31,7 @@ def is_of_device(error: BaseException) -> bool:
 
 
 def refused_operation(error: BaseException) -> str:
-    """What to tell a user whose trial needs an operation that --deterministic forbids; '' of any other error."""
+    """Say what a user is to do whose trial needs an operation that --deterministic forbids; '' of any other error."""
     for cause in _with_causes(error):
         operation, refused, _ = str(cause).partition(" does not have a deterministic implementation")
         if refused:
@@ -42,7 +43,7 @@ def refused_operation(error: BaseException) -> str:
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what was being handled as it came, and so on."""
+    """Yield the error, and what was being handled as it came, and so on."""
     while error is not None:
         yield error
         error = error.__context__

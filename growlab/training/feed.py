@@ -25,16 +25,19 @@ _BYTES = 4  # of an id there: few operations know narrower unsigned numbers
 
 class Feed(Protocol):
     def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
-        """On the device, of the same shapes for every step. Does not wait for the device, where that can be had."""
+        """Put the inputs of a step on the device, of the same shapes for every step.
+
+        Does not wait for the device, where that can be had.
+        """
         ...
 
     def batch(self, *inputs: Int64[Tensor, "..."]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
-        """x and y of these inputs. Never waits for the device."""
+        """Make x and y of a step's inputs. Never waits for the device."""
         ...
 
 
 class HostFeed:
-    """For a CPU, for tasks, for questions, and for splits that are too large for the device."""
+    """A feed that makes batches on the host: on a CPU, and for tasks, questions and splits too large for the device."""
 
     def __init__(self, split: Split, train: TrainSpec, seed: int, device: torch.device) -> None:
         self._split, self._train, self._seed, self._device = split, train, seed, device
@@ -52,7 +55,7 @@ class HostFeed:
 
 
 class PrefetchingFeed(HostFeed):
-    """The same for a CUDA device: another thread makes the batch of the next step while the device computes.
+    """A feed from the host to a CUDA device: another thread makes the next step's batch while the device computes.
 
     That thread never calls CUDA: a step may be recorded meanwhile, and memory that any thread pins breaks a recording.
     It ends when the feed is collected.
@@ -70,12 +73,12 @@ class PrefetchingFeed(HostFeed):
 
 
 class DeviceFeed:
-    """The split lies on the device; only the offsets of the windows cross, a few hundred bytes."""
+    """A feed from a split on the device; only the offsets of the windows cross, a few hundred bytes."""
 
     def __init__(self, ids: Ids, train: TrainSpec, seed: int, device: torch.device) -> None:
         self._train, self._seed, self._device = train, seed, device
         self._ids_N = torch.from_numpy(np.asarray(ids, dtype=np.int32)).to(device)
-        self._places_T = torch.arange(train.seq_len, device=device)
+        self._positions_T = torch.arange(train.seq_len, device=device)
 
     def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         train, n_tokens = self._train, len(self._ids_N)
@@ -84,12 +87,12 @@ class DeviceFeed:
 
     def batch(self, *inputs: Int64[Tensor, " B"]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
         (offsets_B,) = inputs
-        at_BT = offsets_B[:, None] + self._places_T
+        at_BT = offsets_B[:, None] + self._positions_T
         return self._ids_N[at_BT].long(), self._ids_N[at_BT + 1].long()
 
 
 def feed_for(split: Split, train: TrainSpec, seed: int, device: torch.device) -> Feed:
-    """From the device itself where that is a CUDA device on which the split takes little of the free memory."""
+    """Choose a feed: the device itself where that is a CUDA device of which the split takes little free memory."""
     if device.type != "cuda":  # MPS may read what was freed (pytorch#189690), so nothing is copied ahead there
         return HostFeed(split, train, seed, device)
     free, _ = torch.cuda.mem_get_info(device)

@@ -18,7 +18,7 @@ TOLERANCE = 1e-3  # nats; fp32 rounding is a thousand times smaller
 
 @torch.no_grad()
 def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -> float:
-    """The largest change, in nats, of a token's loss when the input is cut somewhere after the token before it.
+    """Measure the largest change, in nats, of a token's loss when the input is cut somewhere after the token before it.
 
     Looks at the first 64 validation windows and cuts at T/4, T/2 and 3T/4, in fp32 and without dropout; and at
     T/2 + 1, as a block that works in chunks and leaks inside them may have its borders at all of the others. NaN
@@ -39,5 +39,5 @@ def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -
 
 
 def _losses(model: LanguageModel, x_BT: Tensor, y_BT: Tensor) -> Tensor:
-    """Of every token, (B, T)."""
+    """Losses of every token, (B, T)."""
     return F.cross_entropy(model(x_BT).float().transpose(1, 2), y_BT, reduction="none")

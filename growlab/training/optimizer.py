@@ -15,7 +15,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GrowingAdamW:
-    """Matrices are decayed; vectors, and what a block marked `no_decay`, are not.
+    """AdamW that adopts parameters. Matrices are decayed; vectors, and what a block marked `no_decay`, are not.
 
     lr is a tensor, so that a captured step can read it.
 
@@ -31,7 +31,7 @@ class GrowingAdamW:
         device: torch.device,
         born: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`born` gives the step at which each parameter entered the model; 0 for those it does not name."""
+        """Begin with parameters that entered the model at the steps of `born`; at 0 where it does not name them."""
         self.spec, self.device = spec, device
         self.born: dict[str, int] = {}
         self._parameters: dict[str, nn.Parameter] = {}
@@ -64,7 +64,7 @@ class GrowingAdamW:
         return norm
 
     def state(self) -> dict[str, Float[Tensor, "..."]]:
-        """'name/exp_avg', … for every parameter that has been updated at least once."""
+        """Moments by 'name/exp_avg', … for every parameter that has been updated at least once."""
         return {
             f"{name}/{moment}": self._adamw.state[parameter][moment]
             for name, parameter in self._parameters.items()
@@ -73,7 +73,7 @@ class GrowingAdamW:
         }
 
     def load(self, state: dict[str, Float[Tensor, "..."]]) -> None:
-        """The inverse of `state`, onto parameters of the same names."""
+        """Restore `state`, onto parameters of the same names."""
         for name, parameter in self._parameters.items():
             if f"{name}/step" not in state:
                 continue
@@ -86,10 +86,10 @@ class GrowingAdamW:
         self._parameters.update(named)
         self.born.update((name, born) for name, _ in named)
         decayed = [parameter for _, parameter in named if _is_decayed(parameter)]
-        plain = [parameter for _, parameter in named if not _is_decayed(parameter)]
+        undecayed = [parameter for _, parameter in named if not _is_decayed(parameter)]
         return [
             {"params": chosen, "weight_decay": decay, "born": born, "lr": torch.zeros((), device=self.device)}
-            for decay, chosen in ((self.spec.weight_decay, decayed), (0.0, plain))
+            for decay, chosen in ((self.spec.weight_decay, decayed), (0.0, undecayed))
             if chosen
         ]
 

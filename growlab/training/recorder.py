@@ -7,7 +7,7 @@ from growlab.records import Artifact, Fact, TrialProgress, TrialResult
 
 
 class Recorder(Protocol):
-    """Facts become durable together with a checkpoint, so that a resumed trial rewrites them and adds none.
+    """A receiver of facts, which become durable with a checkpoint, so that a resumed trial rewrites them and adds none.
 
     `commit`, `settled` and `finish` raise LeaseLost when another worker owns the trial.
     """
@@ -19,15 +19,15 @@ class Recorder(Protocol):
     def record(self, fact: Fact) -> None: ...
 
     def start_over(self, why: str) -> None:
-        """The checkpoint cannot be used: forget it and the facts up to it. `why` is for readers of the attempt."""
+        """Forget a checkpoint that cannot be used and the facts up to it. `why` is for readers of the attempt."""
         ...
 
     def began(self, step: int) -> None:
-        """The trial stands at this step and goes on from it. Never stored as a fact."""
+        """Note that the trial stands at this step and goes on from it. Never stored as a fact."""
         ...
 
     def progress(self, progress: TrialProgress) -> None:
-        """Where the trial stands, for the live display and the signs of life. Never stored as a fact."""
+        """Show where the trial stands, for the live display and the signs of life. Never stored as a fact."""
         ...
 
     def commit(self, checkpoint: Artifact) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from growlab.blocks.parts import places
+from growlab.blocks.parts import n_positions
 from growlab.data.corpus import Corpus
 from growlab.errors import SpecError
 from growlab.growth.identity import named_by_identity, unit_prefix
@@ -19,7 +19,7 @@ from growlab.specs import TrialSpec
 from growlab.training.compiled import compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_execution, engine_for
-from growlab.training.evaluation import Evaluation, evaluate, measure
+from growlab.training.evaluation import Evaluation, block_metrics, evaluate
 from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingAdamW
 from growlab.training.schedule import lr_at, stage_at
@@ -27,7 +27,7 @@ from growlab.training.schedule import lr_at, stage_at
 
 @dataclass
 class Counters:
-    """Where a trial stands; the step is also the data position."""
+    """Counts of where a trial stands; the step is also the data position."""
 
     step: int = 0
     flops: int = 0  # training and telemetry; evaluation is not counted
@@ -39,6 +39,8 @@ class Counters:
 
 @dataclass
 class TrialRun:
+    """A trial that is being trained: model, optimizer, growth and counters, each of which a checkpoint holds."""
+
     spec: TrialSpec
     corpus: Corpus
     device: torch.device
@@ -59,7 +61,7 @@ class TrialRun:
         ):  # the second pass asks the host for the first's random
             execution = execution.launched
         self._objective = compiled_objective(self.model) if execution.compiled else self.model.objective
-        self.engine = engine_for(execution, self._learn, self.device)
+        self.engine = engine_for(execution, self._compute_step, self.device)
         self.stage = stage_at(self.progress, self.spec.curriculum)
         self.feed = self._feed_of_stage()
         self._be_plastic()
@@ -67,7 +69,7 @@ class TrialRun:
     # ---- one step -------------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
-        """Forward, backward, clip, update. Nothing in here waits for the device."""
+        """Train a step: forward, backward, clip, update. Nothing in here waits for the device."""
         train, counters = self.spec.train, self.counters
         self.lr = lr_at(self.progress, train)
         self.optimizer.set_lr(self.lr, step=counters.step, rewarm_steps=self.spec.growth.rewarm_steps)
@@ -77,8 +79,8 @@ class TrialRun:
         counters.tokens += train.batch_size * train.seq_len
         counters.flops += self.flops_per_step
 
-    def _learn(self, *inputs: Tensor) -> None:
-        """What the device does in a step; an engine may record it."""
+    def _compute_step(self, *inputs: Tensor) -> None:
+        """Compute what the device does in a step; an engine may record it."""
         x_BT, y_BT = self.feed.batch(*inputs)
         with autocast(self.spec.train.precision, self.device):
             loss, penalty = self._objective(x_BT, y_BT)
@@ -105,7 +107,7 @@ class TrialRun:
         return feed_for(self.corpus.training(self.stage), self.spec.train, self.spec.seed, self.device)
 
     def _be_plastic(self) -> None:
-        """Forget as fast as the stage says. A recorded step need not be told: it reads the tensor that is filled."""
+        """Set the plasticity of the stage. A recorded step need not be told: it reads the tensor that is filled."""
         if self.spec.curriculum and (plasticity := self.spec.curriculum[self.stage].plasticity):
             self.model.set_plasticity(plasticity)
 
@@ -113,7 +115,7 @@ class TrialRun:
 
     @property
     def spent(self) -> int:
-        """In the budget's unit."""
+        """The amount that was spent, in the budget's unit."""
         counters = self.counters
         return {"flops": counters.flops, "tokens": counters.tokens, "steps": counters.step}[self.spec.budget.unit]
 
@@ -134,7 +136,7 @@ class TrialRun:
         return math.isfinite(float(self.loss_sum))
 
     def take_train_loss(self) -> float:
-        """Mean training loss since the last call."""
+        """Return the mean training loss since the last call, and begin anew."""
         mean = float(self.loss_sum) / max(self.loss_count, 1)
         self.loss_sum.zero_()
         self.loss_count = 0
@@ -143,7 +145,7 @@ class TrialRun:
     # ---- evaluation and growth ------------------------------------------------------------------------------
 
     def evaluate(self) -> Evaluation:
-        """On the validation split; its loss is noted in the counters: the last one that was a finite number."""
+        """Evaluate on the validation split and note the loss in the counters: the last one that was a finite number."""
         train = self.spec.train
         evaluation = evaluate(
             self.model,
@@ -158,10 +160,10 @@ class TrialRun:
             self.counters.best_val_loss = min(self.counters.best_val_loss, evaluation.loss)
         return evaluation
 
-    def measures(self) -> dict[str, float]:
-        """What blocks measure of the first validation windows, such as how experts are loaded."""
+    def block_metrics(self) -> dict[str, float]:
+        """Metrics of the blocks on the first validation windows, such as how experts are loaded."""
         train = self.spec.train
-        return measure(self.model, self.corpus.val, train.seq_len, train.batch_size, train.precision, self.device)
+        return block_metrics(self.model, self.corpus.val, train.seq_len, train.batch_size, train.precision, self.device)
 
     def adopt_unit(self, position: int) -> None:
         """Hand the parameters of a unit that just entered to the optimizer."""
@@ -171,7 +173,10 @@ class TrialRun:
         self.refit_step()
 
     def refit_step(self) -> None:
-        """What a step computes and costs changes when a unit enters and when parameters are frozen or freed."""
+        """Fit the step to what trains now.
+
+        Its work changes when a unit enters and when parameters are frozen or freed.
+        """
         self.engine.forget()
         units = [
             TrainedUnit(
@@ -192,7 +197,7 @@ class TrialRun:
         )
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """By names that stay when a unit enters below them, in the model's order."""
+        """Parameters by names that stay when a unit enters below them, in the model's order."""
         return list(named_by_identity(self.model, self.growth.unit_identities))
 
     @property
@@ -201,7 +206,7 @@ class TrialRun:
 
 
 def fresh_run(spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun:
-    """A trial at step 0. Seeds torch's generators; the initial weights do not depend on the device."""
+    """Make a trial at step 0. Seeds torch's generators; the initial weights do not depend on the device."""
     return assemble_run(spec, corpus, device, grown=(), born={})
 
 
@@ -214,13 +219,15 @@ def assemble_run(
     born: Mapping[str, int],
     positions: Sequence[int] = (),
 ) -> TrialRun:
-    """A run at step 0 whose model has grown units of these blocks, one after another; what a checkpoint is loaded into.
+    """Make a run at step 0 whose model has grown units of these blocks, one after another.
+
+    A checkpoint is loaded into it.
 
     The whole layout would not do: a unit that grew need not be one that the layout's blocks are grouped into.
     `positions` gives where each entered, () that all were put on top; `born` the step at which each parameter did.
     """
     layout = parse(spec.layout)
-    if places(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
+    if n_positions(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
         raise SpecError(
             f"train.seq_len {spec.train.seq_len} holds fewer than two patches of front={layout.front}; raise it"
         )

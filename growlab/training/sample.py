@@ -23,8 +23,9 @@ ONE_CORE = 30_000_000  # parameters at most: at every product of one token many 
 
 
 def sample_text(run: TrialRun) -> str:
-    """The first validation tokens and how the model goes on from them; of questions the first, on a line of its own,
-    and the answer. The model is not trained after this.
+    """Write the first validation tokens and how the model goes on from them; the model is not trained after this.
+
+    Of questions it is the first, on a line of its own, and the answer.
     """
     tokenizer, val = run.corpus.tokenizer, run.corpus.val
     if isinstance(val, TurnSplit):
@@ -39,7 +40,10 @@ def sample_text(run: TrialRun) -> str:
 def continuation(
     run: TrialRun, prompt: Sequence[int], *, never: Collection[int] = (), end: int | None = None
 ) -> list[int]:
-    """LENGTH tokens, or those before `end`, by whatever is fastest here. It may take the model from its device."""
+    """Write LENGTH tokens, or those before `end`, by whatever is fastest here.
+
+    It may take the model from its device.
+    """
     model, seed = run.model.eval(), run.spec.seed
     if isinstance(run.engine, GraphEngine) and run.engine.can_record:
         run.engine.forget()  # which gives its memory back
@@ -61,7 +65,7 @@ def write(
     never: Collection[int] = (),
     end: int | None = None,
 ) -> list[int]:
-    """As generate, of a model in evaluation mode on a CUDA device.
+    """Write tokens as `generate` does, of a model in evaluation mode on a CUDA device.
 
     No state is carried: for each token a recorded pass over the whole window is replayed, whose launch takes less time
     than those of one token's operations. What stands behind the last token a causal model does not see.

@@ -13,7 +13,7 @@ from growlab.specs import StageSpec, TrainSpec
 
 
 def lr_at(progress: float, spec: TrainSpec) -> float:
-    """lr for the step that begins at `progress` in [0, 1).
+    """The learning rate for the step that begins at `progress` in [0, 1).
 
     Rises linearly from 0 (a warm-up's first step gets a small share instead: it must not be lost), stays,
     and falls, in a straight line or in half a cosine, to lr * min_lr_ratio at progress 1.

@@ -23,7 +23,7 @@ class Stopwatch:
         self._since = self._now()
 
     def lap(self) -> float:
-        """End a lap and begin the next; the seconds that it took."""
+        """End a lap and begin the next; return the seconds that it took."""
         since, self._since = self._since, self._now()
         return self._since - since
 
@@ -38,7 +38,7 @@ class Stopwatch:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The time until the device has done what `work` gives it to do, and nothing from before."""
+    """Time `work` until the device has done what it is given, and nothing from before."""
     watch = Stopwatch(device)
     work()
     return watch.lap()

@@ -17,30 +17,32 @@ from growlab.escapes import readable, visible
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
 
-PLAIN_EVERY_S = 10.0
+LINE_EVERY_S = 10.0
 
 
 class Display(Protocol):
+    """A view of a worker, told of everything that a person may want to see."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
     def started(self, claim: Claim) -> None: ...
 
     def began(self, claim: Claim, step: int, note: str) -> None:
-        """Training goes on from this step; `note` says why not from the checkpoint's."""
+        """Show that training goes on from this step; `note` says why not from the checkpoint's."""
         ...
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None: ...
 
     def away(self, why: str) -> None:
-        """The database does not answer, for this reason; with '' it does again."""
+        """Show that the database does not answer, for this reason; with '' it does again."""
         ...
 
     def note(self, words: str) -> None:
-        """Something of the worker itself."""
+        """Show a message of the worker itself."""
         ...
 
     def ended(self, claim: Claim, words: str) -> None: ...
@@ -49,11 +51,11 @@ class Display(Protocol):
 
 
 def display_for(stream: TextIO, study: str) -> Display:
-    return LiveDisplay(stream, study) if stream.isatty() else PlainDisplay(stream)
+    return LiveDisplay(stream, study) if stream.isatty() else LineDisplay(stream)
 
 
-class PlainDisplay:
-    """One line per event, and now and then one of progress."""
+class LineDisplay:
+    """A view of one line per event, and now and then one of progress."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -65,7 +67,7 @@ class PlainDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
 
@@ -79,7 +81,7 @@ class PlainDisplay:
             self._say(f"trial {claim.number}: {words}")
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
-        if time.monotonic() - self._said_at >= PLAIN_EVERY_S:
+        if time.monotonic() - self._said_at >= LINE_EVERY_S:
             self._said_at = time.monotonic()
             self._say(f"trial {claim.number}: {progress_words(progress)}")
 
@@ -118,7 +120,7 @@ class LiveDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):  # the terminal has gone
             self._live.stop()
@@ -180,12 +182,12 @@ def progress_words(progress: TrialProgress) -> str:
 
 
 def beginning_words(step: int, note: str) -> str:
-    """Of an attempt that is not simply a trial's first."""
+    """Describe the beginning of an attempt that is not simply a trial's first; '' of that."""
     return note or (f"resumed from step {step}" if step else "")
 
 
 def turn_words(before: str, why: str) -> str:
-    """When the database went away, or came back."""
+    """Say that the database went away, or came back; '' for neither."""
     if why and not before:
         return f"the database does not answer ({why}); waiting for it, and what is being trained trains on"
     return "the database answers again" if before and not why else ""

@@ -29,7 +29,7 @@ class Heartbeat:
         threading.Thread(target=self._run, daemon=True, name="heartbeat").start()
 
     def end(self) -> None:
-        """No beat begins after this; one that is under way can do no harm, being fenced."""
+        """Begin no beat after this; one that is under way can do no harm, being fenced."""
         self._ended.set()
 
     def _run(self) -> None:

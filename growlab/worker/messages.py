@@ -12,7 +12,7 @@ from growlab.storage import Claim
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSetup:
-    """Given when the process starts, never on a command line: the URL may hold a password."""
+    """The setup given when the process starts, never on a command line: the URL may hold a password."""
 
     storage_url: str
     artifacts: Path
@@ -27,20 +27,22 @@ class TrainerSetup:
 
 @dataclass(frozen=True)
 class Propose:
-    """Put the next trial of a study into the queue, if it wants one."""
+    """An order to put the next trial of a study into the queue, if it wants one."""
 
     study: str  # its name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
+    """An order to train a claimed trial."""
+
     claim: Claim
     folder: str  # below the artifact root
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Save what you are training and put it down."""
+    """An order to save what is being trained and put it down."""
 
 
 # ---- from the trainer ----------------------------------------------------------------------------------------
@@ -48,13 +50,15 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
+    """The trainer has loaded all it needs and waits for orders."""
+
     device: str
     versions: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """What the study wanted is in the queue, by us or by a faster worker."""
+    """The proposal that the study wanted is in the queue, by us or by a faster worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,8 @@ class Began:
 
 @dataclass(frozen=True)
 class Progress:
+    """The trial stands here."""
+
     progress: TrialProgress
 
 

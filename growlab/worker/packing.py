@@ -37,7 +37,7 @@ LEAVE_S = 10.0  # for all processes to leave
 
 
 def choose_slots(rate_of: Callable[[int], float | None], most: int) -> int:
-    """The number of trials at once after which twice as many do less than 10% more steps per second in all.
+    """Choose the number of trials at once after which twice as many do less than 10% more steps per second in all.
 
     `rate_of` is asked for 1, 2, 4 … and at last for `most`; its None says that so many do not fit, and ends it.
     """
@@ -68,7 +68,7 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Warm:
-    """A process is at full speed. Bytes; 0 where the device does not say."""
+    """The message that a process is at full speed. Bytes; 0 where the device does not say."""
 
     peak: int  # that it holds at most
     free: int  # on the device, before
@@ -87,7 +87,7 @@ class Measured:
 
 
 def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec | None:
-    """Of the trial that a worker would train next: the first in the queue, else a proposal, which is not enqueued.
+    """The spec that a worker would train next: that of the first in the queue, else of a proposal, not enqueued.
 
     None when every trial of the study has begun.
     """
@@ -161,7 +161,7 @@ def measure(probe: Probe, n: int) -> Measured | Failed:
 
 @contextlib.contextmanager
 def _spawned(probe: Probe, n: int) -> Iterator[list[Connection]]:
-    """Processes that leave when their pipe ends; those that do not are killed."""
+    """Start processes that leave when their pipe ends; those that do not are killed."""
     context = multiprocessing.get_context("spawn")
     processes, pipes = [], []
     try:
@@ -196,7 +196,7 @@ def _heard(pipe: Connection, deadline: float) -> Warm | float | Failed:
 
 
 def run_probe(probe: Probe, pipe: Connection) -> None:
-    """The main function of one of the processes: say Warm, wait for the others, say the rate."""
+    """Run one of the processes: say Warm, wait for the others, say the rate."""
     ignore_stopping()
     try:
         run, memory = _warm_run(probe)
@@ -213,7 +213,7 @@ def run_probe(probe: Probe, pipe: Connection) -> None:
 
 
 def _warm_run(probe: Probe) -> "tuple[TrialRun, Warm]":
-    """The trial after steps enough to be at full speed, and the memory that this took."""
+    """Train steps enough to be at full speed; return the run and the memory that this took."""
     import torch
 
     from growlab.data import load_corpus

@@ -10,7 +10,7 @@ from growlab.worker.trainer import run_trainer
 
 
 class TrainerProcess:
-    """Spawned, never forked: a forked process cannot use CUDA."""
+    """The process of a trainer, spawned, never forked: a forked process cannot use CUDA."""
 
     def __init__(self, setup: TrainerSetup) -> None:
         context = multiprocessing.get_context("spawn")
@@ -25,7 +25,7 @@ class TrainerProcess:
             self._pipe.send(order)
 
     def receive(self, timeout_s: float) -> FromTrainer | None:
-        """The next message, None after the timeout; the death of the process reads as Crashed."""
+        """Wait for the next message, None after the timeout; the death of the process reads as Crashed."""
         try:
             if self._pipe.poll(timeout_s):
                 message: FromTrainer = self._pipe.recv()

@@ -13,19 +13,19 @@ from growlab.resources import STOPPING
 
 
 def ignore_stopping() -> None:
-    """For a child: Ctrl-C reaches the whole group; its parent decides."""
+    """Ignore, as a child, what asks to stop: Ctrl-C reaches the whole group; its parent decides."""
     for each in STOPPING:
         signal.signal(each, signal.SIG_IGN)
 
 
 def leave_signals_to_others() -> None:
-    """For a thread beside the main one, which then hears them at once."""
+    """Block, in a thread beside the main one, what asks to stop; the main one then hears it at once."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """What asks us to stop waits for us until the end, and for ever in processes that are started meanwhile.
+    """Hold what asks us to stop until the end, and for ever in processes that are started meanwhile.
 
     Held, not ignored: an ignored one that comes right now would be lost. multiprocessing's resource tracker must have
     started before: it lets some of them through when it does, and dies of the others unless it never hears them.
@@ -40,7 +40,7 @@ def signals_held() -> Iterator[None]:
 
 
 def _start_tracker() -> None:
-    """It removes what a trainer leaves, which ends without teardown: no word of that to a user."""
+    """Start what removes a trainer's leavings, as that ends without teardown: no word of it to a user."""
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
     try:
@@ -52,7 +52,7 @@ def _start_tracker() -> None:
 
 
 class stop_on_signals:  # noqa: N801  (reads as a statement)
-    """Within: a first Ctrl-C, and the others at any time, ask to stop; a second Ctrl-C interrupts.
+    """Ask to stop within, at a first Ctrl-C and at the others any time; a second Ctrl-C interrupts.
 
     One that is ignored stays so: under nohup a terminal that closes stops nothing. In other threads: no effect.
     """
@@ -75,7 +75,7 @@ class stop_on_signals:  # noqa: N801  (reads as a statement)
 
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:
-        """Within, Ctrl-C asks to stop and no more, however often it is pressed: a trial is being given back."""
+        """Let Ctrl-C within ask to stop and no more, however often it is pressed: a trial is being given back."""
         before, self._must_not_interrupt = self._must_not_interrupt, True
         try:
             yield

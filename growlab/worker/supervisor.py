@@ -58,6 +58,8 @@ LEAVING = Patience(10.0)  # for a database that is away as we leave: the lease r
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
+    """The settings of a worker."""
+
     storage_url: str  # whole, with its password if it has one
     artifacts: Path
     device: str = "auto"
@@ -76,7 +78,7 @@ class WorkerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """Why a worker stopped serving."""
+    """The end of a worker's service, and why it came."""
 
     n_trials: int
     stopped: bool  # by a signal, or because whoever started it is gone
@@ -96,9 +98,9 @@ class _Worker:
     def __init__(self, study_name: str, options: WorkerOptions, display: Display) -> None:
         self.study_name, self.options, self.display = study_name, options, display
         self.store: Store  # once it is open
-        self.study: StudyRow
+        self.stored: StudyRow
         self.started_at = time.monotonic()
-        self.stop_asked = False  # by a signal, or by the end of our parent
+        self.stop_asked = False  # by a signal
         self.signals = stop_on_signals(self.ask_to_stop)
         self.n_trials = 0
         self.trainer: TrainerProcess | None = None
@@ -112,10 +114,18 @@ class _Worker:
 
     @property
     def should_stop(self) -> bool:
-        limit, parent = self.options.max_time_s, self.options.parent
-        if parent is not None and os.getppid() != parent:
-            self.stop_asked = True
-        return self.stop_asked or (limit is not None and time.monotonic() - self.started_at >= limit)
+        """Whether the worker is to end its trial and leave: asked to, orphaned, or out of time."""
+        return self.stop_asked or self._is_orphaned() or self._is_out_of_time()
+
+    def _is_orphaned(self) -> bool:
+        """Whether the process that watches this one is gone."""
+        parent = self.options.parent
+        return parent is not None and os.getppid() != parent
+
+    def _is_out_of_time(self) -> bool:
+        """Whether the worker's time limit is over."""
+        limit_s = self.options.max_time_s
+        return limit_s is not None and time.monotonic() - self.started_at >= limit_s
 
     def serve(self) -> Served:
         with self.signals:
@@ -127,19 +137,19 @@ class _Worker:
                     raise DatabaseAway(
                         f"{error}; waited {self.options.patience_s:,.0f} s for it (--patience)"
                     ) from None
-        return Served(n_trials=self.n_trials, stopped=self.stop_asked)
+        return Served(n_trials=self.n_trials, stopped=self.stop_asked or self._is_orphaned())
 
     def _work(self) -> None:
         try:
-            self.study = self.store.study(self.study_name)
+            self.stored = self.store.study(self.study_name)
             while not self.should_stop and not self._enough():
                 if self.trainer is None and not self._start_trainer():
                     continue  # before a trial is claimed: what cannot start has nothing to give back
                 with self.signals.uninterrupted():  # a claim that nobody heard of would be held until its lease ends
-                    claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=self.options.lease_s)
+                    claim = self.store.claim_next(self.stored.id, self.worker_id, lease_s=self.options.lease_s)
                     self.display.away("")
                 if claim is not None:
-                    self._run(claim)
+                    self._train_or_release(claim)
                 elif not self._propose() and not self._wait_for_others():
                     break
         finally:
@@ -162,11 +172,11 @@ class _Worker:
     # ---- the queue ------------------------------------------------------------------------------------------
 
     def _propose(self) -> bool:
-        """Have one trial added if the study wants more. False when it has all."""
-        number = sum(self.store.counts(self.study.id).values())
-        if number >= self.study.study.n_trials:
-            self.study = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
-            return number < self.study.study.n_trials
+        """Have one trial added if the study wants more. Returns False when it has all."""
+        number = sum(self.store.counts(self.stored.id).values())
+        if number >= self.stored.study.n_trials:
+            self.stored = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
+            return number < self.stored.study.n_trials
         answer = self._ask(Propose(self.study_name))
         if isinstance(answer, Crashed | Stopped):
             return True  # another trainer tries, unless we are to stop
@@ -175,11 +185,11 @@ class _Worker:
         return True
 
     def _wait_for_others(self) -> bool:
-        """All trials exist and none is free: others are at work. False when all are done.
+        """Wait while all trials exist and none is free, as others are at work. Returns False when all are done.
 
         Waiting matters: one of the others may die, and its trial is ours then.
         """
-        counts = self.store.counts(self.study.id)
+        counts = self.store.counts(self.stored.id)
         if all(state.is_final for state, n in counts.items() if n):
             return False
         self.display.waiting(counts)
@@ -188,19 +198,20 @@ class _Worker:
 
     # ---- one trial ------------------------------------------------------------------------------------------
 
-    def _run(self, claim: Claim) -> None:
-        """Have it trained. Whatever goes wrong with us meanwhile, the trial is free again at once."""
+    def _train_or_release(self, claim: Claim) -> None:
+        """Have a claimed trial trained. Whatever goes wrong with us meanwhile, it is free again at once."""
         try:
-            self._train(claim)
+            self._train_claimed(claim)
         except BaseException:
             # it may be free already, or the database may be what is wrong
             with self.signals.uninterrupted(), contextlib.suppress(GrowlabError):
                 self.store.release(claim, EndReason.STOPPED, "the worker failed", patience=LEAVING)
             raise
 
-    def _train(self, claim: Claim) -> None:
+    def _train_claimed(self, claim: Claim) -> None:
+        """Order the training of a claimed trial, and give it back or note its end as the answer says."""
         self.display.started(claim)
-        folder = f"{self.study.study.name}-{self.study.id}/{claim.number:05d}"
+        folder = f"{self.stored.study.name}-{self.stored.id}/{claim.number:05d}"
         answer = self._ask(Train(claim=claim, folder=folder), claim)
         match answer:
             case Ended():
@@ -246,7 +257,7 @@ class _Worker:
             self.display.ended(claim, words)
 
     def _stored_result(self, claim: Claim) -> Ended | None:
-        """What this very attempt has put into the database as its trial's end, if it has."""
+        """The result that this very attempt has put into the database as its trial's end, if it has."""
         if self.store.ended_as(claim) is not EndReason.FINISHED:
             return None
         trial = self.store.trial(claim.study_id, claim.number)
@@ -294,7 +305,7 @@ class _Worker:
                 return Stopped(f"the trainer did not stop within {STOP_GRACE_S:.0f} s and was killed")
 
     def _show(self, message: Began | Progress, heart: Heartbeat) -> None:
-        """How far the trial is, to whoever looks and, with the next beat, to everybody."""
+        """Show how far the trial is, to whoever looks and, with the next beat, to everybody."""
         if isinstance(message, Began):
             heart.step = message.step
             self.display.began(heart.claim, message.step, message.note)
@@ -304,7 +315,7 @@ class _Worker:
             self.display.progress(heart.claim, message.progress)
 
     def _cut_off(self, trainer: TrainerProcess, claim: Claim, fault: Exception) -> FromTrainer:
-        """The beats have ended. A trainer that has stored its trial's result is about to say so; any other is ended.
+        """End a trainer whose beats have ended, unless it has stored its trial's result and is about to say so.
 
         Raises the fault unless it is that the lease was lost.
         """
@@ -327,7 +338,9 @@ class _Worker:
         return False
 
     def _start_trainer(self) -> bool:
-        """Whether there is one; not when asked to stop, or when it died, which may be tried again.
+        """Start a trainer and return whether there is one; not when asked to stop, or when it died.
+
+        Then it may be tried again.
 
         Raises GrowlabError when it cannot work here, or when so many died in a row that none ever will.
         """
@@ -345,7 +358,7 @@ class _Worker:
             plugins=options.plugins,
             deterministic=options.deterministic,
             patience_s=options.patience_s,
-            moved=moves_between(self.study.study, options.study_here(self.study.study)) or {},
+            moved=moves_between(self.stored.study, options.study_here(self.stored.study)) or {},
         )
         self.trainer = TrainerProcess(setup)
         answer = self._answer(self.trainer, None)
@@ -369,7 +382,7 @@ class _Worker:
         self.fruitless.clear()
 
     def _register(self, ready: Ready) -> None:
-        """A row for each state of the code: a plugin may have been edited before a trainer is started again."""
+        """Add a row for each state of the code: a plugin may have been edited before a trainer is started again."""
         if ready.versions == self.versions:
             return
         if self.worker_id:

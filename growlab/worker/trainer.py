@@ -56,7 +56,7 @@ _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, bu
 
 
 def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
-    """The process's main function: answer every order until the pipe ends."""
+    """Run the trainer's process: answer every order until the pipe ends."""
     ignore_stopping()
     orders = _Orders(pipe)
     try:
@@ -127,7 +127,7 @@ class _Trainer:
         pipe.send(Ready(device=_device_name(self.device), versions=versions))
 
     def answer(self, order: Propose | Train) -> FromTrainer:
-        return self._propose(order) if isinstance(order, Propose) else self._train(order)
+        return self._answer_propose(order) if isinstance(order, Propose) else self._answer_train(order)
 
     def tidy(self) -> None:
         """Give back what a trial held, so that the next one finds the device as the first did."""
@@ -136,7 +136,7 @@ class _Trainer:
         gc.collect()
         free_memory(self.device)
 
-    def _propose(self, order: Propose) -> FromTrainer:
+    def _answer_propose(self, order: Propose) -> FromTrainer:
         try:
             self._enqueue_next(order.study)
         except DatabaseAway as error:
@@ -144,7 +144,7 @@ class _Trainer:
         return Proposed()
 
     def _enqueue_next(self, name: str) -> None:
-        """The proposal goes from here into the queue: nothing large passes the pipe. A faster worker's stays."""
+        """Put a proposal from here into the queue: nothing large passes the pipe. A faster worker's stays."""
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_execution
 
@@ -158,9 +158,9 @@ class _Trainer:
             case Wait() | Done():
                 pass  # somebody was faster
 
-    def _train(self, order: Train) -> FromTrainer:
+    def _answer_train(self, order: Train) -> FromTrainer:
         try:
-            return self._trained(order)
+            return self._train(order)
         except LeaseLost as error:
             return Lost(str(error))
         except DatabaseAway as error:
@@ -168,9 +168,10 @@ class _Trainer:
         except GrowlabError as error:
             return unfit(error)
 
-    def _trained(self, order: Train) -> FromTrainer:
-        """Raises GrowlabError: LeaseLost also where a trial turns out too large only after it was lost.
+    def _train(self, order: Train) -> FromTrainer:
+        """Train a claimed trial to its end.
 
+        Raises GrowlabError: LeaseLost also where a trial turns out too large only after it was lost.
         What is wrong with the trial itself is its result.
         """
         import torch
@@ -214,14 +215,14 @@ class _Trainer:
         return Ended(state=failed.state, words=summary(failed))
 
     def _neighbours(self) -> str:
-        """In words, when others hold so much of the device that it is not the trial's fault; else ''."""
+        """Say that others hold so much of the device that it is not the trial's fault; else ''."""
         from growlab.training.device import device_memory
 
         return crowded_out(device_memory(self.device))
 
 
 def decided(study: Study, past: Sequence[PastTrial], vocab_size: int) -> Next:
-    """What comes next in a study, by the kinds that are registered here."""
+    """Decide what comes next in a study, by the kinds that are registered here."""
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
 
@@ -235,7 +236,7 @@ def unfit(error: GrowlabError) -> Unfit:
 
 
 def require_writable(root: Path) -> None:
-    """Before anything is claimed: raises ArtifactsError unless the artifact folder takes files that hold something."""
+    """Raise ArtifactsError, before anything is claimed, unless the artifact folder takes files that hold something."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root) as file:
@@ -247,7 +248,7 @@ def require_writable(root: Path) -> None:
 
 
 def summary(result: TrialResult | TrialRow) -> str:
-    """How a trial ended, in a line."""
+    """Say in a line how a trial ended."""
     if result.val_loss is None or result.state is not TrialState.COMPLETED:
         return result.error
     bits = result.bits_per_byte

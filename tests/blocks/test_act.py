@@ -64,7 +64,7 @@ def test_it_is_graves_rule_token_by_token(block_of, tokens):
     torch.testing.assert_close(y_BTD, expected_BTD, rtol=1e-12, atol=1e-12)
     assert len(set(rounds)) > 1, "tokens that all halt alike would show little"
     assert all(sum(each) == pytest.approx(1) for each in weights)
-    assert act.measures(x_BTD)["rounds"].item() == pytest.approx(sum(rounds) / len(rounds))
+    assert act.metrics(x_BTD)["rounds"].item() == pytest.approx(sum(rounds) / len(rounds))
 
 
 def test_a_token_that_wants_to_halt_at_once_gets_a_single_round(block_of, tokens):
@@ -74,7 +74,7 @@ def test_a_token_that_wants_to_halt_at_once_gets_a_single_round(block_of, tokens
     y_BTD = act(x_BTD)
 
     torch.testing.assert_close(y_BTD, rounds_of(act, x_BTD)[1] - x_BTD, rtol=1e-12, atol=1e-12)
-    assert act.measures(x_BTD)["rounds"] == 1
+    assert act.metrics(x_BTD)["rounds"] == 1
 
 
 def test_a_token_that_never_wants_to_halt_gets_all_rounds(block_of, tokens):
@@ -84,7 +84,7 @@ def test_a_token_that_never_wants_to_halt_gets_all_rounds(block_of, tokens):
     y_BTD = act(x_BTD)
 
     torch.testing.assert_close(y_BTD, rounds_of(act, x_BTD)[3] - x_BTD, rtol=1e-12, atol=1e-12)
-    assert act.measures(x_BTD)["rounds"] == 3
+    assert act.metrics(x_BTD)["rounds"] == 3
 
 
 @pytest.mark.parametrize("bias", [-1.0, 0.0, 0.7, 3.0])
@@ -104,7 +104,7 @@ def test_weights_sum_to_one_for_every_token(tokens, bias):
 def test_the_ponder_cost_is_rounds_and_remainder_and_has_a_gradient(block_of, tokens):
     act, x_BTD = adaptive(block_of, "mlp", ponder=0.5), tokens(2, 9)
 
-    _, penalty = act.learn(x_BTD)
+    _, penalty = act.forward_with_penalty(x_BTD)
     penalty.backward()
 
     _, weights, rounds = graves(act, x_BTD)
@@ -148,11 +148,11 @@ def test_a_dearer_round_means_fewer_of_them(block_of, tokens):
         act = adaptive(block_of, "mlp", ponder=ponder, bold=False)
         optimizer = torch.optim.AdamW(act.parameters(), lr=1e-2)
         for _ in range(80):
-            y_BTD, penalty = act.learn(x_BTD)
+            y_BTD, penalty = act.forward_with_penalty(x_BTD)
             ((y_BTD - to_BTD).square().mean() + penalty).backward()
             optimizer.step()
             optimizer.zero_grad()
-        return act.measures(x_BTD)["rounds"].item()
+        return act.metrics(x_BTD)["rounds"].item()
 
     free, cheap, dear = map(rounds_after_training, (0.0, 0.1, 3.0))
 
@@ -165,7 +165,7 @@ def test_what_its_blocks_want_counts_once_whatever_the_rounds(block_of, tokens, 
     act, x_BTD = adaptive(block_of, "router[ponder=1.0](mlp)", most=most, ponder=0.0), tokens(2, 9)
     torch.nn.init.zeros_(act.blocks[0].mixer.gate.weight)
 
-    _, penalty = act.learn(x_BTD)
+    _, penalty = act.forward_with_penalty(x_BTD)
 
     assert penalty.item() == pytest.approx(0.5)
 
@@ -173,8 +173,8 @@ def test_what_its_blocks_want_counts_once_whatever_the_rounds(block_of, tokens, 
 def test_nothing_drops_out_of_what_its_blocks_say(block_of, tokens):
     act, x_BTD = adaptive(block_of, "conv mlp", dropout=0.5), tokens(2, 9)  # inside which nothing drops
 
-    trained_BTD, _ = act.train().learn(x_BTD)
-    read_BTD, _ = act.eval().learn(x_BTD)
+    trained_BTD, _ = act.train().forward_with_penalty(x_BTD)
+    read_BTD, _ = act.eval().forward_with_penalty(x_BTD)
 
     assert torch.equal(trained_BTD, read_BTD)
 

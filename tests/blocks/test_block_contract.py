@@ -136,7 +136,7 @@ def test_decoding_passes_gradients_on_to_earlier_tokens(spec, block_of, tokens):
 def test_every_parameter_receives_a_gradient(spec, block_of, tokens):
     block = block_of(spec, bold=False)
 
-    y_BTD, penalty = block.learn(tokens(2, T))
+    y_BTD, penalty = block.forward_with_penalty(tokens(2, T))
     ((y_BTD * tokens(2, T, seed=1)).sum() + (0 if penalty is None else penalty)).backward()
 
     for name, parameter in block.named_parameters():
@@ -184,7 +184,7 @@ def test_a_zeroed_out_projection_learns_at_once(spec, block_of, tokens):
 def test_learning_gives_the_same_output_and_a_penalty_that_is_a_finite_scalar(spec, block_of, tokens):
     block, x_BTD = block_of(spec), tokens(2, T)
 
-    y_BTD, penalty = block.learn(x_BTD)
+    y_BTD, penalty = block.forward_with_penalty(x_BTD)
 
     assert torch.equal(y_BTD, block(x_BTD))
     assert penalty is None or (penalty.shape == () and penalty.isfinite() and penalty >= 0)
@@ -201,8 +201,8 @@ def test_a_state_that_absorbed_tokens_is_one_that_advanced_over_them(spec, block
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
-def test_what_a_block_measures_are_finite_scalars_with_short_names(spec, block_of, tokens):
-    for name, value in block_of(spec).mixer.measures(tokens(2, T)).items():
+def test_the_metrics_of_a_block_are_finite_scalars_with_short_names(spec, block_of, tokens):
+    for name, value in block_of(spec).mixer.metrics(tokens(2, T)).items():
         assert value.shape == ()
         assert value.isfinite()
         assert len(name) <= 40

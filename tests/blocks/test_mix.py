@@ -71,13 +71,13 @@ def test_a_mix_has_the_parameters_of_its_branches_and_of_its_gate(block_of):
 
 
 def test_penalties_of_branches_are_added(block_of, tokens):
-    one = mixed(block_of, "router[ponder=0.5](conv)").learn(tokens(2, 9))[1]
+    one = mixed(block_of, "router[ponder=0.5](conv)").forward_with_penalty(tokens(2, 9))[1]
     two = mixed(block_of, "mix(router[ponder=0.5](conv),router[ponder=0.25](conv))")
     for router in two.mixers:
         torch.nn.init.zeros_(router.gate.weight)
 
     assert 0 < one < 0.5
-    assert two.learn(tokens(2, 9))[1].item() == pytest.approx(0.5 * 0.5 + 0.25 * 0.5)
+    assert two.forward_with_penalty(tokens(2, 9))[1].item() == pytest.approx(0.5 * 0.5 + 0.25 * 0.5)
 
 
 @pytest.mark.parametrize("text", ["mix(attn)", "mix(attn mlp,ssm)"])

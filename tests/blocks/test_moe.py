@@ -186,7 +186,7 @@ def test_large_inputs_stay_finite_in_bf16(block_of, tokens, text):
     x_BTD = (100 * tokens(2, 21, dtype=torch.float32).sign()).requires_grad_()
 
     with torch.autocast("cpu", torch.bfloat16):
-        y_BTD, penalty = mixer.learn(x_BTD)
+        y_BTD, penalty = mixer.forward_with_penalty(x_BTD)
     (y_BTD.float().sum() + penalty).backward()
 
     assert y_BTD.isfinite().all()
@@ -265,7 +265,7 @@ def test_the_z_loss_of_zero_logits_is_the_square_of_ln_n(block_of, tokens, n_exp
     mixer = block_of(moe(f"moe[n_experts={n_experts},balance=0.0,z_loss=0.25]")).mixer
     mixer.router.weight.data.zero_()
 
-    _, penalty = mixer.learn(tokens(2, 21))
+    _, penalty = mixer.forward_with_penalty(tokens(2, 21))
 
     assert penalty.item() == pytest.approx(0.25 * math.log(n_experts) ** 2, rel=1e-12)
 
@@ -277,7 +277,7 @@ def test_the_penalty_has_each_term_once_at_its_price(block_of, tokens):
     f_N = torch.bincount(p_SN.topk(2).indices.flatten(), minlength=8).double() / 84
     expected = 0.03 * 8 * (f_N * p_SN.mean(0)).sum() + 0.007 * logits_SN.exp().sum(1).log().square().mean()
 
-    _, penalty = mixer.learn(x_BTD)
+    _, penalty = mixer.forward_with_penalty(x_BTD)
 
     grads = [torch.autograd.grad(each, mixer.router.weight, retain_graph=True)[0] for each in (penalty, expected)]
     torch.testing.assert_close(penalty, expected, rtol=1e-12, atol=0)
@@ -307,7 +307,7 @@ def test_what_is_measured_is_the_entropy_of_the_load_over_that_of_an_even_one(bl
     mixer.router.weight.data[:, :4] = 9 * torch.eye(4)
     x_BTD[0, :, :4] = torch.eye(4, dtype=torch.float64)[[0, 0, 0, 0, 1, 1, 2, 3]]  # 1/2, 1/4, 1/8, 1/8
 
-    measured = mixer.measures(x_BTD)
+    measured = mixer.metrics(x_BTD)
 
     assert measured["largest_load"].item() == 0.5
     assert measured["load_entropy"].item() == pytest.approx(1.75 * math.log(2) / math.log(4), rel=1e-12)
@@ -324,11 +324,11 @@ def train_on_skewed_tokens(text: str, tokens, n_steps: int = 200) -> tuple[float
     optimizer = torch.optim.AdamW(block.parameters(), lr=3e-3)
 
     def entropy() -> float:
-        return block.mixer.measures(block.norm(x_BTD))["load_entropy"].item()
+        return block.mixer.metrics(block.norm(x_BTD))["load_entropy"].item()
 
     before = entropy()
     for _ in range(n_steps):
-        y_BTD, penalty = block.learn(x_BTD)
+        y_BTD, penalty = block.forward_with_penalty(x_BTD)
         (F.mse_loss(y_BTD - x_BTD, wanted_BTD) + penalty).backward()
         torch.nn.utils.clip_grad_norm_(block.parameters(), 1.0)
         optimizer.step()
@@ -360,7 +360,7 @@ def test_a_bias_is_told_its_load_and_nothing_else_is(block_of, tokens):
     given = {"x": x_BTD, **dict(mixer.named_parameters())}
     others = [name for name in given if name != "bias"]
 
-    y_BTD, penalty = mixer.learn(x_BTD)
+    y_BTD, penalty = mixer.forward_with_penalty(x_BTD)
     alone = torch.autograd.grad(y_BTD.square().sum(), [given[name] for name in others], retain_graph=True)
     (y_BTD.square().sum() + penalty).backward()
 
@@ -385,7 +385,7 @@ def test_a_bias_goes_by_the_learning_rate_against_its_load(block_of, tokens):
     mixer, x_BTD = block_of(moe(BIASED), dtype=torch.float32).mixer, tokens(2, 21, dtype=torch.float32)
     load_N = mixer.route(x_BTD).load
 
-    mixer.learn(x_BTD)[1].backward()
+    mixer.forward_with_penalty(x_BTD)[1].backward()
     torch.optim.AdamW([mixer.bias], lr=0.01, weight_decay=0.0).step()
 
     torch.testing.assert_close(mixer.bias, -0.01 * (load_N - 1 / 8).sign(), rtol=1e-2, atol=0)
@@ -455,7 +455,7 @@ def test_no_form_waits_for_the_gpu(block_of, tokens, text, precision, n_tokens):
 
     def step() -> None:
         with torch.autocast("cuda", precision, enabled=precision == torch.bfloat16):
-            y_BTD, penalty = block.learn(x_BTD)
+            y_BTD, penalty = block.forward_with_penalty(x_BTD)
         (y_BTD.square().sum() + penalty).backward()
 
     step()  # loads kernels

@@ -86,10 +86,10 @@ def test_a_batch_in_which_tokens_differ_is_decoded_as_each_alone(block_of, token
 def test_the_penalty_is_the_ponder_weight_times_the_mean_openness(block_of, tokens):
     router, x_BTD = routed(block_of, "conv", ponder=0.3), tokens(2, 9)
 
-    _, penalty = router.learn(x_BTD)
+    _, penalty = router.forward_with_penalty(x_BTD)
 
     assert penalty.item() == pytest.approx(0.3 * router.openness(x_BTD).mean().item())
-    assert router.measures(x_BTD)["open"].item() == pytest.approx(penalty.item() / 0.3)
+    assert router.metrics(x_BTD)["open"].item() == pytest.approx(penalty.item() / 0.3)
 
 
 def test_a_greater_ponder_weight_closes_the_gate_further(block_of, tokens):
@@ -99,7 +99,7 @@ def test_a_greater_ponder_weight_closes_the_gate_further(block_of, tokens):
         router = routed(block_of, "mlp", ponder=ponder)
         optimizer = torch.optim.AdamW(router.parameters(), lr=1e-2)
         for _ in range(60):
-            y_BTD, penalty = router.learn(x_BTD)
+            y_BTD, penalty = router.forward_with_penalty(x_BTD)
             ((y_BTD - to_BTD).square().mean() + penalty).backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -56,7 +56,7 @@ import random
 import time
 
 from growlab.recipes import register_operator
-from growlab.training import sample, trial
+from growlab.training import sample, saving
 from growlab.training.run import TrialRun
 
 STEP_S = {step_s} * random.Random().uniform(0.6, 1.4)  # no two workers are equally fast
@@ -70,7 +70,7 @@ def train_step(run):
 
 register_operator("paced", "none of the study's: a plugin must register something")(train_step)
 TrialRun.train_step = train_step
-trial.CHECKPOINT_SHARE = {checkpoint_share}
+saving.CHECKPOINT_SHARE = {checkpoint_share}
 sample.LENGTH = 40
 '''
 

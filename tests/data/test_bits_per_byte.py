@@ -14,8 +14,7 @@ from growlab.layout import parse
 from growlab.model.language_model import build_model
 from growlab.scalar import with_defaults
 from growlab.specs import DataSpec
-from growlab.training.evaluation import evaluate
-from growlab.training.trial import bits_per_byte
+from growlab.training.evaluation import bits_per_byte, evaluate
 
 SEQ_LEN = 16
 TEXT = "".join(

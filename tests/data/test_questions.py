@@ -24,8 +24,7 @@ from growlab.layout import parse
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.scalar import with_defaults
 from growlab.specs import DataSpec
-from growlab.training.evaluation import evaluate
-from growlab.training.trial import bits_per_byte
+from growlab.training.evaluation import bits_per_byte, evaluate
 
 CPU = torch.device("cpu")
 PAIRS = [(f"What is {number} squared?", f"It is\n{number * number}: a square.") for number in range(40)]

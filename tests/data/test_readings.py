@@ -38,7 +38,7 @@ def test_a_text_is_read_as_often_as_its_train_split_is_drawn(spec_of: SpecOf, tr
     corpus = load_corpus(spec_of("a text of one thousand characters " * 100, val_fraction=0.5, test_fraction=0.0))
 
     assert readings(corpus, trial, n_steps=100) == [
-        Reading(stage=None, place=corpus.place, times=12_800 / 1_700),
+        Reading(stage=None, label=corpus.label, times=12_800 / 1_700),
     ]
 
 
@@ -51,7 +51,7 @@ def test_each_stage_reads_its_text_for_its_share_of_the_budget(
 
     found = readings(corpus, replace(trial, curriculum=stages), n_steps=100)
 
-    assert [(each.stage, Path(each.place).name) for each in found] == [(0, "words.txt"), (1, "corpus.txt")]
+    assert [(each.stage, Path(each.label).name) for each in found] == [(0, "words.txt"), (1, "corpus.txt")]
     assert [each.times for each in found] == pytest.approx([0.25 * 12_800 / 120, 0.75 * 12_800 / 975])
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from growlab.geometry.subspace import Directions, norm, principal_directions, project, unit
+from growlab.geometry.subspace import Directions, norm, normalise, principal_directions, project
 
 seeds = st.integers(0, 999)
 
@@ -180,7 +180,7 @@ def test_a_unit_vector_has_length_1_at_every_scale(seed, n, scale):
     gram_nn, vector_n = velocity_nD @ velocity_nD.T, noise(seed + 1, n)
 
     assert norm(gram_nn, vector_n) == pytest.approx(float((vector_n @ velocity_nD).norm()), rel=1e-9)
-    assert norm(gram_nn, unit(gram_nn, vector_n)) == pytest.approx(1, rel=1e-12)
+    assert norm(gram_nn, normalise(gram_nn, vector_n)) == pytest.approx(1, rel=1e-12)
 
 
 @settings(deadline=None, max_examples=30)
@@ -190,7 +190,7 @@ def test_a_vector_that_is_zero_but_for_rounding_stays_zero(seed, n):
     velocity_nD = closed(noise(seed, n, 20))
     gram_nn = rounded_otherwise(velocity_nD @ velocity_nD.T, seed)
 
-    assert unit(gram_nn, torch.ones(n + 1, dtype=torch.float64)).tolist() == [0] * (n + 1)
+    assert normalise(gram_nn, torch.ones(n + 1, dtype=torch.float64)).tolist() == [0] * (n + 1)
 
 
 def test_a_vector_must_have_a_coefficient_for_each_increment():

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from growlab.blocks import block_cost
-from growlab.blocks.parts import part_cost, places
+from growlab.blocks.parts import n_positions, part_cost
 from growlab.kinds import units
 from growlab.layout import Layout, parse
 from growlab.model.cost import TrainedUnit, count_params, forward_flops, training_flops, training_memory
@@ -36,7 +36,7 @@ def count_flops(run) -> int:
 
 def uncounted(layout, times=1) -> int:
     """Scans, norms and gates, which no counter sees."""
-    seen, parts = places(layout.front, 16, T), [part for part in (layout.front, layout.head) if part]
+    seen, parts = n_positions(layout.front, 16, T), [part for part in (layout.front, layout.head) if part]
     costs = [block_cost(spec, 16, seen) for spec in layout.blocks]
     costs += [part_cost(part, 16, T, VOCAB) for part in parts]
     return sum(cost.other_flops for cost in costs) * times

@@ -24,7 +24,7 @@ def test_a_model_keeps_to_the_shapes_that_it_names(model: LanguageModel, ids: Ca
 
     assert loss.shape == model.loss(ids_BT, ids_BT).shape == ()
     assert torch.cat((logits_BTV, more_BTV), dim=1).shape == model(ids_BT).shape
-    assert all(value.shape == () for value in model.measures(ids_BT).values())
+    assert all(value.shape == () for value in model.block_metrics(ids_BT).values())
 
 
 def test_what_is_drawn_is_drawn_from_logits_of_one_place(model: LanguageModel) -> None:

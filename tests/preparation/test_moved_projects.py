@@ -145,7 +145,7 @@ def test_a_trainer_reads_the_text_where_it_lies_now(store, moved):
     here = with_found_texts(stored, HERE, [], print)
     known = RecentCorpus(moves_between(stored, here) or {})
 
-    assert known.load(stored.data, stored.curriculum).place == f"{moved}/corpus.txt"
+    assert known.load(stored.data, stored.curriculum).label == f"{moved}/corpus.txt"
     with pytest.raises(DataError, match="cannot be read"):
         RecentCorpus().load(stored.data, stored.curriculum)
 

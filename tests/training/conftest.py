@@ -160,7 +160,7 @@ def short_samples() -> Iterator[None]:
 def eager_checkpoints() -> Iterator[None]:
     """Asked for a checkpoint every 0 seconds, a trial writes one after every step, however long that takes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("growlab.training.trial.CHECKPOINT_SHARE", math.inf)
+        patch.setattr("growlab.training.saving.CHECKPOINT_SHARE", math.inf)
         yield
 
 

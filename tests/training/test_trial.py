@@ -21,9 +21,9 @@ from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import DataSpec, TrialSpec
+from growlab.training.reporting import FINITE_EVERY, TRAIN_ROWS, is_row, steps_between_rows
 from growlab.training.run import fresh_run
 from growlab.training.schedule import lr_at
-from growlab.training.trial import FINITE_EVERY, TRAIN_ROWS, is_row, steps_between_rows
 
 MakeSpec = Callable[..., TrialSpec]
 NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
@@ -402,7 +402,7 @@ def test_a_text_that_is_too_short_is_refused_before_anything_is_written(
 def test_the_display_is_told_where_the_trial_stands(
     make_spec: MakeSpec, new_trial: NewTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("growlab.training.trial.PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr("growlab.training.reporting.PROGRESS_EVERY_S", 0.0)
     trial = new_trial(make_spec(steps=20))
 
     trial.attempt()
@@ -421,7 +421,7 @@ def test_the_display_is_told_where_the_trial_stands(
 def test_checkpoints_take_no_more_than_their_share_of_the_time(
     make_spec: MakeSpec, new_trial: NewTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("growlab.training.trial.CHECKPOINT_SHARE", 1e-9)  # the first one uses it up for years
+    monkeypatch.setattr("growlab.training.saving.CHECKPOINT_SHARE", 1e-9)  # the first one uses it up for years
     trial = new_trial(make_spec(trigger="never", steps=9))
 
     trial.attempt(checkpoint_every_s=0.0)

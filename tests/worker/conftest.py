@@ -24,7 +24,7 @@ from growlab.storage import Claim, Store, engine
 from growlab.study import Study
 from growlab.study.file import read_study_file
 from growlab.worker import supervisor
-from growlab.worker.display import PlainDisplay
+from growlab.worker.display import LineDisplay
 from growlab.worker.messages import FromTrainer, ToTrainer
 from growlab.worker.packing import Probe, next_spec
 from growlab.worker.process import TrainerProcess
@@ -134,8 +134,8 @@ def worker(
     monkeypatch.setattr(supervisor, "STOP_GRACE_S", 0.3)
     monkeypatch.setattr(supervisor, "RESTART_PAUSE_S", 0.0)
     options = supervisor.WorkerOptions(storage_url="sqlite:///growlab.db", artifacts=tmp_path, lease_s=0.01)
-    worker = supervisor._Worker("tiny", options, PlainDisplay(screen))
-    worker.store, worker.study = store, store.study("tiny")
+    worker = supervisor._Worker("tiny", options, LineDisplay(screen))
+    worker.store, worker.stored = store, store.study("tiny")
     worker.worker_id = store.register_worker(name="gpu0", device="cpu", versions={})
     return worker
 
@@ -144,7 +144,7 @@ def worker(
 def claim(worker: supervisor._Worker, enqueue: Callable[[], None]) -> Claim:
     """Of a lease so short that a beat comes at once."""
     enqueue()
-    claim = worker.store.claim_next(worker.study.id, worker.worker_id, lease_s=0.01)
+    claim = worker.store.claim_next(worker.stored.id, worker.worker_id, lease_s=0.01)
     assert claim is not None
     return claim
 

@@ -11,14 +11,14 @@ from rich.console import Console
 
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
-from growlab.worker.display import LiveDisplay, PlainDisplay, display_for, progress_words
+from growlab.worker.display import LineDisplay, LiveDisplay, display_for, progress_words
 
 CLAIM = cast(Claim, type("ClaimOfTrial", (), {"number": 5, "layout": "d=16 conv mlp"}))
 
 
 @dataclass
 class Screen:
-    display: PlainDisplay | LiveDisplay
+    display: LineDisplay | LiveDisplay
     stream: io.StringIO
 
     @property
@@ -29,7 +29,7 @@ class Screen:
 @pytest.fixture
 def plain() -> Screen:
     stream = io.StringIO()
-    return Screen(PlainDisplay(stream), stream)
+    return Screen(LineDisplay(stream), stream)
 
 
 @pytest.fixture
@@ -155,9 +155,9 @@ class FullDisk(io.StringIO):
         raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("kind", [PlainDisplay, lambda stream: LiveDisplay(stream, "tiny")], ids=["plain", "live"])
+@pytest.mark.parametrize("kind", [LineDisplay, lambda stream: LiveDisplay(stream, "tiny")], ids=["plain", "live"])
 def test_a_display_that_nobody_can_read_stops_no_worker(
-    kind: Callable[[io.StringIO], PlainDisplay | LiveDisplay],
+    kind: Callable[[io.StringIO], LineDisplay | LiveDisplay],
 ) -> None:
     display = kind(FullDisk())
 
@@ -171,4 +171,4 @@ def test_a_terminal_has_a_panel_and_a_log_has_lines() -> None:
             return True
 
     assert isinstance(display_for(Terminal(), "tiny"), LiveDisplay)
-    assert isinstance(display_for(io.StringIO(), "tiny"), PlainDisplay)
+    assert isinstance(display_for(io.StringIO(), "tiny"), LineDisplay)

@@ -63,15 +63,15 @@ def test_a_trainer_that_died_after_it_had_stored_its_result_crashed_nothing(
     worker.store.finish(claim, result, [], [])
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     assert worker.n_trials == 1
-    assert worker.store.trial(worker.study.id, 0).state is TrialState.COMPLETED
+    assert worker.store.trial(worker.stored.id, 0).state is TrialState.COMPLETED
 
 
 def test_the_trainer_of_a_trial_that_is_another_workers_is_ended(worker: supervisor._Worker, claim: Claim) -> None:
     other = worker.store.register_worker(name="gpu1", device="cpu", versions={})
-    while worker.store.claim_next(worker.study.id, other, lease_s=60) is None:
+    while worker.store.claim_next(worker.stored.id, other, lease_s=60) is None:
         pass
     trainer = Trainer()
 
@@ -87,9 +87,9 @@ def test_a_trainer_that_dies_while_we_are_stopped_is_no_strike(worker: superviso
     worker.ask_to_stop()
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
-    trial = worker.store.trial(worker.study.id, 0)
+    trial = worker.store.trial(worker.stored.id, 0)
     (attempt,) = worker.store.attempts(trial.id)
     assert (trial.state, trial.strikes) == (TrialState.QUEUED, 0)
     assert (attempt.end_reason, attempt.note) == (EndReason.STOPPED, "the trainer process died (signal SIGKILL)")
@@ -153,9 +153,9 @@ def test_a_trainer_that_dies_in_a_trial_is_a_strike_of_the_trial_however_many_di
     worker.deaths, worker.fruitless = 9, ["died"] * 9
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGSEGV)")))
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
-    trial = worker.store.trial(worker.study.id, 0)
+    trial = worker.store.trial(worker.stored.id, 0)
     assert (trial.state, trial.strikes) == (TrialState.QUEUED, 1)
     assert len(worker.fruitless) == 9
 

@@ -18,7 +18,7 @@ from growlab.preparation.checking import prepare
 from growlab.records import EndReason, TrialState
 from growlab.storage import AttemptRow, Store, TrialRow
 from growlab.study.file import read_study_file
-from growlab.worker.display import PlainDisplay
+from growlab.worker.display import LineDisplay
 from growlab.worker.supervisor import WorkerOptions, serve
 
 STORAGE = "sqlite:///growlab.db"
@@ -122,7 +122,7 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
                 plugins=(plugin,),
                 deterministic=deterministic,
             )
-            serve("faults", options, PlainDisplay(io.StringIO()))
+            serve("faults", options, LineDisplay(io.StringIO()))
             other.join()
             trials = store.trials(store.study("faults").id)
             forwards = (tmp_path / "forwards").read_text().split()

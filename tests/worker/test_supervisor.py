@@ -16,7 +16,7 @@ from growlab.search import New
 from growlab.storage import AttemptRow, Claim, Store, TrialRow
 from growlab.study import Study
 from growlab.worker import supervisor
-from growlab.worker.display import PlainDisplay
+from growlab.worker.display import LineDisplay
 from growlab.worker.messages import (
     Began,
     Crashed,
@@ -96,7 +96,7 @@ def test_a_trial_that_did_not_end_is_queued_again_with_a_strike_unless_it_was_st
     monkeypatch.setattr(supervisor, "CROWDED_PAUSE_S", 0.0)
     worker.trainer = play(lambda order: [answer])
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     trial, (attempt,) = rows(worker.store)
     assert (trial.state, trial.strikes, attempt.end_reason) == (QUEUED, strikes, reason)
@@ -112,7 +112,7 @@ def test_a_trial_that_was_crowded_out_leaves_its_neighbours_time_to_end(
     worker.trainer = play(lambda order: [Crowded("no memory")])
     began = time.monotonic()
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     assert time.monotonic() - began >= 0.2
 
@@ -122,7 +122,7 @@ def test_a_trial_that_is_anothers_is_not_touched(
 ) -> None:
     worker.trainer = play(lambda order: [Lost("worker gpu0 no longer owns trial 0")])
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     trial, (attempt,) = rows(worker.store)
     assert (trial.state, attempt.end_reason) == (TrialState.RUNNING, None)
@@ -136,7 +136,7 @@ def test_a_worker_that_is_unfit_gives_the_trial_back_and_leaves_in_the_trainers_
     worker.trainer = play(lambda order: [Unfit("corpus.txt has changed", is_usage=is_usage)])
 
     with pytest.raises(error, match=r"^corpus.txt has changed$") as raised:
-        worker._run(claim)
+        worker._train_or_release(claim)
 
     trial, (attempt,) = rows(worker.store)
     assert type(raised.value) is error
@@ -150,7 +150,7 @@ def test_whatever_goes_wrong_with_the_worker_the_trial_is_free_at_once(
     worker.trainer = play(lambda order: [READY])  # no answer to a trial
 
     with pytest.raises(AssertionError, match="the trainer answered a trial with Ready"):
-        worker._run(claim)
+        worker._train_or_release(claim)
 
     trial, (attempt,) = rows(worker.store)
     assert (trial.state, trial.strikes) == (QUEUED, 0)
@@ -178,7 +178,7 @@ def test_how_far_a_trial_is_goes_with_the_next_beat_and_forgives_the_deaths_befo
 
     worker.trainer = play(train)
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     assert worker.n_trials == 1
     assert screen.getvalue().splitlines()[1:] == [
@@ -202,7 +202,7 @@ def test_who_is_asked_to_stop_asks_the_trainer_once_and_waits_for_its_answer(
 
     worker.trainer = trainer = play(train)
 
-    worker._train(claim)
+    worker._train_claimed(claim)
 
     assert [type(order) for order in trainer.orders] == [Train, Stop]
     assert worker.trainer is trainer  # alive
@@ -305,7 +305,7 @@ def test_nothing_is_proposed_beyond_what_the_study_wants_and_more_is_when_more_i
     worker.store.set_n_trials("tiny", 3)
     assert worker._propose()
 
-    assert worker.study.study.n_trials == 3
+    assert worker.stored.study.n_trials == 3
     assert trainer.orders == []
 
 
@@ -322,7 +322,7 @@ def test_a_worker_waits_while_others_train_and_leaves_when_all_is_done(
 # ---- the whole loop ----------------------------------------------------------------------------------------------
 
 
-def serve_with(display: PlainDisplay, **options: object) -> Served:
+def serve_with(display: LineDisplay, **options: object) -> Served:
     given = {"storage_url": "sqlite:///growlab.db", "artifacts": None, "lease_s": 5.0} | options
     return serve("tiny", WorkerOptions(**given), display)
 
@@ -351,7 +351,7 @@ def test_a_study_is_served_from_its_first_proposal_to_the_end_of_its_last_trial(
     store.set_n_trials("tiny", 2)
     started = setups(good_trainer, [READY])
 
-    served = serve_with(PlainDisplay(screen), n_threads=3, patience_s=7.0)
+    served = serve_with(LineDisplay(screen), n_threads=3, patience_s=7.0)
 
     assert served == Served(n_trials=2, stopped=False)
     assert store.counts(store.study("tiny").id)[COMPLETED] == 2
@@ -366,7 +366,7 @@ def test_a_worker_leaves_after_the_trials_that_it_was_asked_for(
     store.set_n_trials("tiny", 3)
     setups(good_trainer, [READY])
 
-    assert serve_with(PlainDisplay(screen), max_trials=2) == Served(n_trials=2, stopped=False)
+    assert serve_with(LineDisplay(screen), max_trials=2) == Served(n_trials=2, stopped=False)
 
     assert sum(store.counts(store.study("tiny").id).values()) == 2
 
@@ -385,6 +385,6 @@ def test_a_worker_whose_time_is_over_or_whose_parent_is_gone_begins_nothing(
 ) -> None:
     started = setups(good_trainer, [READY])
 
-    assert serve_with(PlainDisplay(screen), **limit) == Served(n_trials=0, stopped=stopped)
+    assert serve_with(LineDisplay(screen), **limit) == Served(n_trials=0, stopped=stopped)
 
     assert started == []

@@ -1,6 +1,7 @@
 """Trajectory extrapolation by the founding formula, twice: as its report says, and as its code computed.
 
-    aiether       W_last + β·unit(P v̄) + γ·unit(P ā) + η·escape, η gated by how far τ and κ exceed the critical values
+    aiether       W_last + β·normalise(P v̄) + γ·normalise(P ā) + η·escape, η gated by how far τ and κ exceed their
+                  critical values
     aiether-code  the same with P v̄ and P ā as they are and η ungated
 
 Legend: n increments, k and l modes; *shape the tensor's own.
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from growlab.domains import Range
-from growlab.geometry.subspace import Coefficients, Directions, principal_directions, project, unit
+from growlab.geometry.subspace import Coefficients, Directions, normalise, principal_directions, project
 from growlab.geometry.trajectory import kappa, tau
 from growlab.growth.path import TensorPath
 from growlab.growth.source import Source, tensor_by_tensor
@@ -29,7 +30,10 @@ _TAU_CRIT, _KAPPA_CRIT = 2.0, 0.5  # of the report, where the trigger has none o
 
 @dataclass(frozen=True, kw_only=True)
 class AietherOptions(OperatorOptions):
-    """k + ell modes of a window of S snapshots, whose centred increments have rank S - 2."""
+    """Gains and sizes of the formula.
+
+    Of k + ell modes, as a window of S snapshots has centred increments of rank S - 2.
+    """
 
     beta0: float = scalar(0.1, at_least=0, search=Range(low=0.05, high=0.5), help="gain of the linear velocity term")
     gamma0: float = scalar(0.15, at_least=0, search=Range(low=0.05, high=0.3), help="gain of the curvature correction")
@@ -59,7 +63,7 @@ class AietherOptions(OperatorOptions):
 
 
 def _centred_rank(window: int) -> int:
-    """S snapshots give S - 1 increments, and centring leaves rank S - 2."""
+    """The rank of centred increments: S snapshots give S - 1 of them, and centring leaves S - 2."""
     return window - 2
 
 
@@ -68,14 +72,17 @@ def _centred_rank(window: int) -> int:
 )
 @tensor_by_tensor
 def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
-    """W_last + β·unit(P_k v̄) + γ·unit(P_k ā) + η·v_esc, η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit)."""
+    """Extrapolate to W_last + β·normalise(P_k v̄) + γ·normalise(P_k ā) + η·v_esc.
+
+    η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit).
+    """
     stretch, curvature = _tau_and_kappa(path)
     if stretch is None:
         return path.last.clone()
     modes = _Modes(path, options, principal_directions(path.gram))
     tau_crit, kappa_crit = source.critical.get("tau", _TAU_CRIT), source.critical.get("kappa", _KAPPA_CRIT)
     eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
-    velocity, acceleration = (unit(path.gram, each) for each in (modes.velocity(), modes.acceleration()))
+    velocity, acceleration = (normalise(path.gram, each) for each in (modes.velocity(), modes.acceleration()))
     return path.combine(_weighted(options, stretch, curvature, velocity, acceleration, eta * modes.escape()))
 
 
@@ -84,7 +91,7 @@ def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[
 )
 @tensor_by_tensor
 def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
-    """W_last + β·P_k v̄ + γ·P_k ā + η·v_esc, η = η0·τ·κ; for 1-D tensors v̄ and ā whole and no escape."""
+    """Extrapolate to W_last + β·P_k v̄ + γ·P_k ā + η·v_esc, η = η0·τ·κ; for 1-D tensors v̄ and ā whole and no escape."""
     stretch, curvature = _tau_and_kappa(path)
     if stretch is None:
         return path.last.clone()
@@ -98,7 +105,9 @@ def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> F
 
 
 def _tau_and_kappa(path: TensorPath) -> tuple[float | None, float]:
-    """(τ, κ); (None, 0) when nothing moved. A closed path counts as a random walk of n steps, √n for both.
+    """Read (τ, κ) off a path; (None, 0) when nothing moved.
+
+    A closed path counts as a random walk of n steps, √n for both.
 
     Its own inf would make the escape term infinite.
     """
@@ -148,8 +157,8 @@ class _Modes:
         return self._projected(self.second_n)
 
     def escape(self) -> Coefficients:
-        """unit(Σ σ_j q_j) over the ℓ modes after the k-th; 0 if no mode is left."""
-        return unit(self.gram, self.secondary_nl @ self.secondary_sigma_l)
+        """The direction normalise(Σ σ_j q_j) of the ℓ modes after the k-th; 0 if no mode is left."""
+        return normalise(self.gram, self.secondary_nl @ self.secondary_sigma_l)
 
     def _projected(self, vector_n: Coefficients) -> Coefficients:
         return project(self.gram, self.dominant_nk, vector_n) if self.dominant_nk.shape[1] else vector_n

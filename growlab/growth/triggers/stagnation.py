@@ -62,7 +62,7 @@ class StagnationOptions(TriggerOptions):
 
 @register_trigger("stagnation", "the path is long and bent and val_loss stands still", options=StagnationOptions)
 class Stagnation(Memory):
-    """Its whole state is two numbers."""
+    """The seed's rule; its whole state is two numbers."""
 
     remembers = ("stagnant_checks", "last_val_loss")
 
@@ -77,7 +77,7 @@ class Stagnation(Memory):
         self.last_val_loss = moment.val_loss
 
     def check(self, moment: Moment) -> bool:
-        """A window that never moved (None) is no evidence of stagnation."""
+        """Count stagnant checks in a row. A window that never moved (None) is no evidence of stagnation."""
         options, tau, kappa = self.options, moment.tau, moment.kappa
         if moment.step < options.warmup_steps:
             self.look(moment)
@@ -93,5 +93,5 @@ class Stagnation(Memory):
 
 
 def relative_improvement(before: float, after: float) -> float:
-    """(before - after) / before; inf when there is nothing to compare with, so that a first check never counts."""
+    """The share (before - after) / before; inf when there is nothing to compare with, so that no first check counts."""
     return (before - after) / before if math.isfinite(before) and before > 0 else math.inf

@@ -1,0 +1,35 @@
+"""The result of a trial that its own training brought to an end."""
+
+from growlab.finite import finite
+from growlab.kinds import shorten
+from growlab.layout import format_layout
+from growlab.records import TrialResult, TrialState
+from growlab.training.evaluation import bits_per_byte
+from growlab.training.run import TrialRun
+
+FAULTS = {
+    TrialState.DIVERGED: "the loss was no longer a finite number at step {step}",
+    TrialState.LEAK: "the model sees tokens that it should predict, noticed at step {step}: one of its blocks leaks",
+}
+
+
+def make_result(run: TrialRun, state: TrialState, sample: str) -> TrialResult:
+    """Put together the result of a trial that ends in this state, where its run stands."""
+    counters, layout = run.counters, run.model.layout
+    val_loss = finite(counters.val_loss)
+    return TrialResult(
+        state=state,
+        layout_end=format_layout(shorten(layout)),
+        depth_end=layout.depth,
+        n_params=run.n_params,
+        val_loss=val_loss,
+        best_val_loss=finite(counters.best_val_loss),
+        bits_per_byte=None if val_loss is None else bits_per_byte(val_loss, run.corpus.val_bytes_per_token),
+        flops=counters.flops,
+        tokens=counters.tokens,
+        steps=counters.step,
+        elapsed_s=counters.elapsed_s,
+        sample=sample,
+        error=FAULTS.get(state, "").format(step=counters.step),
+        engine=run.engine.name,
+    )
