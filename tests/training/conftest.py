@@ -227,7 +227,7 @@ def losses() -> Callable[[TrialRun, int], list[float]]:
             run.train_step()
             seen.append(float(run.loss_sum))
             if step == n_steps // 3:
-                run.adopt_unit(run.growth.grow(step).position)
+                run.adopt_units(run.growth.grow(step))
             if run.growth.advance_to(step):  # what was frozen thaws
                 run.refit_step()
         return seen
