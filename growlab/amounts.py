@@ -27,6 +27,11 @@ def gib(n_bytes: float) -> str:
     return f"{n_bytes / 2**30:,.1f} GiB"
 
 
+def mib(n_bytes: float) -> str:
+    """Bytes as '12.3 MiB'."""
+    return f"{n_bytes / 2**20:,.1f} MiB"
+
+
 def duration(seconds: float | None) -> str:
     """Format seconds that were measured: '3 h 05 min', '1 min 20 s', '20 s', '8.1 s', '40 ms'."""
     if seconds is None or not math.isfinite(seconds):

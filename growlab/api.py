@@ -16,16 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growlab.defaults import STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from growlab.running.outcome import Standing
     from growlab.running.run import Run
+    from growlab.running.slots import Slots
+    from growlab.running.training_again import Trained
     from growlab.study import Study
-
-LEASE_S = 30.0  # of workers on one machine: what one of them trained is taken over so long after it was lost
 
 
 def load_study(
@@ -88,7 +89,7 @@ def run(
         storage=storage,
         artifacts=artifact_root(storage, artifacts),
         devices=devices_for(device, workers),
-        options={"--lease": LEASE_S, "--patience": USUAL_PATIENCE_S},
+        options={"--lease": LOCAL_LEASE_S, "--patience": USUAL_PATIENCE_S},
         threads=threads,
         plugins=plugins,
         deterministic=deterministic,
@@ -103,8 +104,136 @@ def run(
     return Run(store, row, crew)
 
 
+def run_to_end(
+    name_or_file: str | Path,
+    overrides: Sequence[str] = (),
+    name: str = "",
+    *,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    threads: int = 0,
+    lease_s: float = LOCAL_LEASE_S,
+    patience_s: float = USUAL_PATIENCE_S,
+    deterministic: bool = False,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Standing":
+    """Create a study if it is new, start workers on this machine, and wait until all have left: `growlab study run`.
+
+    Returns how the study stands then. An interrupt stops the workers, which keep everything, and is raised again.
+    Raises GrowlabError for what cannot be trained, and when all workers failed.
+    """
+    from growlab.running.study_run import run_study
+    from growlab.running.work import Follower
+
+    return run_study(
+        str(name_or_file),
+        overrides,
+        name,
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        threads=threads,
+        lease_s=lease_s,
+        patience_s=patience_s,
+        deterministic=deterministic,
+        plugins=plugins,
+        follower=Follower(tell=tell),
+    )
+
+
+def work(
+    study: str,
+    *,
+    slots: "Slots" = "auto",
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    device: str = "auto",
+    max_trials: int | None = None,
+    max_time_s: float | None = None,
+    threads: int = 0,
+    lease_s: float = LEASE_S,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    patience_s: float = USUAL_PATIENCE_S,
+    deterministic: bool = False,
+    paths: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> None:
+    """Let `slots` workers on a device serve a stored study until all have left: `growlab worker --slots`.
+
+    'auto' measures how many; the limits hold for each worker; `paths` say where texts lie here, as data.path=FILE.
+    An interrupt stops the workers and is no failure. Raises NotFound, UsageError, GrowlabError when all of them failed.
+    """
+    from growlab.running.slot_run import serve_in_slots
+    from growlab.running.work import Follower
+
+    serve_in_slots(
+        study,
+        slots,
+        paths=paths,
+        storage=storage,
+        artifacts=artifacts,
+        device=device,
+        threads=threads,
+        max_trials=max_trials,
+        max_time_s=max_time_s,
+        lease_s=lease_s,
+        checkpoint_every_s=checkpoint_every_s,
+        patience_s=patience_s,
+        deterministic=deterministic,
+        plugins=plugins,
+        follower=Follower(tell=tell),
+    )
+
+
+def train(
+    config: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    budget: str | None = None,
+    name: str = "",
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    deterministic: bool = False,
+    output: Path | None = None,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Trained":
+    """Train an exported configuration again, as a study of one, and wait for its result: `growlab train`.
+
+    `overrides` change the trial, `budget` scales or sets what it may spend, `output` is a new folder to export to.
+    Raises GrowlabError for what cannot be trained and for a trial that did not complete.
+    """
+    from growlab.running.training_again import train_again
+    from growlab.running.work import Follower
+
+    return train_again(
+        Path(config),
+        overrides,
+        budget,
+        name=name,
+        storage=storage,
+        artifacts=artifacts,
+        resume=resume,
+        again="the same call with resume=True",
+        device=device,
+        threads=threads,
+        deterministic=deterministic,
+        output=output,
+        plugins=plugins,
+        follower=Follower(tell=tell),
+    )
+
+
 def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = "") -> "pd.DataFrame":
-    """One row per trial, the best first, in the columns of `growlab report --format csv`.
+    """Read the leaderboard, one row per trial, the best first, in the columns of `growlab report --format csv`.
 
     `sort_by` is a loss or another number, the study's objective unless said. Raises NotFound, UnknownName.
     """
@@ -118,7 +247,7 @@ def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = ""
 
 
 def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:
-    """All that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
+    """Read all that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
     from growlab.report.trial_facts import trial_as_mapping
     from growlab.storage import Store
 
@@ -127,7 +256,7 @@ def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[st
 
 
 def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:
-    """Every study of the database: its name, trials by state, best loss and pace."""
+    """List every study of the database: its name, trials by state, best loss and pace."""
     from growlab.report.pace import read_pace
     from growlab.storage import Store
 

@@ -69,7 +69,7 @@ def read_domain(key: str, raw: object, expected: type, default_range: Domain | N
     if isinstance(raw, list):
         if not raw:
             raise SpecError(f"{key}: an empty list leaves nothing to choose from")
-        return Choice(values=tuple(typed(key, each, expected) for each in raw))
+        return Choice(values=tuple(typed(key, item, expected) for item in raw))
     return Fixed(value=typed(key, raw, expected))
 
 
@@ -151,7 +151,7 @@ def typed(key: str, raw: object, expected: type) -> Value:
     if issubclass(expected, Rising):
         return expected.read(key, raw)
     if expected is float and isinstance(raw, str):
-        raw = _number_in_words(raw)  # YAML 1.1 reads 1e-3 as a string
+        raw = _number_from_text(raw)  # YAML 1.1 reads 1e-3 as a string
     if expected in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):
         return expected(raw)
     if expected is int and isinstance(raw, float) and raw.is_integer():
@@ -182,7 +182,7 @@ def sort_of(raw: object) -> str:
     return "nothing" if raw is None else repr(raw)
 
 
-def _number_in_words(raw: str) -> float | str:
+def _number_from_text(raw: str) -> float | str:
     try:
         return float(raw)
     except ValueError:

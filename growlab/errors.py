@@ -112,6 +112,12 @@ class ArtifactsError(GrowlabError):
     pass
 
 
+def require(condition: bool, key: str, expected: str, got: object, error: type[UsageError] = UsageError) -> None:
+    """Raise `error`, which says what was expected of a key and what it got, unless the condition holds."""
+    if not condition:
+        raise error(f"{key} must be {expected}, got {got}")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A tail for a message: ' Did you mean 'attn'?' or nothing."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6) if len(name) <= _LONGEST_TYPO else []

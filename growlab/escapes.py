@@ -31,6 +31,11 @@ def quoted(value: object, most: int = 80) -> str:
     return _cut(_PASSWORD.sub(r"\1:***@", repr(value)), most)
 
 
+def shortened(value: object) -> str:
+    """A value of somebody's data as a message shows it: the first 60 characters of its repr."""
+    return text if len(text := repr(value)) <= 60 else f"{text[:60]}…"
+
+
 def first_line(text: str) -> str:
     """The text up to its first newline: what an error says before it explains itself."""
     return text.partition("\n")[0]

@@ -14,7 +14,7 @@ from typing import IO
 from growlab.errors import UsageError
 
 Content = bytes | memoryview
-_CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes that are read at once
 
 
 def write_atomically(path: Path, content: Content | Iterable[Content]) -> str:
@@ -41,13 +41,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     Parent folders are made. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    beside = place_beside(path)
     try:
         yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def place_beside(path: Path) -> Path:
+    """A hidden place in the same folder, which no other process uses: what is built there can be renamed to `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -77,7 +82,7 @@ def sha256_of(path: Path) -> str:
     """Hash a regular file's bytes, read in pieces. Raises OSError."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
-        while piece := file.read(_CHUNK):
+        while piece := file.read(CHUNK):
             digest.update(piece)
     return digest.hexdigest()
 

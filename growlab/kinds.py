@@ -85,7 +85,7 @@ class Kind:
         return spec
 
     def option_fields(self) -> dict[str, Field[Any]]:
-        return {each.name: each for each in fields(self.options)}
+        return {field.name: field for field in fields(self.options)}
 
     def read_options(self, spec: BlockSpec, d_model: int) -> Any:
         """Read the kind's options of a block, defaults filled in and checked. Raises LayoutError, UnknownName."""
@@ -165,11 +165,11 @@ def complete_block(spec: BlockSpec, d_model: int, kinds: Mapping[str, Kind] = KI
 
 def check_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> None:
     """Raise LayoutError for what may not stand among blocks, or not where it stands; UnknownName."""
-    for each in walk(spec):
-        kind = kinds[each.kind]
+    for inner in walk(spec):
+        kind = kinds[inner.kind]
         if kind.role in ("front", "head"):
-            raise LayoutError(f"{each.kind} is no block: write {kind.role}={each}")
-        kind.check_held(each)
+            raise LayoutError(f"{inner.kind} is no block: write {kind.role}={inner}")
+        kind.check_held(inner)
 
 
 def complete_part(spec: BlockSpec | None, role: str, d_model: int, kinds: Mapping[str, Kind]) -> BlockSpec | None:
@@ -205,7 +205,7 @@ def shorten_block(spec: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> BlockSp
 
 def role_of(block: BlockSpec, kinds: Mapping[str, Kind] = KINDS) -> Role:
     """The role of a block: a nest moves information between tokens where anything in it does."""
-    roles = [kinds[each.kind].role for each in walk(block)]
+    roles = [kinds[inner.kind].role for inner in walk(block)]
     return "sequence" if "sequence" in roles else "channel"
 
 

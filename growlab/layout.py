@@ -159,20 +159,20 @@ def _block_text(block: BlockSpec, start: _Start) -> str:
 
 
 def _blocks_text(blocks: Sequence[BlockSpec], start: _Start) -> str:
-    words: list[str] = []
+    texts: list[str] = []
     at = 0
     while at < len(blocks):
         period, times = _best_repetition(blocks[at:])
         if times == 1:
-            words.append(_block_text(blocks[at], start))
+            texts.append(_block_text(blocks[at], start))
             at += 1
         elif before := start(blocks[at:], period, times):
-            words.append(_blocks_text(blocks[at : at + before], start))
+            texts.append(_blocks_text(blocks[at : at + before], start))
             at += before
         else:
-            words.append(f"({_blocks_text(blocks[at : at + period], start)})x{times}")
+            texts.append(f"({_blocks_text(blocks[at : at + period], start)})x{times}")
             at += period * times
-    return " ".join(words)
+    return " ".join(texts)
 
 
 def _best_repetition(blocks: Sequence[BlockSpec]) -> tuple[int, int]:
@@ -215,9 +215,9 @@ def with_flat_options(block: BlockSpec, flat: Mapping[str, OptionValue]) -> Bloc
     own = {path: value for path, value in flat.items() if "." not in path}
     inner = [
         with_flat_options(
-            each, {path.removeprefix(f"{name}."): flat[path] for path in flat if path.startswith(f"{name}.")}
+            inner, {path.removeprefix(f"{name}."): flat[path] for path in flat if path.startswith(f"{name}.")}
         )
-        for name, each in inner_names(block)
+        for name, inner in inner_names(block)
     ]
     return BlockSpec(block.kind, tuple(sorted(own.items())), block.branches).with_inner(inner)
 
@@ -293,7 +293,7 @@ class _Reader:
 
     def _add(self, block: BlockSpec, *, nested: bool) -> None:
         if nested:
-            if sum(each.nest is not None for each in self.stack) >= MAX_NESTS:
+            if sum(opened.nest is not None for opened in self.stack) >= MAX_NESTS:
                 raise self._error(f"more than {MAX_NESTS} blocks hold one another")
             self.stack.append(_Open(nest=block))
         else:
@@ -350,8 +350,8 @@ class _Reader:
             raise LayoutError(f"layout {_named(self.text)} has more than {MAX_BLOCKS} blocks")
         open_.blocks.extend(group * times)
 
-    def _error(self, words: str) -> LayoutError:
-        return LayoutError(f"layout {_named(self.text)}: {words}")
+    def _error(self, reason: str) -> LayoutError:
+        return LayoutError(f"layout {_named(self.text)}: {reason}")
 
 
 def _named(text: str) -> str:

@@ -28,7 +28,7 @@ def paths_of(data: DataSpec, curriculum: Sequence[StageSpec]) -> dict[str, str]:
 
 def moved_data(data: DataSpec, curriculum: Sequence[StageSpec], moved: Moved) -> tuple[DataSpec, tuple[StageSpec, ...]]:
     """Replace the paths of data and stages by those that hold here."""
-    path, tokenizer_path = (moved.get(each, each) for each in (data.path, data.tokenizer_path))
+    path, tokenizer_path = (moved.get(path, path) for path in (data.path, data.tokenizer_path))
     stages = tuple(replace(stage, path=moved.get(stage.path, stage.path)) for stage in curriculum)
     return replace(data, path=path, tokenizer_path=tokenizer_path), stages
 

@@ -28,7 +28,7 @@ def checkout_command() -> str:
 
 
 def _extra_of(package: str, extras: Mapping[str, Sequence[str]]) -> str:
-    return next(extra for extra, asked in extras.items() if any(_name(each) == package for each in asked))
+    return next(extra for extra, asked in extras.items() if any(_name(requirement) == package for requirement in asked))
 
 
 def _requirement_of(package: str) -> str:
@@ -37,7 +37,9 @@ def _requirement_of(package: str) -> str:
         asked = requires("growlab") or []
     except PackageNotFoundError:
         asked = []
-    return next((each.partition(";")[0].strip() for each in asked if _name(each) == package), package)
+    return next(
+        (requirement.partition(";")[0].strip() for requirement in asked if _name(requirement) == package), package
+    )
 
 
 def _name(requirement: str) -> str:

@@ -33,7 +33,7 @@ def plugin_file(path: Path) -> Path:
     if file.is_dir():
         raise PluginError(f"plugin {path} is a folder; give the Python file in it that registers something")
     if not file.is_file():
-        beside = [each.name for each in file.parent.glob("*.py")]
+        beside = [path.name for path in file.parent.glob("*.py")]
         raise PluginError(f"no plugin file {str(path)!r}; give the path of one.{did_you_mean(file.name, beside)}")
     if file.suffix != ".py":
         raise PluginError(f"plugin {path} must be a Python file, with a name that ends in .py")
@@ -79,7 +79,7 @@ def _load_entry_point(entry_point: EntryPoint) -> None:
         _register(package.name, entry_point.load)
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{package.name} {package.version} cannot be loaded as a plugin ({entry_point.value}): {_words(error)}; "
+            f"{package.name} {package.version} cannot be loaded as a plugin ({entry_point.value}): {_reason(error)}; "
             f"upgrade it, or remove it: pip uninstall {package.name}"
         ) from error
     _LOADED[package.name] = package.version
@@ -90,7 +90,7 @@ def _load_file(file: Path) -> None:
         source = file.read_bytes()
         registered = _register(str(file), lambda: _run(file, source))
     except (Exception, SystemExit) as error:
-        raise PluginError(f"plugin {file}{_line(file, error)}: {_words(error)}") from error
+        raise PluginError(f"plugin {file}{_line(file, error)}: {_reason(error)}") from error
     if not registered:
         raise PluginError(f"plugin {file} registers nothing; decorate what it adds, as with @register_block")
     _LOADED[str(file)] = hashlib.sha256(source).hexdigest()[:12]
@@ -136,11 +136,11 @@ def _line(file: Path, error: BaseException) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, NameTaken):
         return _taken(error)
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return ": ".join([type(error).__name__, *said.splitlines()[:1]])
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return ": ".join([type(error).__name__, *message.splitlines()[:1]])
 
 
 def _taken(error: NameTaken) -> str:

@@ -1,5 +1,6 @@
 """What happened. Records are written by the code itself and trusted; specs (what is asked) are checked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -16,6 +17,11 @@ class TrialState(StrEnum):
     @property
     def is_final(self) -> bool:
         return self not in (TrialState.QUEUED, TrialState.RUNNING)
+
+
+def n_ended(counts: Mapping[TrialState, int]) -> int:
+    """The number of trials in a final state, whichever, of trials counted by state."""
+    return sum(n for state, n in counts.items() if state.is_final)
 
 
 class EndReason(StrEnum):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
+from growlab import errors
 from growlab.domains import Domain, Fixed, Rising, Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
@@ -125,7 +126,9 @@ def scalars_of(spec: type[Any]) -> Mapping[str, Scalar]:
 
 
 def _read_scalars(spec: type[Any]) -> Mapping[str, Scalar]:
-    declared = {each.name: (each.type, each.metadata["scalar"]) for each in fields(spec) if "scalar" in each.metadata}
+    declared = {
+        value.name: (value.type, value.metadata["scalar"]) for value in fields(spec) if "scalar" in value.metadata
+    }
     return {name: Scalar(name=name, type=annotation, **about) for name, (annotation, about) in declared.items()}  # type: ignore[arg-type]
 
 
@@ -157,8 +160,7 @@ def check_scalars(section: str, spec: object) -> None:
 
 def require(condition: bool, key: str, expected: str, got: object) -> None:
     """Raise SpecError, which says what was expected of the key and what it got, unless the condition holds."""
-    if not condition:
-        raise SpecError(f"{key} must be {expected}, got {quoted(got)}")
+    errors.require(condition, key, expected, quoted(got), SpecError)
 
 
 def either(names: tuple[str, ...]) -> str:
@@ -167,5 +169,5 @@ def either(names: tuple[str, ...]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _bound(words: str, bound: float | None) -> str:
-    return "" if bound is None else f"{words} {bound}"
+def _bound(relation: str, bound: float | None) -> str:
+    return "" if bound is None else f"{relation} {bound}"

@@ -263,7 +263,7 @@ def require_curriculum(stages: Sequence[StageSpec]) -> None:
         require(before < stage.until <= 1, f"{key}.until", f"above {before:g} and at most 1", stage.until)
         require(not last or stage.until == 1, f"{key}.until", "1, as it is the last stage", stage.until)
         require(0 <= stage.plasticity <= 1, f"{key}.plasticity", "greater than 0 and at most 1", stage.plasticity)
-        if stage.plasticity == 0 and any(each.plasticity for each in stages):
+        if stage.plasticity == 0 and any(other.plasticity for other in stages):
             raise SpecError(f"{key}.plasticity must be greater than 0, as other stages set one, or left out everywhere")
         before = stage.until
 

@@ -29,7 +29,7 @@ def bench_study(
     plugins: Sequence[Path],
     tell: Tell,
 ) -> Report:
-    """The first `n_trials` of those that `growlab study preview` shows, with an estimate of trials per hour.
+    """Measure the first `n_trials` of those that `growlab study preview` shows, with an estimate of trials per hour.
 
     `n_steps` are timed in each of `n_rounds`; None takes the device's usual number.
     """
@@ -58,7 +58,7 @@ def bench_layouts(
     plugins: Sequence[Path],
     tell: Tell,
 ) -> Report:
-    """Models of these layouts, or without any a model of each block kind, on the embedded text.
+    """Measure models of these layouts, or without any a model of each block kind, on the embedded text.
 
     `sizes` are by the names of `Sizes`; one that is None is the device's usual one, and so is `n_steps`.
     """
@@ -79,7 +79,7 @@ def bench_layouts(
 
 
 def _use(device: str, threads: int) -> torch.device:
-    """The device, made ready; with `threads` of torch, unless that is 0."""
+    """Make the device ready, and torch to use `threads` of the CPU unless that is 0."""
     used = use_device(device)
     if threads:
         torch.set_num_threads(threads)

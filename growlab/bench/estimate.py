@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, TextIO
 
 import torch
-from rich import box
 from rich.table import Table
 
 from growlab import amounts
@@ -17,14 +16,14 @@ from growlab.domains import Value
 from growlab.kinds import KINDS
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
-from growlab.report.terminal import as_it_is, console_for, fitting
+from growlab.report.terminal import console_for
+from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 from growlab.search import Proposal, preview, sampler_options
 from growlab.study import Study
 from growlab.training.device import resolve_device, use_device
 
-_PREVIEWED = 10  # trials, unless it is said how many
+_PREVIEWED = 10  # trials, unless a number is given
 _TIMED_STEPS = 3
-_LEAST_LAYOUT = 20  # characters per line
 _FIRST_TO_GO = ("a step", "memory", "in all")  # of a narrow terminal; then the searched values, the last first
 
 
@@ -57,9 +56,9 @@ def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate
 
 
 def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
-    """One row per proposal. The smallest is trained for a few steps on this machine to learn its FLOP/s."""
+    """Estimate a row for each proposal. The smallest is trained for a few steps on this machine to learn its FLOP/s."""
     vocab_size = corpus.tokenizer.vocab_size
-    costs = [step_flops(each.spec, vocab_size) for each in proposals]
+    costs = [step_flops(proposal.spec, vocab_size) for proposal in proposals]
     smallest = costs.index(min(costs))
     flops_per_s = costs[smallest] / _seconds_per_step(proposals[smallest], corpus)
     rows = []
@@ -96,7 +95,7 @@ def searched(rows: Sequence[Estimate]) -> list[str]:
 
 
 def print_tsv(rows: Sequence[Estimate], stream: TextIO) -> None:
-    """A line for each, under names: plain numbers, all their digits."""
+    """Write a line of TSV for each trial, under names: plain numbers, all their digits."""
     names = searched(rows)
     numbers = ("n_params", "step_flops", "total_flops", "memory_bytes", "time_s", "measured")
     lines = (
@@ -106,7 +105,7 @@ def print_tsv(rows: Sequence[Estimate], stream: TextIO) -> None:
 
 
 def print_table(rows: Sequence[Estimate], stream: TextIO) -> None:
-    """With a column for each searched value that differs, as far as the terminal has room."""
+    """Print a table with a column for each searched value that differs, as far as the terminal has room."""
     console = console_for(stream)
     columns = _columns(rows)
     table, hidden = fitting(
@@ -115,12 +114,11 @@ def print_table(rows: Sequence[Estimate], stream: TextIO) -> None:
         console,
     )
     console.print(table)
-    if hidden:
-        console.print(f"no room for {', '.join(hidden)}: widen the terminal, or use --json", style="dim")
+    print_left_out(hidden, console, "--json")
 
 
 def _columns(rows: Sequence[Estimate]) -> dict[str, Callable[[Estimate], str]]:
-    """Header to cell, but for the number and the layout, which are always there."""
+    """Cells of the columns by header, but for the number and the layout, which are always there."""
     varying = [name for name in searched(rows) if len({repr(row.params.get(name)) for row in rows}) > 1]
     return {
         **{name: partial(_value, name) for name in varying},
@@ -137,17 +135,13 @@ def _value(name: str, row: Estimate) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _table(rows: Sequence[Estimate], columns: Mapping[str, Callable[[Estimate], str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", justify="right")
-    table.add_column("layout", overflow="fold", min_width=_LEAST_LAYOUT)
-    for header, cell in columns.items():
-        short = _short(header, columns)
-        width = max(map(len, [short, *map(cell, rows)]))  # rich would cut '35 min 00 s' at a space
-        table.add_column(short, justify="right", no_wrap=True, min_width=width)
-    for row in rows:
-        table.add_row(str(row.number), as_it_is(row.layout), *(as_it_is(cell(row)) for cell in columns.values()))
-    return table
+def _table(rows: Sequence[Estimate], cells: Mapping[str, Callable[[Estimate], str]]) -> Table:
+    columns = [
+        TableColumn[Estimate]("", lambda row: str(row.number)),
+        TableColumn[Estimate]("layout", lambda row: row.layout, "left", folds=True),
+        *(TableColumn(_short(name, cells), cell) for name, cell in cells.items()),
+    ]
+    return table_of(rows, columns)
 
 
 def _short(name: str, names: Iterable[str]) -> str:
@@ -158,7 +152,7 @@ def _short(name: str, names: Iterable[str]) -> str:
 
 
 def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:
-    """Which trials these are, what the whole study would spend, and what the times are worth."""
+    """Lines that say which trials these are, what the whole study would spend, and what the times are worth."""
     n, n_trials, cells = len(rows), study.n_trials, sampler_options(study).n_cells(study)
     mean = [sum(getattr(row, name) for row in rows) / n for name in ("total_flops", "time_s")]
     flops, seconds = (amounts.flops(n_trials * mean[0]), amounts.duration(n_trials * mean[1]))
@@ -176,6 +170,6 @@ def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:
 
 
 def _seconds_per_step(proposal: Proposal, corpus: Corpus) -> float:
-    """Of the fastest of a few real training steps; torch's generator is left as it was."""
+    """Time the fastest of a few real training steps, in seconds; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):  # the model is built on the CPU
         return min(time_run(proposal.spec, corpus, use_device("auto"), n_steps=1, n_rounds=_TIMED_STEPS).step_s)

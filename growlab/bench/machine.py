@@ -10,25 +10,25 @@ from growlab import __version__
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:
-    """Its name in torch, the maker's name for it, and how many threads a CPU computes with."""
+    """The name of a device in torch, the maker's name for it, and how many threads a CPU computes with."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {"device": str(device), "name": name, "threads": torch.get_num_threads()}
 
 
 def cpu_name() -> str:
-    """As the system tells it; its architecture where it tells nothing."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.is_file() else []
+    """The name of the CPU as the system gives it; its architecture where it gives none."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(iter(names), "") or platform.processor() or platform.machine()
 
 
 def describe_versions() -> dict[str, str]:
-    """growlab, Python, torch; triton and CUDA where they are."""
+    """The versions of growlab, Python and torch; of triton and CUDA where they are."""
     found = {"growlab": __version__, "python": platform.python_version(), "torch": torch.__version__}
     found["cuda"] = torch.version.cuda or ""
     try:
         found["triton"] = version("triton")
     except PackageNotFoundError:
         found["triton"] = ""
-    return {name: each for name, each in found.items() if each}
+    return {name: text for name, text in found.items() if text}

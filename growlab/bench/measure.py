@@ -51,7 +51,7 @@ def time_run(
 
 
 def _time_evaluation(run: TrialRun) -> float:
-    """The second one, as the first loads kernels; where one is long, the first."""
+    """Time the second evaluation, as the first loads kernels; where one is long, the first."""
     first = seconds(lambda: _evaluate(run), run.device)
     return first if first > _LONG_S else seconds(lambda: _evaluate(run), run.device)
 

@@ -33,12 +33,15 @@ class Roofline:
         return max(flops / self.flops_per_s, n_bytes / self.bytes_per_s)
 
     def bound(self, flops: int, n_bytes: int) -> str:
-        """Which of the two that is: 'compute' or 'memory'."""
+        """The one of the two that takes longer: 'compute' or 'memory'."""
         return "compute" if flops / self.flops_per_s >= n_bytes / self.bytes_per_s else "memory"
 
 
 def measure_roofline(precision: str, device: torch.device) -> Roofline:
-    """For training with this `train.precision` (auto, fp32, bf16). Raises GrowlabError when memory is lacking."""
+    """Measure the ceilings of training with this `train.precision` (auto, fp32, bf16).
+
+    Raises GrowlabError when memory is lacking.
+    """
     dtype = matmul_dtype(precision, device)
     try:
         return Roofline(
@@ -55,7 +58,7 @@ def measure_roofline(precision: str, device: torch.device) -> Roofline:
 
 
 def matmul_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """In which training with this `train.precision` multiplies matrices on the device."""
+    """The type in which training with this `train.precision` multiplies matrices on the device."""
     with autocast(precision, device):
         enabled = torch.is_autocast_enabled(device.type)
         return torch.get_autocast_dtype(device.type) if enabled else torch.float32
@@ -76,7 +79,7 @@ def copy_rate(device: torch.device, n_bytes: int) -> float:
 
 
 def buffer_bytes(device: torch.device) -> int:
-    """Of one of a copy's two buffers; both together take at most a quarter of what a GPU has free."""
+    """The bytes of one of a copy's two buffers; both together take at most a quarter of what a GPU has free."""
     if device.type != "cuda":
         return _BUFFER
     free, _ = torch.cuda.mem_get_info(device)

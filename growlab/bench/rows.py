@@ -56,14 +56,14 @@ class Report:
 
     @property
     def trial_s(self) -> list[float]:
-        """Of the trials that could be measured; none unless it is a study's."""
+        """Seconds of the trials that could be measured; none unless it is a study's."""
         return [row.trial_s for row in self.rows if row.trial_s is not None]
 
     def as_mapping(self) -> dict[str, Any]:
         return {**asdict(self), "trials_per_hour": trials_per_hour(self.trial_s) if self.trial_s else None}
 
     def summary(self) -> list[str]:
-        """Of a study: what the estimate leaves out, and how many trials an hour holds."""
+        """Lines about a study: what the estimate leaves out, and how many trials an hour holds."""
         if not self.trial_s:
             return []
         mean = amounts.duration(statistics.fmean(self.trial_s))
@@ -75,7 +75,7 @@ class Report:
 
 
 def require_measured(report: Report) -> None:
-    """Raises GrowlabError when a row failed by itself, or all of them for lack of memory."""
+    """Raise GrowlabError when a row failed by itself, or all of them for lack of memory."""
     if failed := [row for row in report.rows if row.error not in ("", OUT_OF_MEMORY)]:
         raise GrowlabError(
             f"{len(failed)} of {len(report.rows)} could not be measured: {failed[0].layout}: {failed[0].error}; "
@@ -86,17 +86,17 @@ def require_measured(report: Report) -> None:
 
 
 def evaluations_of(n_steps: int, eval_every: int) -> int:
-    """After every `eval_every` steps, and at the end."""
+    """The number of evaluations: one after every `eval_every` steps, and one at the end."""
     return -(-n_steps // eval_every)
 
 
 def trial_seconds(
     *, start_s: float, start_steps: int, step_s: float, n_steps: int, eval_s: float, n_evals: int
 ) -> float:
-    """Start, remaining steps, evaluations; `start_s` has the first `start_steps` steps in it."""
+    """The time of a trial: start, remaining steps, evaluations; `start_s` has the first `start_steps` steps in it."""
     return start_s + max(0, n_steps - start_steps) * step_s + n_evals * eval_s
 
 
 def trials_per_hour(trial_s: Sequence[float]) -> float:
-    """Of one worker, from the mean."""
+    """The pace of one worker, from the mean of its trials."""
     return 3600 / statistics.fmean(trial_s)

@@ -8,5 +8,5 @@ ON_A_CPU = {"d_model": 128, "depth": 4, "batch_size": 16, "seq_len": 128, "steps
 
 
 def usual_sizes(device_type: str) -> Mapping[str, int]:
-    """Of a block kind's model, of its batches, and of a round of timed steps."""
+    """The sizes of a block kind's model, of its batches, and of a round of timed steps."""
     return ON_A_CPU if device_type == "cpu" else ON_A_GPU

@@ -26,13 +26,13 @@ class Subject:
 
     @property
     def layout(self) -> Layout:
-        """As people read it: options that equal their defaults are left out."""
+        """The layout as people read it: options that equal their defaults are left out."""
         return shorten(parse(self.spec.layout))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Of the models that are made here, and of their batches."""
+    """The sizes of models that are made here, and of their batches."""
 
     d_model: int
     depth: int  # blocks
@@ -41,30 +41,30 @@ class Sizes:
 
 
 def kind_subjects(sizes: Sizes) -> list[Subject]:
-    """Each registered kind, those of plugins included."""
+    """A subject for each registered kind, those of plugins included."""
     return [Subject(what=kind, spec=spec_of(layout_of(kind, sizes), sizes, embedded_data())) for kind in block_kinds()]
 
 
 def layout_subjects(texts: Iterable[str], sizes: Sizes) -> list[Subject]:
-    """Raises LayoutError, UnknownName."""
+    """A subject for each layout. Raises LayoutError, UnknownName."""
     return [Subject(what="layout", spec=spec_of(parse(text), sizes, embedded_data())) for text in texts]
 
 
 def small(subject: Subject) -> Subject:
-    """The same with next to nothing to compute."""
+    """A subject like it with next to nothing to compute."""
     layout, train = complete(parse("d=16 mlp")), replace(subject.spec.train, batch_size=1)
     return Subject(what="", spec=replace(subject.spec, layout=str(layout), train=train))
 
 
 def trial_subjects(study: Study, corpus: Corpus, n: int) -> list[Subject]:
-    """The first n trials that a study would begin with, at most as many as it has."""
+    """The first `n` trials that a study would begin with, at most as many as it has."""
     vocab_size = corpus.tokenizer.vocab_size
     proposals = preview(study, KINDS, lambda layout: count_params(layout, vocab_size), min(n, study.n_trials))
-    return [Subject(what=f"trial {number}", spec=each.spec) for number, each in enumerate(proposals)]
+    return [Subject(what=f"trial {number}", spec=proposal.spec) for number, proposal in enumerate(proposals)]
 
 
 def layout_of(kind: str, sizes: Sizes) -> Layout:
-    """`depth` blocks: the kind and its partner in turn, the sequence mixer first; mlp alone.
+    """The layout that measures a kind: `depth` blocks, it and its partner in turn, the sequence mixer first; mlp alone.
 
     Raises UsageError for an odd depth.
     """

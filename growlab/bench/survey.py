@@ -34,7 +34,7 @@ def survey(
     estimates_trials: bool,
     tell: Tell,
 ) -> Report:
-    """The roofline, in the first subject's precision, and a row for each subject.
+    """Measure the roofline, in the first subject's precision, and a row for each subject.
 
     Raises GrowlabError when there is no memory even for the roofline, UsageError for an engine that cannot be.
     """
@@ -69,7 +69,7 @@ class Surveyor:
     tell: Tell
 
     def rows(self, subjects: Sequence[Subject]) -> Iterator[Row]:
-        """Each as soon as it is measured. One that fails, mostly for lack of memory, is a row that says so."""
+        """Measure one subject after another. One that fails, mostly for lack of memory, is a row that says so."""
         self._time(small(subjects[0]), n_steps=1, n_rounds=1)  # else the first start would be that of the process too
         for subject in subjects:
             self.tell(f"{subject.what}: {subject.layout} …")
@@ -84,7 +84,7 @@ class Surveyor:
         return self._with_trial(row, subject, timing) if timing.eval_s is not None else row
 
     def _plain_row(self, subject: Subject) -> Row:
-        """What is known without running it."""
+        """The row of what is known of a subject without running it."""
         train, vocab_size = subject.spec.train, self.corpus.tokenizer.vocab_size
         layout, dtype = parse(subject.spec.layout), matmul_dtype(train.precision, self.device)
         return Row(
@@ -100,7 +100,7 @@ class Surveyor:
         )
 
     def _time(self, subject: Subject, n_steps: int, n_rounds: int) -> Timing | str:
-        """What was measured, or what went wrong. Words, not the exception: its traceback holds the model."""
+        """Time a subject, or say what went wrong. In a text: the traceback of an exception holds the model."""
         try:
             return time_run(
                 subject.spec,

@@ -1,18 +1,17 @@
 """What was measured, for a person on a terminal or for a program in a pipe."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, TextIO
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TextIO
 
-from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from growlab import amounts
 from growlab.bench.rows import Report, Row
 from growlab.delimited import delimited
-from growlab.report.terminal import as_it_is, console_for, fitting
+from growlab.report.terminal import as_it_is, console_for
+from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 
 _LEAST_LAYOUT = 16  # characters per line; a narrow terminal loses columns before layouts get narrower
 _FIRST_TO_GO = ("start", "params", "engine", "min–max", "FLOP/s", "evaluations", "each")
@@ -23,14 +22,7 @@ LEGEND = (
 )
 
 
-@dataclass(frozen=True)
-class Column:
-    header: str
-    cell: Callable[[Row], str]
-    justify: Literal["left", "right"] = "right"
-    folds: bool = False
-
-
+Column = TableColumn[Row]
 WHAT = Column("what", lambda row: row.what, "left")
 LAYOUT = Column("layout", lambda row: row.layout, "left", folds=True)
 STEP_COLUMNS = (
@@ -56,7 +48,7 @@ TRIAL_COLUMNS = (
 
 
 def print_tables(report: Report, stream: TextIO) -> None:
-    """The steps, and of a study the trials that they make, with what the figures mean."""
+    """Print the steps, and of a study the trials that they make, with what the figures mean."""
     console = console_for(stream)
     console.print(as_it_is(title_of(report), "bold"))
     console.print()
@@ -74,7 +66,7 @@ def print_tables(report: Report, stream: TextIO) -> None:
 
 
 def title_of(report: Report) -> str:
-    """'cpu, AMD EPYC, 2 threads; at best 153 GFLOP/s in fp32, 11.2 GB/s'."""
+    """A line about the machine: 'cpu, AMD EPYC, 2 threads; at best 153 GFLOP/s in fp32, 11.2 GB/s'."""
     device, roofline = report.device, report.roofline
     n = device["threads"]
     threads = f", {n} thread{'s' if n != 1 else ''}" if device["device"] == "cpu" else ""
@@ -85,13 +77,13 @@ def title_of(report: Report) -> str:
 
 
 def print_tsv(rows: Sequence[Row], stream: TextIO) -> None:
-    """A line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
-    names = [each.name for each in fields(Row)]
+    """Write a line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
+    names = [field.name for field in fields(Row)]
     stream.write(delimited(names, ([getattr(row, name) for name in names] for row in rows), "\t"))
 
 
 def plain(value: float | None) -> str:
-    """To three digits, or to the unit, never with an exponent: '0.612', '61.2', '6120'."""
+    """A number to three digits, or to the unit, never with an exponent: '0.612', '61.2', '6120'."""
     if value is None:
         return amounts.UNKNOWN
     return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
@@ -102,12 +94,12 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def share(value: float | None, bound: str) -> str:
-    """'12% compute'."""
+    """A share and what bounds it: '12% compute'."""
     return amounts.UNKNOWN if value is None else f"{100 * value:.3g}% {bound}"
 
 
 def per_second(value: float | None, unit: str) -> str:
-    """To three digits with a prefix: '153 GFLOP/s', '11.2 GB/s'."""
+    """A rate to three digits with a prefix: '153 GFLOP/s', '11.2 GB/s'."""
     if value is None:
         return amounts.UNKNOWN
     prefixes = iter("kMGTP")
@@ -118,26 +110,18 @@ def per_second(value: float | None, unit: str) -> str:
 
 
 def _print(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> None:
-    """With as many columns as the terminal has room for, and the names of those that it has not."""
+    """Print as many columns as the terminal has room for, and the names of those that it has not."""
+    widest = max(map(cell_len, [LAYOUT.header, *(row.layout for row in rows)]))
+    headers = [column.header for column in columns]
     table, hidden = fitting(
-        lambda hidden: _table(rows, [each for each in columns if each.header not in hidden]), _FIRST_TO_GO, console
+        lambda hidden: table_of(
+            rows,
+            [column for column in columns if column.header not in hidden],
+            folded_width=min(widest, _LEAST_LAYOUT),
+            style_of=lambda row: _FAILED if row.error else None,
+        ),
+        [header for header in _FIRST_TO_GO if header in headers],
+        console,
     )
     console.print(table)
-    if shown := [header for header in hidden if header in {each.header for each in columns}]:
-        console.print(f"no room for {', '.join(shown)}: widen the terminal, or use --json", style="dim")
-
-
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        widest = max(cell_len(each) for each in (column.header, *map(column.cell, rows)))
-        table.add_column(
-            column.header,
-            justify=column.justify,
-            overflow="fold",
-            no_wrap=not column.folds,
-            min_width=min(widest, _LEAST_LAYOUT) if column.folds else widest,  # else rich would cut between two words
-        )
-    for row in rows:
-        table.add_row(*(as_it_is(column.cell(row)) for column in columns), style=_FAILED if row.error else None)
-    return table
+    print_left_out(hidden, console, "--json")

@@ -75,7 +75,7 @@ class Act(Nest):
 
     def __init__(self, d_model: int, options: ActOptions, branches: Sequence[Sequence[Block]]) -> None:
         super().__init__(d_model, options, branches)
-        inner = [each.n_rounds for each in self.inner.modules() if isinstance(each, Act)]
+        inner = [module.n_rounds for module in self.inner.modules() if isinstance(module, Act)]
         self.n_rounds = options.most * max(inner, default=1)
         if self.n_rounds > MOST_ROUNDS:
             raise LayoutError(f"act in act makes {self.n_rounds} rounds, at most {MOST_ROUNDS} are allowed; lower most")

@@ -219,7 +219,7 @@ def rotate(x_BTHE: Float[Tensor, "B T H E"], start: int) -> Float[Tensor, "B T H
     B, T, H, E = x_BTHE.shape
     to = wide(x_BTHE.dtype)
     table = _rope_constants(_round_up(start + T), E, to, x_BTHE.device)
-    cos_T1E, sin_T1E = (each[start : start + T, None] for each in table)
+    cos_T1E, sin_T1E = (part[start : start + T, None] for part in table)
     exchanged_BTHE = x_BTHE.reshape(B, T, H, 2, E // 2).flip(3).flatten(3)
     return (x_BTHE * cos_T1E + exchanged_BTHE * sin_T1E).to(x_BTHE.dtype)
 

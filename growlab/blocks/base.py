@@ -149,10 +149,10 @@ def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
         mixer: Mixer = kind.mixer(d_model, options)
     else:
         branches = [
-            [_build_held(each, d_model, kind.nesting.whole, max_depth, dropout) for each in branch]
+            [_build_held(inner, d_model, kind.nesting.whole, max_depth, dropout) for inner in branch]
             for branch in spec.branches
         ]
-        held = {module for branch in branches for each in branch for module in each.modules()}
+        held = {module for branch in branches for inner in branch for module in inner.modules()}
         mixer = kind.mixer(d_model, options, branches)
     for module in mixer.modules():
         if isinstance(module, nn.Linear) and module not in held:
@@ -172,7 +172,7 @@ def _build_held(spec: BlockSpec, d_model: int, whole: bool, max_depth: int, drop
 
 def _require_contract(kind: str, mixer: Mixer, cost: Cost) -> None:
     """Raise PluginError where a mixer from outside breaks what checkpoints, exports and searches rely on."""
-    parameters = {name: each.numel() for name, each in mixer.named_parameters()}
+    parameters = {name: parameter.numel() for name, parameter in mixer.named_parameters()}
     if extra := sorted(mixer.state_dict().keys() - parameters.keys()):
         raise PluginError(
             f"block kind {kind!r} has the buffer {extra[0]!r}, which no checkpoint would hold; make it a parameter, "
@@ -182,17 +182,19 @@ def _require_contract(kind: str, mixer: Mixer, cost: Cost) -> None:
         raise PluginError(f"block kind {kind!r} has {n_params} parameters, but its cost function says {cost.n_params}")
 
 
-def _told_cost(kind: str, cost: Callable[..., object], *of: object) -> Cost:
+def _checked_cost(kind: str, cost: Callable[..., object], *of: object) -> Cost:
     """Call a kind's cost function. Raises PluginError where one from outside fails or returns something else."""
     try:
-        told = cost(*of)
+        returned = cost(*of)
     except Exception as error:
         raise PluginError(
             f"the cost function of block kind {kind!r} raised {type(error).__name__}: {error}; correct it"
         ) from error
-    if not isinstance(told, Cost):
-        raise PluginError(f"the cost function of block kind {kind!r} must return a growlab.kinds.Cost, got {told!r}")
-    return told
+    if not isinstance(returned, Cost):
+        raise PluginError(
+            f"the cost function of block kind {kind!r} must return a growlab.kinds.Cost, got {returned!r}"
+        )
+    return returned
 
 
 def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
@@ -211,8 +213,8 @@ def mixer_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     of: list[object] = [d_model, kind.read_options(spec, d_model), seq_len]
     if kind.nesting:
         held = block_cost if kind.nesting.whole else mixer_cost
-        of.append([[held(each, d_model, seq_len) for each in branch] for branch in spec.branches])
-    cost = _told_cost(spec.kind, kind.cost, *of)
+        of.append([[held(inner, d_model, seq_len) for inner in branch] for branch in spec.branches])
+    cost = _checked_cost(spec.kind, kind.cost, *of)
     for name, value in vars(cost).items():  # a budget in FLOPs that are NaN would never be spent
         if not isinstance(value, int) or value < 0:
             raise PluginError(f"the cost of block kind {spec.kind!r}: {name} must be a whole number ≥ 0, got {value!r}")

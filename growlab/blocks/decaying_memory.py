@@ -40,7 +40,7 @@ def remember(
     Queries and keys may have one head, which serves all.
     """
     T, carried = q_BGTK.shape[2], memory_BHKV is not None
-    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (cut(each) for each in (q_BGTK, k_BGTK, v_BHTV, log_decay_BHT))
+    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (cut(tensor) for tensor in (q_BGTK, k_BGTK, v_BHTV, log_decay_BHT))
     kept_BHNCC = segment_sums(log_decay_BHNC).exp()
     y_BHNCV = (q_BGNCK @ k_BGNCK.transpose(-1, -2) * kept_BHNCC) @ v_BHNCV
 

@@ -39,7 +39,7 @@ def revise(
     """
     T, carried = q_BHTK.shape[2], memory_BHKV is not None
     q, k, v, log_decay_BHNC, strength_BHNC = (
-        cut(each) for each in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT)
+        cut(tensor) for tensor in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT)
     )
     kept_BHNCC = segment_sums(log_decay_BHNC).exp()
     from_start_BHNC1 = log_decay_BHNC.cumsum(-1).exp()[..., None]

@@ -166,7 +166,7 @@ def _corrected(
     q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, log_decay_BHT: Tensor, strength_BHT: Tensor, memory: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Output y and the memory of the delta rule, from what was projected."""
-    q_BHTE, k_BHTE = (F.normalize(F.silu(each), dim=-1, eps=_EPS) for each in (q_BHTE, k_BHTE))
+    q_BHTE, k_BHTE = (F.normalize(F.silu(tensor), dim=-1, eps=_EPS) for tensor in (q_BHTE, k_BHTE))
     return revise(q_BHTE, k_BHTE, v_BHTE, log_decay_BHT, strength_BHT, memory)
 
 

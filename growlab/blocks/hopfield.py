@@ -156,9 +156,9 @@ class Hopfield(Mixer):
         """
         if self.incremental:
             memory, n_before = state
-            said_BTD, memory_after = self._run_along(x_BTD, memory, n_before)
+            read_BTD, memory_after = self._run_along(x_BTD, memory, n_before)
             assert memory_after is not None
-            return said_BTD, (memory_after, n_before + x_BTD.shape[1])
+            return read_BTD, (memory_after, n_before + x_BTD.shape[1])
         B, T, _ = x_BTD.shape
         xi_BHTE, new_BHTE, read_BHTE = self._heads(x_BTD)
         x_BHSE, v_BHSE = remember(state[0], new_BHTE), remember(state[1], read_BHTE)
@@ -169,11 +169,11 @@ class Hopfield(Mixer):
     def _run_along(
         self, x_BTD: Tensor, memory_BHEE: Tensor | None, n_before: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Read the running memory along the tokens; return what each reads, and the memory after the last; fp32 at least."""
+        """Read the running memory along; return what each reads, and the memory after them, in fp32 at least."""
         heads = self._heads(x_BTD)
         with torch.autocast(x_BTD.device.type, enabled=False):
             to = wide(heads[0].dtype)
-            xi_BHTE, x_BHTE, v_BHTE = (each.to(to) for each in heads)
+            xi_BHTE, x_BHTE, v_BHTE = (tensor.to(to) for tensor in heads)
             xi_BHTE = xi_BHTE * self.log_beta.to(to).exp()[:, None, None]
             no_decay_BHT = xi_BHTE.new_zeros(xi_BHTE.shape[:3])
             read_BHTE, memory = running_memory(xi_BHTE, x_BHTE, v_BHTE, no_decay_BHT, memory_BHEE)
@@ -182,8 +182,8 @@ class Hopfield(Mixer):
                 read_BHTE = read_BHTE + scores_BHTN @ self.bank_values.to(to)
             n_T1 = torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device, dtype=to)[:, None]
             n_seen = self.n_stored + n_T1 if n_before is None else self.n_stored + n_T1 + n_before
-            said_BTD = (read_BHTE / n_seen).transpose(1, 2).flatten(2)
-        y_BTD: Tensor = self.out_proj(said_BTD.to(heads[0].dtype))
+            read_BTD = (read_BHTE / n_seen).transpose(1, 2).flatten(2)
+        y_BTD: Tensor = self.out_proj(read_BTD.to(heads[0].dtype))
         return y_BTD, memory
 
     def _heads(self, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -102,7 +102,7 @@ class Mamba(Mixer):
         delta_BTR, b_BTN, c_BTN = self.x_proj(u_BTE).split((self.dt_proj.in_features, self.d_state, self.d_state), -1)
         with torch.autocast(u_BTE.device.type, enabled=False):
             to = wide(u_BTE.dtype)
-            u_BTE, delta_BTR, b_BTN, c_BTN = (each.to(to) for each in (u_BTE, delta_BTR, b_BTN, c_BTN))
+            u_BTE, delta_BTR, b_BTN, c_BTN = (tensor.to(to) for tensor in (u_BTE, delta_BTR, b_BTN, c_BTN))
             dt_BTE = F.softplus(F.linear(delta_BTR, self.dt_proj.weight.to(to), self.dt_bias.to(to)))
             a_NE = -self.A_log.to(to).t().exp()
             y_BTE, h_BNE = selective_scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)

@@ -64,25 +64,25 @@ class Mix(Nest):
         return cast(list[Mixer], self.held)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self._fuse(x_BTD, [each(x_BTD) for each in self.mixers])
+        return self._fuse(x_BTD, [mixer(x_BTD) for mixer in self.mixers])
 
     def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        said, penalties = zip(*(each.forward_with_penalty(x_BTD) for each in self.mixers), strict=True)
-        return self._fuse(x_BTD, said), total(penalties)
+        outputs, penalties = zip(*(mixer.forward_with_penalty(x_BTD) for mixer in self.mixers), strict=True)
+        return self._fuse(x_BTD, outputs), total(penalties)
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         pairs = zip(self.mixers, self.states(state), strict=True)
-        said, states = zip(*(each.advance(x_BTD, its_state) for each, its_state in pairs), strict=True)
-        return self._fuse(x_BTD, said), joined(states)
+        outputs, states = zip(*(mixer.advance(x_BTD, its_state) for mixer, its_state in pairs), strict=True)
+        return self._fuse(x_BTD, outputs), joined(states)
 
     def absorb(self, x_BTD: Float[Tensor, "B T D"], state: State) -> State:
-        return joined([each.absorb(x_BTD, own) for each, own in zip(self.mixers, self.states(state), strict=True)])
+        return joined([mixer.absorb(x_BTD, own) for mixer, own in zip(self.mixers, self.states(state), strict=True)])
 
     def metrics(self, x_BTD: Float[Tensor, "B T D"]) -> dict[str, Float[Tensor, ""]]:
         """The mean weight of each branch, then the metrics of the branches."""
         found = {f"gate_{at}": gate for at, gate in enumerate(self.gates(x_BTD).flatten(0, 1).mean(0))}
-        for at, each in enumerate(self.mixers):
-            found.update({f"branch_{at}.{name}": value for name, value in each.metrics(x_BTD).items()})
+        for at, mixer in enumerate(self.mixers):
+            found.update({f"branch_{at}.{name}": value for name, value in mixer.metrics(x_BTD).items()})
         return found
 
     def gates(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T N"]:
@@ -93,6 +93,6 @@ class Mix(Nest):
             return logits_BTG.softmax(-1)
         return torch.cat((logits_BTG.sigmoid(), (-logits_BTG).sigmoid()), -1)
 
-    def _fuse(self, x_BTD: Tensor, said: Sequence[Tensor]) -> Tensor:
-        gates_BTN = self.gates(x_BTD).to(said[0].dtype)
-        return torch.stack([gates_BTN[..., at, None] * each_BTD for at, each_BTD in enumerate(said)]).sum(0)
+    def _fuse(self, x_BTD: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+        gates_BTN = self.gates(x_BTD).to(outputs[0].dtype)
+        return torch.stack([gates_BTN[..., at, None] * output_BTD for at, output_BTD in enumerate(outputs)]).sum(0)

@@ -242,10 +242,10 @@ class Experts(nn.Module):
 
     def gathered(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> Float[Tensor, "S D"]:
         """Compute with a copy of the chosen weights for each token."""
-        in_SKED, out_SKHD = (each.weight[routing.chosen] for each in (self.in_proj, self.out_proj))
+        in_SKED, out_SKHD = (stack.weight[routing.chosen] for stack in (self.in_proj, self.out_proj))
         inner_SKE = (in_SKED @ x_SD[:, None, :, None]).squeeze(-1)
-        said_SKD = (swiglu(inner_SKE)[..., None, :] @ out_SKHD).squeeze(-2)
-        return weighed(said_SKD, routing)
+        y_SKD = (swiglu(inner_SKE)[..., None, :] @ out_SKHD).squeeze(-2)
+        return weighed(y_SKD, routing)
 
     def can_group(self, x_SD: Float[Tensor, "S D"]) -> bool:
         return narrow(x_SD) == torch.bfloat16 and x_SD.shape[1] % ALIGNED == 0 and _has_grouped_kernel(x_SD.device)
@@ -265,14 +265,14 @@ class Rows:
 
     def __init__(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> None:
         self.order_R = routing.chosen.flatten().argsort(stable=True)
-        self.place_R = self.order_R.argsort()
+        self.inverse_R = self.order_R.argsort()
         x_SKD = x_SD[:, None].expand(-1, routing.chosen.shape[1], -1)
-        self.x_RD = permuted(x_SKD.reshape(-1, x_SD.shape[1]), self.order_R, self.place_R)
+        self.x_RD = permuted(x_SKD.reshape(-1, x_SD.shape[1]), self.order_R, self.inverse_R)
 
-    def joined(self, said_RD: Float[Tensor, "R D"], routing: Routing) -> Float[Tensor, "S D"]:
+    def joined(self, y_RD: Float[Tensor, "R D"], routing: Routing) -> Float[Tensor, "S D"]:
         """Sum what the experts made of each token, weighed."""
-        said_SKD = permuted(said_RD, self.place_R, self.order_R).view(*routing.chosen.shape, -1)
-        return weighed(said_SKD, routing)
+        y_SKD = permuted(y_RD, self.inverse_R, self.order_R).view(*routing.chosen.shape, -1)
+        return weighed(y_SKD, routing)
 
 
 class _Permutation(torch.autograd.Function):
@@ -296,8 +296,8 @@ def permuted(x_RD: Float[Tensor, "R D"], there_R: Int[Tensor, " R"], back_R: Int
     return moved
 
 
-def weighed(said_SKD: Float[Tensor, "S K D"], routing: Routing) -> Float[Tensor, "S D"]:
-    return (said_SKD * routing.weight.to(said_SKD.dtype)[..., None]).sum(1)
+def weighed(y_SKD: Float[Tensor, "S K D"], routing: Routing) -> Float[Tensor, "S D"]:
+    return (y_SKD * routing.weight.to(y_SKD.dtype)[..., None]).sum(1)
 
 
 def swiglu(inner: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows E//2"]:

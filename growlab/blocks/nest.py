@@ -19,18 +19,18 @@ class Nest(Mixer):
 
     def __init__(self, d_model: int, options: object, branches: Sequence[Sequence[Held]]) -> None:
         super().__init__(d_model, options)
-        self.inner = nn.ModuleList(each for branch in branches for each in branch)
-        self._n_states = [len(each.initial_state(1)) for each in self.held]
+        self.inner = nn.ModuleList(held for branch in branches for held in branch)
+        self._n_states = [len(held.initial_state(1)) for held in self.held]
 
     @property
     def held(self) -> list[Held]:
         return list(self.inner)  # type: ignore[arg-type]
 
     def out_projections(self) -> list[nn.Parameter]:
-        return [weight for each in self.held for weight in each.out_projections()]
+        return [weight for held in self.held for weight in held.out_projections()]
 
     def initial_state(self, batch: int) -> State:
-        return tuple(tensor for each in self.held for tensor in each.initial_state(batch))
+        return tuple(tensor for held in self.held for tensor in held.initial_state(batch))
 
     def states(self, state: State) -> list[State]:
         """Split the state into those of each mixer or block that it holds."""

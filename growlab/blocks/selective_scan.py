@@ -82,7 +82,7 @@ def _scan_backward(
     states, c_TBN, y_grad_TBE = _States(u, dt, a, b), _time_first(c), _time_first(y_grad)
     x_grad, dt_grad, a_grad, b_grad, c_grad, _ = _empty_grads(y_grad, last_grad, u, dt, a, b, c, heads)
     x_grad_TBE, dt_grad_TBE, b_grad_TBN, c_grad_TBN = (
-        each.transpose(0, 1) for each in (x_grad, dt_grad, b_grad, c_grad)
+        tensor.transpose(0, 1) for tensor in (x_grad, dt_grad, b_grad, c_grad)
     )
     a_grad.zero_()
     carry_BNE, adjoints_LBNE, work_LBNE = last_grad, states.buffer(), states.buffer()
@@ -104,7 +104,7 @@ def _scan_backward(
 def _empty_grads(
     y_grad: Tensor, last_grad: Tensor, u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, heads: Tensor
 ) -> list[Tensor]:
-    return [each.new_empty(each.shape) for each in (u, dt, a, b, c, last_grad)]
+    return [tensor.new_empty(tensor.shape) for tensor in (u, dt, a, b, c, last_grad)]
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:

@@ -98,7 +98,7 @@ class SlidingWindowAttention(Attention):
             return first_BHWE
         B, _, _, E = q_BHTE.shape
         q_MHWE = chunks(q_BHTE, W)[:, 1:].flatten(0, 1)
-        k_MGSE, v_MGSE = (with_the_one_before(chunks(each, W)).flatten(0, 1) for each in (k_BGTE, v_BGTE))
+        k_MGSE, v_MGSE = (with_the_one_before(chunks(tensor, W)).flatten(0, 1) for tensor in (k_BGTE, v_BGTE))
         mask_WS = band(W, 2 * W, W, W, q_BHTE.device)
         later_MHWE = self._attend(q_MHWE, k_MGSE, v_MGSE, mask_TS=mask_WS)
         later_BHTE = later_MHWE.view(B, -1, self.n_heads, W, E).transpose(1, 2).flatten(2, 3)
@@ -109,7 +109,7 @@ def behind(
     state: State, new: tuple[Float[Tensor, "B T G E"], Float[Tensor, "B T G E"]]
 ) -> tuple[Float[Tensor, "B G S E"], Float[Tensor, "B G S E"]]:
     """Append keys and values of new tokens to those of the state."""
-    k_BGSE, v_BGSE = (torch.cat((kept, each.transpose(1, 2)), 2) for kept, each in zip(state, new, strict=True))
+    k_BGSE, v_BGSE = (torch.cat((kept, tensor.transpose(1, 2)), 2) for kept, tensor in zip(state, new, strict=True))
     return k_BGSE, v_BGSE
 
 

@@ -29,7 +29,7 @@ from growlab.commands import (
     worker,
 )
 from growlab.errors import GrowlabError, UsageError
-from growlab.escapes import quoted, readable
+from growlab.escapes import first_line, quoted, readable
 from growlab.files import why_unnameable
 
 app = typer.Typer(
@@ -111,22 +111,22 @@ def _unexpected(error: Exception) -> str:
         return f"error: {why}"
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"error: {quoted(error.filename)} is too long for the name of a file; give a shorter one"
-    words = str(error).splitlines() or [""]
-    return f"error: unexpected {type(error).__name__}: {words[0]}\nrun again with growlab --debug … to see where"
+    kind, reason = type(error).__name__, first_line(str(error))
+    return f"error: unexpected {kind}: {reason}\nrun again with growlab --debug … to see where"
 
 
 def _run() -> None:
-    """typer, and for a --help rich, would leave with 1 where nobody reads on."""
+    """Run typer, which would leave with 1 where nobody reads on, as rich would for a --help."""
     try:
         app()
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):
             raise leaving.__context__ from None
         if not leaving.code:
-            sys.stdout.flush()  # what is still held would only fail as Python ends, with words and a code of its own
+            sys.stdout.flush()  # what is still held would only fail as Python ends, with another message and code
         raise
 
 
-def _leave(words: str, code: int) -> None:
-    print(readable(words), file=sys.stderr)
+def _leave(message: str, code: int) -> None:
+    print(readable(message), file=sys.stderr)
     raise SystemExit(code)

@@ -72,7 +72,7 @@ def bench(
 def _refuse_idle_options(
     study: str, layouts: Sequence[str], of_study: Mapping[str, object], sizes: Mapping[str, int | None]
 ) -> None:
-    """Raises UsageError for an option that would change nothing."""
+    """Raise UsageError for an option that would change nothing."""
     given = [f"--{name.replace('_', '-')}" for name, value in sizes.items() if value is not None]
     if study and (layouts or given):
         raise UsageError(

@@ -11,7 +11,7 @@ from growlab.commands.options import Json, Plugin
 from growlab.errors import NotRegistered
 from growlab.report.terminal import print_wrapped
 
-_INDENT = 22  # of what is said of a kind
+_INDENT = 22  # of the lines about a kind
 
 
 def blocks(

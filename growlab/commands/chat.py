@@ -3,13 +3,13 @@
 import io
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from growlab.commands.options import (
     Device,
+    Exported,
     HardExit,
     Json,
     Plugin,
@@ -32,7 +32,7 @@ RESET, QUIT = "/reset", "/quit"
 
 
 def chat(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    folder: Exported,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of one answer, at most.")] = 500,
     temperature: Temperature = 0.6,
     top_k: TopK = 0,
@@ -50,19 +50,14 @@ def chat(
     A line is a question; /reset begins a new session, /quit or the end of the input leaves. In a pipe answers alone
     are printed, one a line unless they have lines of their own; with --json an object a line.
     """
-    from growlab.export.load import converse, load_bundle
+    from growlab.export.load import converse, ready_bundle
     from growlab.model.decoding import Sampling
     from growlab.model.streaming import require_stops
-    from growlab.plugins import load_plugins
-    from growlab.training.device import use_device
 
     stops = stop or []
     require_stops(stops)
-    load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
-    bundle = load_bundle(folder, use_device(device))
-    if hard_exit:
-        bundle.model.exit_hard()
+    bundle = ready_bundle(folder, device, plugins=plugin or [], hard_exit=hard_exit)
     conversation = converse(bundle, folder, sampling, seed)
     for number, line in enumerate(_lines(), 1):
         if line == QUIT:
@@ -76,7 +71,7 @@ def chat(
 def _answer(
     conversation: "Conversation", question: str, number: int, max_tokens: int, stops: list[str], as_json: bool
 ) -> None:
-    """Raises CannotEncode in a pipe; at a terminal the person is told and may ask otherwise."""
+    """Print the answer. Raises CannotEncode in a pipe; at a terminal the person may ask otherwise."""
     try:
         _require_text(question)
         pieces = conversation.answer(question, max_tokens, stops)
@@ -94,7 +89,7 @@ def _answer(
 
 
 def _lines() -> Iterator[str]:
-    """What is typed, line by line, without its end; the mark of a file that comes through a pipe is no text.
+    """Read what is typed, line by line, without its end; the mark of a file that comes by a pipe is no text.
 
     Bytes that are not UTF-8 are left in, for `_require_text`.
     """
@@ -119,7 +114,7 @@ def _lines() -> Iterator[str]:
 
 
 def _require_text(line: str) -> None:
-    """Raises CannotEncode for bytes that are not UTF-8, or that no text has."""
+    """Raise CannotEncode for bytes that are not UTF-8, or that no text has."""
     from growlab.data.text_files import why_binary, why_not_utf8
 
     content = line.encode(errors="surrogateescape")

@@ -14,7 +14,7 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def stored_studies(context: typer.Context, incomplete: str) -> list[str]:
-    """Of the database that the command line names so far, else of the usual one."""
+    """List the studies of the database that the command line names so far, else of the usual one."""
     from growlab.defaults import STORAGE_DEFAULT
     from growlab.storage import Store
 

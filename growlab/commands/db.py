@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Storage, in_home, say
+from growlab import amounts
+from growlab.commands.options import Storage, in_home, say
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.escapes import visible
 
 app = typer.Typer(help="The database: its schema, and copies of it.", no_args_is_help=True)
@@ -56,4 +58,4 @@ def backup(
 
     with Database.open(storage) as database:
         n_bytes = back_up(database, file)
-        say(f"wrote {file}: {n_bytes / 2**20:,.1f} MiB, all of {database.shown}")
+        say(f"wrote {file}: {amounts.mib(n_bytes)}, all of {database.shown}")

@@ -11,12 +11,14 @@ import typer
 
 from growlab import api
 from growlab.commands.options import say
+from growlab.defaults import LOCAL_LEASE_S
 from growlab.errors import GrowlabError, UsageError
 from growlab.preparation.command_lines import place_options
+from growlab.preparation.places import ARTIFACTS
 from growlab.suggest import command
 
 _STUDY = "quickstart"
-_MADE_HERE = {"growlab.db", "growlab.db-wal", "growlab.db-shm", "growlab-artifacts", "best"}
+_MADE_HERE = {"growlab.db", "growlab.db-wal", "growlab.db-shm", ARTIFACTS, "best"}
 
 
 def demo(
@@ -29,7 +31,7 @@ def demo(
     """Run the quick-start study on the embedded text: search, grow, report, export, generate."""
     began = time.monotonic()
     _make_room(folder, again)
-    storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / "growlab-artifacts"
+    storage, artifacts = f"sqlite:///{folder}/growlab.db", folder.resolve() / ARTIFACTS
     grown = _search(storage, artifacts, workers)
     _heading(f"Trial {grown} grew: its curve, its τ and κ, its growth")
     _tell(storage, command("report", _STUDY, options=["--trial", grown]))
@@ -44,7 +46,7 @@ def demo(
 
 
 def _make_room(folder: Path, again: bool) -> None:
-    """An empty folder; of what is there only an earlier demo is deleted, and only when asked to."""
+    """Make an empty folder; of what is there only an earlier demo is deleted, and only when asked to."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder")
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
@@ -64,20 +66,22 @@ def _make_room(folder: Path, again: bool) -> None:
 
 def _search(storage: str, artifacts: Path, workers: int) -> int:
     """Run the study, print its leaderboard, and give the number of a trial that grew by the stagnation trigger."""
-    from growlab.commands.watching import work
+    from growlab.commands.watching import follower
     from growlab.preparation.storing import find_or_create
     from growlab.report.formats import render
     from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
     from growlab.running.crew import Crew
+    from growlab.running.work import work
     from growlab.storage import Store
 
     _heading("A search over hybrid layouts that grow while they train")
     _tell(storage, command("study run", _STUDY, options=["--workers", workers]))
-    crew = Crew(storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": api.LEASE_S})
+    crew = Crew(storage=storage, artifacts=artifacts, devices=["cpu"] * workers, options={"--lease": LOCAL_LEASE_S})
+    again = command("study run", _STUDY, options=place_options(storage))
     with Store.open(storage, create=True) as store:
         row = find_or_create(store, _STUDY, [], "", [], say)
-        work(store, row, crew, again=command("study run", _STUDY, options=place_options(storage)))
+        work(store, row, crew, again=again, follower=follower())
         trials = store.trials(row.id)
         _heading("The leaderboard")
         _tell(storage, command("report", _STUDY))
@@ -109,5 +113,5 @@ def _heading(text: str) -> None:
 
 
 def _tell(storage: str, line: str) -> None:
-    """The command that a person would type."""
+    """Print the command that a person would type."""
     print(f"$ GROWLAB_STORAGE={shlex.quote(storage)} {line}", flush=True)

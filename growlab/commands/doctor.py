@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Json, Plugin, Storage, say
+from growlab.commands.options import Artifacts, Json, Plugin, Storage, say
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.doctor.findings import Finding, Status
 from growlab.report.terminal import as_it_is, console_for, wrapped
 
@@ -53,7 +54,7 @@ def doctor(
 
 
 def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Findings, printed as soon as they are known."""
+    """Print findings as soon as they are known, and hand them on."""
     console, area = console_for(sys.stdout), ""
     for finding in findings:
         if finding.area != area:
@@ -64,7 +65,7 @@ def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _print(finding: Finding, console: "Console") -> None:
-    """What is found is wrapped beside its name, and advice below it; a command at its end is copied, so kept whole."""
+    """Print a finding, wrapped beside its name, and advice below it; a command at its end is copied, so kept whole."""
     mark, style = _MARKS[finding.status]
     found = wrapped(f"  {mark} {finding.name:<{_NAME - 1}} ", finding.found, console.width)
     console.print(as_it_is(found[:4], style), as_it_is(found[4:]), sep="", soft_wrap=True)
@@ -76,12 +77,12 @@ def _advice(text: str, width: int) -> str:
     before = f"{_INDENT}→ "
     if len(before) + len(text) <= width:
         return before + text
-    words, colon, command = text.rpartition(": ")
+    sentence, colon, command = text.rpartition(": ")
     if not colon:  # all of it is a command, or nothing is
         return before + text if _is_command(text) else wrapped(before, text, width)
     if not _is_command(command):
         return wrapped(before, text, width)
-    return f"{wrapped(before, f'{words}:', width)}\n{' ' * len(before)}{command}"
+    return f"{wrapped(before, f'{sentence}:', width)}\n{' ' * len(before)}{command}"
 
 
 def _is_command(text: str) -> bool:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from growlab import api
-from growlab.commands.options import STORAGE_DEFAULT, Artifacts, Storage, StudyName, in_home, say
+from growlab.commands.options import Artifacts, Storage, StudyName, in_home, say
+from growlab.defaults import STORAGE_DEFAULT
 from growlab.errors import UsageError
 from growlab.preparation.command_lines import speaking_command
 from growlab.suggest import command

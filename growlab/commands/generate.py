@@ -1,12 +1,12 @@
 """growlab generate"""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from growlab.commands.options import (
     Device,
+    Exported,
     HardExit,
     Plugin,
     RepetitionPenalty,
@@ -20,7 +20,7 @@ from growlab.commands.options import (
 
 
 def generate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")],
+    folder: Exported,
     prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
     length: Annotated[int, typer.Option(min=1, help="Tokens to add.")] = 200,
     temperature: Temperature = 0.8,
@@ -34,16 +34,11 @@ def generate(
     plugin: Plugin = None,
 ) -> None:
     """Let an exported model go on from a prompt."""
-    from growlab.export.load import as_prompt, generate_text, load_bundle
+    from growlab.export.load import as_prompt, generate_text, ready_bundle
     from growlab.model.decoding import Sampling
-    from growlab.plugins import load_plugins
-    from growlab.training.device import use_device
 
-    load_plugins(plugin or [])
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
-    bundle = load_bundle(folder, use_device(device))
-    if hard_exit:
-        bundle.model.exit_hard()
+    bundle = ready_bundle(folder, device, plugins=plugin or [], hard_exit=hard_exit)
     pieces = generate_text(bundle, prompt, length, sampling, seed, stop or [])  # refuses a prompt before it is echoed
     show(as_prompt(bundle, prompt))
     for piece in pieces:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,6 @@ from typing import Annotated
 import typer
 
 from growlab.commands.completion import stored_studies
-from growlab.defaults import STORAGE_DEFAULT as STORAGE_DEFAULT  # for the commands
-from growlab.defaults import USUAL_PATIENCE_S as USUAL_PATIENCE_S
 from growlab.errors import PluginError, StorageError, UsageError
 from growlab.escapes import readable, visible
 
@@ -22,7 +19,10 @@ MOST_WORKERS = 256  # on one device; a word too much must not fill the machine w
 
 
 def in_home(path: Path | None) -> Path | None:
-    """A shell expands `-o ~/x`, but neither `--output=~/x` nor what stands in quotes or in the environment."""
+    """Expand a path that begins with ~, as a shell does in `-o ~/x`.
+
+    It does neither in `--output=~/x`, nor in quotes, nor in the environment.
+    """
     from growlab.home import from_home
 
     return path and from_home(path)
@@ -56,7 +56,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _plugin_files(given: list[Path] | None) -> list[Path]:
-    """Those given, else those of GROWLAB_PLUGINS; absolute, so that other processes find them.
+    """The files given, else those of GROWLAB_PLUGINS; absolute, so that other processes find them.
 
     Read here, as typer takes the empty name in GROWLAB_PLUGINS=$UNSET:FILE for this folder.
     """
@@ -97,6 +97,7 @@ Patience = Annotated[
         help="Wait so long for a database that does not answer; what is being trained trains on meanwhile.",
     ),
 ]
+Exported = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that growlab export wrote.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
 TopK = Annotated[int, typer.Option(help="Draw from the k likeliest; 0: from all.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest that reach this share of what top-k leaves.")]
@@ -121,22 +122,16 @@ Set = Annotated[
 ]
 
 
-def say(words: str) -> None:
-    """A message for the person, not for a pipe. Nobody need be able to read it: a log's disk may be full."""
+def say(message: str) -> None:
+    """Print a message for the person, not for a pipe. Nobody need be able to read it: a log's disk may be full."""
     with contextlib.suppress(OSError):
-        print(readable(words), file=sys.stderr, flush=True)
+        print(readable(message), file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
-    """What a model or a person wrote, at once on stdout: as it is in a pipe; a terminal is not to obey it."""
+    """Print what a model or a person wrote, at once on stdout: as it is in a pipe; a terminal is not to obey it."""
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
-
-
-def unusual(options: Mapping[str, object], deterministic: bool) -> list[str]:
-    """The options on which a trial's place and bits depend, without those whose value is False or 0, the usual ones."""
-    given = [word for name, value in options.items() if value for word in (name, str(value))]
-    return [*given, *(["--deterministic"] if deterministic else [])]
 
 
 def this_command(storage: str, option: str) -> str:
@@ -144,21 +139,21 @@ def this_command(storage: str, option: str) -> str:
     from growlab.storage.address import read_address
 
     shown = read_address(storage).shown
-    words = [_without_password(word.replace(storage, shown), before) for before, word in pairwise(sys.argv)]
-    end = words.index("--") if "--" in words else len(words)  # behind it nothing is an option
-    given = [] if option in words[:end] else [option]
-    return shlex.join(["growlab", *words[:end], *given, *words[end:]])
+    arguments = [_without_password(argument.replace(storage, shown), before) for before, argument in pairwise(sys.argv)]
+    end = arguments.index("--") if "--" in arguments else len(arguments)  # behind it nothing is an option
+    given = [] if option in arguments[:end] else [option]
+    return shlex.join(["growlab", *arguments[:end], *given, *arguments[end:]])
 
 
-def _without_password(word: str, before: str) -> str:
-    """A word of a command line; of a storage the URL that may be shown, also of one that a later --storage replaces."""
+def _without_password(argument: str, before: str) -> str:
+    """An argument without its password: of a storage the URL that may be shown, also where a later one replaces it."""
     from growlab.storage.address import read_address
 
-    name, _, value = word.partition("=") if word.startswith("--storage=") else (before, "", word)
+    name, _, value = argument.partition("=") if argument.startswith("--storage=") else (before, "", argument)
     if name != "--storage":
-        return word
+        return argument
     try:
         shown = read_address(value).shown
     except StorageError:
         shown = "URL"
-    return shown if value == word else f"{name}={shown}"
+    return shown if value == argument else f"{name}={shown}"

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from growlab import api
-from growlab.commands.options import STORAGE_DEFAULT, Json, Storage, StudyName
+from growlab.commands.options import Json, Storage, StudyName
+from growlab.defaults import STORAGE_DEFAULT
 
 
 def report(

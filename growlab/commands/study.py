@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,8 +12,6 @@ from growlab.commands.completion import any_study, shipped
 from growlab.commands.options import (
     MOST_THREADS,
     MOST_WORKERS,
-    STORAGE_DEFAULT,
-    USUAL_PATIENCE_S,
     Artifacts,
     Deterministic,
     Devices,
@@ -24,15 +22,15 @@ from growlab.commands.options import (
     Storage,
     StudyName,
     say,
-    unusual,
 )
+from growlab.defaults import LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
 from growlab.errors import GrowlabError
 from growlab.escapes import visible
-from growlab.preparation.command_lines import path_options, place_options
+from growlab.preparation.command_lines import place_options
 from growlab.report.terminal import print_wrapped
 from growlab.suggest import command
 
-_INDENT = 4  # of what is said of a key
+_INDENT = 4  # of the lines about a key
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
@@ -101,13 +99,14 @@ def set_(
     not on how many are to come. After the last cell of a grid it draws layouts and values.
     """
     from growlab.preparation.storing import wanted_trials
+    from growlab.records import n_ended
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
         n_trials = wanted_trials(row.study, change, plugin or [])
         store.set_n_trials(study, n_trials)
-        n_done = sum(n for state, n in store.counts(row.id).items() if state.is_final)
+        n_done = n_ended(store.counts(row.id))
     if as_json:
         print(json.dumps({"name": study, "n_trials": n_trials}, indent=2))
     say(f"study {study!r}: n_trials {row.study.n_trials} → {n_trials}, {n_done} done")
@@ -155,7 +154,7 @@ def run(
             help="CPU threads of torch, for each worker; 0: OMP_NUM_THREADS, else an equal share of the cores.",
         ),
     ] = 0,
-    lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = api.LEASE_S,
+    lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = LOCAL_LEASE_S,
     patience: Patience = USUAL_PATIENCE_S,
     deterministic: Deterministic = False,
     name: NewName = "",
@@ -163,51 +162,26 @@ def run(
     plugin: Plugin = None,
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
-    from growlab.commands.watching import show_end, work
-    from growlab.preparation.places import artifact_root
-    from growlab.preparation.sources import is_new
-    from growlab.preparation.storing import find_or_create
-    from growlab.preparation.texts import with_found_texts
-    from growlab.running.crew import Crew
-    from growlab.running.devices import devices_for
-    from growlab.running.following import n_unfinished
-    from growlab.running.patience import telling_patience
-    from growlab.storage import Store
+    from growlab.commands.watching import follower, show_standing
+    from growlab.running.study_run import run_study
 
-    devices, plugins = devices_for(device, workers), plugin or []
-    new = is_new(study)
-    if new:
-        api.load_study(
-            study, set_ or [], name, plugins=plugins
-        )  # a file that cannot be read must not leave a database behind
-    with Store.open(storage, create=new, patience=telling_patience(patience, say)) as store:
-        row = find_or_create(store, study, set_ or [], name, plugins, say)
-        if n_unfinished(store, row) <= 0:
-            more = command(
-                "study set", row.study.name, f"n_trials={2 * row.study.n_trials}", options=place_options(storage)
-            )
-            say(f"study {row.study.name!r} is finished; more trials: {more}")
-            show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
-            return
-        given = path_options(store.study(row.study.name).study, row.study)
-        row = replace(row, study=with_found_texts(row.study, storage, plugins, say))
-        usual = {"--workers": workers != 1 and workers, "--device": device != "auto" and device, "--threads": threads}
-        how = [*given, *unusual(usual, deterministic), *place_options(storage, plugins, artifacts)]
-        again = command("study run", row.study.name, options=how)
-        crew = Crew(
-            storage=storage,
-            artifacts=artifact_root(storage, artifacts),
-            devices=devices,
-            options={"--lease": lease, "--patience": patience},
-            threads=threads,
-            plugins=plugins,
-            deterministic=deterministic,
-        )
-        work(store, row, crew, again=again)
-        show_end(store, row, storage=storage, artifacts=artifacts, plugins=plugins)
-        left = n_unfinished(store, row)
-    if left > 0:
-        raise GrowlabError(f"{left} trial(s) are not finished; go on with: {again}")
+    standing = run_study(
+        study,
+        set_ or [],
+        name,
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        threads=threads,
+        lease_s=lease,
+        patience_s=patience,
+        deterministic=deterministic,
+        plugins=plugin or [],
+        follower=follower(),
+    )
+    show_standing(standing)
+    standing.require_finished()
 
 
 @app.command()
@@ -253,10 +227,10 @@ def keys(
     load_plugins(plugin or [])
     found = reference.all_keys() if key is None else reference.keys_named(key)
     if as_json:
-        print(json.dumps([asdict(each) for each in found], indent=2))
+        print(json.dumps([asdict(known) for known in found], indent=2))
     elif as_markdown:
         print(reference.page(found), end="")
     else:
-        for each in found:
-            print_wrapped(f"{each.name}  ", each.help)
-            print_wrapped(" " * _INDENT, reference.about(each))
+        for known in found:
+            print_wrapped(f"{known.name}  ", known.help)
+            print_wrapped(" " * _INDENT, reference.about(known))

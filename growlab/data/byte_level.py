@@ -86,7 +86,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     def to_bytes(self, ids: ArrayLike) -> bytes:
         table = self._bytes_of_id
-        return b"".join([table[each] for each in np.asarray(ids, dtype=np.intp).tolist()])
+        return b"".join([table[token] for token in np.asarray(ids, dtype=np.intp).tolist()])
 
     def n_bytes(self, ids: ArrayLike) -> int:
         return int(self._n_bytes_of_id[np.asarray(ids, dtype=np.intp)].sum(dtype=np.int64))
@@ -98,9 +98,9 @@ class ByteLevelTokenizer(Tokenizer):
     def _checked(self, texts: list[str]) -> list[Ids]:
         expected = [utf8(text) for text in texts]
         encodings = self._model.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [np.array(each.ids, dtype=self.dtype) for each in encodings]
-        for each, text in zip(ids, expected, strict=True):
-            if (got := self.to_bytes(each)) != text:
+        ids = [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
+        for encoded, text in zip(ids, expected, strict=True):
+            if (got := self.to_bytes(encoded)) != text:
                 raise CannotEncode(_about_loss(text, got))
         return ids
 
@@ -128,7 +128,7 @@ class ByteLevelTokenizer(Tokenizer):
 
     @cached_property
     def _n_bytes_of_id(self) -> NDArray[np.int64]:
-        n_bytes = np.array([len(each) for each in self._bytes_of_id], dtype=np.int64)
+        n_bytes = np.array([len(token) for token in self._bytes_of_id], dtype=np.int64)
         special = [at for at, token in self._model.get_added_tokens_decoder().items() if token.special]
         n_bytes[special] = 0
         return n_bytes

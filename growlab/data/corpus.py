@@ -107,7 +107,7 @@ def require_windows(corpus: Corpus, seq_len: int) -> None:
         ("train", corpus.train, "lower data.val_fraction or data.test_fraction"),
         ("val", corpus.val, "raise data.val_fraction"),
         ("test", corpus.test, "raise data.test_fraction or set it to 0"),
-        *((f"curriculum[{at}]", each.train, "leave the stage out") for at, each in enumerate(corpus.stages)),
+        *((f"curriculum[{at}]", stage.train, "leave the stage out") for at, stage in enumerate(corpus.stages)),
     ]
     for name, split, remedy in splits:
         if isinstance(split, TaskSplit):
@@ -144,12 +144,12 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
     tokenizer, tokenizer_sha256 = tokenizer_for(text, list(others.values()))
     if tokenizer_sha256:
         splits = kept_splits(text, tokenizer, tokenizer_sha256)
-        ids = {at: kept_splits(each, tokenizer, tokenizer_sha256)[0] for at, each in others.items()}
+        ids = {at: kept_splits(text, tokenizer, tokenizer_sha256)[0] for at, text in others.items()}
     else:
         shared = spec.tokenizer == "char" and len(others) > 0
         splits = _by_position(spec, kept_ids(text, tokenizer, shared=shared))
-        ids = {at: kept_ids(each, tokenizer, shared=shared) for at, each in others.items()}
-    found = {at: Stage(train=ids[at], sha256=each.digest.sha256) for at, each in others.items()}
+        ids = {at: kept_ids(text, tokenizer, shared=shared) for at, text in others.items()}
+    found = {at: Stage(train=ids[at], sha256=text.digest.sha256) for at, text in others.items()}
     stages = _stages(curriculum, found, splits[0])
     return _corpus(source, spec, curriculum, splits, tokenizer, digest.sha256, tokenizer_sha256, stages)
 
@@ -338,8 +338,8 @@ def _stage_named(at: int, label: str) -> Iterator[None]:
         with os_errors_named(label):
             yield
     except (DataError, SpecError) as error:
-        said = str(error).replace("check data.path", f"check curriculum[{at}].path")
-        raise type(error)(f"curriculum[{at}]: {said}") from None
+        message = str(error).replace("check data.path", f"check curriculum[{at}].path")
+        raise type(error)(f"curriculum[{at}]: {message}") from None
 
 
 def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:

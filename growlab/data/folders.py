@@ -46,7 +46,7 @@ def unread_at(path: str, suffix: str) -> str:
     unread = _sorted_below(root, suffix)[1] if path and root.is_dir() else []
     if not unread:
         return ""
-    n_files = sum(each.n_files for each in unread)
+    n_files = sum(entry.n_files for entry in unread)
     return (
         f"{root}: {n_files} {'file is' if n_files == 1 else 'files are'} not read: {_named(unread)}; "
         f"only names that end in {suffix} are, and none that is hidden, left there by a tool or behind a linked folder"
@@ -99,7 +99,7 @@ def _sorted_below(folder: Path, suffix: str) -> tuple[list[Path], list[Unread]]:
             else:
                 unread.append(Unread(path.relative_to(folder).as_posix(), 1))
     files.sort(key=lambda file: file.relative_to(folder).as_posix())
-    return files, sorted(each for each in unread if each.n_files)
+    return files, sorted(entry for entry in unread if entry.n_files)
 
 
 def _is_left_behind(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from growlab.data.text_files import not_utf8
 from growlab.errors import DataError, SpecError
+from growlab.escapes import shortened
 
 _EXAMPLE = '{"question": "…", "answer": "…"}'
 
@@ -63,30 +64,26 @@ def _parsed(text: str, where: str) -> Any:
 
 def _pair(entry: object, path: str, where: str) -> Pair:
     if not isinstance(entry, dict):
-        raise DataError(f"{path}: {where}: is not an object, got {_shortened(entry)}; write it like {_EXAMPLE}")
-    question, answer = (_said(entry, key, f"{path}: {where}") for key in ("question", "answer"))
+        raise DataError(f"{path}: {where}: is not an object, got {shortened(entry)}; write it like {_EXAMPLE}")
+    question, answer = (_text_of(entry, key, f"{path}: {where}") for key in ("question", "answer"))
     return Pair(question, answer, where)
 
 
-def _said(entry: dict[str, Any], key: str, where: str) -> str:
+def _text_of(entry: dict[str, Any], key: str, where: str) -> str:
     if key not in entry:
         raise DataError(f"{where}: has no {key!r}; it has: {', '.join(entry) or 'none'}; write it like {_EXAMPLE}")
-    if not isinstance(said := entry[key], str):
-        raise DataError(f"{where}: {key!r} is not text, got {_shortened(said)}; repair or drop the entry")
-    if not said:
+    if not isinstance(text := entry[key], str):
+        raise DataError(f"{where}: {key!r} is not text, got {shortened(text)}; repair or drop the entry")
+    if not text:
         raise DataError(f"{where}: {key!r} is empty, got ''; fill it in or drop the entry")
     try:
-        said.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         at = error.start
         raise DataError(
             f"{where}: {key!r} has half a surrogate pair at character {at}; repair or drop the entry"
         ) from None
-    return said
-
-
-def _shortened(value: object) -> str:
-    return text if len(text := repr(value)) <= 60 else f"{text[:60]}…"
+    return text
 
 
 def sha256_of_pairs(pairs: Iterable[Pair]) -> str:

@@ -73,7 +73,7 @@ def _entry_name(root: Path) -> str:
 
 
 def _prose(root: Path) -> Iterator[str]:
-    paragraphs = (each for file in _modules(root) for doc in _docstrings(file) for each in _paragraphs(doc))
+    paragraphs = (paragraph for file in _modules(root) for doc in _docstrings(file) for paragraph in _paragraphs(doc))
     return filter(_is_prose, paragraphs)
 
 

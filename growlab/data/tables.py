@@ -17,6 +17,7 @@ from growlab.data.folders import files_at
 from growlab.data.pieces import joined_by_newlines
 from growlab.data.text_files import not_utf8
 from growlab.errors import DataError, SpecError
+from growlab.escapes import first_line, shortened
 
 _ROWS = 1024  # at once
 _HUB_NAME = re.compile(r"\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b", re.ASCII)  # as huggingface_hub has it
@@ -30,7 +31,7 @@ def read_jsonl(path: str, column: str) -> Iterator[str]:
 
     Blank lines are passed over. Raises DataError, with file and line, and OSError.
     """
-    documents = (each for file in files_at(path, ".jsonl", "jsonl") for each in _lines(file, column))
+    documents = (document for file in files_at(path, ".jsonl", "jsonl") for document in _lines(file, column))
     return joined_by_newlines(documents)
 
 
@@ -51,7 +52,7 @@ def _document(line: bytes, column: str, where: str) -> str:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: is not JSON ({error}); each line must be one object") from None
     if not isinstance(row, dict):
-        raise DataError(f'{where}: is not an object, got {_shortened(row)}; write lines such as {{"text": "…"}}')
+        raise DataError(f'{where}: is not an object, got {shortened(row)}; write lines such as {{"text": "…"}}')
     if column not in row:
         raise DataError(_no_column(where, column, row))
     return _text(row[column], column, where)
@@ -65,7 +66,7 @@ def read_parquet(path: str, column: str) -> Iterator[str]:
 
     Raises DataError, with file and row, and OSError.
     """
-    documents = (each for file in files_at(path, ".parquet", "parquet") for each in _rows(file, column))
+    documents = (document for file in files_at(path, ".parquet", "parquet") for document in _rows(file, column))
     return joined_by_newlines(documents)
 
 
@@ -83,7 +84,7 @@ def _rows(file: Path, column: str) -> Iterator[str]:
                     number += 1
                     yield _text(value, column, f"{file}: row {number}")
         except (arrow.ArrowException, OSError) as error:  # OSError: a damaged page, and it names no file
-            raise DataError(f"{file}: cannot be read as Parquet ({_first_line(error)}); take another copy") from None
+            raise DataError(f"{file}: cannot be read as Parquet ({_reason(error)}); take another copy") from None
         except UnicodeDecodeError:
             raise DataError(_not_utf8_column(str(file), column, number)) from None
 
@@ -114,11 +115,11 @@ def read_hub(path: str, column: str) -> Iterator[str]:
             table = datasets.load_dataset(asked["name"], asked["config"], split="train", revision=asked["revision"])
     except ConnectionError as error:
         raise DataError(
-            f"hf:{path}: cannot be reached ({_first_line(error)}) and is not in the cache; "
+            f"hf:{path}: cannot be reached ({_reason(error)}) and is not in the cache; "
             "go online once, set HF_HOME to a cache that has it, or bring the files and use data.source: parquet"
         ) from None
     except Exception as error:  # the package's own, pyarrow's and those of two network libraries
-        why = _first_line(error.__cause__ or error)  # 'An error occurred while …' says less than what occurred
+        why = _reason(error.__cause__ or error)  # 'An error occurred while …' says less than what occurred
         raise DataError(f"hf:{path}: cannot be loaded ({why}); check data.path") from None
     if column not in table.column_names:
         raise DataError(_no_column(f"hf:{path}", column, table.column_names))
@@ -154,7 +155,7 @@ def _one_line_errors() -> Iterator[None]:
 
 def _text(value: object, column: str, where: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{where}: column {column!r} is not text, got {_shortened(value)}; repair or drop the row")
+        raise DataError(f"{where}: column {column!r} is not text, got {shortened(value)}; repair or drop the row")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -172,9 +173,6 @@ def _not_utf8_column(where: str, column: str, n_before: int) -> str:
     return f"{where}: column {column!r} is not UTF-8 after row {n_before}; write it again"
 
 
-def _shortened(value: object) -> str:
-    return text if len(text := repr(value)) <= 60 else f"{text[:60]}…"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _reason(error: BaseException) -> str:
+    """What an error says in its first line, without a full stop; the type of one that says nothing."""
+    return first_line(str(error)).rstrip(".") or type(error).__name__

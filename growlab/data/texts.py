@@ -82,7 +82,7 @@ def tokenizer_for(text: Text, stages: Sequence[Text] = ()) -> tuple[Tokenizer, s
             return ByteTokenizer(), ""
         case "char":
             name = f"{_sha256_of_all([text, *stages])}-char-v{_FORMAT}.tokenizer"
-            pieces = (piece for each in (text, *stages) for piece in each.pieces())
+            pieces = (piece for known in (text, *stages) for piece in known.pieces())
             return _kept_tokenizer(name) or _keep_tokenizer(name, CharTokenizer.for_pieces(pieces)), ""
         case "bpe":
             name = f"{sha256}-bpe{spec.vocab_size}-{text.cuts[0]}-v{_FORMAT}.tokenizer"
@@ -132,7 +132,9 @@ def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) 
 
     def content() -> Iterator[memoryview]:
         try:
-            for section, numbered in groupby(sections(text.pieces(), cuts), key=lambda each: each[0]):
+            for section, numbered in groupby(
+                sections(text.pieces(), cuts), key=lambda numbered_piece: numbered_piece[0]
+            ):
                 for ids in tokenizer.encode_pieces(piece for _, piece in numbered):
                     counts[section] += ids.size
                     yield ids.data
@@ -146,7 +148,7 @@ def _keep_ids(name: str, text: Text, cuts: Sequence[int], tokenizer: Tokenizer) 
 
 def _adds_up(entry: Entry, tokenizer: Tokenizer) -> bool:
     """Whether the sizes in the JSON, which has no hash of its own, can be right."""
-    sizes = [each for name in _SPLITS if isinstance(each := entry.about.get(name), int) and each >= 0]
+    sizes = [size for name in _SPLITS if isinstance(size := entry.about.get(name), int) and size >= 0]
     n_tokens = entry.path.stat().st_size // tokenizer.dtype.itemsize
     return len(sizes) == len(_SPLITS) and sum(sizes) == n_tokens
 

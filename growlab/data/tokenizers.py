@@ -15,6 +15,7 @@ from growlab.data.byte_level import ByteLevelTokenizer
 from growlab.data.markers import ChatTokenizer
 from growlab.data.tokens import Ids, Tokenizer, utf8
 from growlab.errors import CannotEncode, DataError
+from growlab.escapes import shortened
 from growlab.files import open_regular
 from growlab.specs import DataSpec
 
@@ -148,16 +149,16 @@ class IdTokenizer(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """Read numbers between white space. Raises CannotEncode for anything else."""
-        words = text.split()
-        if strange := [word for word in words if not (word.isdecimal() and int(word) < self.n_ids)]:
+        numbers = text.split()
+        if strange := [number for number in numbers if not (number.isdecimal() and int(number) < self.n_ids)]:
             raise CannotEncode(
                 f"cannot encode {strange[0]!r}: this tokenizer knows nothing but ids; "
                 f"give numbers from 0 to {self.n_ids - 1}, such as: 3 1 2"
             )
-        return np.array([int(word) for word in words], dtype=self.dtype)
+        return np.array([int(number) for number in numbers], dtype=self.dtype)
 
     def to_bytes(self, ids: ArrayLike) -> bytes:
-        return "".join(f" {each}" for each in np.asarray(ids).tolist()).encode()
+        return "".join(f" {token}" for token in np.asarray(ids).tolist()).encode()
 
     def n_bytes(self, ids: ArrayLike) -> int:
         return 0
@@ -190,7 +191,7 @@ def tokenizer_from_mapping(raw: object) -> Tokenizer:
             return ChatTokenizer(tokenizer_from_mapping(text))
         case dict() if {"version", "model"} <= raw.keys():  # of the package `tokenizers`
             return ByteLevelTokenizer.from_mapping(raw)
-    raise DataError(f"is no tokenizer of this growlab: {_shortened(raw)}; write it again with Tokenizer.save")
+    raise DataError(f"is no tokenizer of this growlab: {shortened(raw)}; write it again with Tokenizer.save")
 
 
 def recorded_tokenizer(spec: DataSpec) -> tuple[Tokenizer, str]:
@@ -233,10 +234,6 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 def _is_alphabet(chars: list[Any]) -> bool:
     return all(isinstance(char, str) and len(char) == 1 for char in chars) and chars == sorted(set(chars))
-
-
-def _shortened(raw: object) -> str:
-    return text if len(text := repr(raw)) <= 60 else f"{text[:60]}…"
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:

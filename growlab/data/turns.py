@@ -39,8 +39,8 @@ def tokenizer_of_pairs(spec: DataSpec, pairs: Sequence[Pair], train: Sequence[Pa
         case "byte":
             return ChatTokenizer(ByteTokenizer()), ""
         case "char":
-            said = (part for pair in pairs for part in (pair.question, pair.answer))
-            return ChatTokenizer(CharTokenizer.for_pieces(said)), ""
+            parts = (part for pair in pairs for part in (pair.question, pair.answer))
+            return ChatTokenizer(CharTokenizer.for_pieces(parts)), ""
         case "bpe":
             lines = (f"{pair.question}\n{pair.answer}\n" for pair in train)
             learnt = ByteLevelTokenizer.learn(lines, spec.vocab_size)
@@ -79,18 +79,18 @@ class TurnSplit:
     @classmethod
     def of(cls, pairs: Sequence[Pair], tokenizer: ChatTokenizer) -> Self:
         """Encode pairs into a split. Raises CannotEncode."""
-        questions = [tokenizer.question(each.question) for each in pairs]
-        answers = [tokenizer.answer(each.answer) for each in pairs]
-        said = [part for turn in zip(questions, answers, strict=True) for part in turn]
-        lengths = np.array([len(part) for part in said], dtype=np.int64).reshape(-1, 2)
+        questions = [tokenizer.question(pair.question) for pair in pairs]
+        answers = [tokenizer.answer(pair.answer) for pair in pairs]
+        parts = [part for turn in zip(questions, answers, strict=True) for part in turn]
+        lengths = np.array([len(part) for part in parts], dtype=np.int64).reshape(-1, 2)
         lengths_C = lengths.sum(axis=1)
         return cls(
-            ids=np.array([each for part in said for each in part], dtype=np.int32),
+            ids=np.array([token for part in parts for token in part], dtype=np.int32),
             are_answers=np.repeat(np.arange(2 * len(pairs)) % 2 == 1, lengths.ravel()),
             starts=np.cumsum(lengths_C) - lengths_C,
             lengths=lengths_C,
             n_prompts=lengths[:, 0],
-            wheres=tuple(each.where for each in pairs),
+            wheres=tuple(pair.where for pair in pairs),
             padding=tokenizer.end,
         )
 

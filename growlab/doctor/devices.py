@@ -35,14 +35,14 @@ def check_devices() -> Iterator[Finding]:
 def _gpus() -> Iterator[Finding]:
     import torch
 
-    with warnings.catch_warnings(record=True) as said:  # torch warns of a broken driver and goes on without it
+    with warnings.catch_warnings(record=True) as caught:  # torch warns of a broken driver and goes on without it
         warnings.simplefilter("always")
         usable = torch.cuda.is_available()
     if usable:
         for index in range(torch.cuda.device_count()):
             yield _gpu(index)
     elif _has_nvidia_card():
-        yield _unusable_card(" ".join(str(each.message) for each in said))
+        yield _unusable_card(" ".join(str(warning.message) for warning in caught))
 
 
 def _gpu(index: int) -> Finding:
@@ -79,7 +79,7 @@ def _working(device: "torch.device", name: str, about: str) -> Finding:
     return Finding("devices", name, "ok", about)
 
 
-def _unusable_card(said: str) -> Finding:
+def _unusable_card(reason: str) -> Finding:
     import torch
 
     if torch.version.cuda is None:
@@ -88,7 +88,7 @@ def _unusable_card(said: str) -> Finding:
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         found = f"there is an NVIDIA card, but CUDA_VISIBLE_DEVICES={visible!r} shows torch none"
         return Finding("devices", "CUDA", "warning", found, "unset CUDA_VISIBLE_DEVICES")
-    found = f"there is an NVIDIA card that torch {torch.__version__} cannot use: {said or 'it finds no device'}"
+    found = f"there is an NVIDIA card that torch {torch.__version__} cannot use: {reason or 'it finds no device'}"
     advice = f"nvidia-smi must list it, with CUDA {torch.version.cuda} or newer; else update the driver"
     return Finding("devices", "CUDA", "broken", found, advice)
 
@@ -103,5 +103,5 @@ def _memory() -> str:
         return "an unknown amount"
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")  # 'max' where there is none
-    words = limit.read_text().strip() if limit.is_file() else ""
-    return gib(min(machine, int(words)) if words.isdecimal() else machine)
+    most = limit.read_text().strip() if limit.is_file() else ""
+    return gib(min(machine, int(most)) if most.isdecimal() else machine)

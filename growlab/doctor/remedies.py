@@ -34,7 +34,7 @@ def remedy(found: str, address: "Address") -> str:
     from sqlalchemy import make_url
 
     known = _SQLITE if address.path is not None else _POSTGRESQL
-    advice = next(advice for words, advice in known.items() if words in found)
+    advice = next(advice for sign, advice in known.items() if sign in found)
     url = make_url(address.shown)  # a user or a name that is hidden is not part of the advice
     return advice.format(
         path=shlex.quote(str(address.path)),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from growlab import amounts
 from growlab.doctor.findings import Finding, found_and_advice
 from growlab.doctor.folders import room_in
 from growlab.doctor.remedies import remedy
@@ -62,7 +63,7 @@ def _file(url: str, address: "Address", path: Path) -> Iterator[Finding]:
         return
     with Database.open(url) as database:
         mode = database.read(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar())
-        found = f"{path.name}, {path.stat().st_size / 2**20:,.1f} MiB"
+        found = f"{path.name}, {amounts.mib(path.stat().st_size)}"
         try:
             database.write(_write_in_vain)
         except StorageError as error:

@@ -78,7 +78,7 @@ def _requirements() -> dict[str, "Requirement"]:
     from packaging.requirements import Requirement
 
     asked = requires("growlab") if _installed("growlab") else None
-    return {each.name: each for each in map(Requirement, asked or _WITHOUT_METADATA)}
+    return {requirement.name: requirement for requirement in map(Requirement, asked or _WITHOUT_METADATA)}
 
 
 def _fits(have: str, requirement: "Requirement | None") -> bool:

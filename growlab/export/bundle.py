@@ -30,7 +30,7 @@ def export_trial(store: Store, study_row: StudyRow, number: int | None, artifact
     missing or damaged artifact and for a disk that refuses.
     """
     trial = _chosen(store, study_row, number)
-    artifacts = {each.kind: each for each in store.artifacts(trial.id)}
+    artifacts = {artifact.kind: artifact for artifact in store.artifacts(trial.id)}
     with whole_folder(target) as folder:
         files = {
             MODEL: _copy(artifacts, "model", trial, artifact_root, folder / MODEL),

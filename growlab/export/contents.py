@@ -25,9 +25,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = read_yaml(path)
     except SpecError as error:
         raise SpecError(f"{path}: {error}; give a folder that growlab export wrote") from None
-    for key, (kind, words) in _NEEDED.items():
-        if type(got := config.get(key)) is not kind:
-            raise SpecError(f"{path}: {key}: must be {words}, got {got!r}; export the trial again")
+    for key, (expected, description) in _NEEDED.items():
+        if type(got := config.get(key)) is not expected:
+            raise SpecError(f"{path}: {key}: must be {description}, got {got!r}; export the trial again")
     return config
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from growlab.errors import CheckpointError, UsageError
-from growlab.files import open_regular
-
-_CHUNK = 1 << 20
+from growlab.files import CHUNK, open_regular, place_beside
 
 
 @contextmanager
@@ -23,7 +20,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     refuse_taken(target)
     target = target.resolve()
-    beside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    beside = place_beside(target)
     try:
         beside.mkdir(parents=True)
         yield beside
@@ -54,7 +51,7 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
     """Copy a file of which the sha256 is known, durably. Raises CheckpointError when it is missing or another one."""
     digest = hashlib.sha256()
     with _opened(source) as original, target.open("xb") as copy:
-        while piece := original.read(_CHUNK):
+        while piece := original.read(CHUNK):
             digest.update(piece)
             copy.write(piece)
         copy.flush()

@@ -1,6 +1,6 @@
 """Read a bundle back, and let its model write."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import LanguageModel
 from growlab.model.streaming import before_stop, require_stops, whole_characters
+from growlab.plugins import load_plugins
 from growlab.suggest import command
 from growlab.training.checkpoint import read_tensors
+from growlab.training.device import use_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,18 @@ def load_bundle(folder: Path, device: torch.device) -> Bundle:
             f"{folder / CONFIG}: vocab_size is {config['vocab_size']}, but {TOKENIZER} has {n_tokens} tokens"
         )
     return Bundle(model=_build(folder, config, tensors).to(device), tokenizer=tokenizer, config=config)
+
+
+def ready_bundle(folder: Path, device: str, *, plugins: Sequence[Path] = (), hard_exit: bool = False) -> Bundle:
+    """A model as it was exported, on the device of this name, with what `plugins` register.
+
+    With `hard_exit` it skips what a router would open less than half. Raises as `load_bundle` does, and UsageError.
+    """
+    load_plugins(plugins)
+    bundle = load_bundle(folder, use_device(device))
+    if hard_exit:
+        bundle.model.exit_hard()
+    return bundle
 
 
 def generate_text(
@@ -109,8 +123,8 @@ def _build(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor
     except UsageError as error:
         raise SpecError(f"{folder / CONFIG}: {error}") from None
     except RuntimeError as error:
-        words = " ".join(str(error).split())
-        raise CheckpointError(f"{folder / MODEL} does not fit the layout in {CONFIG}: {words}") from None
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{folder / MODEL} does not fit the layout in {CONFIG}: {reason}") from None
     return model.eval()
 
 
@@ -120,7 +134,7 @@ def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     What has none, such as no prompt for a corpus of one line or of bare ids, begins with id 0.
     """
     try:
-        ids = [int(each) for each in tokenizer.encode(prompt or "\n")]
+        ids = [int(token) for token in tokenizer.encode(prompt or "\n")]
     except CannotEncode:
         if prompt:
             raise

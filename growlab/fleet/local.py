@@ -102,15 +102,15 @@ def _interrupts_delayed() -> Iterator[None]:
     Handled, not blocked: a process that is started meanwhile would inherit a block, and never hear that it is to stop.
     """
     came: list[tuple[int, FrameType | None]] = []
-    handlers = {each: signal.getsignal(each) for each in STOPPING}
-    heard = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for each in heard:
-        signal.signal(each, lambda number, frame: came.append((number, frame)))
+    handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
+    heard = {signum: handler for signum, handler in handlers.items() if callable(handler)}
+    for signum in heard:
+        signal.signal(signum, lambda number, frame: came.append((number, frame)))
     try:
         yield
     finally:
-        for each, handler in heard.items():
-            signal.signal(each, handler)
+        for signum, handler in heard.items():
+            signal.signal(signum, handler)
         for number, frame in came[:1]:
             heard[signal.Signals(number)](number, frame)
 

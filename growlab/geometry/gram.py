@@ -33,7 +33,7 @@ def extend_gram(
 def newest_row(increments: Sequence[Float[Tensor, "*shape"]], newest: Float[Tensor, "*shape"]) -> Float[Tensor, " m"]:
     """Inner products of `newest` with each increment and with itself, on their device (of MPS: on the CPU)."""
     flat_D = in_float64(newest.flatten())
-    return torch.stack([torch.dot(in_float64(each.flatten()), flat_D) for each in (*increments, newest)])
+    return torch.stack([torch.dot(in_float64(increment.flatten()), flat_D) for increment in (*increments, newest)])
 
 
 def bordered(gram_nn: Gram, row_m: Float[Tensor, " m"]) -> Float[Tensor, "m m"]:

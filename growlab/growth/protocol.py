@@ -115,8 +115,8 @@ class GrowthProtocol:
     def snapshot_due(self, step: int) -> bool:
         return self.spec.grows and step % self.spec.collect_interval_steps == 0
 
-    def wants_to_grow(self, moment: Moment) -> bool:
-        """Whether the trigger asks for a growth; to be called once at every evaluation, as a trigger remembers."""
+    def ask_trigger(self, moment: Moment) -> bool:
+        """Ask the trigger, once at every evaluation as it remembers them, and return whether the model is to grow."""
         if self._phase != "train" or not self._fits_another():
             self._trigger.look(moment)
             return False

@@ -156,5 +156,5 @@ def _penalised(logits_V: Float[Tensor, " V"], seen: Collection[int], penalty: fl
     if penalty == 1 or not seen:
         return logits_V
     at = torch.tensor(sorted(seen))
-    said = logits_V[at]
-    return logits_V.index_copy(0, at, torch.where(said > 0, said / penalty, said * penalty))
+    seen_logits = logits_V[at]
+    return logits_V.index_copy(0, at, torch.where(seen_logits > 0, seen_logits / penalty, seen_logits * penalty))

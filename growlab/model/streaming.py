@@ -10,8 +10,8 @@ from growlab.errors import UsageError
 def whole_characters(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
     """Yield what Tokenizer.decode makes of all ids, piece by piece; half a character waits for its other half."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for each in ids:
-        if piece := decoder.decode(tokenizer.to_bytes([each])):
+    for token in ids:
+        if piece := decoder.decode(tokenizer.to_bytes([token])):
             yield piece
     if piece := decoder.decode(b"", final=True):
         yield piece

@@ -1,7 +1,7 @@
 """Options by which another process finds the same database, files, plugins and texts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,12 @@ def place_options(storage: str, plugins: Sequence[Path] = (), artifacts: Path | 
     return [*options, *plugin_options(plugins)]
 
 
+def unusual_options(options: Mapping[str, object], deterministic: bool) -> list[str]:
+    """The options on which a trial's place and bits depend, without those whose value is False or 0, the usual ones."""
+    given = [part for name, value in options.items() if value for part in (name, str(value))]
+    return [*given, *(["--deterministic"] if deterministic else [])]
+
+
 def plugin_options(files: Sequence[Path]) -> list[str]:
     """Options `--plugin FILE` for each file."""
     return [word for file in files for word in ("--plugin", str(file))]
@@ -29,7 +35,7 @@ def path_options(recorded: "Study", here: "Study") -> list[str]:
     from growlab.moved import paths_of
 
     before, after = paths_of(recorded.data, recorded.curriculum), paths_of(here.data, here.curriculum)
-    return [word for key in before if after[key] != before[key] for word in ("--set", f"{key}={after[key]}")]
+    return [part for key in before if after[key] != before[key] for part in ("--set", f"{key}={after[key]}")]
 
 
 def speaking_command(study: "Study") -> str:

@@ -28,17 +28,17 @@ def tell_of_corpus(corpus: "Corpus", first: "TrialSpec", shortest_window: int, t
         tell(f"note: {note}")
     found = readings(corpus, first, expected_steps(first, corpus.tokenizer.vocab_size))
     if seldom := [reading for reading in found if reading.times <= OFTEN]:
-        tell(f"note: the first trial reads {', '.join(map(_in_words, seldom))}")
+        tell(f"note: the first trial reads {', '.join(map(_described, seldom))}")
     for reading in found:
         if reading.times > OFTEN:
             less = "the budget" if reading.stage is None else "the budget or the stage's share of it"
             tell(
-                f"warning: the first trial reads {_in_words(reading)}: what is read more than {OFTEN} times tends to "
+                f"warning: the first trial reads {_described(reading)}: what is read more than {OFTEN} times tends to "
                 f"be learnt by heart, and val_loss to rise; give more text, or lower {less}"
             )
 
 
-def _in_words(reading: "Reading") -> str:
+def _described(reading: "Reading") -> str:
     times = f"{reading.times:,.0f}" if reading.times >= 10 else f"{reading.times:.2g}"
     stage = "" if reading.stage is None else f"curriculum[{reading.stage}] "
     return f"{stage}{Path(reading.label).name or reading.label} {times} times"

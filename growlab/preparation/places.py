@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+ARTIFACTS = "growlab-artifacts"  # the folder of checkpoints and models, where nobody names one
+
 
 def artifact_root(storage: str, given: Path | None) -> Path:
     """The folder of checkpoints and models: the given one, else growlab-artifacts beside the database's file.
@@ -14,7 +16,7 @@ def artifact_root(storage: str, given: Path | None) -> Path:
     if given is not None:
         return resolved(given)
     database = read_address(storage).path
-    return (database.parent if database else Path.cwd()) / "growlab-artifacts"
+    return (database.parent if database else Path.cwd()) / ARTIFACTS
 
 
 def folders_near(storage: str) -> list[Path]:

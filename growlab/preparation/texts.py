@@ -41,6 +41,13 @@ def with_paths(study: "Study", overrides: Sequence[str]) -> "Study":
     return here
 
 
+def with_texts_here(
+    study: "Study", overrides: Sequence[str], storage: str, plugins: Sequence[Path], tell: Tell
+) -> "Study":
+    """A stored study with the paths that `--set` gives, and for other texts those at which they are found here."""
+    return with_found_texts(with_paths(study, overrides), storage, plugins, tell)
+
+
 def with_found_texts(study: "Study", storage: str, plugins: Sequence[Path], tell: Tell) -> "Study":
     """Give a stored study the paths at which its texts are found here; tells which."""
     from growlab.moved import with_moved

@@ -5,6 +5,7 @@ columns       what a row holds, and every column of it, for terminals and progra
 overfitting   since when a trial learns its training text by heart
 formats       those rows as a table, TSV, CSV or JSON
 table         the table that people read
+terminal_table  a table of any rows: its columns, as many as there is room for
 title         the line above it
 pace          finished trials per hour, and how many ran at once
 live          the same while the study runs

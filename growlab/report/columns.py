@@ -1,12 +1,13 @@
 """The columns of a leaderboard: what a row holds, and of each column its name, its cell on a terminal and its uses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from growlab import amounts
 from growlab.records import TrialState
+from growlab.report.terminal_table import TableColumn
 
 OVERFITS = "↑"
 
@@ -34,27 +35,17 @@ class LeaderboardRow:
 
 
 @dataclass(frozen=True)
-class TableColumn:
-    """A column on a terminal."""
-
-    header: str
-    cell: Callable[[LeaderboardRow], str]
-    justify: Literal["left", "right"] = "right"
-    folds: bool = False
-
-
-@dataclass(frozen=True)
 class Column:
     """A column of the leaderboard."""
 
     name: str  # a field of LeaderboardRow; what scripts rely on
-    on_terminal: TableColumn | None = None  # where it is one there
+    on_terminal: TableColumn[LeaderboardRow] | None = None  # where it is one there
     sortable: bool = False  # the lowest number comes first
     of_some: bool = False  # there only where a trial has a value: a study of a text keeps its columns
 
     @property
     def dtype(self) -> str:
-        """Of pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
+        """The type in pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
         return "object" if self.name == "flops" else _DTYPES[_plain(LeaderboardRow.__annotations__[self.name])]
 
 
@@ -63,7 +54,7 @@ _DTYPES = {int: "Int64", float: "float64", str: "str", TrialState: "str"}
 
 def _plain(declared: Any) -> type:
     """The type of a field that may be None."""
-    return next(each for each in (*get_args(declared), declared) if isinstance(each, type) and each is not NoneType)
+    return next(part for part in (*get_args(declared), declared) if isinstance(part, type) and part is not NoneType)
 
 
 def _val_loss(row: LeaderboardRow) -> str:
@@ -104,6 +95,6 @@ def columns_for_programs(rows: Sequence[LeaderboardRow]) -> list[str]:
     return [column.name for column in sorted(columns_of(rows), key=lambda column: column.of_some)]
 
 
-def columns_for_terminals(rows: Sequence[LeaderboardRow]) -> list[TableColumn]:
+def columns_for_terminals(rows: Sequence[LeaderboardRow]) -> list[TableColumn[LeaderboardRow]]:
     """The columns of these rows that a terminal has, from left to right."""
     return [column.on_terminal for column in columns_of(rows) if column.on_terminal is not None]

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from growlab import amounts
-from growlab.records import TrialState
-from growlab.report.columns import LeaderboardRow, TableColumn, columns_for_terminals
+from growlab.records import TrialState, n_ended
+from growlab.report.columns import LeaderboardRow, columns_for_terminals
 from growlab.report.leaderboard import leaderboard
-from growlab.report.pace import Pace, n_ended
-from growlab.report.table import table_of
+from growlab.report.pace import Pace
+from growlab.report.table import best_style
 from growlab.report.terminal import as_it_is
+from growlab.report.terminal_table import TableColumn, table_of
 from growlab.storage import TrialRow
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def live_table(
     completed = [row for row in rows if row.state is TrialState.COMPLETED]
     running = [row for row in rows if row.state is TrialState.RUNNING]
     columns = [column for column in columns_for_terminals(rows) if column.header in _SHOWN]
-    table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)])
+    table = table_of([*completed[:n_best], *running], [*columns, _state_column(trials)], style_of=best_style)
     table.title = as_it_is(f"{study_name}: {progress_in_words(counts, n_trials, pace)}")
     table.title_justify = "left"
     if len(completed) > n_best:
@@ -60,7 +61,7 @@ def progress_in_words(counts: Mapping[TrialState, int], n_trials: int, pace: Pac
     return f"{done}, {running} running, {waiting} waiting · {pace.in_words()}{about}"
 
 
-def _state_column(trials: Sequence[TrialRow]) -> TableColumn:
+def _state_column(trials: Sequence[TrialRow]) -> TableColumn[LeaderboardRow]:
     by_number = {trial.number: trial for trial in trials}
 
     def cell(row: LeaderboardRow) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from growlab import amounts
-from growlab.records import TrialState
+from growlab.records import TrialState, n_ended
 from growlab.storage import Store
 
 Interval = tuple[float, float]  # from, to, in seconds of one clock
@@ -49,11 +49,6 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
         else:
             merged.append((start, end))
     return merged
-
-
-def n_ended(counts: Mapping[TrialState, int]) -> int:
-    """Trials in a final state, whichever."""
-    return sum(n for state, n in counts.items() if state.is_final)
 
 
 def _length(intervals: Iterable[Interval]) -> float:

@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING, TextIO
 
 from growlab import amounts
 from growlab.records import TrialState
-from growlab.report.columns import OVERFITS, LeaderboardRow, TableColumn, columns_for_terminals
+from growlab.report.columns import OVERFITS, LeaderboardRow, columns_for_terminals
 from growlab.report.leaderboard import best_by_best_val_loss
-from growlab.report.terminal import Trimmed, as_it_is, console_for, fitting, folded, room_beside
+from growlab.report.terminal import Trimmed, as_it_is, console_for, folded
+from growlab.report.terminal_table import (
+    LEAST_LAYOUT,
+    TableColumn,
+    fitting,
+    print_left_out,
+    room_beside,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-BEST = "bold green"
-LEAST_LAYOUT = 20  # characters per line; a narrow terminal loses columns before layouts get narrower
+_BEST = "bold green"
 _LEAST_NEEDED_LAYOUT = 10  # where only columns are left by which people decide
 _MOST_LAYOUT = 60  # one long layout must not move all numbers out of sight
 _LAYOUT_LINES = 4  # on a terminal; the rest is an ellipsis
@@ -38,8 +45,7 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
     console.print(Trimmed(table))
     for note in _notes(rows):
         console.print(as_it_is(note))
-    if left_out:
-        console.print(f"no room for {', '.join(left_out)}: widen the terminal, or use --format tsv", style="dim")
+    print_left_out(left_out, console, "--format tsv")
 
 
 def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple["Table", list[str]]:
@@ -54,7 +60,8 @@ def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple[
 
     def draw(hidden: Sequence[str], layout: Callable[[LeaderboardRow], str]) -> "Table":
         columns = [replace(column, cell=layout) if column.folds else column for column in _columns(rows, hidden)]
-        return table_of(rows, columns, least_width(hidden), gap=2 if len(hidden) < len(dispensable) else 1)
+        gap = 2 if len(hidden) < len(dispensable) else 1
+        return table_of(rows, columns, folded_width=least_width(hidden), gap=gap, style_of=best_style)
 
     # measured without layouts: rich would not break what has no blank
     frame, hidden = fitting(lambda hidden: draw(hidden, lambda row: ""), [*dispensable, *_NEEDED], console)
@@ -66,7 +73,7 @@ def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple[
     return draw(hidden, lambda row: layouts[row.layout]), [*hidden, *["whole layouts"] * cut]
 
 
-def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[TableColumn]:
+def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[TableColumn[LeaderboardRow]]:
     rank, *rest = columns_for_terminals(rows)
     if "state" in hidden:
         rank = replace(rank, cell=_rank_or_state)
@@ -88,23 +95,6 @@ def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
         yield f"by best_val_loss trial {other.trial} would be first, with {loss}: use --sort-by best_val_loss"
 
 
-def table_of(
-    rows: Sequence[LeaderboardRow], columns: Sequence[TableColumn], layout_width: int = LEAST_LAYOUT, gap: int = 2
-) -> "Table":
-    """A table with layouts in lines of at least `layout_width` characters, and `gap` blanks between two columns."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap - 1, 0, 0))
-    for column in columns:
-        longest = max([len(column.header), *(len(column.cell(row)) for row in rows)])
-        table.add_column(
-            column.header,
-            justify=column.justify,
-            overflow="fold",
-            no_wrap=not column.folds,
-            min_width=layout_width if column.folds else longest,  # rich would measure the longest word
-        )
-    for row in rows:
-        table.add_row(*(as_it_is(column.cell(row)) for column in columns), style=BEST if row.rank == 1 else None)
-    return table
+def best_style(row: LeaderboardRow) -> str | None:
+    """The style of the line of the best trial."""
+    return _BEST if row.rank == 1 else None

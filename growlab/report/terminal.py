@@ -7,14 +7,12 @@ a trial are shown as they are, control characters (a terminal would obey them) a
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from growlab.escapes import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.table import Table
     from rich.text import Text
 
 PIPE_WIDTH = 10_000  # rich would cut a pipe at 80 columns
@@ -50,31 +48,6 @@ def as_it_is(text: str, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(visible(text), style=style)
-
-
-def fitting(
-    draw: Callable[[Sequence[str]], "Table"], first_to_go: Sequence[str], console: "Console"
-) -> tuple["Table", list[str]]:
-    """The table that is not wider than the console, and the columns that it had to leave out.
-
-    `draw` makes it without the columns of these headers.
-    """
-    hidden = list[str]()
-    table = draw(hidden)
-    for header in first_to_go:
-        if room_beside(table, console) >= 0:
-            break
-        hidden.append(header)
-        table = draw(hidden)
-    return table, hidden
-
-
-def room_beside(table: "Table", console: "Console") -> int:
-    """The number of characters by which the console is wider than the table must be; negative where it is narrower."""
-    from rich.measure import Measurement
-
-    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
-    return console.width - Measurement.get(console, unbounded, table).minimum
 
 
 def folded(text: str, width: int, n_lines: int, console: "Console") -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from growlab.records import TrialState
-from growlab.report.pace import Pace, n_ended, read_pace
+from growlab.records import TrialState, n_ended
+from growlab.report.pace import Pace, read_pace
 from growlab.storage import Store, StudyRow
 
 

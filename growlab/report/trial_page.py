@@ -86,7 +86,7 @@ def _value(value: object) -> str:
 
 
 def _curriculum(facts: TrialFacts) -> str:
-    """What is read stage by stage, and from which step on: 'words.txt, α 0.1; from step 15 its own data, α 0.99'."""
+    """The texts of the stages, and from which step on: 'words.txt, α 0.1; from step 15 its own data, α 0.99'."""
     begun = {int(stage): step for step, stage in facts.by_step("train", "stage").items()}
     stages = facts.trial.spec_mapping.get("curriculum", [])
     return "; ".join(_stage(stage, at, begun.get(at), stages) for at, stage in enumerate(stages))
@@ -115,7 +115,7 @@ def _growth_rule(spec: Mapping[str, Any], *, grew: bool) -> str:
 
 
 def _trigger_of(growth: Mapping[str, Any]) -> TriggerOptions | None:
-    """What is known of a trial's trigger beforehand; None of one that a plugin brought."""
+    """The options of a trial's trigger; None of one that a plugin brought."""
     trigger = growth["trigger"]
     options: TriggerOptions | None = (
         TRIGGERS[trigger["name"]].read(trigger["options"]) if trigger["name"] in TRIGGERS else None

@@ -28,7 +28,7 @@ class Crew:
     deterministic: bool = False
 
     def __str__(self) -> str:
-        """'2 worker(s)', and where, unless all are on one device."""
+        """The number of workers, as '2 worker(s)', and where they are, unless all are on one device."""
         named = f" ({', '.join(self.devices)})" if len(set(self.devices)) > 1 else ""
         return f"{len(self.devices)} worker(s){named}"
 
@@ -37,9 +37,9 @@ class Crew:
         return self.artifacts / f"{row.study.name}-{row.id}" / "logs"
 
     def worker_options(self) -> list[str]:
-        """What follows `growlab worker`, but for the database, the artifacts, the device and the texts."""
+        """Options of `growlab worker`, but for the database, the artifacts, the device and the texts."""
         given = {**self.options, "--threads": self.threads or shared_threads(len(self.devices))}
-        options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
         return [*options, *(["--deterministic"] if self.deterministic else []), *plugin_options(self.plugins)]
 
 

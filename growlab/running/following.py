@@ -4,6 +4,7 @@ import time
 
 from growlab.fleet.local import LocalFleet
 from growlab.preparation.telling import Tell
+from growlab.records import n_ended
 from growlab.report.live import progress_in_words
 from growlab.report.pace import read_pace
 from growlab.storage import Store, StudyRow
@@ -15,8 +16,8 @@ def ended_trials(store: Store, row: StudyRow) -> frozenset[int]:
 
 
 def n_unfinished(store: Store, row: StudyRow) -> int:
-    """Trials that the study wants and that have not ended."""
-    return store.n_trials(row.id) - sum(n for state, n in store.counts(row.id).items() if state.is_final)
+    """The number of trials that the study wants and that have not ended."""
+    return store.n_trials(row.id) - n_ended(store.counts(row.id))
 
 
 def follow(store: Store, row: StudyRow, fleet: LocalFleet, ended_before: frozenset[int], tell: Tell) -> None:
@@ -24,12 +25,12 @@ def follow(store: Store, row: StudyRow, fleet: LocalFleet, ended_before: frozens
 
     `ended_before` are numbers of trials of which nothing is to be told.
     """
-    told = set(ended_before)
+    known = set(ended_before)
     while True:
         still = fleet.running()
-        ended = [trial for trial in store.trials(row.id) if trial.state.is_final and trial.number not in told]
+        ended = [trial for trial in store.trials(row.id) if trial.state.is_final and trial.number not in known]
         for trial in ended:
-            told.add(trial.number)
+            known.add(trial.number)
             loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
             tell(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
         if ended:

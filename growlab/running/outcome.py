@@ -1,14 +1,19 @@
-"""How a study stands that no worker works on any more: its winner or why there is none, and what to do next."""
+"""How a study stands that no worker of ours works on any more: its winner or why there is none, and what to do next."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from growlab.errors import GrowlabError
 from growlab.escapes import first_line
 from growlab.preparation.command_lines import place_options, plugin_options, speaking_command
 from growlab.report.columns import LeaderboardRow
-from growlab.storage import StudyRow, TrialRow
+from growlab.report.leaderboard import read_leaderboard
+from growlab.report.title import read_title
+from growlab.running.following import n_unfinished
+from growlab.storage import Store, StudyRow, TrialRow
 from growlab.suggest import command
 
 _MOST_REASONS = 3
@@ -20,6 +25,45 @@ _TRY = {  # by the state that most trials ended in
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """The standing of a study when workers have left."""
+
+    study: str
+    title: str  # of its leaderboard
+    rows: Sequence[LeaderboardRow]  # the best first
+    lines: Sequence[str]  # for a person: the winner or why there is none, and what to do next
+    n_unfinished: int  # trials that it wants and that have not ended
+    again: str  # the command that goes on with it; '' where nothing was left to do
+
+    def require_finished(self) -> None:
+        """Raise GrowlabError, which says how to go on, for a study that is not finished."""
+        if self.n_unfinished > 0:
+            raise GrowlabError(f"{self.n_unfinished} trial(s) are not finished; go on with: {self.again}")
+
+
+def read_standing(
+    store: Store,
+    row: StudyRow,
+    *,
+    storage: str,
+    artifacts: Path | None = None,
+    plugins: Sequence[Path] = (),
+    again: str = "",
+) -> Standing:
+    """Read how a study stands; the places are those of commands that it suggests."""
+    trials = store.trials(row.id)
+    rows = read_leaderboard(store, row.id, row.study.objective.metric)
+    return Standing(
+        study=row.study.name,
+        title=read_title(store, row),
+        rows=rows,
+        lines=outcome(row, trials, rows, storage=storage, artifacts=artifacts, plugins=plugins),
+        n_unfinished=n_unfinished(store, row),
+        again=again,
+    )
+
+
 def outcome(
     row: StudyRow,
     trials: Sequence[TrialRow],
@@ -29,7 +73,7 @@ def outcome(
     artifacts: Path | None,
     plugins: Sequence[Path],
 ) -> list[str]:
-    """A line or a few for a person; `ranked` is the leaderboard of the study's `trials`."""
+    """Lines for a person, one or a few; `ranked` is the leaderboard of the study's `trials`."""
     winner = next((candidate for candidate in ranked if candidate.rank == 1), None)
     if winner is None:
         return [_why_none(trials, command("report", row.study.name, options=place_options(storage)))]

@@ -10,7 +10,7 @@ _TOLD_AGAIN_S = 30.0  # without a try: the next one belongs to another outage
 
 
 def telling_patience(seconds: float, tell: Tell) -> Patience:
-    """Wait so long for a database that does not answer, and tell so once each time."""
+    """Patience of so many seconds with a database that does not answer, which is told once each time."""
     told_at = -math.inf
 
     def goes_on(why: str) -> bool:

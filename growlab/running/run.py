@@ -25,7 +25,7 @@ class Run:
         self._left = False
 
     def n_running(self) -> int:
-        """Workers that have not left."""
+        """The number of workers that have not left."""
         return self._fleet.running()
 
     def wait(self, tell: Tell = print) -> None:

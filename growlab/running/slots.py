@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from growlab.preparation.telling import Tell
 from growlab.resources import n_cores
 
 if TYPE_CHECKING:
     from growlab.storage import Store, StudyRow
+
+Slots = int | Literal["auto"]
 
 
 def slots_for(
@@ -23,6 +25,7 @@ def slots_for(
 ) -> int:
     """The number of workers that each of these devices is to have, measured on the first; tells why so many."""
     from growlab.moved import moves_between, with_moved
+    from growlab.running.following import n_unfinished
     from growlab.training.device import resolve_device
     from growlab.worker.packing import MOST, Bench, Probe, choose_slots, next_spec
 
@@ -30,8 +33,7 @@ def slots_for(
     if kind != "cuda":
         tell(f"--slots auto: 1, as the device is {kind}, which one trial keeps busy; --slots N asks for more")
         return 1
-    left = row.study.n_trials - sum(n for state, n in store.counts(row.id).items() if state.is_final)
-    most = min(MOST, -(-left // len(devices)))
+    most = min(MOST, -(-n_unfinished(store, row) // len(devices)))
     spec = next_spec(store, row, plugins) if most > 1 else None
     if spec is None:
         tell("--slots auto: 1, as there is no second trial to begin")
@@ -42,5 +44,5 @@ def slots_for(
     probe = Probe(spec=spec, device=devices[0], n_threads=threads, plugins=tuple(plugins), deterministic=deterministic)
     bench = Bench(probe)
     chosen = choose_slots(bench.rate_of, most)
-    tell(f"{bench.words()} → {chosen} slot{'s' if chosen > 1 else ''}")
+    tell(f"{bench.summary()} → {chosen} slot{'s' if chosen > 1 else ''}")
     return chosen

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from growlab.domains import Domain, Fixed, corners
-from growlab.errors import LayoutError, NotRegistered, UsageError
+from growlab.errors import LayoutError, NotRegistered, UsageError, require
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
@@ -34,23 +34,18 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     _check_growth(study, starts, kinds)
 
 
-def _require(condition: bool, key: str, expected: str, got: object) -> None:
-    if not condition:
-        raise UsageError(f"{key} must be {expected}, got {got}")
-
-
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
     expected = f"{{low: …, high: …}} with 1 <= low <= high <= {MAX_BLOCKS}"
-    _require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, f"{low} to {high}")
-    _require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
-    _require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
-    _require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
+    require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, f"{low} to {high}")
+    require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
+    require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
+    require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
     for name, options in space.blocks.items():
         _known_kinds([read_entry(name)], kinds)
         check_block(read_entry(name), kinds)
         for option, values in options.items():
-            _require(len(values) > 0, f"layouts.blocks.{name}.{option}", "a value or a list of values", "none")
+            require(len(values) > 0, f"layouts.blocks.{name}.{option}", "a value or a list of values", "none")
 
 
 def _check_menu(menu: Menu) -> None:
@@ -75,17 +70,17 @@ def _check_parts(menu: Menu, place: Place, d_model: int) -> None:
                 complete_part(parse_part(text), place, d_model, menu.kinds)
         except UsageError as error:
             raise LayoutError(f"layouts.{place} {text!r}: {error}") from None
-    _require(len(getattr(menu.space, place)) > 0, f"layouts.{place}", f"a list such as [{PLAIN}]", "none")
+    require(len(getattr(menu.space, place)) > 0, f"layouts.{place}", f"a list such as [{PLAIN}]", "none")
 
 
 def _check_rule(menu: Menu, rule: FromLayer) -> None:
-    _require(len(rule.layer) > 0, "layouts.from_layer.layer", "a layer or a list of layers", "none")
-    _require(min(rule.layer) >= 0, "layouts.from_layer.layer", "at least 0", min(rule.layer))
+    require(len(rule.layer) > 0, "layouts.from_layer.layer", "a layer or a list of layers", "none")
+    require(min(rule.layer) >= 0, "layouts.from_layer.layer", "at least 0", min(rule.layer))
     for side in ("below", "above"):
         names, known = getattr(rule, side), menu.of_role("sequence")
-        _require(len(names) > 0, f"layouts.from_layer.{side}", "a list of sequence mixers of layouts.blocks", "none")
+        require(len(names) > 0, f"layouts.from_layer.{side}", "a list of sequence mixers of layouts.blocks", "none")
         for name in names:
-            _require(name in known, f"layouts.from_layer.{side}", f"of the sequence mixers {', '.join(known)}", name)
+            require(name in known, f"layouts.from_layer.{side}", f"of the sequence mixers {', '.join(known)}", name)
 
 
 def _check_fits(menu: Menu, kind: str, d_model: int) -> None:
@@ -109,7 +104,7 @@ def _check_patches(study: Study, starts: Sequence[Layout], kinds: Mapping[str, K
     for front in [*drawn, *(layout.front for layout in starts if layout.front)]:
         options = kinds[front.kind].read_options(front, max(study.layouts.d_model))
         fewest = 2 * options.size
-        _require(shortest >= fewest, "train.seq_len", f"at least {fewest}, two patches of front={front}", shortest)
+        require(shortest >= fewest, "train.seq_len", f"at least {fewest}, two patches of front={front}", shortest)
 
 
 def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
@@ -124,7 +119,7 @@ def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
 
 def _check_schedule(train: Mapping[str, Domain]) -> None:
     warmup, decay = (_highest(train[name]) for name in ("warmup_fraction", "decay_fraction"))
-    _require(
+    require(
         warmup + decay <= 1,
         "train.warmup_fraction + train.decay_fraction",
         "at most 1 whatever is drawn",
@@ -143,7 +138,7 @@ def _check_growth(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Ki
         return
     deepest = max([study.layouts.depth[1], *(layout.depth for layout in starts)])
     for max_depth in map(int, corners(study.growth["max_depth"])):
-        _require(
+        require(
             not 0 < max_depth < deepest,
             "growth.max_depth",
             f"at least the layout's {deepest} blocks",

@@ -83,7 +83,7 @@ class CheckpointFolder:
     def save_model(self, run: TrialRun) -> Artifact:
         """Save the weights alone, with the layout and the vocabulary's size in the header."""
         header = {"layout": format_layout(run.model.layout), "vocab_size": run.model.vocab_size}
-        weights = (each.detach() for each in run.model.parameters())
+        weights = (parameter.detach() for parameter in run.model.parameters())
         tensors = dict(zip(_names_by_layout(run.model), weights, strict=True))
         try:
             return self._save_file("model", run.counters.step, tensors, header)
@@ -126,7 +126,7 @@ class CheckpointFolder:
         self._written = {serial: digest for serial, digest in self._written.items() if serial in held}
         for serial, tensors in held.items():
             if serial not in self._written:
-                content = save_tensors({name: each.contiguous() for name, each in tensors.items()})
+                content = save_tensors({name: increment.contiguous() for name, increment in tensors.items()})
                 digest = hashlib.sha256(content).hexdigest()
                 write_atomically(self._increment_path(digest), content)
                 self._written[serial] = digest
@@ -134,7 +134,7 @@ class CheckpointFolder:
         return list(self._written.values())
 
     def _save_file(self, kind: str, step: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> Artifact:
-        content = save_tensors({name: each.contiguous() for name, each in tensors.items()}, write_header(numbers))
+        content = save_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, write_header(numbers))
         digest = hashlib.sha256(content).hexdigest()
         path = self.folder / f"{kind}-{step:08d}-{digest[:12]}.safetensors"
         write_atomically(path, content)
@@ -228,8 +228,8 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
 
 
 def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors = {f"model/{name}": each.detach() for name, each in run.named_parameters()}
-    tensors |= {f"adam/{name}": each for name, each in run.optimizer.state().items()}
+    tensors = {f"model/{name}": parameter.detach() for name, parameter in run.named_parameters()}
+    tensors |= {f"adam/{name}": tensor for name, tensor in run.optimizer.state().items()}
     for name, track in run.growth.window.tracks.items():
         tensors[f"window/{name}/last"] = track.last
         tensors[f"window/{name}/gram"] = track.gram
@@ -260,7 +260,7 @@ def _unpack(
     run.growth.window.tracks = {
         name: Track(
             tensors[f"window/{name}/last"].to(run.device),
-            deque((each[name].to(run.device) for each in increments), maxlen=run.growth.window.size - 1),
+            deque((increment[name].to(run.device) for increment in increments), maxlen=run.growth.window.size - 1),
             tensors[f"window/{name}/gram"],
         )
         for name in _window_names(run, tensors)
@@ -274,8 +274,8 @@ def _unpack(
 
 
 def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) -> None:
-    saved = {name: tuple(each.shape) for name, each in _below("model/", tensors).items()}
-    built = {name: tuple(each.shape) for name, each in run.named_parameters()}
+    saved = {name: tuple(tensor.shape) for name, tensor in _below("model/", tensors).items()}
+    built = {name: tuple(parameter.shape) for name, parameter in run.named_parameters()}
     for name in sorted(saved.keys() | built.keys()):
         if saved.get(name) != built.get(name):
             raise OtherCode(
@@ -285,7 +285,7 @@ def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) ->
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
@@ -298,4 +298,4 @@ def _grown_units(run: TrialRun) -> list[str]:
     """The blocks of every unit that grew, as text, the eldest first."""
     units, identities = list(run.model.units), run.growth.unit_identities
     grown = sorted(identities)[len(units) - run.growth.n_grown :]
-    return [format_blocks(run.model.blocks_of(units[identities.index(each)])) for each in grown]
+    return [format_blocks(run.model.blocks_of(units[identities.index(identity)])) for identity in grown]

@@ -40,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
         raise UsageError(f"unknown device {name!r}; use {_KNOWN}") from None
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {name!r} is not supported; use {_KNOWN}")
-    if device.type not in ("cpu", *(each.partition(":")[0] for each in _gpus())):
+    if device.type not in ("cpu", *(name.partition(":")[0] for name in _gpus())):
         raise UsageError(f"device {name!r}: this machine has no usable GPU of that kind; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0")

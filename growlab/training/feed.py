@@ -43,7 +43,7 @@ class HostFeed:
         self._split, self._train, self._seed, self._device = split, train, seed, device
 
     def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
-        return tuple(each.to(self._device) for each in self._made(step))
+        return tuple(tensor.to(self._device) for tensor in self._made(step))
 
     def batch(self, *inputs: Int64[Tensor, "B T"]) -> tuple[Int64[Tensor, "B T"], Int64[Tensor, "B T"]]:
         x_BT, y_BT = inputs
@@ -69,7 +69,7 @@ class PrefetchingFeed(HostFeed):
     def inputs(self, step: int) -> tuple[Int64[Tensor, "..."], ...]:
         batch = self._ahead.pop(step, None) or self._thread.submit(self._made, step)
         self._ahead = {step + 1: self._thread.submit(self._made, step + 1)}
-        return tuple(each.pin_memory().to(self._device, non_blocking=True) for each in batch.result())
+        return tuple(tensor.pin_memory().to(self._device, non_blocking=True) for tensor in batch.result())
 
 
 class DeviceFeed:

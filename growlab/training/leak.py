@@ -26,7 +26,7 @@ def leak(model: LanguageModel, ids: Split, seq_len: int, device: torch.device) -
     """
     was_training = model.training
     model.eval()
-    x_BT, y_BT = (each.to(device) for each in next(validation_batches(ids, seq_len, N_WINDOWS)))
+    x_BT, y_BT = (tensor.to(device) for tensor in next(validation_batches(ids, seq_len, N_WINDOWS)))
     y_BT = y_BT.clamp(min=0)  # any target shows a leak, also where a task has none
     whole_BT = _losses(model, x_BT, y_BT)
     seq_len = x_BT.shape[1]  # other than asked for where a question and its answer are one window

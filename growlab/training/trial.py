@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from growlab.data.corpus import Corpus, require_windows
+from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
 from growlab.growth.telemetry import observe
@@ -31,7 +32,7 @@ def run_trial(
     device: torch.device,
     folder: CheckpointFolder,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_every_s: float = 5.0,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> TrialResult | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
@@ -75,7 +76,7 @@ def run_trial(
                 return saver.finish(TrialState.DIVERGED)
             if attempt.leaks():
                 return saver.finish(TrialState.LEAK)
-            wants_to_grow |= run.growth.wants_to_grow(attempt.moment(val_loss))
+            wants_to_grow |= run.growth.ask_trigger(attempt.moment(val_loss))
         if wants_to_grow and not run.finished:
             attempt.grow()
 

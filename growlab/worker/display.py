@@ -41,11 +41,11 @@ class Display(Protocol):
         """Show that the database does not answer, for this reason; with '' it does again."""
         ...
 
-    def note(self, words: str) -> None:
+    def note(self, message: str) -> None:
         """Show a message of the worker itself."""
         ...
 
-    def ended(self, claim: Claim, words: str) -> None: ...
+    def ended(self, claim: Claim, summary: str) -> None: ...
 
     def waiting(self, counts: Mapping[TrialState, int]) -> None: ...
 
@@ -59,7 +59,7 @@ class LineDisplay:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._said_at = 0.0
+        self._reported_at = 0.0
         self._is_waiting = False
         self._away = ""
 
@@ -73,37 +73,37 @@ class LineDisplay:
 
     def started(self, claim: Claim) -> None:
         self._is_waiting = False
-        self._said_at = time.monotonic()
+        self._reported_at = time.monotonic()
         self._say(f"trial {claim.number}: {claim.layout}")
 
     def began(self, claim: Claim, step: int, note: str) -> None:
-        if words := beginning_words(step, note):
-            self._say(f"trial {claim.number}: {words}")
+        if message := beginning_text(step, note):
+            self._say(f"trial {claim.number}: {message}")
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
-        if time.monotonic() - self._said_at >= LINE_EVERY_S:
-            self._said_at = time.monotonic()
-            self._say(f"trial {claim.number}: {progress_words(progress)}")
+        if time.monotonic() - self._reported_at >= LINE_EVERY_S:
+            self._reported_at = time.monotonic()
+            self._say(f"trial {claim.number}: {progress_text(progress)}")
 
     def away(self, why: str) -> None:
         before, self._away = self._away, why
-        if words := turn_words(before, why):
-            self._say(words)
+        if message := turn_text(before, why):
+            self._say(message)
 
-    def note(self, words: str) -> None:
-        self._say(words)
+    def note(self, message: str) -> None:
+        self._say(message)
 
-    def ended(self, claim: Claim, words: str) -> None:
-        self._say(f"trial {claim.number}: {words}")
+    def ended(self, claim: Claim, summary: str) -> None:
+        self._say(f"trial {claim.number}: {summary}")
 
     def waiting(self, counts: Mapping[TrialState, int]) -> None:
         if not self._is_waiting:
             self._is_waiting = True
-            self._say(waiting_words(counts))
+            self._say(waiting_text(counts))
 
-    def _say(self, words: str) -> None:
+    def _say(self, message: str) -> None:
         with contextlib.suppress(OSError):  # the log's disk is full, or its reader has gone: training goes on
-            print(readable(words), file=self._stream, flush=True)
+            print(readable(message), file=self._stream, flush=True)
 
 
 class LiveDisplay:
@@ -130,7 +130,7 @@ class LiveDisplay:
         self._live.update(Text(visible(f"trial {claim.number}: {claim.layout}")))
 
     def began(self, claim: Claim, step: int, note: str) -> None:
-        self._beginning = readable(beginning_words(step, note))
+        self._beginning = readable(beginning_text(step, note))
         self._live.update(Text(f"trial {claim.number}: {visible(claim.layout)}\n{self._beginning}".strip()))
 
     def progress(self, claim: Claim, progress: TrialProgress) -> None:
@@ -138,19 +138,19 @@ class LiveDisplay:
 
     def away(self, why: str) -> None:
         before, self._away = self._away, why
-        if words := turn_words(before, why):
-            self.note(words)
+        if message := turn_text(before, why):
+            self.note(message)
 
-    def note(self, words: str) -> None:
+    def note(self, message: str) -> None:
         with contextlib.suppress(OSError):  # the terminal has gone: training goes on
-            self._live.console.print(readable(words), markup=False, highlight=False)
+            self._live.console.print(readable(message), markup=False, highlight=False)
 
-    def ended(self, claim: Claim, words: str) -> None:
-        self.note(f"trial {claim.number}: {words}")
+    def ended(self, claim: Claim, summary: str) -> None:
+        self.note(f"trial {claim.number}: {summary}")
         self._live.update(Text("looking for the next trial …", style="dim"))
 
     def waiting(self, counts: Mapping[TrialState, int]) -> None:
-        self._live.update(Text(waiting_words(counts), style="dim"))
+        self._live.update(Text(waiting_text(counts), style="dim"))
 
     def _panel(self, claim: Claim, progress: TrialProgress) -> Table:
         table = Table.grid(padding=(0, 2))
@@ -172,7 +172,7 @@ class LiveDisplay:
         return table
 
 
-def progress_words(progress: TrialProgress) -> str:
+def progress_text(progress: TrialProgress) -> str:
     return (
         f"{progress.progress:.0%}, step {progress.step}, depth {progress.depth} ({progress.phase}), "
         f"train {_number(progress.train_loss)}, val {_number(progress.val_loss)}, "
@@ -181,19 +181,19 @@ def progress_words(progress: TrialProgress) -> str:
     )
 
 
-def beginning_words(step: int, note: str) -> str:
+def beginning_text(step: int, note: str) -> str:
     """Describe the beginning of an attempt that is not simply a trial's first; '' of that."""
     return note or (f"resumed from step {step}" if step else "")
 
 
-def turn_words(before: str, why: str) -> str:
+def turn_text(before: str, why: str) -> str:
     """Say that the database went away, or came back; '' for neither."""
     if why and not before:
         return f"the database does not answer ({why}); waiting for it, and what is being trained trains on"
     return "the database answers again" if before and not why else ""
 
 
-def waiting_words(counts: Mapping[TrialState, int]) -> str:
+def waiting_text(counts: Mapping[TrialState, int]) -> str:
     running = counts.get(TrialState.RUNNING, 0)
     return f"waiting: {running} trial(s) are running elsewhere and would be taken over if their worker died"
 

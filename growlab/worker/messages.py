@@ -81,7 +81,7 @@ class Ended:
     """The trial has its final state in the database."""
 
     state: TrialState
-    words: str
+    summary: str
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class Stopped:
 class Lost:
     """Another worker owns the trial now."""
 
-    words: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Unfit:
     """This worker cannot run the study: its corpus, disk or installation is at fault, not the trial."""
 
-    words: str
+    reason: str
     is_usage: bool  # whoever started this worker said something wrong
 
 
@@ -110,14 +110,14 @@ class Unfit:
 class Crowded:
     """The trial found too little memory because others hold some of it: it may fit another time."""
 
-    words: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Crashed:
     """An error that nobody foresaw; the process ends after saying so."""
 
-    words: str
+    reason: str
 
 
 ToTrainer = Propose | Train | Stop

@@ -119,8 +119,8 @@ class Bench:
         self.found[n] = found
         return found.steps_per_s if isinstance(found, Measured) else None
 
-    def words(self) -> str:
-        """'1 slot: 301 steps/s, 2: 405, 4: out of memory'."""
+    def summary(self) -> str:
+        """Sum up what was found: '1 slot: 301 steps/s, 2: 405, 4: out of memory'."""
         parts = []
         for n, found in self.found.items():
             slot, per_s = (" slot", " steps/s") if n == 1 else ("", "")
@@ -146,16 +146,16 @@ def measure(probe: Probe, n: int) -> Measured | Failed:
         for pipe in pipes:  # the barrier: all begin when the last is warm
             with contextlib.suppress(OSError):
                 pipe.send(None)
-        rates = [] if any(isinstance(each, Failed) for each in warm) else [_heard(pipe, deadline) for pipe in pipes]
+        rates = [] if any(isinstance(answer, Failed) for answer in warm) else [_heard(pipe, deadline) for pipe in pipes]
     heard = [*warm, *rates]
     for failed in heard:
         if isinstance(failed, Failed):
             return failed
-    peaks = [each for each in heard if isinstance(each, Warm)]
+    peaks = [answer for answer in heard if isinstance(answer, Warm)]
     return Measured(
-        steps_per_s=sum(each for each in heard if isinstance(each, float)),
-        peak=max(each.peak for each in peaks),
-        free=max(each.free for each in peaks),
+        steps_per_s=sum(answer for answer in heard if isinstance(answer, float)),
+        peak=max(peak.peak for peak in peaks),
+        free=max(peak.free for peak in peaks),
     )
 
 

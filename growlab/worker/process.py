@@ -32,7 +32,7 @@ class TrainerProcess:
                 return message
         except (EOFError, OSError):
             self._process.join(5)
-            return Crashed(f"the trainer process died ({_exit_words(self._process.exitcode)})")
+            return Crashed(f"the trainer process died ({_exit_text(self._process.exitcode)})")
         return None
 
     def end(self) -> None:
@@ -43,7 +43,7 @@ class TrainerProcess:
             self._process.join()
 
 
-def _exit_words(code: int | None) -> str:
+def _exit_text(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"

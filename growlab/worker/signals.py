@@ -14,8 +14,8 @@ from growlab.resources import STOPPING
 
 def ignore_stopping() -> None:
     """Ignore, as a child, what asks to stop: Ctrl-C reaches the whole group; its parent decides."""
-    for each in STOPPING:
-        signal.signal(each, signal.SIG_IGN)
+    for signum in STOPPING:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def leave_signals_to_others() -> None:
@@ -65,13 +65,13 @@ class stop_on_signals:  # noqa: N801  (reads as a statement)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            heard = [each for each in STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
-            self._before = {each: signal.signal(each, self._handle) for each in heard}
+            heard = [signum for signum in STOPPING if signal.getsignal(signum) is not signal.SIG_IGN]
+            self._before = {signum: signal.signal(signum, self._handle) for signum in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)  # type: ignore[arg-type]
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)  # type: ignore[arg-type]
 
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from growlab import __version__
-from growlab.defaults import USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, USUAL_PATIENCE_S
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
 from growlab.escapes import first_line
 from growlab.moved import moves_between
@@ -66,8 +66,8 @@ class WorkerOptions:
     n_threads: int = 0
     max_trials: int | None = None
     max_time_s: float | None = None
-    lease_s: float = 60.0
-    checkpoint_every_s: float = 5.0
+    lease_s: float = LEASE_S
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
     patience_s: float = USUAL_PATIENCE_S  # for a database that is away
     name: str = ""
     plugins: tuple[Path, ...] = ()  # files; only the trainer imports them
@@ -216,20 +216,20 @@ class _Worker:
         match answer:
             case Ended():
                 self.n_trials += 1
-                self.display.ended(claim, f"{answer.state}: {answer.words}")
+                self.display.ended(claim, f"{answer.state}: {answer.summary}")
             case Stopped():
                 saved = f"not saved: {answer.note}" if answer.note else "saved"
                 self._release(claim, EndReason.STOPPED, f"stopped and {saved}; it is back in the queue", answer.note)
             case Lost():
-                self.display.ended(claim, answer.words)
+                self.display.ended(claim, answer.reason)
             case Unfit():
-                self._release(claim, EndReason.STOPPED, "put back into the queue", answer.words, leaving=True)
+                self._release(claim, EndReason.STOPPED, "put back into the queue", answer.reason, leaving=True)
                 raise _error(answer)
             case Crowded():  # a strike too: it must not be tried for ever
-                self._release(claim, EndReason.CRASHED, f"put back: {first_line(answer.words)}", answer.words)
+                self._release(claim, EndReason.CRASHED, f"put back: {first_line(answer.reason)}", answer.reason)
                 self._pause(CROWDED_PAUSE_S)
             case Crashed():
-                self._release(claim, EndReason.CRASHED, f"crashed: {first_line(answer.words)}", answer.words)
+                self._release(claim, EndReason.CRASHED, f"crashed: {first_line(answer.reason)}", answer.reason)
             case _:
                 raise AssertionError(f"the trainer answered a trial with {answer!r}")
 
@@ -238,7 +238,7 @@ class _Worker:
         while time.monotonic() < until and not self.should_stop:
             time.sleep(POLL_S)
 
-    def _release(self, claim: Claim, reason: EndReason, words: str, note: str = "", *, leaving: bool = False) -> None:
+    def _release(self, claim: Claim, reason: EndReason, message: str, note: str = "", *, leaving: bool = False) -> None:
         """Give the trial back, unless it has ended or is another worker's already."""
         with self.signals.uninterrupted():
             try:
@@ -247,21 +247,21 @@ class _Worker:
             except LeaseLost as error:
                 if result := self._stored_result(claim):
                     self.n_trials += 1
-                    words = f"{result.state}: {result.words}"
+                    message = f"{result.state}: {result.summary}"
                 else:
-                    words = str(error)
+                    message = str(error)
             except DatabaseAway:
                 if not self.should_stop:
                     raise
-                words = "stopped while the database is away; it is free when its lease ends"
-            self.display.ended(claim, words)
+                message = "stopped while the database is away; it is free when its lease ends"
+            self.display.ended(claim, message)
 
     def _stored_result(self, claim: Claim) -> Ended | None:
         """The result that this very attempt has put into the database as its trial's end, if it has."""
         if self.store.ended_as(claim) is not EndReason.FINISHED:
             return None
         trial = self.store.trial(claim.study_id, claim.number)
-        return Ended(state=trial.state, words=summary(trial))
+        return Ended(state=trial.state, summary=summary(trial))
 
     # ---- the trainer process --------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class _Worker:
         if isinstance(answer, Crashed):
             self._end_trainer()
             if self.should_stop:  # whoever stops us may have killed it
-                return Stopped(answer.words)
+                return Stopped(answer.reason)
             self._note_death(answer, fruitless=claim is None)
         else:
             self._forgive_deaths()
@@ -375,7 +375,7 @@ class _Worker:
     def _note_death(self, crashed: Crashed, *, fruitless: bool) -> None:
         self.deaths += 1
         if fruitless:
-            self.fruitless.append(crashed.words.strip())
+            self.fruitless.append(crashed.reason.strip())
 
     def _forgive_deaths(self) -> None:
         self.deaths = 0
@@ -403,4 +403,4 @@ class _Worker:
 
 def _error(answer: FromTrainer, before: str = "") -> GrowlabError:
     assert isinstance(answer, Unfit), f"unexpected {answer!r}"
-    return (UsageError if answer.is_usage else GrowlabError)(before + answer.words.strip())
+    return (UsageError if answer.is_usage else GrowlabError)(before + answer.reason.strip())

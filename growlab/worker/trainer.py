@@ -199,12 +199,12 @@ class _Trainer:
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
             )
-            return Ended(state=result.state, words=summary(result)) if result else Stopped()
+            return Ended(state=result.state, summary=summary(result)) if result else Stopped()
         except (LayoutError, SpecError) as error:
             failed = failed_at_once(spec, order.claim.layout, str(error))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if words := refused_operation(error):
-                return Unfit(words, is_usage=True)
+            if reason := refused_operation(error):
+                return Unfit(reason, is_usage=True)
             if not is_out_of_memory(error):
                 raise
             if neighbours := self._neighbours():
@@ -212,7 +212,7 @@ class _Trainer:
             failed = out_of_memory(spec, order.claim.layout, str(error))
         recorder.finish(failed, [])
         folder.forget_all()
-        return Ended(state=failed.state, words=summary(failed))
+        return Ended(state=failed.state, summary=summary(failed))
 
     def _neighbours(self) -> str:
         """Say that others hold so much of the device that it is not the trial's fault; else ''."""

@@ -10,6 +10,7 @@ import pytest
 from growlab import api
 from growlab.errors import GrowlabError, NotFound, StorageError
 from growlab.records import TrialState
+from growlab.running.outcome import Standing
 from growlab.storage import Store
 
 STORAGE = "sqlite:///growlab.db"
@@ -93,6 +94,39 @@ def test_workers_that_all_fail_are_an_error_with_their_last_words(home: Path) ->
         run.wait(told.append)
 
     assert "nosuch.py" in told[-1]
+
+
+def test_a_study_is_run_from_its_file_to_its_standing_and_its_best_trial_again(home: Path) -> None:
+    told: list[str] = []
+
+    standing = api.run_to_end("tiny.yaml", ["n_trials=1"], "once", threads=1, tell=told.append)
+    api.export("once", "best")
+    trained = api.train("best", threads=1, output=Path("again"), tell=told.append)
+
+    standing.require_finished()
+    assert (standing.study, standing.n_unfinished, [row.rank for row in standing.rows]) == ("once", 0, [1])
+    assert standing.lines[0].startswith("best: trial 0, val_loss ")
+    assert "created study 'once' in sqlite:///growlab.db" in told
+    assert trained.study == "once-0-again"
+    assert trained.trial.val_loss == standing.rows[0].val_loss
+    assert (home / "again" / "model.safetensors").is_file()
+
+
+def test_workers_that_serve_a_study_in_slots_leave_it_done(home: Path) -> None:
+    told: list[str] = []
+    api.create(api.load_study("tiny.yaml", ["n_trials=2"]))
+
+    api.work("tiny", slots=2, max_trials=1, device="cpu", threads=1, tell=told.append)
+
+    assert told[0].startswith("2 worker(s) on study 'tiny'")
+    assert list(api.leaderboard("tiny").state) == [TrialState.COMPLETED] * 2
+
+
+def test_what_is_left_of_a_study_says_how_to_go_on() -> None:
+    standing = Standing(study="a", title="", rows=[], lines=[], n_unfinished=2, again="growlab study run a")
+
+    with pytest.raises(GrowlabError, match=r"2 trial\(s\) are not finished; go on with: growlab study run a"):
+        standing.require_finished()
 
 
 def test_a_study_that_is_not_stored_is_not_run(home: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from growlab.commands.watching import show_end
+from growlab.commands.watching import show_standing
 from growlab.records import TrialResult, TrialState
+from growlab.running.outcome import read_standing
 from growlab.storage import Store
 
 STORAGE = "sqlite:///growlab.db"
@@ -20,7 +21,7 @@ def test_a_study_without_a_winner_says_why_and_what_to_try(growlab: Callable, ca
         row = store.study("tiny")
         _end_as_diverged(store, row, "the loss was nan at step 3")
 
-        show_end(store, row, storage=STORAGE)
+        show_standing(read_standing(store, row, storage=STORAGE))
 
     said = capsys.readouterr().err
     assert "no trial completed: all 2 that ended are without a result\n  2 diverged: the loss was nan at step 3" in said

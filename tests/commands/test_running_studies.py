@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from growlab.commands.watching import show_end
+from growlab.commands.watching import show_standing
 from growlab.records import EndReason, TrialState
+from growlab.running.outcome import read_standing
 from growlab.storage import Store
 
 STORAGE = "sqlite:///growlab.db"
@@ -430,7 +431,7 @@ def test_on_a_terminal_the_last_screen_has_the_table(ran: Any, growlab_there: Ca
     monkeypatch.setattr("sys.stderr", screen := Terminal())
 
     with Store.open(STORAGE) as store:
-        show_end(store, store.study("tiny"), storage=STORAGE)
+        show_standing(read_standing(store, store.study("tiny"), storage=STORAGE))
 
     assert "tiny: 3 of 3 trials ended" in screen.getvalue()
     assert screen.getvalue().index("val_loss") < screen.getvalue().index("best: trial")

@@ -123,7 +123,9 @@ def test_more_threads_or_workers_than_a_system_can_start_are_a_mistake(
 def test_device_all_with_slots_is_so_many_on_each(growlab: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Crew, str]] = []
     monkeypatch.setattr("growlab.training.device.every_gpu", lambda: ["cuda:0", "cuda:1"])
-    monkeypatch.setattr("growlab.commands.watching.work", lambda _, row, crew, again: asked.append((crew, again)))
+    monkeypatch.setattr(
+        "growlab.running.slot_run.work", lambda _, row, crew, again, follower: asked.append((crew, again))
+    )
     growlab("study", "create", "tiny.yaml")
 
     assert growlab("worker", "tiny", "--device", "all", "--slots", "2").code == 0

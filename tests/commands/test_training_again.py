@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from growlab.commands.watching import work
 from growlab.kinds import KINDS
 from growlab.preparation.checking import prepare
 from growlab.preparation.sources import read_study
 from growlab.running.crew import Crew
+from growlab.running.work import Follower, work
 from growlab.search import preview
 from growlab.specs import BudgetSpec
 from growlab.storage import Store, StudyRow
@@ -34,11 +34,12 @@ def at_work(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What workers would have been started with; none are, and the trial stays in the queue."""
     calls: list[dict[str, Any]] = []
 
-    def work(store: Store, row: StudyRow, crew: Crew, *, again: str) -> None:
+    def work(store: Store, row: StudyRow, crew: Crew, *, again: str, follower: Follower) -> None:
         specs = [trial.spec for trial in store.trials(row.id)]
         calls.append({"study": row.study, "specs": specs, "again": again})
 
-    monkeypatch.setattr("growlab.commands.watching.work", work)
+    for module in ("study_run", "slot_run", "training_again"):
+        monkeypatch.setattr(f"growlab.running.{module}.work", work)
     return calls
 
 
@@ -260,7 +261,7 @@ def test_an_export_that_fails_afterwards_says_how_to_export_again(
         work(*args, **options)
         (home / "again").write_text("taken")
 
-    monkeypatch.setattr("growlab.commands.watching.work", work_meanwhile)
+    monkeypatch.setattr("growlab.running.training_again.work", work_meanwhile)
 
     failed = growlab("train", "config.yaml", "-o", "again", "--artifacts", "kept")
     exported = growlab("export", "tiny-0-again", "-o", "other", "--artifacts", "kept")

@@ -29,9 +29,7 @@ SPEC = TrialSpec(
 
 @given(lr=st.floats(1e-9, 1e9), seed=st.integers(0, 2**63 - 1), preserve=st.booleans())
 def test_a_spec_survives_its_json_column(lr, seed, preserve):
-    spec = replace(
-        SPEC, seed=seed, train=replace(SPEC.train, lr=lr), growth=replace(SPEC.growth, entry_scale=preserve)
-    )
+    spec = replace(SPEC, seed=seed, train=replace(SPEC.train, lr=lr), growth=replace(SPEC.growth, entry_scale=preserve))
 
     assert trial_spec_from_mapping(json.loads(json.dumps(trial_spec_to_mapping(spec)))) == spec
 

@@ -61,7 +61,7 @@ class Training:
         return grown
 
     def stagnant_check(self) -> bool:
-        return self.protocol.wants_to_grow(stagnant(self.step))
+        return self.protocol.ask_trigger(stagnant(self.step))
 
     def _one_step(self) -> bool:
         self.net(self.inputs).square().mean().backward()
@@ -236,7 +236,7 @@ def test_it_never_asks_for_more_blocks_than_max_depth(
 def test_it_never_grows_nor_takes_snapshots_when_told_not_to(toy_net: ToyNet, make_growth: MakeGrowth) -> None:
     protocol = GrowthProtocol(make_growth(trigger="never", collect_interval_steps=1), toy_net("thin"), seed=0)
 
-    assert not any(protocol.wants_to_grow(stagnant(step)) for step in range(9))
+    assert not any(protocol.ask_trigger(stagnant(step)) for step in range(9))
     assert not any(protocol.snapshot_due(step) for step in range(9))
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from growlab.records import TrialState
+from growlab.records import TrialState, n_ended
 from growlab.report.live import live_table
-from growlab.report.pace import Pace, n_ended, pace_of, read_pace, union
+from growlab.report.pace import Pace, pace_of, read_pace, union
 from growlab.report.title import read_title, title_of
 
 HOUR = 3600.0

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from growlab.records import TrialProgress, TrialState
 from growlab.storage import Claim
-from growlab.worker.display import LineDisplay, LiveDisplay, display_for, progress_words
+from growlab.worker.display import LineDisplay, LiveDisplay, display_for, progress_text
 
 CLAIM = cast(Claim, type("ClaimOfTrial", (), {"number": 5, "layout": "d=16 conv mlp"}))
 
@@ -102,7 +102,7 @@ def test_progress_is_said_in_a_log_when_ten_seconds_have_gone_by_and_not_before(
 
 
 def test_the_line_of_progress_has_a_dash_for_what_is_not_known() -> None:
-    assert progress_words(PROGRESS) == (
+    assert progress_text(PROGRESS) == (
         "50%, step 1200, depth 4 (warm-up), train 2.0000, val –, τ 1.25, κ –, 12,346 tokens/s, 1 h 05 min left"
     )
 

@@ -11,7 +11,7 @@ from growlab.worker import supervisor
 from growlab.worker.messages import Crashed, Ended, FromTrainer, Lost, Stopped, Train, TrainerSetup, Unfit
 from growlab.worker.process import TrainerProcess
 
-STORED = Ended(state=TrialState.COMPLETED, words="val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp")
+STORED = Ended(state=TrialState.COMPLETED, summary="val_loss 1.5000, 2.2000 bits per byte, d=16 conv mlp")
 
 
 class Trainer:
@@ -78,7 +78,7 @@ def test_the_trainer_of_a_trial_that_is_another_workers_is_ended(worker: supervi
     answer = ask(worker, trainer, claim)
 
     assert isinstance(answer, Lost)
-    assert "worker gpu0 no longer owns trial 0" in answer.words
+    assert "worker gpu0 no longer owns trial 0" in answer.reason
     assert trainer.ended
 
 

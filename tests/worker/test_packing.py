@@ -69,7 +69,7 @@ def test_a_trial_that_does_not_run_is_one_that_does_not_fit(probe: Probe, tmp_pa
 
     assert choose_slots(bench.rate_of, most=8) == 1
 
-    assert "nosuchmodule" in bench.words()
+    assert "nosuchmodule" in bench.summary()
 
 
 def test_more_than_the_free_memory_is_not_even_tried(probe: Probe) -> None:
@@ -78,7 +78,7 @@ def test_more_than_the_free_memory_is_not_even_tried(probe: Probe) -> None:
 
     assert bench.rate_of(2) is None
 
-    assert bench.words() == "1 slot: 100 steps/s, 2: no room, 12.0 GiB in 10.0 GiB"
+    assert bench.summary() == "1 slot: 100 steps/s, 2: no room, 12.0 GiB in 10.0 GiB"
 
 
 def test_the_words_say_what_was_measured(probe: Probe) -> None:
@@ -89,7 +89,7 @@ def test_the_words_say_what_was_measured(probe: Probe) -> None:
         4: Failed("out of memory"),
     }
 
-    assert bench.words() == "1 slot: 301 steps/s, 2: 405, 4: out of memory"
+    assert bench.summary() == "1 slot: 301 steps/s, 2: 405, 4: out of memory"
 
 
 def test_the_trial_that_is_measured_is_the_next_one_and_stays_unbegun(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from growlab.worker.messages import Crashed, Stop, TrainerSetup
-from growlab.worker.process import TrainerProcess, _exit_words
+from growlab.worker.process import TrainerProcess, _exit_text
 
 
 @pytest.fixture
@@ -54,4 +54,4 @@ def test_a_trainer_that_is_stuck_is_killed(process: TrainerProcess) -> None:
     ("code", "expected"), [(-11, "signal SIGSEGV"), (71, "exit code 71"), (0, "exit code 0"), (None, "exit code None")]
 )
 def test_how_a_process_ended_is_told_by_the_name_of_its_signal_or_by_its_code(code: int | None, expected: str) -> None:
-    assert _exit_words(code) == expected
+    assert _exit_text(code) == expected

@@ -174,7 +174,7 @@ def test_how_far_a_trial_is_goes_with_the_next_beat_and_forgives_the_deaths_befo
         yield Progress(PROGRESS)
         wait_until(lambda: rows(worker.store)[1][0].step == 98)
         assert worker.deaths == 0
-        yield Ended(state=COMPLETED, words="val_loss 1.5000")
+        yield Ended(state=COMPLETED, summary="val_loss 1.5000")
 
     worker.trainer = play(train)
 
@@ -340,7 +340,7 @@ def good_trainer(store: Store, result: TrialResult) -> Callable[[ToTrainer], Ite
             yield Proposed()
         elif isinstance(order, Train):
             store.finish(order.claim, result, [], [])
-            yield Ended(state=result.state, words=summary(result))
+            yield Ended(state=result.state, summary=summary(result))
 
     return answer
 

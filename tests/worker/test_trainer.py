@@ -163,7 +163,7 @@ def test_what_a_user_got_wrong_is_said_and_ends_the_process_in_order(
     (unfit,) = heard(pipe)
     assert isinstance(unfit, Unfit)
     assert unfit.is_usage
-    assert "abacus" in unfit.words
+    assert "abacus" in unfit.reason
     assert exits == []
 
 
@@ -178,7 +178,7 @@ def test_what_nobody_foresaw_is_told_with_its_place_and_ends_the_process_without
 
     _, crashed = heard(pipe)
     assert isinstance(crashed, Crashed)
-    assert crashed.words.startswith("AttributeError: 'NoneType' object has no attribute 'spec'\nTraceback")
+    assert crashed.reason.startswith("AttributeError: 'NoneType' object has no attribute 'spec'\nTraceback")
     assert exits == [CRASHED]
 
 
@@ -256,7 +256,7 @@ def test_a_trial_is_trained_to_the_end_of_its_budget_and_is_in_the_database_befo
 
     trial = store.trial(claim.study_id, 0)
     _, began, *progress = heard(pipe)
-    assert answer == Ended(state=TrialState.COMPLETED, words=summary(trial))
+    assert answer == Ended(state=TrialState.COMPLETED, summary=summary(trial))
     assert trial.val_loss is not None
     assert began == Began(step=0, note="")
     assert {type(message) for message in progress} <= {Progress}
@@ -284,7 +284,7 @@ def test_a_trial_that_another_worker_took_is_lost_and_nothing_of_it_is_written(
     answer = start().answer(Train(claim=claim, folder="0"))
 
     assert isinstance(answer, Lost)
-    assert "worker gpu0 no longer owns trial 0" in answer.words
+    assert "worker gpu0 no longer owns trial 0" in answer.reason
     assert state_of(store, claim) == (TrialState.QUEUED, "")
 
 
@@ -297,7 +297,7 @@ def test_a_text_that_is_not_there_is_the_workers_fault_and_not_the_trials(
     answer = start().answer(Train(claim=claim, folder="0"))
 
     assert isinstance(answer, Unfit)
-    assert "corpus.txt" in answer.words
+    assert "corpus.txt" in answer.reason
     assert state_of(store, claim)[0] is TrialState.RUNNING
 
 
@@ -311,7 +311,7 @@ def test_a_layout_that_cannot_be_built_here_is_the_trials_result(
     state, error = state_of(store, claim)
     assert state is TrialState.FAILED
     assert "n_heads" in error
-    assert answer == Ended(state=TrialState.FAILED, words=error)
+    assert answer == Ended(state=TrialState.FAILED, summary=error)
 
 
 def fails_with(error: BaseException) -> Callable[..., None]:
@@ -334,7 +334,7 @@ def test_a_trial_that_does_not_fit_fails_in_the_first_line_of_what_torch_said(
 
     failed = "out of memory: CUDA out of memory. Tried to allocate 2 GiB"
     assert state_of(store, claim) == (TrialState.FAILED, failed)
-    assert answer == Ended(state=TrialState.FAILED, words=failed)
+    assert answer == Ended(state=TrialState.FAILED, summary=failed)
 
 
 def test_a_trial_that_does_not_fit_beside_others_is_given_back_with_both_reasons(
@@ -369,7 +369,7 @@ def test_a_database_that_stays_away_ends_a_trainer_or_what_it_trains_when_it_is_
         answer = trainer.answer(Train(claim=claim, folder="0"))
 
     assert isinstance(answer, Stopped if stopping else Unfit)
-    assert "database is locked" in (answer.note if isinstance(answer, Stopped) else answer.words)
+    assert "database is locked" in (answer.note if isinstance(answer, Stopped) else answer.reason)
 
 
 # ---- how a trial ended, in a line ----------------------------------------------------------------------------------

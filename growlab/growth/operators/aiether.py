@@ -82,7 +82,7 @@ def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[
     modes = _Modes(path, options, principal_directions(path.gram))
     tau_crit, kappa_crit = source.critical.get("tau", _TAU_CRIT), source.critical.get("kappa", _KAPPA_CRIT)
     eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
-    velocity, acceleration = (normalise(path.gram, each) for each in (modes.velocity(), modes.acceleration()))
+    velocity, acceleration = (normalise(path.gram, vector) for vector in (modes.velocity(), modes.acceleration()))
     return path.combine(_weighted(options, stretch, curvature, velocity, acceleration, eta * modes.escape()))
 
 

@@ -1,0 +1,84 @@
+"""A table of rows on a terminal: its columns, and drawing as many of them as there is room for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+from growlab.report.terminal import PIPE_WIDTH, as_it_is
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Row = TypeVar("Row")
+
+LEAST_LAYOUT = 20  # characters per line; a narrow terminal loses columns before layouts get narrower
+
+
+@dataclass(frozen=True)
+class TableColumn(Generic[Row]):
+    """A column on a terminal."""
+
+    header: str
+    cell: Callable[[Row], str]
+    justify: Literal["left", "right"] = "right"
+    folds: bool = False  # into several lines; another column is as wide as its longest cell
+
+
+def table_of(
+    rows: Sequence[Row],
+    columns: Sequence[TableColumn[Row]],
+    *,
+    folded_width: int = LEAST_LAYOUT,
+    gap: int = 2,
+    style_of: Callable[[Row], str | None] = lambda row: None,
+) -> "Table":
+    """A table whose columns that fold are at least `folded_width` characters wide, with `gap` blanks between two."""
+    from rich import box
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap - 1, 0, 0))
+    for column in columns:
+        table.add_column(
+            column.header,
+            justify=column.justify,
+            overflow="fold",
+            no_wrap=not column.folds,
+            # else rich would measure the longest word, and cut '35 min 00 s' at a blank
+            min_width=folded_width if column.folds else max(map(cell_len, [column.header, *map(column.cell, rows)])),
+        )
+    for row in rows:
+        table.add_row(*(as_it_is(column.cell(row)) for column in columns), style=style_of(row))
+    return table
+
+
+def fitting(
+    draw: Callable[[Sequence[str]], "Table"], first_to_go: Sequence[str], console: "Console"
+) -> tuple["Table", list[str]]:
+    """The table that is not wider than the console, and the columns that it had to leave out.
+
+    `draw` makes it without the columns of these headers.
+    """
+    hidden = list[str]()
+    table = draw(hidden)
+    for header in first_to_go:
+        if room_beside(table, console) >= 0:
+            break
+        hidden.append(header)
+        table = draw(hidden)
+    return table, hidden
+
+
+def room_beside(table: "Table", console: "Console") -> int:
+    """The number of characters by which the console is wider than the table must be; negative where it is narrower."""
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(width=PIPE_WIDTH)  # else what is measured is what was cut
+    return console.width - Measurement.get(console, unbounded, table).minimum
+
+
+def print_left_out(headers: Sequence[str], console: "Console", option: str) -> None:
+    """Print for which columns there was no room, and the option that prints all of them; nothing where none is."""
+    if headers:
+        console.print(f"no room for {', '.join(headers)}: widen the terminal, or use {option}", style="dim")
