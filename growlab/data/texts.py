@@ -21,11 +21,12 @@ from growlab.data.tokenizers import (
     CharTokenizer,
     recorded_tokenizer,
     require_recorded_tokenizer,
+    text_has_no_ids,
     tokenizer_from_mapping,
     tokenizer_sha256,
 )
 from growlab.data.tokens import Ids, Tokenizer
-from growlab.errors import CannotEncode, DataError, SpecError
+from growlab.errors import CannotEncode, DataError
 from growlab.specs import DataSpec
 
 _FORMAT = 2  # of the kept ids and tokenizers; raise it when a tokenizer changes what it writes
@@ -92,10 +93,7 @@ def tokenizer_for(text: Text, stages: Sequence[Text] = ()) -> tuple[Tokenizer, s
             return tokenizer, require_recorded_tokenizer(spec, tokenizer)
         case "file":
             return recorded_tokenizer(spec)
-    raise SpecError(
-        f"source {spec.source!r} gives text and data.tokenizer 'ids' is for sources of ids; "
-        "set it to char, byte, bpe or file"
-    )
+    raise text_has_no_ids(spec)
 
 
 def kept_ids(text: Text, tokenizer: Tokenizer, *, shared: bool) -> Ids:

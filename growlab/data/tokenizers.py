@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from growlab.data.byte_level import ByteLevelTokenizer
 from growlab.data.markers import ChatTokenizer
 from growlab.data.tokens import Ids, Tokenizer, utf8
-from growlab.errors import CannotEncode, DataError
+from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.escapes import shortened
 from growlab.files import open_regular
 from growlab.specs import DataSpec
@@ -230,6 +230,14 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise DataError(f"{path}: is not JSON ({error}); it is damaged, take another copy") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def text_has_no_ids(spec: DataSpec) -> SpecError:
+    """An error for the tokenizer of ids where a source gives text."""
+    return SpecError(
+        f"source {spec.source!r} gives text and data.tokenizer 'ids' is for sources of ids; "
+        "set it to char, byte, bpe or file"
+    )
 
 
 def _is_alphabet(chars: list[Any]) -> bool:

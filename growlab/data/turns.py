@@ -23,6 +23,7 @@ from growlab.data.tokenizers import (
     IdTokenizer,
     recorded_tokenizer,
     require_recorded_tokenizer,
+    text_has_no_ids,
 )
 from growlab.errors import DataError, SpecError
 from growlab.specs import DataSpec
@@ -47,10 +48,7 @@ def tokenizer_of_pairs(spec: DataSpec, pairs: Sequence[Pair], train: Sequence[Pa
             return ChatTokenizer(learnt), require_recorded_tokenizer(spec, learnt)
         case "file":
             return _tokenizer_of_a_file(spec)
-    raise SpecError(
-        f"source {spec.source!r} gives text and data.tokenizer 'ids' is for sources of ids; "
-        "set it to char, byte, bpe or file"
-    )
+    raise text_has_no_ids(spec)
 
 
 def _tokenizer_of_a_file(spec: DataSpec) -> tuple[ChatTokenizer, str]:

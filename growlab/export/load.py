@@ -13,7 +13,6 @@ from growlab.data.text_files import as_read
 from growlab.data.tokenizers import Tokenizer, load_tokenizer
 from growlab.errors import CannotEncode, CheckpointError, SpecError, UsageError
 from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
-from growlab.files import sha256_of
 from growlab.layout import parse
 from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling, generate
@@ -21,7 +20,7 @@ from growlab.model.language_model import LanguageModel
 from growlab.model.streaming import before_stop, require_stops, whole_characters
 from growlab.plugins import load_plugins
 from growlab.suggest import command
-from growlab.training.checkpoint import read_tensors
+from growlab.training.checkpoint import read_tensors, require_recorded
 from growlab.training.device import use_device
 
 
@@ -104,13 +103,7 @@ def converse(bundle: Bundle, folder: Path, sampling: Sampling, seed: int) -> Con
 
 
 def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
-    try:
-        if sha256_of(path) != sha256:
-            raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    require_recorded(path, sha256)
     return load_tokenizer(path)
 
 

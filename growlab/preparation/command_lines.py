@@ -27,7 +27,7 @@ def unusual_options(options: Mapping[str, object], deterministic: bool) -> list[
 
 def plugin_options(files: Sequence[Path]) -> list[str]:
     """Options `--plugin FILE` for each file."""
-    return [word for file in files for word in ("--plugin", str(file))]
+    return [part for file in files for part in ("--plugin", str(file))]
 
 
 def path_options(recorded: "Study", here: "Study") -> list[str]:

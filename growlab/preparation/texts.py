@@ -44,7 +44,7 @@ def with_paths(study: "Study", overrides: Sequence[str]) -> "Study":
 def with_texts_here(
     study: "Study", overrides: Sequence[str], storage: str, plugins: Sequence[Path], tell: Tell
 ) -> "Study":
-    """A stored study with the paths that `--set` gives, and for other texts those at which they are found here."""
+    """Give a stored study the paths that `--set` says, and for other texts those at which they are found here."""
     return with_found_texts(with_paths(study, overrides), storage, plugins, tell)
 
 

@@ -184,18 +184,24 @@ def read_tensors(path: Path, sha256: str) -> tuple[dict[str, Shaped[Tensor, "...
 
     Raises CheckpointError; a flipped bit does not load silently.
     """
+    require_recorded(path, sha256)
     try:
-        if sha256_of(path) != sha256:
-            raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
         with safe_open(path, framework="pt") as file:
             header = read_header(path, file.metadata())
         return load_tensors(path.read_bytes()), header
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def require_recorded(path: Path, sha256: str) -> None:
+    """Raise CheckpointError for a file that is missing, cannot be read, or is not the recorded one."""
+    try:
+        if sha256_of(path) != sha256:
+            raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded {sha256[:12]}…")
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def _numbers(path: Path, header: Mapping[str, Any]) -> CheckpointHeader:
