@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.specs import GrowthSpec, TrainSpec
+from growlab.specs import TrainSpec
 from growlab.training.schedule import rewarm
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -68,11 +68,11 @@ class GrowingAdamW:
                     "exp_avg_sq": state["exp_avg_sq"] * scale**2,
                 }
 
-    def set_lr(self, lr: float, *, step: int, growth: GrowthSpec) -> None:
-        """Set the lr of every group: of one that grew it is re-warmed, and times growth.new_lr_factor."""
+    def set_lr(self, lr: float, *, step: int, rewarm_steps: int, new_lr_factor: float = 1.0) -> None:
+        """Set the lr of every group; of those that grew it rises over `rewarm_steps` to `new_lr_factor` times lr."""
         for group in self._adamw.param_groups:
-            share = rewarm(step, group["born"], growth.rewarm_steps)
-            group["lr"].fill_(lr * (share * growth.new_lr_factor if group["born"] else share))
+            share = rewarm(step, group["born"], rewarm_steps)
+            group["lr"].fill_(lr * (share * new_lr_factor if group["born"] else share))
 
     def step(self) -> Float[Tensor, ""]:
         """Clip and update; returns the gradient's norm before clipping, on the device. No synchronisation."""

@@ -72,7 +72,10 @@ class TrialRun:
         """Train a step: forward, backward, clip, update. Nothing in here waits for the device."""
         train, counters = self.spec.train, self.counters
         self.lr = lr_at(self.progress, train)
-        self.optimizer.set_lr(self.lr, step=counters.step, growth=self.spec.growth)
+        growth = self.spec.growth
+        self.optimizer.set_lr(
+            self.lr, step=counters.step, rewarm_steps=growth.rewarm_steps, new_lr_factor=growth.new_lr_factor
+        )
         self.engine.step(self.feed.inputs(counters.step))
         self.loss_count += 1
         counters.step += 1

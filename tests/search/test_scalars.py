@@ -51,9 +51,9 @@ def test_all_scalars_but_the_fixed_ones_are_suggested_in_a_fixed_order(make_stud
     assert list(suggest(make_study(**MIXED), [], 1)) == [
         "train.batch_size",
         "train.lr",
+        "growth.entry_scale",
         "growth.operator",
         "growth.trigger.stagnation.patience",
-        "growth.entry_scale",
         "growth.trigger.stagnation.warmup_steps",
     ]
 

@@ -35,6 +35,7 @@ GROWTH = {
     "warmup_steps": 0,
     "history_window_size": 4,
     "collect_interval_steps": 3,
+    "entry_scale": 0.0,
     "freeze_steps": 4,
     "rewarm_steps": 3,
     "cooldown_steps": 3,
