@@ -12,6 +12,27 @@ from growlab.escapes import quoted
 Value = bool | int | float | str
 
 
+class Rising(str):
+    """Numbers that rise, in one text, '0.05 0.1': a list in a study file would be a choice between them."""
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers, in their order."""
+        return tuple(map(float, self.split()))
+
+    @classmethod
+    def read(cls, key: str, raw: object) -> "Rising":
+        """Read 0.05, '0.05 0.1' or '0.05, 0.1'. Raises SpecError."""
+        text = str(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else ""
+        try:
+            numbers = [float(word) for word in text.replace(",", " ").split()]
+        except ValueError:
+            numbers = []
+        if not numbers or numbers != sorted(set(numbers)):
+            raise SpecError(f"{key} must be a number, or numbers that rise such as '0.05 0.1', got {quoted(raw)}")
+        return cls(" ".join(map(str, numbers)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fixed:
     value: Value
@@ -127,6 +148,8 @@ def _read_range(key: str, raw: dict[object, object], expected: type) -> Range:
 
 def typed(key: str, raw: object, expected: type) -> Value:
     """Read one value of the expected type: a whole number for a float, 1e3 for a whole number. Raises SpecError."""
+    if issubclass(expected, Rising):
+        return expected.read(key, raw)
     if expected is float and isinstance(raw, str):
         raw = _number_from_text(raw)  # YAML 1.1 reads 1e-3 as a string
     if expected in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):

@@ -9,7 +9,7 @@ recipe has that name.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from growlab.named import Options, Part
 from growlab.registry import Registry
@@ -39,6 +39,10 @@ class TriggerOptions(Options):
         """The values of path statistics ('tau', 'kappa') from which this trigger finds a path worn out."""
         return {}
 
+    def n_growths(self) -> int | None:
+        """The number of growths at most; None where training decides."""
+        return None
+
     def first_growth(self, pace: Pace) -> int:
         """The earliest step at which a model can grow."""
         return pace.eval_every
@@ -53,7 +57,10 @@ class TriggerOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorOptions(Options):
-    """Of an operator, and how they fit a window of snapshots."""
+    """The options of an operator, and how they fit a window of snapshots."""
+
+    copies_origin: ClassVar[bool] = False  # whether a new unit has the kinds of the unit that it is modelled on
+    needs_path: ClassVar[bool] = True  # whether it makes anything of a window of snapshots
 
     def fitted(self, window: int, drawn: Collection[str]) -> Self:
         """The same where no window of so many snapshots is too small; else with what was `drawn` cut to it."""
@@ -62,6 +69,14 @@ class OperatorOptions(Options):
     def dead_terms(self, window: int) -> str:
         """What of the operator stands for nothing over so many snapshots, in words; '' where all of it acts."""
         return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Where one of the new units of a growth enters, and which old one it is modelled on."""
+
+    gap: int  # among the old units: 0 below all of them, their number above all
+    origin: int  # place of an old unit
 
 
 TRIGGERS: Registry[Part] = Registry("growth trigger")
@@ -86,8 +101,8 @@ def register_operator(
 
 def register_position(
     name: str, summary: str, *, options: type[Options] = Options
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Decorator for a function (number of units, options) → the place of the new unit among them."""
+) -> Callable[[Callable[..., list[Entry]]], Callable[..., list[Entry]]]:
+    """Decorator for a function (number of units, number of new ones, options) → an Entry for each new one."""
     return _adder("position", name, summary, options)
 
 

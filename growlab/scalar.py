@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from growlab import errors
-from growlab.domains import Domain, Fixed, Value
+from growlab.domains import Domain, Fixed, Rising, Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 
@@ -49,7 +49,11 @@ class Scalar:
         return " and ".join(filter(None, (low, high))) or "a finite number"
 
     def check(self, section: str, value: Any) -> None:
-        """Raise SpecError unless the value is finite and within the bounds."""
+        """Raise SpecError unless the value, or each number of several, is finite and within the bounds."""
+        for number in value.numbers if isinstance(value, Rising) else (value,):
+            self._check_one(section, number)
+
+    def _check_one(self, section: str, value: Any) -> None:
         key = f"{section}.{self.name}"
         require(not isinstance(value, float) or math.isfinite(value), key, "a finite number", value)
         require(not self.choices or value in self.choices, key, self.expected, value)

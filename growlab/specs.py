@@ -162,23 +162,55 @@ class GrowthSpec:
     collect_interval_steps: int = scalar(
         100, at_least=1, search=Choice(values=(50, 100, 200)), help="steps between snapshots"
     )
-    preserve_function: bool = scalar(
-        True,
-        search=Choice(values=(True, False)),
-        help="zero the new unit's out-projections, so that it enters as the identity",
+    entry_scale: float = scalar(
+        1.0,
+        at_least=0,
+        at_most=1,
+        search=Choice(values=(0.0, 0.3, 1.0)),
+        help="what the new units' out-projections are multiplied by: 1 as the operator made them, 0 the identity",
+        since="0.1.0",
+        before=0.0,
+    )
+    units: int = scalar(1, at_least=1, help="units that enter at once, where factor is 1", since="0.1.0", before=1)
+    factor: int = scalar(
+        1,
+        at_least=1,
+        search=Choice(values=(1, 2)),
+        help="what the number of units is multiplied by: 2 doubles the stack; 1: `units` enter",
+        since="0.1.0",
+        before=1,
     )
     unit: str = scalar(
-        "last", help="what is inserted: 'last' (the kinds of the newest unit) or blocks such as 'conv mlp'"
+        "last",
+        help="what is inserted: 'last' (the kinds of the newest unit, or of those that stack copies) or blocks such as "
+        "'conv mlp'",
     )
-    freeze_steps: int = scalar(400, at_least=0, help="isolated warm-up: steps in which only the new unit trains")
+    freeze_steps: int = scalar(0, at_least=0, help="isolated warm-up: steps in which only the new units train")
     rewarm_steps: int = scalar(100, at_least=0, help="the new parameters' lr rises from 0 over so many steps")
+    new_lr_factor: float = scalar(
+        1.0, above=0, help="what the lr of parameters that grew is multiplied by", since="0.1.0", before=1.0
+    )
+    moment_scale: float = scalar(
+        0.0,
+        at_least=0,
+        at_most=1,
+        help="how much of their originals' optimizer state (moments, step count) new units begin with: 0 none, 1 all",
+        since="0.1.0",
+        before=0.0,
+    )
     cooldown_steps: int = scalar(400, at_least=0, help="steps after the isolated warm-up in which nothing is checked")
-    max_depth: int = scalar(12, at_least=1, help="blocks, at most")
+    max_depth: int = scalar(
+        12, at_least=0, help="blocks, at most; 0: as many as the trigger's growths make, where their number is known"
+    )
 
     @property
     def grows(self) -> bool:
         """Whether a model may grow at all."""
         return self.trigger.name != NEVER
+
+    def n_entering(self, n_units: int) -> int:
+        """The number of units that enter a model of `n_units` in one growth."""
+        return (self.factor - 1) * n_units if self.factor > 1 else self.units
 
     def __post_init__(self) -> None:
         check_scalars("growth", self)

@@ -30,14 +30,18 @@ class Moment:
 
 
 class Trigger(Protocol):
-    """A rule for when to grow, asked at every evaluation of a trial by one of two calls.
+    """A rule for when to grow.
 
-    1. `look` where no growth may begin: during another one, or where the model is as deep as it may become.
-    2. `check` elsewhere; True asks for a growth, and is the last call before it.
-    3. `forget` after a growth.
+    1. `is_due` after every step: whether a schedule asks for a growth at this progress. It must cost nothing.
+    2. At every evaluation `look`, where no growth may begin: during another one, or where the model is as deep as it
+       may become;
+    3. `check` elsewhere; True asks for a growth, and is the last call before it.
+    4. `forget` after a growth.
 
     What it remembers between calls is `state`: plain JSON values, from which `restore` goes on in another process.
     """
+
+    def is_due(self, progress: float) -> bool: ...
 
     def look(self, moment: Moment) -> None: ...
 
@@ -51,9 +55,12 @@ class Trigger(Protocol):
 
 
 class Memory:
-    """A trigger's state, where that is all the attributes which `remembers` names."""
+    """A trigger's state, where that is all the attributes which `remembers` names; without a schedule."""
 
     remembers: tuple[str, ...] = ()
+
+    def is_due(self, progress: float) -> bool:
+        return False
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.remembers}

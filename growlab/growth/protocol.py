@@ -1,10 +1,11 @@
-"""The course of a growth: freeze what is there, insert, warm the new unit up alone, unfreeze, cool down.
+"""The course of a growth: freeze what is there, insert, warm the new units up alone, unfreeze, cool down.
 
         train ──(trigger)──► warm-up ──(freeze_steps)──► cool-down ──(cooldown_steps)──► train
           ▲                                                                                │
           └────────────────────────────────────────────────────────────────────────────────┘
 
-No trigger is asked outside `train`, so no growth can start during another.
+No trigger is asked at an evaluation outside `train`, and no schedule during a warm-up, so no growth can start during
+another.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,8 +23,9 @@ from growlab.growth.identity import identities
 from growlab.growth.moment import Moment, Trigger
 from growlab.growth.source import Made, Source, Weights
 from growlab.growth.window import Window
-from growlab.layout import BlockSpec, parse_blocks
-from growlab.recipes import FRESH, OPERATORS, POSITIONS, TRIGGERS
+from growlab.layout import BlockSpec
+from growlab.plan import Entering, entering
+from growlab.recipes import FRESH, OPERATORS, TRIGGERS
 from growlab.specs import GrowthSpec
 
 Phase = Literal["train", "warm-up", "cool-down"]
@@ -40,6 +42,7 @@ class GrowthState:
     positions: list[int] = field(
         default_factory=list
     )  # at which each grown unit entered; [] of rows where all were on top
+    n_new: int = 1  # units of the newest growth, which train alone in its warm-up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class Grown:
     blocks: tuple[BlockSpec, ...]
     operator: str  # FRESH where the asked operator had nothing to make it of
     unit: nn.Module
+    original: nn.Module | None  # the old unit of the same kinds that it was made of, if any
 
 
 class GrowthProtocol:
@@ -62,6 +66,7 @@ class GrowthProtocol:
         self.positions = list(positions)
         self._phase: Phase = "train"
         self._phase_ends_at = 0
+        self._n_new = 1
         self._n_first = len(model.units) - len(self.positions)
         options = TRIGGERS[spec.trigger.name].read(spec.trigger.options)
         self._critical: Mapping[str, float] = options.critical()
@@ -74,7 +79,8 @@ class GrowthProtocol:
         return self._phase
 
     @property
-    def n_growths(self) -> int:
+    def n_grown(self) -> int:
+        """The number of units that have grown so far."""
         return len(self.positions)
 
     @property
@@ -93,13 +99,15 @@ class GrowthProtocol:
             phase=self._phase,
             phase_ends_at=self._phase_ends_at,
             trigger=self._trigger.state(),
-            n_growths=self.n_growths,
+            n_growths=self.n_grown,
             positions=self.positions,
+            n_new=self._n_new,
         )
 
     def restore(self, state: GrowthState) -> None:
         """Go on from a state, with a model that has its units already."""
         self._enter(state.phase, state.phase_ends_at)
+        self._n_new = state.n_new
         self._trigger.restore(state.trigger)
 
     # ---- when -----------------------------------------------------------------------------------------------
@@ -114,44 +122,61 @@ class GrowthProtocol:
             return False
         return self._trigger.check(moment)
 
+    def is_due(self, progress: float) -> bool:
+        """Whether the trigger's schedule asks for a growth at this progress; cheap, for every step."""
+        return self._trigger.is_due(progress) and self._phase != "warm-up" and self._fits_another()
+
     # ---- how ------------------------------------------------------------------------------------------------
 
-    def grow(self, step: int) -> Grown:
-        """Insert a unit and freeze the rest for `freeze_steps`. The window starts anew."""
-        unit = self._fresh_unit(self._next_blocks())
-        n_units = len(self.model.units)
-        part = POSITIONS[self.spec.position.name]
-        position: int = part.make(n_units, part.read(self.spec.position.options))
-        if not 0 <= position <= n_units:
-            raise ValueError(
-                f"growth position {self.spec.position.name!r} is {position}, of a model of {n_units} units"
-            )
-        made = self._make(unit, position)
-        if made is not None:
-            fill(unit, made.new, self.spec.operator.name)
+    def grow(self, step: int) -> list[Grown]:
+        """Insert the units of one growth and freeze the rest for `freeze_steps`. The window starts anew.
+
+        Returns them from the input side to the output side; each is made of the model as it was before.
+        """
+        old, newest = list(self.model.units), self.model.units[self.watched]
+        planned = self._entering()
+        units = [self._fresh_unit(new.blocks, self.n_grown + at) for at, new in enumerate(planned)]
+        all_made = [self._make(unit, new) for new, unit in zip(planned, units, strict=True)]
+        grown = []
+        for new, unit, made in zip(planned, units, all_made, strict=True):
+            model_of = old[new.origin] if self._copies_origin else newest
+            original = model_of if made is not None and self._same_kinds(model_of, unit) else None
+            grown.append(self._enter_unit(new, unit, made, original))
+        for made in filter(None, all_made):
             for index, weights in made.old.items():
-                fill(self.model.units[index], weights, self.spec.operator.name)
-        if self.spec.preserve_function or made is None:
-            zero(self.model.out_projections(unit))
-        self.model.insert_unit(position, unit)
-        self.positions.append(position)
+                fill(old[index], weights, self.spec.operator.name)
+        self._n_new = len(grown)
         self.window.clear()
         self._trigger.forget()
         self._enter("warm-up", step + self.spec.freeze_steps)
         self.advance_to(step)  # a warm-up of no steps is over at once
         self.apply_freezing()
-        operator = FRESH if made is None else self.spec.operator.name
-        return Grown(position=position, blocks=self.model.blocks_of(unit), operator=operator, unit=unit)
+        return grown
 
-    def _make(self, unit: nn.Module, position: int) -> Made | None:
+    def _enter_unit(self, new: Entering, unit: nn.Module, made: Made | None, original: nn.Module | None) -> Grown:
+        if made is not None:
+            fill(unit, made.new, self.spec.operator.name)
+        scale(self.model.out_projections(unit), 0.0 if made is None else self.spec.entry_scale)
+        self.model.insert_unit(new.place, unit)
+        self.positions.append(new.place)
+        return Grown(
+            position=new.place,
+            blocks=self.model.blocks_of(unit),
+            operator=FRESH if made is None else self.spec.operator.name,
+            unit=unit,
+            original=original,
+        )
+
+    def _make(self, unit: nn.Module, new: Entering) -> Made | None:
         part = OPERATORS[self.spec.operator.name]
         source = Source(
             units=list(self.model.units),
             unit=unit,
-            position=position,
+            position=new.gap,
+            origin=new.origin,
             watched=self.watched,
             windows={self.watched: self.window},
-            same_kinds=lambda one, other: self.model.blocks_of(one) == self.model.blocks_of(other),
+            same_kinds=self._same_kinds,
             critical=self._critical,
         )
         with torch.no_grad():
@@ -176,26 +201,34 @@ class GrowthProtocol:
         for parameter in self.model.parameters():
             parameter.requires_grad_(not warming)
             parameter.grad = None
-        for parameter in self.model.units[self.watched].parameters():
-            parameter.requires_grad_(True)
+        names = self.unit_identities
+        for unit in sorted(range(len(names)), key=names.__getitem__)[len(names) - self._n_new :]:
+            for parameter in self.model.units[unit].parameters():
+                parameter.requires_grad_(True)
 
     def _enter(self, phase: Phase, ends_at: int) -> None:
         self._phase, self._phase_ends_at = phase, ends_at
 
-    def _next_blocks(self) -> tuple[BlockSpec, ...]:
-        if self.spec.unit != "last":
-            return parse_blocks(self.spec.unit)
-        return self.model.blocks_of(self.model.units[self.watched])
+    def _entering(self) -> list[Entering]:
+        """The units of the next growth."""
+        return entering(self.spec, [self.model.blocks_of(unit) for unit in self.model.units], self.watched)
 
-    def _fresh_unit(self, blocks: tuple[BlockSpec, ...]) -> nn.Module:
-        """Make a unit whose weights depend on the seed and the count of growths, not on how much dropout has drawn."""
+    def _fresh_unit(self, blocks: tuple[BlockSpec, ...], n_before: int) -> nn.Module:
+        """Make a unit whose weights depend on the seed and on how many grew before, not on what dropout has drawn."""
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed + 1 + self.n_growths)  # a GPU's goes on undisturbed
+            torch.default_generator.manual_seed(self.seed + 1 + n_before)  # a GPU's goes on undisturbed
             return self.model.make_unit(blocks)
+
+    @property
+    def _copies_origin(self) -> bool:
+        return OPERATORS[self.spec.operator.name].options.copies_origin  # type: ignore[no-any-return]
 
     def _fits_another(self) -> bool:
         depth = sum(len(self.model.blocks_of(unit)) for unit in self.model.units)
-        return depth + len(self._next_blocks()) <= self.spec.max_depth
+        return depth + sum(len(unit.blocks) for unit in self._entering()) <= self.spec.max_depth
+
+    def _same_kinds(self, one: nn.Module, other: nn.Module) -> bool:
+        return self.model.blocks_of(one) == self.model.blocks_of(other)
 
 
 @torch.no_grad()
@@ -215,7 +248,10 @@ def fill(unit: nn.Module, weights: Weights, operator: str) -> None:
 
 
 @torch.no_grad()
-def zero(parameters: Iterable[nn.Parameter]) -> None:
-    """Make the parameters zero, in place."""
+def scale(parameters: Iterable[nn.Parameter], by: float) -> None:
+    """Multiply the parameters in place: 1 leaves every bit, 0 leaves zeros, whatever stood there."""
     for parameter in parameters:
-        parameter.zero_()
+        if by == 0:
+            parameter.zero_()
+        elif by != 1:
+            parameter.mul_(by)

@@ -20,7 +20,8 @@ class Source:
 
     units: Sequence[nn.Module]  # the old ones, from the input side to the output side
     unit: nn.Module  # the new one, freshly initialised and not yet among them
-    position: int  # of the new one, once it is: units[position] will come right after it
+    position: int  # units[position] will come right after it, or after others that enter with it
+    origin: int  # place of the old unit that the new one is modelled on
     watched: int  # index of the newest of the old units
     windows: Mapping[int, Window]  # index of an old unit → its path, where it is kept
     same_kinds: Callable[[nn.Module, nn.Module], bool]  # whether two units' parameters have equal names and shapes

@@ -111,7 +111,10 @@ def _growth_rule(spec: Mapping[str, Any], *, grew: bool) -> str:
         return NEVER
     if not grew and (reason := _cannot_grow(spec)):
         return f"never: {reason}"
-    return f"on {trigger}, by {operator}, up to {growth['max_depth']} blocks"
+    when = f"{trigger} {_value(*options.values())}" if len(options := growth["trigger"]["options"]) == 1 else trigger
+    factor, units = growth.get("factor", 1), growth.get("units", 1)
+    much = f", {factor} times as many units" if factor > 1 else f", {units} units" if units > 1 else ""
+    return f"on {when}, by {operator}{much}, up to {growth['max_depth']} blocks"
 
 
 def _trigger_of(growth: Mapping[str, Any]) -> TriggerOptions | None:

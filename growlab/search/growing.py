@@ -1,13 +1,13 @@
 """Can a trial grow at all? When it can at the earliest, and what keeps it from growing, in words."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.kinds import Kind, units
 from growlab.layout import parse, parse_blocks
-from growlab.recipes import NEVER, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
+from growlab.recipes import NEVER, OPERATORS, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
 from growlab.study.growth_section import growth_defaults
@@ -63,10 +63,12 @@ def _idle(study: Study) -> Iterator[str]:
 
 def _no_room(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
     """Every layout that a trial can begin with is as deep as it may become."""
-    max_depth = int(max(_numbers(study.growth["max_depth"])))
-    depths = [_depth_grown(text, study, kinds) for text in study.layouts.start_with[: study.n_trials]]
+    if not (max_depth := _deepest(study)):
+        return
+    stacks = [_unit_sizes(text, kinds) for text in study.layouts.start_with[: study.n_trials]]
     if study.n_trials > sampler_options(study).n_first(study):
-        depths.append(study.layouts.depth[0] + _smallest_unit(study, 1))
+        stacks.append([study.layouts.depth[0]])
+    depths = [sum(stack) + _least_growth(study, stack) for stack in stacks]
     if depths and max_depth < min(depths):
         yield (
             f"growth.max_depth {max_depth} leaves no room to grow: a layout of this study has {min(depths)} blocks "
@@ -74,14 +76,23 @@ def _no_room(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
         )
 
 
-def _depth_grown(text: str, study: Study, kinds: Mapping[str, Kind]) -> int:
-    layout = parse(text)
-    return layout.depth + _smallest_unit(study, len(units(layout.blocks, kinds)[-1]))
+def _deepest(study: Study) -> int:
+    """The most blocks that a trial may have; 0 where a plan's growths alone decide."""
+    allowed = [int(number) for number in _numbers(study.growth["max_depth"])]
+    return 0 if 0 in allowed else max(allowed)
 
 
-def _smallest_unit(study: Study, last: int) -> int:
-    """Blocks of a grown unit, of which 'last' has so many."""
-    return min(last if unit == "last" else len(parse_blocks(str(unit))) for unit in corners(study.growth["unit"]))
+def _unit_sizes(text: str, kinds: Mapping[str, Kind]) -> list[int]:
+    return [len(unit) for unit in units(parse(text).blocks, kinds)]
+
+
+def _least_growth(study: Study, stack: Sequence[int]) -> int:
+    """Blocks that a growth adds at least to units of these sizes; those of a drawn layout are told as one."""
+    factor, n_units = (int(min(_numbers(study.growth[key]))) for key in ("factor", "units"))
+    n_new = (factor - 1) * len(stack) if factor > 1 else n_units
+    return n_new * min(
+        min(stack) if unit == "last" else len(parse_blocks(str(unit))) for unit in corners(study.growth["unit"])
+    )
 
 
 def _triggers(study: Study) -> dict[str, TriggerOptions]:
@@ -123,12 +134,21 @@ def _no_time(study: Study, n_steps: int) -> Iterator[str]:
             f"growth.freeze_steps {least['freeze_steps']} after the first growth, at step {first:,} at the earliest, "
             f"reach beyond the budget's {n_steps:,}: what was there before would never train again; lower it"
         )
-    if (filled := least["history_window_size"] * least["collect_interval_steps"]) > n_steps:
+    filled = least["history_window_size"] * least["collect_interval_steps"]
+    if filled > n_steps and _watches(study):
         yield (
             f"growth.history_window_size {least['history_window_size']} × growth.collect_interval_steps "
             f"{least['collect_interval_steps']} are {filled:,} steps, more than the budget's {n_steps:,}: "
             "the window is never full; lower one of them"
         )
+
+
+def _watches(study: Study) -> bool:
+    """Whether a trigger or an operator makes anything of the window of snapshots."""
+    operators = [OPERATORS[str(name)].options for name in corners(study.growth["operator"])]
+    return any(operator.needs_path for operator in operators) or any(
+        options.critical() for options in _triggers(study).values()
+    )
 
 
 def _numbers(domain: Domain) -> list[float]:

@@ -12,6 +12,7 @@ from typing import Any
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.kinds import Kind, shorten
 from growlab.layout import Layout
+from growlab.plan import final_depth
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
@@ -47,7 +48,7 @@ def propose(
     suggestion: Suggestion = SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
     draw, params = suggestion.draw, dict(suggestion.params)
     return Proposal(
-        spec=_trial_spec(study, draw.layout, params, suggestion.given, _seed(study, number, "trial")),
+        spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, _seed(study, number, "trial")),
         layout=str(shorten(draw.layout, kinds)),
         depth=draw.layout.depth,
         params=params,
@@ -76,22 +77,30 @@ def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 
 
 
 def _trial_spec(
-    study: Study, layout: Layout, params: Mapping[str, Value], given: Mapping[str, Value], seed: int
+    study: Study,
+    layout: Layout,
+    kinds: Mapping[str, Kind],
+    params: Mapping[str, Value],
+    given: Mapping[str, Value],
+    seed: int,
 ) -> TrialSpec:
     return TrialSpec(
         layout=str(layout),
         data=study.data,
         train=TrainSpec(**_section("train", study.train, params)),
-        growth=_growth(study, params, drawn=params.keys() - given.keys()),
+        growth=_growth(study, layout, kinds, params, drawn=params.keys() - given.keys()),
         budget=study.budget,
         curriculum=study.curriculum,
         seed=seed,
     )
 
 
-def _growth(study: Study, params: Mapping[str, Value], drawn: Collection[str]) -> GrowthSpec:
+def _growth(
+    study: Study, layout: Layout, kinds: Mapping[str, Kind], params: Mapping[str, Value], drawn: Collection[str]
+) -> GrowthSpec:
     """The operator's options are cut to the window where they, or it, were drawn; what is given is as good as fixed.
 
+    A max_depth of 0 becomes the depth that the plan ends with: a trial's row says all that it needs.
     The sampler's raw draws stay in `params`: they are what TPE is told later, and its ranges do not depend on each
     other.
     """
@@ -100,7 +109,8 @@ def _growth(study: Study, params: Mapping[str, Value], drawn: Collection[str]) -
     keys = {name.removeprefix(before).removeprefix("growth.") for name in drawn if name.startswith("growth.")}
     options = OPERATORS[operator.name].read(operator.options)
     fitted = asdict(options.fitted(spec.history_window_size, keys))
-    return replace(spec, operator=replace(operator, options=fitted))
+    spec = replace(spec, operator=replace(operator, options=fitted))
+    return replace(spec, max_depth=final_depth(spec, layout, kinds)) if spec.grows and not spec.max_depth else spec
 
 
 def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Value]) -> dict[str, Any]:

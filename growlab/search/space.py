@@ -6,7 +6,7 @@ from growlab.domains import Domain, Fixed, corners
 from growlab.errors import LayoutError, NotRegistered, UsageError, require
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
-from growlab.recipes import PARTS
+from growlab.recipes import NEVER, OPERATORS, PARTS
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place
@@ -136,9 +136,37 @@ def _check_growth(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Ki
         _check_unit(str(unit), sorted(widths), kinds)
     if not grows(study):
         return
-    max_depth = int(_lowest(study.growth["max_depth"]))
     deepest = max([study.layouts.depth[1], *(layout.depth for layout in starts)])
-    require(max_depth >= deepest, "growth.max_depth", f"at least the layout's {deepest} blocks", max_depth)
+    for max_depth in map(int, corners(study.growth["max_depth"])):
+        require(
+            not 0 < max_depth < deepest,
+            "growth.max_depth",
+            f"at least the layout's {deepest} blocks",
+            max_depth,
+        )
+        if not max_depth:
+            _check_growths_known(study)
+    _check_copies(study)
+
+
+def _check_growths_known(study: Study) -> None:
+    """Raise UsageError where a trigger does not say how often it grows, and so not how deep."""
+    for name in map(str, corners(study.growth["trigger"])):
+        if name != NEVER and options_at("trigger", name, study, _highest).n_growths() is None:
+            raise UsageError(
+                f"growth.max_depth 0 leaves the depth to the trigger, and {name} does not say how often it grows; "
+                "write the most blocks that a model may have"
+            )
+
+
+def _check_copies(study: Study) -> None:
+    """Raise UsageError where an operator copies units and the study says what else they are made of."""
+    made_of = [unit for unit in corners(study.growth["unit"]) if unit != "last"]
+    for name in map(str, corners(study.growth["operator"])):
+        if made_of and OPERATORS[name].options.copies_origin:
+            raise UsageError(
+                f"growth.operator {name} copies units as they are, so growth.unit must be 'last', got {made_of[0]!r}"
+            )
 
 
 def _check_unit(unit: str, widths: Sequence[int], kinds: Mapping[str, Kind]) -> None:

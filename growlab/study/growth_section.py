@@ -5,26 +5,31 @@
 In a Study it is flat, as all that may be searched is: 'trigger', 'trigger.stagnation.tau_crit', 'freeze_steps'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from growlab.domains import Choice, Domain, Fixed, Value, corners, domain_of, read_domain, write_domain
-from growlab.errors import SpecError
+from growlab.errors import SpecError, did_you_mean
+from growlab.escapes import quoted
 from growlab.named import Named
 from growlab.recipes import NEVER, PARTS, SORTS, Sort
 from growlab.scalar import before_of, scalars_of
 from growlab.specs import DEFAULT_PARTS, GrowthSpec
 from growlab.study.checking import are_missing, require_mapping
-from growlab.study.flat_keys import FLAT_KEYS, opened
+from growlab.study.flat_keys import FLAT_KEYS, opened, places
 from growlab.study.keys import hint
+from growlab.study.presets import EARLY_DOUBLE, PRESETS
 
 # ---- a section as people and rows write it ---------------------------------------------------------------------
 
 
+SILENT: Mapping[str, Any] = {"trigger": NEVER}  # the section of a file that has none
+
+
 def growth_defaults() -> dict[str, Domain]:
     """What a study whose file is silent fixes."""
-    return read_growth({})
+    return read_growth(SILENT)
 
 
 def read_growth(raw: object) -> dict[str, Domain]:
@@ -32,7 +37,7 @@ def read_growth(raw: object) -> dict[str, Domain]:
 
     Raises SpecError, and NotRegistered for a name that no table has.
     """
-    written = flat_growth(require_mapping("growth", raw))
+    written = _planned(raw)
     domains: dict[str, Domain] = {sort: _names(sort, written.pop(sort, DEFAULT_PARTS[sort])) for sort in SORTS}
     domains |= {key: Fixed(value=known.default) for key, known in scalars_of(GrowthSpec).items()}
     for part in sorted(_named(domains)):
@@ -47,6 +52,45 @@ def read_growth(raw: object) -> dict[str, Domain]:
     for unit in corners(domains["unit"]):
         growth_spec({key: corners(domain)[0] for key, domain in domains.items()} | {"unit": unit})
     return domains
+
+
+def _planned(raw: object) -> dict[str, Any]:
+    """The section as full names: its preset, replaced by what stands beside it.
+
+    `true`, or a section that names neither a preset nor a trigger, means the plan that measured best; `false` none.
+    """
+    if isinstance(raw, bool):
+        raw = {"preset": EARLY_DOUBLE} if raw else SILENT
+    elif isinstance(raw, str):
+        raw = {"preset": raw}
+    given = dict(require_mapping("growth", raw))
+    name = given.pop("preset", None if "trigger" in given else EARLY_DOUBLE)
+    if name is None:
+        return flat_growth(given)
+    if not isinstance(name, str) or name not in PRESETS:
+        raise SpecError(
+            f"growth.preset must be one of {', '.join(PRESETS)}, got {quoted(name)}.{did_you_mean(str(name), PRESETS)}"
+        )
+    preset = flat_growth(PRESETS[name].section)
+    written = preset | flat_growth({sort: preset[sort] for sort in SORTS} | given)
+    named = {f"{sort}.{each}" for sort in SORTS for each in _as_list(written[sort])}
+    for key in given:
+        _refuse_unnamed(str(key), named)
+    kept = {key for key in written if key not in preset or key.rpartition(".")[0] in {"", *named}}
+    return {key: value for key, value in written.items() if key in kept}
+
+
+def _refuse_unnamed(key: str, named: Collection[str]) -> None:
+    """Raise SpecError for an option of a trigger or an operator that the section does not name."""
+    full_names = [key] if "." in key else places(key, named)
+    parts = [name.rpartition(".")[0] for name in full_names]
+    if parts and not set(parts) & set(named):
+        sort, _, name = parts[0].partition(".")
+        option = key.rpartition(".")[2]
+        raise SpecError(
+            f"growth.{key} is an option of {sort} {name}, which this section does not name; write "
+            f"growth: {{{sort}: {{{name}: {{{option}: …}}}}}}"
+        )
 
 
 def stored_growth(raw: object) -> dict[str, Domain]:
@@ -166,7 +210,7 @@ def growth_spec(values: Mapping[str, Value]) -> GrowthSpec:
 def growth_with(**given: Any) -> GrowthSpec:
     """The spec of a section that gives these values, such as trigger='stagnation' and tau_crit=1.5, defaults for the
     rest; of a list or a range the first."""
-    return growth_spec({key: corners(domain)[0] for key, domain in read_growth(given).items()})
+    return growth_spec({key: corners(domain)[0] for key, domain in read_growth({**SILENT, **given}).items()})
 
 
 def growth_domains(spec: GrowthSpec) -> dict[str, Domain]:
@@ -182,7 +226,8 @@ def growth_domains(spec: GrowthSpec) -> dict[str, Domain]:
 def acting(key: str, values: Mapping[str, Value]) -> bool | None:
     """Whether a key of the section changes anything beside these `values` of others; None where that is still open.
 
-    Where nothing grows, nothing does but the trigger; else an option does where its part is the trial's.
+    Where nothing grows, nothing does but the trigger; else an option does where its part is the trial's, and `units`
+    where `factor` is 1.
     """
     if key == "trigger":
         return True
@@ -192,6 +237,8 @@ def acting(key: str, values: Mapping[str, Value]) -> bool | None:
         return False
     part, _, _ = key.rpartition(".")
     sort, _, name = part.partition(".")
+    if key == "units":
+        return None if "factor" not in values else values["factor"] == 1
     if not sort:
         return True
     return None if sort not in values else values[sort] == name

@@ -25,7 +25,7 @@ from growlab.errors import SpecError
 from growlab.scalar import before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
-from growlab.study.growth_section import flat_growth, read_growth
+from growlab.study.growth_section import SILENT, flat_growth, read_growth
 from growlab.study.paths import HUB
 from growlab.study.sampler_section import read_sampler
 from growlab.study.study import LayoutSpace, Objective, Study
@@ -50,7 +50,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     refuse_unknown("", raw, _SECTIONS)
     refuse_missing(raw)
     train = _domains("train", raw.get("train", {}), TrainSpec)
-    growth = read_growth(raw.get("growth", {}))
+    growth = read_growth(raw.get("growth", SILENT))
     sampler = read_sampler(raw.get("sampler", {}))
     return Study(
         name=_text("name", raw["name"]),

@@ -1,10 +1,10 @@
 """Every key that a study file may have: a sentence, its type, default and range, from where each is declared."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any
 
-from growlab.domains import Choice, Domain, Range, write_domain
+from growlab.domains import Choice, Domain, Range, Rising, write_domain
 from growlab.errors import UsageError, did_you_mean
 from growlab.escapes import quoted
 from growlab.named import Part
@@ -12,9 +12,16 @@ from growlab.recipes import PARTS, SORTS
 from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
 from growlab.scalar import Scalar, either, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
+from growlab.study.presets import EARLY_DOUBLE, PRESETS
 from growlab.study.study import FromLayer, LayoutSpace, Objective, SamplerSpec, Study
 
-_TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+_TYPES: Mapping[type, str] = {
+    Rising: "rising numbers in one text",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+}
 _PARTS_HELP = {
     "trigger": "when a model grows: a name, or a list of names, each alone or with options: [never, {stagnation: {…}}]",
     "operator": "with what weights a new unit enters",
@@ -51,6 +58,7 @@ def all_keys() -> list[Key]:
         *_settings("layouts", LayoutSpace),
         *_settings("layouts.from_layer", FromLayer),
         *_scalars("train", TrainSpec),
+        _presets(),
         *_parts(),
         *_scalars("growth", GrowthSpec),
         *_settings("objective", Objective),
@@ -148,6 +156,20 @@ def _parts() -> Iterator[Key]:
         )
         for part in PARTS[sort].values():
             yield from _scalars(part.section, part.options)
+
+
+def _presets() -> Key:
+    summaries = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
+    return Key(
+        name="growth.preset",
+        type="name",
+        default=f"{EARLY_DOUBLE}, of a section that names no trigger; no growth without a section",
+        range=", ".join(PRESETS),
+        search="",
+        since="0.1.0",
+        help=f"a plan by name ({summaries}); keys beside it replace its own; `growth: NAME` is short for it, "
+        f"`growth: true` for {EARLY_DOUBLE}",
+    )
 
 
 def _samplers() -> Iterator[Key]:

@@ -303,5 +303,5 @@ def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
 def _grown_units(run: TrialRun) -> list[str]:
     """The blocks of every unit that grew, as text, the eldest first."""
     units, identities = list(run.model.units), run.growth.unit_identities
-    grown = sorted(identities)[len(units) - run.growth.n_growths :]
+    grown = sorted(identities)[len(units) - run.growth.n_grown :]
     return [format_blocks(run.model.blocks_of(units[identities.index(identity)])) for identity in grown]

@@ -52,9 +52,27 @@ class GrowingAdamW:
         for group in self._take(named, born=born):
             self._adamw.add_param_group(group)
 
-    def set_lr(self, lr: float, *, step: int, rewarm_steps: int) -> None:
+    def inherit(self, originals: Mapping[str, str], *, scale: float) -> None:
+        """Begin with the state of other parameters, by name: first moments times `scale`, second ones times its square.
+
+        Their step count comes with them, since the moments are as much biased as theirs. A scale of 0 leaves new
+        parameters without a state, as does an original that was never updated.
+        """
+        if not scale:
+            return
+        for name, original in originals.items():
+            if state := self._adamw.state.get(self._parameters[original]):
+                self._adamw.state[self._parameters[name]] = {
+                    "step": state["step"].clone(),
+                    "exp_avg": state["exp_avg"] * scale,
+                    "exp_avg_sq": state["exp_avg_sq"] * scale**2,
+                }
+
+    def set_lr(self, lr: float, *, step: int, rewarm_steps: int, new_lr_factor: float = 1.0) -> None:
+        """Set the lr of every group; of those that grew it rises over `rewarm_steps` to `new_lr_factor` times lr."""
         for group in self._adamw.param_groups:
-            group["lr"].fill_(lr * rewarm(step, group["born"], rewarm_steps))
+            share = rewarm(step, group["born"], rewarm_steps)
+            group["lr"].fill_(lr * (share * new_lr_factor if group["born"] else share))
 
     def step(self) -> Float[Tensor, ""]:
         """Clip and update; returns the gradient's norm before clipping, on the device. No synchronisation."""

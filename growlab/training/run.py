@@ -11,7 +11,7 @@ from growlab.blocks.parts import n_positions
 from growlab.data.corpus import Corpus
 from growlab.errors import SpecError
 from growlab.growth.identity import named_by_identity, unit_prefix
-from growlab.growth.protocol import GrowthProtocol
+from growlab.growth.protocol import Grown, GrowthProtocol
 from growlab.layout import parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
 from growlab.model.language_model import LanguageModel, build_model
@@ -72,7 +72,10 @@ class TrialRun:
         """Train a step: forward, backward, clip, update. Nothing in here waits for the device."""
         train, counters = self.spec.train, self.counters
         self.lr = lr_at(self.progress, train)
-        self.optimizer.set_lr(self.lr, step=counters.step, rewarm_steps=self.spec.growth.rewarm_steps)
+        growth = self.spec.growth
+        self.optimizer.set_lr(
+            self.lr, step=counters.step, rewarm_steps=growth.rewarm_steps, new_lr_factor=growth.new_lr_factor
+        )
         self.engine.step(self.feed.inputs(counters.step))
         self.loss_count += 1
         counters.step += 1
@@ -165,11 +168,22 @@ class TrialRun:
         train = self.spec.train
         return block_metrics(self.model, self.corpus.val, train.seq_len, train.batch_size, train.precision, self.device)
 
-    def adopt_unit(self, position: int) -> None:
-        """Hand the parameters of a unit that just entered to the optimizer."""
-        prefix = unit_prefix(self.growth.unit_identities[position])
-        newborn = [(name, parameter) for name, parameter in self.named_parameters() if name.startswith(prefix)]
+    def adopt_units(self, grown: Sequence[Grown]) -> None:
+        """Hand the parameters of units that just entered to the optimizer, with what their originals' moments leave."""
+        growth, units = self.growth, list(self.model.units)
+        named = self.named_parameters()
+        identities = dict(zip(units, growth.unit_identities, strict=True))
+        newborn: list[tuple[str, nn.Parameter]] = []
+        originals: dict[str, str] = {}
+        for unit in grown:
+            prefix = unit_prefix(identities[unit.unit])
+            own = [(name, parameter) for name, parameter in named if name.startswith(prefix)]
+            newborn += own
+            if unit.original is not None:
+                of = unit_prefix(identities[unit.original])
+                originals |= {name: of + name.removeprefix(prefix) for name, _ in own}
         self.optimizer.adopt(newborn, born=self.counters.step)
+        self.optimizer.inherit(originals, scale=growth.spec.moment_scale)
         self.refit_step()
 
     def refit_step(self) -> None:

@@ -69,14 +69,16 @@ def run_trial(
 
         reporter.report_training()
 
+        wants_to_grow = run.growth.is_due(run.progress)
         if run.evaluation_due:
             val_loss = attempt.evaluate()
             if not math.isfinite(val_loss):
                 return saver.finish(TrialState.DIVERGED)
             if attempt.leaks():
                 return saver.finish(TrialState.LEAK)
-            if run.growth.ask_trigger(attempt.moment(val_loss)) and not run.finished:
-                attempt.grow()
+            wants_to_grow |= run.growth.ask_trigger(attempt.moment(val_loss))
+        if wants_to_grow and not run.finished:
+            attempt.grow()
 
         attempt.follow_curriculum()
         reporter.report_progress_when_due(attempt.path)
@@ -141,30 +143,33 @@ class Attempt:
         return leak(run.model, run.corpus.val, run.spec.train.seq_len, run.device) > LEAK_TOLERANCE
 
     def grow(self) -> None:
-        """Insert a unit, hand it to the optimizer, and measure what that did to the function."""
+        """Insert the units of a growth, hand them to the optimizer, and measure what that did to the function."""
         run, step = self.run, self.run.counters.step
+        if not run.evaluation_due:  # else this step's loss is known
+            run.evaluate()
         self.pause.begin(step)
         path, before, depth = self.path, run.counters.val_loss, run.model.layout.depth
         grown = run.growth.grow(step)
-        run.adopt_unit(grown.position)
+        run.adopt_units(grown)
         after = run.evaluate().loss
         self.path = None  # the window is empty
-        self.recorder.record(
-            GrowthEvent(
-                step=step,
-                position=grown.position,
-                unit=short_unit_text(grown.blocks),
-                operator=grown.operator,
-                reason=run.spec.growth.trigger.name,
-                tau=path.tau if path else None,
-                kappa=path.kappa if path else None,
-                val_loss_before=before,
-                val_loss_after=after,
-                depth_before=depth,
-                depth_after=run.model.layout.depth,
-                n_params_after=run.n_params,
+        for unit in grown:
+            self.recorder.record(
+                GrowthEvent(
+                    step=step,
+                    position=unit.position,
+                    unit=short_unit_text(unit.blocks),
+                    operator=unit.operator,
+                    reason=run.spec.growth.trigger.name,
+                    tau=path.tau if path else None,
+                    kappa=path.kappa if path else None,
+                    val_loss_before=before,
+                    val_loss_after=after,
+                    depth_before=depth,
+                    depth_after=run.model.layout.depth,
+                    n_params_after=run.n_params,
+                )
             )
-        )
         self.end_pause()
 
     def follow_curriculum(self) -> None:

@@ -80,5 +80,5 @@ def test_a_scalar_that_is_declared_in_one_line_is_everywhere(monkeypatch):
 def test_a_key_is_printed_with_all_that_is_known_of_it():
     [key] = reference.keys_named("growth.freeze_steps")
 
-    assert reference.about(key) == "whole number; default 400; at least 0"
+    assert reference.about(key) == "whole number; default 0; at least 0"
     assert asdict(key)["name"] == "growth.freeze_steps"

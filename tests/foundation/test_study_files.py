@@ -104,10 +104,10 @@ def test_a_depth_is_a_number_or_a_range(read, written, depth, stored):
 
 
 def test_search_means_the_range_its_users_know(read):
-    study = read(BASE + "growth: {tau_crit: search, operator: search}\n")
+    study = read(BASE + "growth: {trigger: stagnation, tau_crit: search, operator: search}\n")
 
     assert study.growth["trigger.stagnation.tau_crit"] == Range(low=1.5, high=3.0)
-    assert study.growth["operator"] == Choice(values=("aiether", "copy-last", "identity"))
+    assert study.growth["operator"] == Choice(values=("aiether", "copy-last", "identity", "stack"))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_an_option_of_a_trigger_that_is_not_there_has_its_path(read_wrong):
 
 
 def test_what_would_change_nothing_is_kept_only_where_it_says_something(read):
-    said, silent = read(BASE + "growth: {tau_crit: 1.2}\n"), read(BASE + "growth: {tau_crit: 2.0}\n")
+    said, silent = (read(BASE + f"growth: {{trigger: never, tau_crit: {tau}}}\n") for tau in (1.2, 2.0))
 
     assert said.growth["trigger.stagnation.tau_crit"] == Fixed(value=1.2)
     assert silent == read(BASE)
@@ -193,7 +193,7 @@ def test_an_overridden_corpus_path_is_meant_from_the_working_folder(read, tmp_pa
 
 def test_overrides_replace_add_and_narrow(read):
     study = read(
-        BASE + "growth:\n",
+        BASE + "growth: {trigger: stagnation}\n",
         "n_trials=3",
         "train.lr={low: 1e-3, high: 1e-2}",
         "growth.patience=[3, 4]",
@@ -340,7 +340,17 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
             "growth: {operator: copy-lats}",
             "unknown growth operator 'copy-lats'; known: aiether, aiether-code, copy-last,",
         ),
-        ("growth: {trigger: always}", "unknown growth trigger 'always'; known: never, stagnation."),
+        (
+            "growth: {tau_crit: 1.5}",
+            "growth.tau_crit is an option of trigger stagnation, which this section does not name; write "
+            "growth: {trigger: {stagnation: {tau_crit: …}}}",
+        ),
+        ("growth: early-duoble", "growth.preset must be one of early-double, aiether, aiether-conservative,"),
+        ("growth: {trigger: {at: {shares: 0}}}", "growth.trigger.at.shares must be between 0 and 1, got 0.0"),
+        ("growth: {trigger: {at: {shares: '0.2 0.1'}}}", "growth.trigger.at.shares must be a number, or numbers that"),
+        ("growth: {trigger: {at: {shares: soon}}}", "growth.trigger.at.shares must be a number, or numbers that rise"),
+        ("growth: {preserve_function: 1}", "growth.preserve_function must be true or false, got 1; today's name is"),
+        ("growth: {trigger: always}", "unknown growth trigger 'always'; known: at, never, stagnation."),
         ("growth: {history_window_size: [2, 5]}", "growth.history_window_size must be at least 3 (a curvature needs"),
         ("growth: {unit: 'conv['}", "growth.unit must be 'last' or blocks: layout 'conv[': cannot read '['"),
     ],
@@ -379,6 +389,7 @@ def mappings(draw):
     for part in ("train", "growth"):
         keys = sorted(key.removeprefix(f"{part}.") for key in SEARCH_RANGES if key.startswith(part))
         raw[part] = dict.fromkeys(draw(st.sets(st.sampled_from(keys))), "search")
+    raw["growth"].setdefault("trigger", "stagnation")
     raw["train"]["grad_clip"] = draw(st.floats(0.1, 9) | st.lists(st.floats(0.1, 9), min_size=1))
     return raw
 

@@ -27,11 +27,9 @@ SPEC = TrialSpec(
 )
 
 
-@given(lr=st.floats(1e-9, 1e9), seed=st.integers(0, 2**63 - 1), preserve=st.booleans())
-def test_a_spec_survives_its_json_column(lr, seed, preserve):
-    spec = replace(
-        SPEC, seed=seed, train=replace(SPEC.train, lr=lr), growth=replace(SPEC.growth, preserve_function=preserve)
-    )
+@given(lr=st.floats(1e-9, 1e9), seed=st.integers(0, 2**63 - 1), scale=st.floats(0, 1))
+def test_a_spec_survives_its_json_column(lr, seed, scale):
+    spec = replace(SPEC, seed=seed, train=replace(SPEC.train, lr=lr), growth=replace(SPEC.growth, entry_scale=scale))
 
     assert trial_spec_from_mapping(json.loads(json.dumps(trial_spec_to_mapping(spec)))) == spec
 
@@ -147,7 +145,7 @@ def damaged(path, value):
         ("train.lr", "fast", "trial.train.lr: input should be a valid number, got 'fast'"),
         ("train.batch_size", 1.5, "trial.train.batch_size: input should be a valid integer"),
         ("train.lr", -1.0, "train.lr must be greater than 0, got -1.0"),
-        ("growth.preserve_function", 1, "trial.growth.preserve_function: input should be a valid boolean, got 1"),
+        ("growth.preserve_function", 1, "growth.preserve_function must be true or false, got 1"),
         ("budget.unit", "hours", "trial.budget.unit: input should be 'flops', 'tokens' or 'steps', got 'hours'"),
         ("layout", "d=8", "trial.layout: layout 'd=8' has no blocks"),
     ],

@@ -88,6 +88,7 @@ def make_growth() -> Callable[..., GrowthSpec]:
         "warmup_steps": 0,
         "history_window_size": 5,
         "collect_interval_steps": 1,
+        "entry_scale": 0.0,
         "freeze_steps": 3,
         "rewarm_steps": 0,
         "cooldown_steps": 2,

@@ -45,6 +45,7 @@ def source_of(net: nn.Module, unit: nn.Module, window: Window, critical: Mapping
         units=[net],
         unit=unit,
         position=1,
+        origin=0,
         watched=0,
         windows={0: window},
         same_kinds=lambda one, other: type(one) is type(other),

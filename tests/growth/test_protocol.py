@@ -56,7 +56,7 @@ class Training:
         return [self._one_step() for _ in range(steps)]
 
     def grow(self) -> Grown:
-        grown = self.protocol.grow(self.step)
+        [grown] = self.protocol.grow(self.step)
         self.optimizer.add_param_group({"params": list(grown.unit.parameters())})
         return grown
 
@@ -262,7 +262,7 @@ def test_a_unit_is_appended_at_the_output_side_and_watched_with_an_empty_window(
     assert net.units[2] is grown.unit
     assert training.protocol.watched == 2
     assert len(training.protocol.window) == 0
-    assert training.protocol.n_growths == 1
+    assert training.protocol.n_grown == 1
 
 
 @pytest.mark.parametrize("operator", ["aiether", "aiether-code", "copy-last", "identity"])
@@ -270,7 +270,7 @@ def test_growth_leaves_the_function_as_it_was(
     toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor, operator: str
 ) -> None:
     net = toy_net("thin wide")
-    training = Training(net, make_growth(operator=operator, preserve_function=True), toy_inputs)
+    training = Training(net, make_growth(operator=operator, entry_scale=0.0), toy_inputs)
     training.run(8)
     before = net(toy_inputs)
 
@@ -285,7 +285,7 @@ def test_the_interior_of_a_preserving_unit_is_what_the_operator_says(
     toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor
 ) -> None:
     net = toy_net("thin wide")
-    training = Training(net, make_growth(operator="copy-last", preserve_function=True), toy_inputs)
+    training = Training(net, make_growth(operator="copy-last", entry_scale=0.0), toy_inputs)
     training.run(8)
 
     grown = training.grow()
@@ -297,7 +297,7 @@ def test_copy_last_without_preserving_is_an_exact_copy_and_a_jump(
     toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor
 ) -> None:
     net = toy_net("thin wide")
-    training = Training(net, make_growth(operator="copy-last", preserve_function=False), toy_inputs)
+    training = Training(net, make_growth(operator="copy-last", entry_scale=1.0), toy_inputs)
     training.run(8)
     before = net(toy_inputs)
 
@@ -312,7 +312,7 @@ def test_an_extrapolated_unit_is_no_copy(
     toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor, operator: str
 ) -> None:
     net = toy_net("thin")
-    training = Training(net, make_growth(operator=operator, preserve_function=False), toy_inputs)
+    training = Training(net, make_growth(operator=operator, entry_scale=1.0), toy_inputs)
     training.run(8)
 
     grown = training.grow()
@@ -320,12 +320,12 @@ def test_an_extrapolated_unit_is_no_copy(
     assert not any(map(torch.equal, weights(grown.unit), weights(net.units[0])))
 
 
-@pytest.mark.parametrize("preserve_function", [True, False])
+@pytest.mark.parametrize("entry_scale", [0.0, 1.0])
 def test_a_unit_of_other_kinds_enters_fresh_and_as_the_identity(
-    toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor, preserve_function: bool
+    toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor, entry_scale: float
 ) -> None:
     net = toy_net("thin")
-    spec = make_growth(operator="copy-last", unit="wide", preserve_function=preserve_function)
+    spec = make_growth(operator="copy-last", unit="wide", entry_scale=entry_scale)
     training = Training(net, spec, toy_inputs)
     training.run(8)
     before = net(toy_inputs)
@@ -356,7 +356,7 @@ def test_an_empty_window_has_nothing_to_extrapolate_so_the_unit_enters_as_the_id
 
 def test_a_window_of_one_snapshot_gives_a_copy(toy_net: ToyNet, make_growth: MakeGrowth, toy_inputs: Tensor) -> None:
     net = toy_net("thin")
-    training = Training(net, make_growth(operator="aiether", preserve_function=False), toy_inputs)
+    training = Training(net, make_growth(operator="aiether", entry_scale=1.0), toy_inputs)
     training.run(1)
 
     grown = training.grow()
@@ -368,7 +368,7 @@ def test_a_fresh_unit_depends_on_the_seed_and_the_count_alone(toy_net: ToyNet, m
     def interior(draws: int, seed: int) -> list[Tensor]:
         protocol = GrowthProtocol(make_growth(operator="identity"), toy_net("thin"), seed=seed)
         torch.rand(draws)  # such as dropout makes them
-        return weights(protocol.grow(0).unit.inner)
+        return weights(protocol.grow(0)[0].unit.inner)
 
     assert all_equal(interior(draws=0, seed=3), interior(draws=1000, seed=3))
     assert not all_equal(interior(draws=0, seed=3), interior(draws=0, seed=4))
@@ -377,7 +377,7 @@ def test_a_fresh_unit_depends_on_the_seed_and_the_count_alone(toy_net: ToyNet, m
 def test_the_second_fresh_unit_is_not_the_first_one_again(toy_net: ToyNet, make_growth: MakeGrowth) -> None:
     protocol = GrowthProtocol(make_growth(operator="identity"), toy_net("thin"), seed=0)
 
-    first, second = (weights(protocol.grow(0).unit.inner) for _ in range(2))
+    first, second = (weights(protocol.grow(0)[0].unit.inner) for _ in range(2))
 
     assert not all_equal(first, second)
 
@@ -425,7 +425,7 @@ def test_an_operator_sees_all_units_and_may_change_old_ones_with_the_new_one(
 
     net = toy_net("wide", "thin")
     below, top = weights(net.units[0]), weights(net.units[1])
-    training = Training(net, make_growth(operator="halves", preserve_function=False), toy_inputs)
+    training = Training(net, make_growth(operator="halves", entry_scale=1.0), toy_inputs)
 
     grown = training.grow()
 
@@ -479,7 +479,7 @@ def test_a_mixed_language_model_copies_only_what_equals_its_top_unit(
     ids = torch.arange(10).view(1, 10)
     before = hybrid(ids)
 
-    grown = protocol.grow(0)
+    [grown] = protocol.grow(0)
 
     assert (grown.position, grown.operator, short_unit_text(grown.blocks)) == (2, operator, inserted)
     assert hybrid.layout == complete(parse(f"d=16 attn[n_heads=2] mlp conv mlp {inserted}"))
@@ -502,7 +502,7 @@ def test_a_copied_unit_of_a_language_model_equals_its_source_but_for_the_out_pro
 def test_a_unit_that_grew_is_in_the_mode_of_its_model(hybrid: LanguageModel, make_growth: MakeGrowth) -> None:
     hybrid.eval()
 
-    grown = GrowthProtocol(make_growth(), hybrid, seed=0).grow(0)
+    [grown] = GrowthProtocol(make_growth(), hybrid, seed=0).grow(0)
 
     assert not any(module.training for module in grown.unit.modules())
 
@@ -517,7 +517,7 @@ def test_what_a_block_marks_as_copied_at_growth_is_never_extrapolated(make_growt
                 parameter.mul_(1.1)
     last = {name: protocol.window.path(name).last for name, _ in model.units[0].named_parameters()}
 
-    grown = protocol.grow(0)
+    [grown] = protocol.grow(0)
 
     copied = {name for name, each in grown.unit.named_parameters() if torch.equal(each, last[name])}
     assert copied == {"0.mixer.A_log", "0.mixer.D", "0.mixer.dt_bias"}
@@ -526,14 +526,14 @@ def test_what_a_block_marks_as_copied_at_growth_is_never_extrapolated(make_growt
 def test_each_parameter_of_a_grown_unit_is_made_of_the_path_of_its_namesake(make_growth: MakeGrowth) -> None:
     layout = parse("d=16 attn[n_heads=2,qk_norm=true,gate=true] mlp moe")
     model = build_model(layout, vocab_size=7, max_depth=6, dropout=0.0, seed=0)
-    protocol = GrowthProtocol(make_growth(operator="copy-last", preserve_function=False), model, seed=0)
+    protocol = GrowthProtocol(make_growth(operator="copy-last", entry_scale=1.0), model, seed=0)
     source = model.units[0]
     for parameter in source.parameters():  # of which some begin alike
         nn.init.normal_(parameter)
     protocol.window.snapshot(source)
     expected = {name: parameter.detach().clone() for name, parameter in source.named_parameters()}
 
-    grown = protocol.grow(0)
+    [grown] = protocol.grow(0)
 
     assert expected.keys() >= {"0.mixer.q_norm.weight", "0.mixer.k_norm.weight"}
     for name, parameter in grown.unit.named_parameters():

@@ -75,7 +75,7 @@ BEGINS = {  # what each project did, as far as it is known
         "layout": "d=384 attn[n_heads=6] mlp[expand=4.0]",
         "train": {"lr": 5e-4, "weight_decay": 0.01, "batch_size": 8, "dropout": 0.1, "eval_every": 500}
         | {"decay_shape": "cosine"},
-        "growth": {"operator": "aiether", "preserve_function": False, "trigger": "stagnation", "unit": "last"}
+        "growth": {"operator": "aiether", "entry_scale": 1.0, "trigger": "stagnation", "unit": "last"}
         | {"beta0": 0.1, "gamma0": 0.15, "eta0": 0.03, "k_subspace": 10, "ell_orth": 5, "patience": 5}
         | {"threshold": 0.15, "tau_crit": 2.0, "kappa_crit": 0.5, "warmup_steps": 400, "freeze_steps": 400}
         | {"history_window_size": 15, "collect_interval_steps": 100, "cooldown_steps": 0, "max_depth": 12},

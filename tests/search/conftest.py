@@ -21,7 +21,7 @@ from growlab.registry import Registry
 from growlab.scalar import defaults_of, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec
 from growlab.study import FromLayer, LayoutSpace, Study
-from growlab.study.growth_section import read_growth
+from growlab.study.growth_section import SILENT, read_growth
 from growlab.study.reference import search_ranges
 from growlab.study.sampler_section import read_sampler
 
@@ -143,7 +143,7 @@ def study_of(
         budget=BudgetSpec(unit="steps", amount=100_000),
         n_trials=n_trials,
         train={**defaults_of(TrainSpec), **(train or {})},
-        growth=read_growth({key: write_domain(domain) for key, domain in (growth or {}).items()}),
+        growth=read_growth({**SILENT, **{key: write_domain(domain) for key, domain in (growth or {}).items()}}),
         sampler=read_sampler({"name": sampler, **options}),
         seed=seed,
     )

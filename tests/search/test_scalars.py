@@ -20,7 +20,7 @@ MIXED = {
     "growth": {
         "trigger": Fixed(value="stagnation"),
         "patience": Range(low=3, high=10),
-        "preserve_function": Choice(values=(True, False)),
+        "entry_scale": Choice(values=(0.0, 1.0)),
         "warmup_steps": Range(low=300, high=800, log=True),
         "operator": Choice(values=("aiether", "identity")),
     },
@@ -51,9 +51,9 @@ def test_all_scalars_but_the_fixed_ones_are_suggested_in_a_fixed_order(make_stud
     assert list(suggest(make_study(**MIXED), [], 1)) == [
         "train.batch_size",
         "train.lr",
+        "growth.entry_scale",
         "growth.operator",
         "growth.trigger.stagnation.patience",
-        "growth.preserve_function",
         "growth.trigger.stagnation.warmup_steps",
     ]
 
@@ -70,7 +70,7 @@ def test_values_have_the_type_and_the_range_of_their_domain(make_study, n_past):
         assert type(drawn["train.lr"]) is float
         assert type(drawn["growth.trigger.stagnation.patience"]) is int
         assert 3 <= drawn["growth.trigger.stagnation.patience"] <= 10
-        assert type(drawn["growth.preserve_function"]) is bool
+        assert type(drawn["growth.entry_scale"]) is float
         assert type(drawn["growth.trigger.stagnation.warmup_steps"]) is int
         assert drawn["growth.operator"] in ("aiether", "identity")
 

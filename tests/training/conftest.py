@@ -35,6 +35,7 @@ GROWTH = {
     "warmup_steps": 0,
     "history_window_size": 4,
     "collect_interval_steps": 3,
+    "entry_scale": 0.0,
     "freeze_steps": 4,
     "rewarm_steps": 3,
     "cooldown_steps": 3,
@@ -227,7 +228,7 @@ def losses() -> Callable[[TrialRun, int], list[float]]:
             run.train_step()
             seen.append(float(run.loss_sum))
             if step == n_steps // 3:
-                run.adopt_unit(run.growth.grow(step).position)
+                run.adopt_units(run.growth.grow(step))
             if run.growth.advance_to(step):  # what was frozen thaws
                 run.refit_step()
         return seen

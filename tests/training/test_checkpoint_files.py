@@ -116,7 +116,7 @@ def test_what_is_not_used_any_more_is_deleted(run: TrialRun, tmp_path: Path) -> 
 def test_after_growth_the_old_increments_are_deleted(run: TrialRun, tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, "trial")
     folder.save(run)
-    run.adopt_unit(run.growth.grow(run.counters.step).position)
+    run.adopt_units(run.growth.grow(run.counters.step))
     run.counters.step += 1
 
     kept = folder.save(run)
@@ -167,7 +167,7 @@ def test_a_finished_trial_leaves_its_model_and_its_tokenizer(make_spec: MakeSpec
 def test_a_model_file_fits_the_model_that_its_layout_describes(
     make_spec: MakeSpec, new_trial: NewTrial, unit: str
 ) -> None:
-    trial = new_trial(make_spec(unit=unit, preserve_function=False))
+    trial = new_trial(make_spec(unit=unit, entry_scale=1.0))
     result = trial.attempt()
 
     artifact, _ = trial.recorder.artifacts

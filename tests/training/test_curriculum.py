@@ -41,9 +41,7 @@ def curriculum(tmp_path_factory: pytest.TempPathFactory) -> tuple[StageSpec, ...
 
 @pytest.fixture(scope="module")
 def spec(make_spec: MakeSpec, curriculum: tuple[StageSpec, ...]) -> TrialSpec:
-    grown = make_spec(
-        layout="d=16 hebbian[n_heads=2] mlp", operator="aiether", preserve_function=False, dropout=0.1, steps=40
-    )
+    grown = make_spec(layout="d=16 hebbian[n_heads=2] mlp", operator="aiether", entry_scale=1.0, dropout=0.1, steps=40)
     return replace(grown, curriculum=curriculum)
 
 

@@ -36,7 +36,7 @@ def spec(make_spec: MakeSpec) -> TrialSpec:
         steps=40,
         eval_every=5,
         lr=0.01,
-        preserve_function=False,
+        entry_scale=1.0,
     )
 
 

@@ -82,7 +82,7 @@ def assert_same_state(interrupted: Ending, whole: Ending) -> None:
 
 @pytest.fixture(scope="module")
 def spec(make_spec: MakeSpec) -> TrialSpec:
-    return make_spec(dropout=0.2, operator="aiether", preserve_function=False)
+    return make_spec(dropout=0.2, operator="aiether", entry_scale=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -82,8 +82,8 @@ def lrs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, list[float]]]:
     seen: list[tuple[float, list[float]]] = []
     set_lr = GrowingAdamW.set_lr
 
-    def noting(self: GrowingAdamW, lr: float, *, step: int, rewarm_steps: int) -> None:
-        set_lr(self, lr, step=step, rewarm_steps=rewarm_steps)
+    def noting(self: GrowingAdamW, lr: float, *, step: int, **options: float) -> None:
+        set_lr(self, lr, step=step, **options)
         seen.append((lr, [float(group["lr"]) for group in self._adamw.param_groups]))
 
     monkeypatch.setattr(GrowingAdamW, "set_lr", noting)

@@ -29,7 +29,7 @@ class NobodyWaits(TorchDispatchMode):
 
 
 def grown(run: TrialRun) -> TrialRun:
-    run.adopt_unit(run.growth.grow(run.counters.step).position)
+    run.adopt_units(run.growth.grow(run.counters.step))
     return run
 
 

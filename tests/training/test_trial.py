@@ -258,7 +258,7 @@ def test_a_growth_event_tells_what_growth_did(grown: Any) -> None:
 
 
 def test_a_growth_event_has_the_loss_before_and_after(grown: Any, make_spec: MakeSpec, new_trial: NewTrial) -> None:
-    jumping = new_trial(make_spec(preserve_function=False, operator="copy-last", steps=20, lr=0.01))
+    jumping = new_trial(make_spec(entry_scale=1.0, operator="copy-last", steps=20, lr=0.01))
     jumping.attempt()
 
     [jump] = jumping.recorder.growths

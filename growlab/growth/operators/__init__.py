@@ -3,4 +3,4 @@
 To import this package fills OPERATORS.
 """
 
-from growlab.growth.operators import aiether, copy_last, identity  # noqa: F401  (they register themselves)
+from growlab.growth.operators import aiether, copy_last, identity, stack  # noqa: F401  (they register themselves)

@@ -1,0 +1,72 @@
+"""What a growth makes of a stack of units, from their kinds alone: which units enter where, and how deep it becomes.
+
+The engine (growlab.growth) and the search ask the same functions, so what a study is told is what happens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from growlab.kinds import Kind, units
+from growlab.layout import BlockSpec, Layout, parse_blocks
+from growlab.recipes import OPERATORS, POSITIONS, TRIGGERS, Entry
+from growlab.specs import GrowthSpec
+
+Blocks = tuple[BlockSpec, ...]  # a unit, by what it is made of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entering:
+    """One new unit of a growth."""
+
+    gap: int  # among the old units: 0 below all of them
+    place: int  # among all units, once those below it have entered
+    origin: int  # place, among the old units, of the one that it is modelled on
+    blocks: Blocks
+
+
+def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Entering]:
+    """The units that the next growth adds to the `old` ones, from the input side to the output side.
+
+    `newest` is the place of the old unit that entered last. Raises ValueError for a position that names places which
+    there are not.
+    """
+    entries = _entries(spec, len(old))
+    return [
+        Entering(
+            gap=entry.gap,
+            place=entry.gap + at,
+            origin=entry.origin,
+            blocks=_blocks(spec, old, entry.origin, newest),
+        )
+        for at, entry in enumerate(entries)
+    ]
+
+
+def final_depth(spec: GrowthSpec, layout: Layout, kinds: Mapping[str, Kind]) -> int:
+    """The blocks of a model that began as `layout` when its last growth is over.
+
+    The trigger is one that says how often it grows: see `n_growths`.
+    """
+    stack = [tuple(unit) for unit in units(layout.blocks, kinds)]
+    newest = len(stack) - 1
+    trigger = TRIGGERS[spec.trigger.name]
+    for _ in range(trigger.read(spec.trigger.options).n_growths() or 0):
+        for unit in entering(spec, tuple(stack), newest):
+            stack.insert(unit.place, unit.blocks)
+            newest = unit.place
+    return sum(map(len, stack))
+
+
+def _entries(spec: GrowthSpec, n_units: int) -> list[Entry]:
+    part = POSITIONS[spec.position.name]
+    entries: list[Entry] = part.make(n_units, spec.n_entering(n_units), part.read(spec.position.options))
+    for entry in entries:
+        if not (0 <= entry.gap <= n_units and 0 <= entry.origin < n_units):
+            raise ValueError(f"growth position {spec.position.name!r} gives {entry}, of a model of {n_units} units")
+    return sorted(entries, key=lambda entry: entry.gap)
+
+
+def _blocks(spec: GrowthSpec, old: Sequence[Blocks], origin: int, newest: int) -> Blocks:
+    if spec.unit != "last":
+        return parse_blocks(spec.unit)
+    return old[origin if OPERATORS[spec.operator.name].options.copies_origin else newest]
