@@ -23,7 +23,8 @@ from jaxtyping import jaxtyped
 from sqlalchemy import make_url
 
 import growlab.blocks
-import growlab.growth.protocol  # noqa: F401  (both fill tables, before a test puts them back as they were)
+import growlab.growth.protocol
+import growlab.search.samplers  # noqa: F401  (they fill tables, before a test puts them back as they were)
 from growlab.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-import growlab.growth.protocol
-import growlab.search.samplers  # noqa: F401  (fills the table of samplers)
 from growlab.domains import Choice, Domain, Fixed, Range, write_domain
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, Kind, Nesting, Role, option
