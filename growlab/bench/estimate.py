@@ -50,9 +50,15 @@ def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate
     """
     vocab_size = corpus.tokenizer.vocab_size
     wanted = min(_PREVIEWED, study.n_trials) if n is None else n
-    if (cells := sampler_options(study).n_cells(study)) is not None:
+    if (cells := n_cells(study)) is not None:
         wanted = min(wanted, study.n_trials, cells)
     return estimate(preview(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted), corpus)
+
+
+def n_cells(study: Study) -> int | None:
+    """The number of trials that are cells of a table, with all their repeats; None where none are."""
+    cells = sampler_options(study).n_cells(study)
+    return None if cells is None else int(cells * study.repeats)
 
 
 def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
@@ -153,7 +159,7 @@ def _short(name: str, names: Iterable[str]) -> str:
 
 def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:
     """Lines that say which trials these are, what the whole study would spend, and what the times are worth."""
-    n, n_trials, cells = len(rows), study.n_trials, sampler_options(study).n_cells(study)
+    n, n_trials, cells = len(rows), study.n_trials, n_cells(study)
     mean = [sum(getattr(row, name) for row in rows) / n for name in ("total_flops", "time_s")]
     flops, seconds = (amounts.flops(n_trials * mean[0]), amounts.duration(n_trials * mean[1]))
     about = "" if n == n_trials else f"about, as the mean of the {n} shown: "

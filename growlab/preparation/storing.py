@@ -72,6 +72,8 @@ def wanted_trials(study: "Study", change: str, plugins: Sequence[Path]) -> int:
     changed = study_from_column(mapping)
     if study.sampler.name not in SAMPLERS:
         load_plugins(plugins)
-    if study.n_trials <= sampler_options(study).n_first(study) < changed.n_trials:  # from now on layouts are drawn too
+    if (
+        study.n_proposals <= sampler_options(study).n_first(study) < changed.n_proposals
+    ):  # from now on layouts are drawn too
         check(changed, plugins)
     return changed.n_trials

@@ -6,7 +6,8 @@
     samplers/    one file for each
     ├── evolution    a child of a good young trial that nobody has tried; scalars by TPE
     ├── grid         every layout to start with at every combination of the choices
-    └── random       the control
+    ├── random       the control
+    └── given        nothing: trials that somebody enqueued
     draw             one layout, and how it came about
     mutations        the small changes: insert, delete, swap, substitute, options, width, units
     repair           back into the study's space
@@ -25,7 +26,7 @@ from growlab.proposal import Proposal
 from growlab.search.decide import Done, New, Next, Wait, decide
 from growlab.search.propose import preview, propose
 from growlab.search.random_layouts import random_layout
-from growlab.search.samplers import evolution, grid, random  # noqa: F401  (they fill the table)
+from growlab.search.samplers import evolution, given, grid, random  # noqa: F401  (they fill the table)
 from growlab.search.sampling import sampler_options
 from growlab.search.space import check_space, warnings_for
 

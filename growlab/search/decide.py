@@ -7,6 +7,7 @@ from growlab.kinds import Kind
 from growlab.proposal import Proposal
 from growlab.records import PastTrial
 from growlab.search.propose import Measure, propose
+from growlab.search.sampling import sampler_options
 from growlab.study import Study
 
 
@@ -36,6 +37,6 @@ def decide(study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], m
     Nothing is kept between calls: the same past gives the same decision on any machine. Raises UsageError when no
     layout has as few parameters as the study asks.
     """
-    if len(past) < study.n_trials:
+    if len(past) < study.n_trials and sampler_options(study).proposes:
         return New(propose(study, past, len(past), kinds, measure))
     return Done() if all(trial.state.is_final for trial in past) else Wait()

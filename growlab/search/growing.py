@@ -65,8 +65,8 @@ def _no_room(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
     """Every layout that a trial can begin with is as deep as it may become."""
     if not (max_depth := _deepest(study)):
         return
-    stacks = [_unit_sizes(text, kinds) for text in study.layouts.start_with[: study.n_trials]]
-    if study.n_trials > sampler_options(study).n_first(study):
+    stacks = [_unit_sizes(text, kinds) for text in study.layouts.start_with[: study.n_proposals]]
+    if study.n_proposals > sampler_options(study).n_first(study):
         stacks.append([study.layouts.depth[0]])
     depths = [sum(stack) + _least_growth(study, stack) for stack in stacks]
     if depths and max_depth < min(depths):

@@ -1,7 +1,9 @@
 """What the trials so far say: how good each was, and which layouts were tried."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
 
 from growlab.errors import LayoutError
 from growlab.layout import parse
@@ -13,6 +15,27 @@ def loss_of(trial: PastTrial) -> float:
     if trial.state is TrialState.COMPLETED and trial.value is not None and math.isfinite(trial.value):
         return trial.value
     return math.inf
+
+
+def grouped(past: Sequence[PastTrial], repeats: int) -> Sequence[PastTrial]:
+    """The past as a sampler knows it that asks for each proposal once: trials that repeat it are one.
+
+    Its value is the mean over repeats; it is over when all that are there are, and failed where any of them did.
+    """
+    if repeats == 1:
+        return past
+    groups: dict[int, list[PastTrial]] = {}
+    for trial in past:
+        groups.setdefault(trial.number // repeats, []).append(trial)
+    return [_merged(number, trials) for number, trials in sorted(groups.items())]
+
+
+def _merged(number: int, trials: Sequence[PastTrial]) -> PastTrial:
+    unfinished = [trial.state for trial in trials if not trial.state.is_final]
+    failed = [trial.state for trial in trials if math.isinf(loss_of(trial))]
+    state = next(iter([*unfinished, *failed, TrialState.COMPLETED]))
+    value = fmean(map(loss_of, trials)) if state is TrialState.COMPLETED else None
+    return replace(trials[0], number=number, state=state, value=value)
 
 
 def tried_layouts(past: Iterable[PastTrial]) -> dict[str, bool]:

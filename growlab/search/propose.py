@@ -10,15 +10,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, corners
-from growlab.kinds import Kind, shorten
-from growlab.layout import Layout
+from growlab.kinds import Kind, complete, shorten
+from growlab.layout import Layout, parse
 from growlab.plan import final_depth
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
-from growlab.search.draw import SizeLimit
+from growlab.search.draw import Draw, SizeLimit
 from growlab.search.menu import Menu
+from growlab.search.past import grouped
 from growlab.search.sampling import Ask, Suggestion, sampler_options
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import Study
@@ -30,25 +31,27 @@ Measure = Callable[[Layout], int]  # the number of parameters of a layout
 def propose(
     study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
 ) -> Proposal:
-    """Trial `number`, as the study's sampler suggests it.
+    """Trial `number`, as the study's sampler suggests it, or as another repeat of the same proposal was.
 
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
     in any order. Raises UsageError when no layout has as few parameters as the study asks.
     """
     past = sorted(past, key=lambda trial: trial.number)
-    seed = _seed(study, number, "proposal")
+    group, repeat = divmod(number, study.repeats)
+    seed = _seed(study, group, "proposal")
     ask = Ask(
         study=study,
-        past=past,
-        number=number,
+        past=grouped(past, study.repeats),
+        number=group,
         seed=seed,
         menu=Menu(study.layouts, kinds),
         limit=SizeLimit(max_params=study.layouts.max_params, measure=measure),
     )
-    suggestion: Suggestion = SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
+    suggestion = _again(ask, past) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
     draw, params = suggestion.draw, dict(suggestion.params)
+    trial_seed = _seed(study, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
-        spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, _seed(study, number, "trial")),
+        spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
         layout=str(shorten(draw.layout, kinds)),
         depth=draw.layout.depth,
         params=params,
@@ -56,12 +59,23 @@ def propose(
             number=number,
             seed=seed,
             origin=draw.origin,
-            parent=draw.parent,
+            parent=None if draw.parent is None else draw.parent * study.repeats,
             mutation=draw.words,
             finished=tuple(trial.number for trial in past if trial.state.is_final),
             running=tuple(trial.number for trial in past if not trial.state.is_final),
         ),
     )
+
+
+def _again(ask: Ask, past: Sequence[PastTrial]) -> Suggestion | None:
+    """What another repeat of this proposal was; None where this is the first."""
+    repeats = ask.study.repeats
+    first = next((trial for trial in past if trial.number // repeats == ask.number), None)
+    if first is None:
+        return None
+    given = ask.study.starts() if ask.number < sampler_options(ask.study).n_first(ask.study) else {}
+    draw = Draw(layout=complete(parse(first.layout), ask.menu.kinds), origin="repeat", words=f"trial {first.number}")
+    return Suggestion(draw=draw, params=dict(first.params), given=given)
 
 
 def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 10) -> list[Proposal]:

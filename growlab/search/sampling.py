@@ -10,7 +10,7 @@ it comes from `ask.seed`. So the same past gives the same proposal on any machin
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from growlab.domains import Value
 from growlab.errors import UsageError
@@ -30,6 +30,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True)
 class SamplerOptions(Options):
     """The options of a sampler, with what they mean for a study."""
+
+    proposes: ClassVar[bool] = True  # whether it makes trials; else they are what somebody put into the queue
 
     def n_first(self, study: Study) -> int:
         """The number of trials, from the first one on, whose layout is one of layouts.start_with."""

@@ -24,7 +24,7 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     """
     sampler_options(study).check(study)
     _check_layouts(study.layouts, kinds)
-    if study.n_trials > sampler_options(study).n_first(
+    if study.n_proposals > sampler_options(study).n_first(
         study
     ):  # else nothing is drawn, as in growlab train's study of one
         _check_menu(Menu(study.layouts, kinds))
@@ -236,7 +236,7 @@ def _nothing_plastic(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
 
 
 def _plasticity_drawn_in_vain(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
-    draws = study.n_trials > sampler_options(study).n_first(study)
+    draws = study.n_proposals > sampler_options(study).n_first(study)
     if not (draws and any(stage.plasticity for stage in study.curriculum)):
         return
     for name, options in Menu(study.layouts, kinds).values.items():

@@ -27,7 +27,7 @@ _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows
 
 def study_to_mapping(study: Study) -> dict[str, Any]:
     """Write a study out, every default included, as plain JSON types; also what a study file may say."""
-    mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials")}
+    mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials", "repeats")}
     for name in ("data", "layouts", "objective"):
         mapping[name] = _plain(asdict(getattr(study, name)))
     mapping["layouts"]["depth"] = write_depth(study.layouts.depth)
@@ -48,6 +48,7 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
         name=raw["name"],
         seed=raw["seed"],
         n_trials=positive("n_trials", raw["n_trials"]),
+        repeats=positive("repeats", raw.get("repeats", 1)),
         data=validated("data", before_of(DataSpec) | dict(require_mapping("data", raw.get("data"))), DataSpec),
         layouts=validated("layouts", with_lists(raw["layouts"]), LayoutSpace),
         train=_train(raw.get("train")),

@@ -96,6 +96,12 @@ class Study:
     layouts: LayoutSpace
     budget: BudgetSpec
     n_trials: int = setting(type="whole number", range=f"between 1 and {MAX_TRIALS}", help="how many trials it has")
+    repeats: int = setting(
+        type="whole number",
+        range="at least 1",
+        default=1,
+        help="trials of each proposal, one after another, with seeds of their own that all proposals share",
+    )
     train: Mapping[str, Domain]  # by key
     growth: Mapping[str, Domain]  # by key, as growlab.study.growth_section has them: 'trigger.stagnation.tau_crit'
     sampler: SamplerSpec
@@ -112,6 +118,13 @@ class Study:
             )
         if not 1 <= self.n_trials <= MAX_TRIALS:
             raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")
+        if self.repeats < 1:
+            raise SpecError(f"repeats must be at least 1, got {self.repeats}")
+
+    @property
+    def n_proposals(self) -> int:
+        """The number of layouts with their scalars that trials are made of."""
+        return -(-self.n_trials // self.repeats)
 
     def starts(self) -> dict[str, Value]:
         """Values of searched scalars for the layouts to start with, by full name; what the study fixes stays fixed."""

@@ -34,10 +34,10 @@ class EvolutionOptions(SamplerOptions):
     def warnings(self, study: Study) -> Iterator[str]:
         n_first = self.n_first(study)
         unlearnt = n_first + self.startup_trials
-        if n_first < study.n_trials <= unlearnt:
+        if n_first < study.n_proposals <= unlearnt:
             yield (
-                f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt} trials are "
-                "start_with layouts and sampler.startup_trials random ones"
+                f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt * study.repeats} trials "
+                "are start_with layouts and sampler.startup_trials random ones"
             )
 
 

@@ -41,8 +41,9 @@ class GridOptions(EvolutionOptions):
 
     def warnings(self, study: Study) -> Iterator[str]:
         yield from super().warnings(study)
-        if study.n_trials < self.n_first(study):
-            yield f"n_trials {study.n_trials} ends before sampler grid does, which has {self.n_first(study)} trials"
+        if study.n_proposals < self.n_first(study):
+            n_trials = self.n_first(study) * study.repeats
+            yield f"n_trials {study.n_trials} ends before sampler grid does, which has {n_trials} trials"
 
 
 @register_sampler("grid", "each layout of layouts.start_with at every combination of the choices", options=GridOptions)
