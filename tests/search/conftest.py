@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+import growlab.growth.protocol
+import growlab.search  # noqa: F401  (fill tables; a test imports this file in a process of its own)
 from growlab.domains import Choice, Domain, Fixed, Range, write_domain
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, Kind, Nesting, Role, option
