@@ -4,9 +4,9 @@ The engine (growlab.growth) and the search ask the same functions, so what a stu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from growlab.kinds import Kind, units
+from growlab.kinds import Kind, complete, units
 from growlab.layout import BlockSpec, Layout, parse_blocks
 from growlab.recipes import OPERATORS, POSITIONS, TRIGGERS, Entry
 from growlab.specs import GrowthSpec
@@ -42,19 +42,27 @@ def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Enter
     ]
 
 
-def final_depth(spec: GrowthSpec, layout: Layout, kinds: Mapping[str, Kind]) -> int:
-    """The blocks of a model that began as `layout` when its last growth is over.
+def stack_of(layout: Layout, kinds: Mapping[str, Kind]) -> list[Blocks]:
+    """The units of a layout, from the input side to the output side."""
+    return [tuple(unit) for unit in units(layout.blocks, kinds)]
 
-    The trigger is one that says how often it grows: see `n_growths`.
+
+def final_layout(spec: GrowthSpec, layout: Layout, kinds: Mapping[str, Kind]) -> Layout:
+    """The layout of a model that began as `layout` when its last growth is over.
+
+    The trigger is one that says how often it grows: see `n_growths`. No growth that exceeds growth.max_depth happens.
     """
-    stack = [tuple(unit) for unit in units(layout.blocks, kinds)]
+    stack = stack_of(layout, kinds)
     newest = len(stack) - 1
     trigger = TRIGGERS[spec.trigger.name]
     for _ in range(trigger.read(spec.trigger.options).n_growths() or 0):
-        for unit in entering(spec, tuple(stack), newest):
+        new = entering(spec, tuple(stack), newest)
+        if spec.max_depth and sum(map(len, stack)) + sum(len(unit.blocks) for unit in new) > spec.max_depth:
+            break
+        for unit in new:
             stack.insert(unit.place, unit.blocks)
             newest = unit.place
-    return sum(map(len, stack))
+    return complete(replace(layout, blocks=tuple(block for unit in stack for block in unit)), kinds)
 
 
 def _entries(spec: GrowthSpec, n_units: int) -> list[Entry]:

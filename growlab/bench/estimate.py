@@ -95,6 +95,16 @@ def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
     return rows
 
 
+def seconds_of(proposals: Sequence[Proposal], corpus: Corpus) -> float:
+    """What trainings would take on this machine one after the other, in seconds: the smallest of them is timed.
+
+    By the FLOPs of their budgets; evaluation and growth are not in it.
+    """
+    [row] = estimate([min(proposals, key=lambda each: step_flops(each.spec, corpus.tokenizer.vocab_size))], corpus)
+    per_flop = row.time_s / row.total_flops
+    return per_flop * sum(proposal.spec.budget.amount for proposal in proposals)
+
+
 def searched(rows: Sequence[Estimate]) -> list[str]:
     """Names of the values that were drawn for any of the trials: for some of them one may not act."""
     return list(dict.fromkeys(name for row in rows for name in row.params))

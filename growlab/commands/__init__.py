@@ -14,6 +14,7 @@ import typer
 
 from growlab import __version__
 from growlab.commands import (
+    ablate,
     bench,
     blocks,
     chat,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.command("worker")(worker.worker)
 app.command("report")(report.report)
+app.command("ablate")(ablate.ablate)
 app.command("export")(export.export)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)

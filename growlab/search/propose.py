@@ -12,7 +12,7 @@ from typing import Any
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.kinds import Kind, complete, shorten
 from growlab.layout import Layout, parse
-from growlab.plan import final_depth
+from growlab.plan import final_layout
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
@@ -124,7 +124,9 @@ def _growth(
     options = OPERATORS[operator.name].read(operator.options)
     fitted = asdict(options.fitted(spec.history_window_size, keys))
     spec = replace(spec, operator=replace(operator, options=fitted))
-    return replace(spec, max_depth=final_depth(spec, layout, kinds)) if spec.grows and not spec.max_depth else spec
+    return (
+        replace(spec, max_depth=final_layout(spec, layout, kinds).depth) if spec.grows and not spec.max_depth else spec
+    )
 
 
 def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Value]) -> dict[str, Any]:

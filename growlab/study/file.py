@@ -23,7 +23,12 @@ def read_study_file(path: Path, overrides: Iterable[str] = ()) -> Study:
         study = study_from_mapping(raw)
     except (SpecError, UnknownName) as error:
         raise SpecError(f"{path}: {error}") from None
-    data, folder = study.data, path.parent
+    return with_absolute_paths(study, path.parent)
+
+
+def with_absolute_paths(study: Study, folder: Path) -> Study:
+    """A study whose texts' relative paths are meant from `folder`."""
+    data = study.data
     if data.path and is_path(data.source, "path"):
         data = replace(data, path=absolute(folder, data.path))
     if data.tokenizer_path:

@@ -15,7 +15,7 @@ from growlab.growth.protocol import GrowthProtocol
 from growlab.kinds import KINDS, block_kinds, complete
 from growlab.layout import format_layout, parse
 from growlab.model.language_model import LanguageModel, build_model
-from growlab.plan import final_depth
+from growlab.plan import final_layout
 from growlab.recipes import POSITIONS, Entry
 from growlab.specs import GrowthSpec
 from growlab.study.growth_section import growth_with
@@ -222,7 +222,8 @@ def test_a_plan_says_how_deep_it_ends_and_a_model_that_follows_it_ends_there(
     while protocol.is_due(0.99):
         protocol.grow(1)
 
-    assert final_depth(spec, begun, KINDS) == model.layout.depth == depth
+    assert final_layout(spec, begun, KINDS) == model.layout
+    assert model.layout.depth == depth
 
 
 # ---- trained language models -----------------------------------------------------------------------------------

@@ -1,0 +1,120 @@
+"""An arm's training as a trial to run: everything fixed, and equal to the other arms' but for what the file says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from growlab.ablate.file import Ablation, Arm
+from growlab.domains import Fixed
+from growlab.errors import SpecError, UsageError
+from growlab.kinds import KINDS, complete
+from growlab.layout import Layout, OptionValue, format_layout, parse, skeleton
+from growlab.plan import final_layout, stack_of
+from growlab.search import propose
+from growlab.specs import TrialSpec
+from growlab.study import Study
+from growlab.study.file import with_absolute_paths
+from growlab.study.overrides import apply_overrides
+from growlab.study.reading import study_from_mapping
+
+UNGROWN = "ungrown"
+
+
+def container(ablation: Ablation) -> Study:
+    """The study that holds the trainings: its data is theirs; its layout is that of the first arm."""
+    first = next(iter(ablation.arms.values()))
+    study = _study(ablation, first, {}, flops=ablation.flops)
+    return replace(study, sampler=replace(study.sampler, name="given", options={}))
+
+
+def all_arms(ablation: Ablation) -> dict[str, Arm]:
+    """The file's arms, with layouts, and the un-grown depths of the envelope."""
+    arms = {name: replace(arm, layout=layout_of(ablation, arm)) for name, arm in ablation.arms.items()}
+    return arms | {arm.name: arm for arm in ungrown_arms(ablation)}
+
+
+def ungrown_arms(ablation: Ablation) -> list[Arm]:
+    """Un-grown models of the depth that the envelope's arm ends with, of a quarter of its units less, and more."""
+    if ablation.envelope is None:
+        return []
+    grown = ablation.arms[ablation.envelope.of]
+    end = final_layout(*_begun(ablation, grown))
+    units = stack_of(end, KINDS)
+    step = max(1, len(units) // 4)
+    depths = sorted({n for n in (len(units) - step, len(units), len(units) + step) if n >= 1})
+    return [_ungrown(grown, end, [units[at % len(units)] for at in range(n)]) for n in depths]
+
+
+def _ungrown(grown: Arm, end: Layout, units: Any) -> Arm:
+    layout = replace(end, blocks=tuple(block for unit in units for block in unit))
+    return Arm(
+        name=f"{UNGROWN} {layout.depth}",
+        layout=format_layout(layout),
+        final_depth_of="",
+        train=grown.train,
+        growth=False,
+    )
+
+
+def layout_of(ablation: Ablation, arm: Arm) -> str:
+    """The layout that an arm begins with, also where it is the one that another ends with."""
+    if not arm.final_depth_of:
+        return arm.layout
+    return format_layout(final_layout(*_begun(ablation, ablation.arms[arm.final_depth_of])))
+
+
+def _begun(ablation: Ablation, arm: Arm) -> Any:
+    """The growth, the first layout and the kinds of an arm, as the plan's functions ask for them.
+
+    Raises UsageError for an arm that grows as often as training decides.
+    """
+    spec = spec_of(ablation, arm, {}, budget=1.0, seed=0)
+    return spec.growth, parse(spec.layout), KINDS
+
+
+def spec_of(ablation: Ablation, arm: Arm, values: Mapping[str, OptionValue], *, budget: float, seed: int) -> TrialSpec:
+    """The trial of an arm with these tuned values and this share of the budget. Raises SpecError, UsageError.
+
+    Equal seeds mean equal data in an equal order and, where layouts are equal, equal weights to begin with.
+    """
+    study = _study(ablation, arm, values, flops=round(budget * ablation.flops))
+    for name, domain in study.scalars().items():
+        if not isinstance(domain, Fixed):
+            raise UsageError(
+                f"an ablation compares what is fixed, and arm {arm.name!r} searches {name}; "
+                "give it one value, or list it under tune"
+            )
+    spec = propose(study, [], 0, KINDS, lambda layout: 0).spec
+    return replace(spec, seed=seed)
+
+
+def _study(ablation: Ablation, arm: Arm, values: Mapping[str, OptionValue], *, flops: int) -> Study:
+    text = arm.layout or layout_of(ablation, arm)
+    layout = complete(parse(text), KINDS)
+    mapping: dict[str, Any] = {
+        "name": ablation.name,
+        "seed": ablation.seed,
+        "n_trials": 1,
+        "data": dict(ablation.data),
+        "train": {**ablation.train, **arm.train},
+        "growth": dict(arm.growth) if isinstance(arm.growth, Mapping) else arm.growth,
+        "budget": {"flops": flops},
+        "layouts": {
+            "blocks": {str(skeleton(block)): {} for block in layout.blocks},
+            "d_model": layout.d_model,
+            "depth": layout.depth,
+            "start_with": [format_layout(layout)],
+        },
+        "sampler": "random",
+    }
+    if not isinstance(mapping["growth"], dict) and any(name.startswith("growth.") for name in values):
+        mapping["growth"] = {"preset": mapping["growth"]} if isinstance(mapping["growth"], str) else {}
+    apply_overrides(mapping, [f"{name}={_yaml(value)}" for name, value in values.items()])
+    try:
+        return with_absolute_paths(study_from_mapping(mapping), ablation.folder)
+    except SpecError as error:
+        raise SpecError(f"arm {arm.name!r}: {error}") from None
+
+
+def _yaml(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

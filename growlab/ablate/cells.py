@@ -1,0 +1,178 @@
+"""Which trainings an ablation has: first each arm is tuned, on seeds of its own, then all are repeated on fresh ones.
+
+Tuning is equal on every side: each arm, and each depth of the envelope, gets the same values on the same seeds. Where
+the best of them is the lowest or the highest of the list, the list goes on by a factor of √2 on that side, so that the
+optimum of an arm is not at the edge of what was tried; after MOST_WIDENINGS it may be, and the table says so.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import fmean
+from typing import Any, Literal
+
+from growlab.ablate.file import Ablation, Arm
+from growlab.layout import OptionValue
+
+Stage = Literal["tuning", "repeat"]
+MOST_WIDENINGS = 4  # of one value's list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One training."""
+
+    stage: Stage
+    arm: str
+    budget: float  # a share of the arms' budget
+    repeat: int
+    values: tuple[tuple[str, OptionValue], ...]  # what is tuned, by full name
+
+    def params(self) -> dict[str, Any]:
+        """What its trial's row says of it."""
+        return {"stage": self.stage, "arm": self.arm, "budget": self.budget, "repeat": self.repeat} | dict(self.values)
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "Cell":
+        """The cell of a row."""
+        own = ("stage", "arm", "budget", "repeat")
+        values = tuple((name, value) for name, value in params.items() if name not in own)
+        return cls(values=values, **{name: params[name] for name in own})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a training; a loss of inf: it diverged or failed."""
+
+    val_loss: float
+    flops: int
+    tokens: int
+    elapsed_s: float
+    depth: int  # blocks at the end
+    n_params: int
+
+
+Outcomes = Mapping[Cell, Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What tuning found for an arm; `cells` are the trainings that it took, or still takes."""
+
+    cells: Sequence[Cell]
+    values: tuple[tuple[str, OptionValue], ...] | None  # None while some of the cells have not ended
+    at_edge: tuple[str, ...] = ()  # names of values whose best stayed the lowest or the highest that was tried
+
+
+def seed_of(ablation: Ablation, stage: Stage, repeat: int) -> int:
+    """31 bits that all arms share, and that no other repeat or stage has."""
+    digest = hashlib.sha256(f"{ablation.seed} {stage} {repeat}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def cells_of(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> list[Cell]:
+    """All trainings that are wanted, as far as the outcomes tell: an arm is repeated once all its tuning has ended."""
+    tuned = {name: tune(ablation, arm, outcomes) for name, arm in arms.items()}
+    cells = [cell for found in tuned.values() for cell in found.cells]
+    for repeat in range(ablation.repeats):
+        for name, found in tuned.items():
+            if found.values is not None:
+                cells += [
+                    Cell(stage="repeat", arm=name, budget=budget, repeat=repeat, values=found.values)
+                    for budget in budgets_of(ablation, name)
+                ]
+    return cells
+
+
+def planned_cells(ablation: Ablation, arms: Mapping[str, Arm]) -> list[Cell]:
+    """The trainings that are certain before any has ended: tuning as the file lists it, then repeats.
+
+    What tuning will find is not known, so the repeats stand here with the first of the listed values.
+    """
+    tuning = cells_of(ablation, arms, {})
+    repeats = [
+        Cell(
+            stage="repeat",
+            arm=name,
+            budget=budget,
+            repeat=repeat,
+            values=tuple((key, values[0]) for key, values in _tunable(ablation, arm).items()),
+        )
+        for repeat in range(ablation.repeats)
+        for name, arm in arms.items()
+        for budget in budgets_of(ablation, name)
+    ]
+    return list(dict.fromkeys([*tuning, *repeats]))
+
+
+def budgets_of(ablation: Ablation, arm: str) -> tuple[float, ...]:
+    """The shares of the budget at which an arm is repeated: those of the envelope for one of its depths."""
+    return (1.0,) if arm in ablation.arms or ablation.envelope is None else ablation.envelope.budgets
+
+
+def tune(ablation: Ablation, arm: Arm, outcomes: Outcomes) -> Tuned:
+    """The best values of an arm as far as the outcomes tell, and which trainings that takes."""
+    lists = {name: list(values) for name, values in _tunable(ablation, arm).items()}
+    if not lists:
+        return Tuned(cells=[], values=())
+    widenings = dict.fromkeys(lists, 0)
+    while True:
+        cells = _grid(ablation, arm.name, lists)
+        if any(cell not in outcomes for cell in cells):
+            return Tuned(cells=cells, values=None)
+        best = _best(cells, outcomes)
+        edges = [name for name, values in lists.items() if _edge(values, dict(best)[name])]
+        wider = [name for name in edges if widenings[name] < MOST_WIDENINGS]
+        if not wider:
+            return Tuned(cells=cells, values=best, at_edge=tuple(edges))
+        for name in wider:
+            lists[name] = _widened(lists[name], dict(best)[name])
+            widenings[name] += 1
+
+
+def _tunable(ablation: Ablation, arm: Arm) -> dict[str, tuple[OptionValue, ...]]:
+    """What is tuned for an arm: nothing of growth for one that does not grow."""
+    return {
+        name: values for name, values in ablation.tune.items() if arm.growth is not False or name.startswith("train.")
+    }
+
+
+def _grid(ablation: Ablation, arm: str, lists: Mapping[str, Sequence[OptionValue]]) -> list[Cell]:
+    return [
+        Cell(stage="tuning", arm=arm, budget=1.0, repeat=repeat, values=tuple(zip(lists, values, strict=True)))
+        for values in product(*lists.values())
+        for repeat in range(ablation.tuning_seeds)
+    ]
+
+
+def _best(cells: Iterable[Cell], outcomes: Outcomes) -> tuple[tuple[str, OptionValue], ...]:
+    """The values of the lowest mean loss over the tuning seeds; the first of equals."""
+    losses: dict[tuple[tuple[str, OptionValue], ...], list[float]] = {}
+    for cell in cells:
+        losses.setdefault(cell.values, []).append(outcomes[cell].val_loss)
+    return min(losses, key=lambda values: fmean(losses[values]))
+
+
+def _edge(values: Sequence[OptionValue], best: OptionValue) -> bool:
+    return _is_number(best) and best in (min(values), max(values))
+
+
+def _widened(values: Sequence[OptionValue], best: Any) -> list[OptionValue]:
+    """The list and its neighbours on the side of the best, a factor of √2 away; of a single value on both."""
+    wider = list(values)
+    if best == min(values):
+        wider.insert(0, _rounded(best / math.sqrt(2)))
+    if best == max(values):
+        wider.append(_rounded(best * math.sqrt(2)))
+    return wider
+
+
+def _rounded(value: float) -> float:
+    """A value with four digits, which a file and a row have alike."""
+    return float(f"{value:.4g}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool))

@@ -1,0 +1,90 @@
+"""An ablation's trainings in the database: queued all at once, known again by their rows, and what became of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from growlab.ablate.arms import spec_of
+from growlab.ablate.cells import Cell, Outcome, Outcomes, seed_of
+from growlab.ablate.file import Ablation, Arm
+from growlab.errors import UsageError
+from growlab.kinds import shorten
+from growlab.layout import parse
+from growlab.moved import moves_between
+from growlab.proposal import Proposal
+from growlab.records import Decision
+from growlab.specs import TrialSpec
+from growlab.storage import Store, StudyRow, TrialRow
+from growlab.study import Study
+
+
+def outcomes_of(trials: Sequence[TrialRow]) -> Outcomes:
+    """What became of each training that has ended."""
+    return {Cell.of(trial.params): _outcome(trial) for trial in trials if trial.state.is_final}
+
+
+def _outcome(trial: TrialRow) -> Outcome:
+    return Outcome(
+        val_loss=math.inf if trial.val_loss is None or trial.state != "completed" else trial.val_loss,
+        flops=trial.flops or 0,
+        tokens=trial.tokens or 0,
+        elapsed_s=trial.elapsed_s or 0.0,
+        depth=trial.depth_end or trial.depth_start,
+        n_params=trial.n_params or 0,
+    )
+
+
+def proposals(
+    ablation: Ablation, arms: Mapping[str, Arm], study: Study, cells: Sequence[Cell], *, first: int
+) -> list[Proposal]:
+    """The cells as trials of the stored study, numbered from `first` on."""
+    return [_proposal(ablation, arms, study, cell, first + at) for at, cell in enumerate(cells)]
+
+
+def enqueue(store: Store, row: StudyRow, new: Sequence[Proposal]) -> None:
+    """Put trials into the queue. No worker proposes any of its own, as the study's sampler is `given`."""
+    if new:
+        store.set_n_trials(row.study.name, new[-1].number + 1)
+    for proposal in new:
+        store.enqueue(row.id, proposal)
+
+
+def require_same(
+    ablation: Ablation, arms: Mapping[str, Arm], row: StudyRow, study: Study, trials: Sequence[TrialRow]
+) -> None:
+    """Raise UsageError where the stored study of that name is another one, or ran an arm of that name otherwise."""
+    if (
+        row.study.sampler.name != "given"
+        or moves_between(row.study, replace(study, n_trials=row.study.n_trials)) is None
+    ):
+        raise UsageError(f"study {study.name!r} is there already, and is not this ablation; choose another --name")
+    for trial in trials:
+        cell = Cell.of(trial.params)
+        if cell.arm not in arms:
+            continue  # an arm that the file has no more
+        wanted = _spec(ablation, arms, study, cell)
+        if replace(trial.spec, data=wanted.data, curriculum=wanted.curriculum) != wanted:
+            raise UsageError(
+                f"arm {cell.arm!r} of study {study.name!r} was another one when trial {trial.number} was made; "
+                "give the changed arm another name, or the ablation another --name"
+            )
+
+
+def _spec(ablation: Ablation, arms: Mapping[str, Arm], study: Study, cell: Cell) -> TrialSpec:
+    seed = seed_of(ablation, cell.stage, cell.repeat)
+    spec = spec_of(ablation, arms[cell.arm], dict(cell.values), budget=cell.budget, seed=seed)
+    return replace(spec, data=study.data, curriculum=study.curriculum)
+
+
+def _proposal(ablation: Ablation, arms: Mapping[str, Arm], study: Study, cell: Cell, number: int) -> Proposal:
+    spec = _spec(ablation, arms, study, cell)
+    layout = parse(spec.layout)
+    return Proposal(
+        spec=spec,
+        layout=str(shorten(layout)),
+        depth=layout.depth,
+        params=cell.params(),
+        decision=Decision(
+            number=number, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=()
+        ),
+    )

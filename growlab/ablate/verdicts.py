@@ -1,0 +1,202 @@
+"""What the results say: each arm's speed-up against the envelope, or its gain on another arm, and a verdict.
+
+Comparisons that the file names as primary are one family, corrected by Holm; each of the others is its own, and
+exploratory. See growlab.statistics.verdict for the procedure.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from growlab.ablate.cells import Cell, Outcome, Outcomes, Tuned, tune
+from growlab.ablate.file import Ablation, Arm
+from growlab.layout import OptionValue
+from growlab.statistics.envelope import Cell as EnvelopeCell
+from growlab.statistics.envelope import UngrownRun, envelopes, log_margin, ratio_text
+from growlab.statistics.gains import Gain, loss_gains
+from growlab.statistics.intervals import Estimate, estimate
+from growlab.statistics.verdict import Decision, Rule, decide
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """A row of the table: an arm at its budget, over all repeats that ended."""
+
+    arm: str
+    budget: float
+    values: tuple[tuple[str, OptionValue], ...]  # that tuning chose
+    at_edge: tuple[str, ...]
+    depth: int | None  # blocks at the end
+    n_params: int | None
+    n: int  # repeats with a loss
+    n_failed: int  # that diverged or failed
+    val_loss: Estimate | None
+    flops: float | None  # mean, all charged
+    tokens: float | None
+    elapsed_s: float | None
+    decision: Decision | None  # None for what the others are compared with, and before there are results
+    is_primary: bool
+
+    def gain_text(self, ablation: Ablation) -> str:
+        """The mean gain with its interval: '1.39 × (1.31 to 1.47)', or '-0.0120 (-0.0180 to -0.0060)' nats."""
+        if self.decision is None:
+            return ""
+        shown, gain = self.decision.shown, self.decision.gain
+        if ablation.against:
+            text = f"{-gain.value:+.4f}"
+            bounds = None if shown is None or shown.half_width is None else (-shown.high, -shown.low)  # type: ignore[operator]
+            return text if bounds is None else f"{text} ({bounds[0]:+.4f} to {bounds[1]:+.4f})"
+        text = ratio_text(gain)
+        if shown is None or shown.half_width is None:
+            return text
+        return f"{text} ({math.exp(shown.low):.2f} to {math.exp(shown.high):.2f})"  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What an ablation found so far."""
+
+    ablation: Ablation
+    arms: Sequence[ArmResult]
+    n_cells: int  # that are known to be wanted
+    n_ended: int
+    lost_cells: Sequence[str]  # of the envelope, which a seed lacks: nobody is measured by them
+    training_flops: float  # of all that ended, tuning included
+    training_s: float
+
+
+def read_result(ablation: Ablation, arms: Mapping[str, Arm], cells: Sequence[Cell], outcomes: Outcomes) -> Result:
+    """Sum up what has ended."""
+    tuned = {name: tune(ablation, arm, outcomes) for name, arm in arms.items()}
+    gains = _gains(ablation, arms, outcomes)
+    decisions = _decisions(ablation, gains)
+    ended = [cell for cell in cells if cell in outcomes]
+    budgets = {name: sorted({cell.budget for cell in cells if cell.arm == name}) for name in arms}
+    return Result(
+        ablation=ablation,
+        arms=[
+            _row(ablation, name, budget, tuned[name], outcomes, decisions)
+            for name in arms
+            for budget in budgets[name]
+            if any(cell.stage == "repeat" and (cell.arm, cell.budget) == (name, budget) for cell in cells)
+        ],
+        n_cells=len(cells),
+        n_ended=len(ended),
+        lost_cells=_lost(ablation, arms, outcomes),
+        training_flops=sum(outcomes[cell].flops for cell in ended),
+        training_s=sum(outcomes[cell].elapsed_s for cell in ended),
+    )
+
+
+def _row(
+    ablation: Ablation,
+    name: str,
+    budget: float,
+    tuned: Tuned,
+    outcomes: Outcomes,
+    decisions: Mapping[str, Decision],
+) -> ArmResult:
+    all_runs = list(_repeats(outcomes, name, budget).values())
+    runs = [run for run in all_runs if math.isfinite(run.val_loss)]
+    decided = decisions.get(name) if budget == 1.0 else None
+    return ArmResult(
+        arm=name,
+        budget=budget,
+        values=tuned.values or (),
+        at_edge=tuned.at_edge,
+        depth=runs[0].depth if runs else None,
+        n_params=runs[0].n_params if runs else None,
+        n=len(runs),
+        n_failed=len(all_runs) - len(runs),
+        val_loss=estimate([run.val_loss for run in runs]) if runs else None,
+        flops=_mean(run.flops for run in runs),
+        tokens=_mean(run.tokens for run in runs),
+        elapsed_s=_mean(run.elapsed_s for run in runs),
+        decision=decided,
+        is_primary=name in ablation.primary,
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    listed = list(values)
+    return fmean(listed) if listed else None
+
+
+def _repeats(outcomes: Outcomes, arm: str, budget: float) -> dict[int, Outcome]:
+    """Repeat to outcome."""
+    return {
+        cell.repeat: outcome
+        for cell, outcome in outcomes.items()
+        if cell.stage == "repeat" and (cell.arm, cell.budget) == (arm, budget)
+    }
+
+
+def _gains(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> dict[str, list[Gain]]:
+    """Gains of each arm, one for each repeat that it and what it is compared with have."""
+    if ablation.against:
+        baseline = _losses(outcomes, ablation.against)
+        found = {
+            name: loss_gains(_losses(outcomes, name), baseline) for name in ablation.arms if name != ablation.against
+        }
+    else:
+        runs = _ungrown_runs(ablation, arms, outcomes)
+        lines = envelopes(runs) if runs and all(runs.values()) and _shared(runs) else {}
+        found = {
+            name: [
+                lines[repeat].speed_up(run.val_loss, run.flops)
+                for repeat, run in sorted(_repeats(outcomes, name, 1.0).items())
+                if repeat in lines
+            ]
+            for name in ablation.arms
+        }
+    return {name: gains for name, gains in found.items() if gains}
+
+
+def _losses(outcomes: Outcomes, arm: str) -> dict[int, float]:
+    return {repeat: run.val_loss for repeat, run in _repeats(outcomes, arm, 1.0).items() if math.isfinite(run.val_loss)}
+
+
+def _ungrown_runs(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> dict[int, list[UngrownRun]]:
+    """Repeat to its un-grown trainings; a repeat whose cells have not all ended is not there yet."""
+    wanted = [
+        (name, budget)
+        for name in arms
+        if name not in ablation.arms and ablation.envelope
+        for budget in ablation.envelope.budgets
+    ]
+    runs: dict[int, list[UngrownRun]] = {}
+    for repeat in range(ablation.repeats):
+        found = {(name, budget): _repeats(outcomes, name, budget).get(repeat) for name, budget in wanted}
+        if wanted and all(run is not None for run in found.values()):
+            runs[repeat] = [
+                UngrownRun(cell=EnvelopeCell(budget, run.depth), flops=run.flops, val_loss=run.val_loss)
+                for (_, budget), run in found.items()
+                if run is not None and math.isfinite(run.val_loss)
+            ]
+    return runs
+
+
+def _shared(runs: Mapping[int, Sequence[UngrownRun]]) -> bool:
+    """Whether any cell is there on every seed."""
+    return bool(set.intersection(*({run.cell for run in of_seed} for of_seed in runs.values())))
+
+
+def _lost(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> list[str]:
+    return sorted(
+        {
+            f"{cell.arm} at {cell.budget:g} of the budget"
+            for cell, outcome in outcomes.items()
+            if cell.stage == "repeat" and cell.arm not in ablation.arms and not math.isfinite(outcome.val_loss)
+        }
+    )
+
+
+def _decisions(ablation: Ablation, gains: Mapping[str, Sequence[Gain]]) -> dict[str, Decision]:
+    """Verdicts: the primary comparisons as one family, each other one by itself."""
+    rule = Rule(margin=ablation.margin if ablation.against else log_margin(ablation.margin))
+    primary = {name: gains[name] for name in ablation.primary if name in gains}
+    decisions = decide(primary, rule, look=ablation.look) if primary else {}
+    for name in gains.keys() - primary.keys():
+        decisions |= decide({name: gains[name]}, rule, look=ablation.look)
+    return decisions

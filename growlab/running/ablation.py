@@ -1,0 +1,131 @@
+"""An ablation from its file to its verdicts: what is needed next is queued, workers train it, until nothing is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from growlab.ablate.arms import all_arms, container
+from growlab.ablate.cells import Cell, cells_of, planned_cells
+from growlab.ablate.file import Ablation, Arm, read_ablation
+from growlab.ablate.queue import enqueue, outcomes_of, proposals, require_same
+from growlab.ablate.verdicts import Result, read_result
+from growlab.data import Corpus
+from growlab.errors import GrowlabError
+from growlab.plugins import load_plugins
+from growlab.preparation.checking import prepare
+from growlab.preparation.places import artifact_root
+from growlab.preparation.telling import Tell
+from growlab.proposal import Proposal
+from growlab.running.crew import Crew
+from growlab.running.devices import devices_for
+from growlab.running.patience import telling_patience
+from growlab.running.work import Follower, work
+from growlab.storage import Store, StudyRow
+from growlab.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An ablation whose arms are known, checked against its text."""
+
+    ablation: Ablation
+    arms: Mapping[str, Arm]
+    study: Study  # that holds the trainings
+    corpus: Corpus
+
+    def cells(self, store: Store | None, row: StudyRow | None) -> list[Cell]:
+        """All trainings that are wanted by what has ended."""
+        outcomes = outcomes_of(store.trials(row.id)) if store and row else {}
+        return cells_of(self.ablation, self.arms, outcomes)
+
+    def planned(self) -> list[Proposal]:
+        """The trainings that are certain before any has ended: tuning as listed, and repeats of some tuned values."""
+        cells = planned_cells(self.ablation, self.arms)
+        return proposals(self.ablation, self.arms, self.study, cells, first=0)
+
+
+def read_and_prepare(file: Path, overrides: Sequence[str], name: str, plugins: Sequence[Path], tell: Tell) -> Prepared:
+    """Read an ablation and check it against its text. Raises GrowlabError for what cannot be trained."""
+    load_plugins(plugins)
+    ablation = read_ablation(file, overrides, name)
+    study, corpus = prepare(container(ablation), plugins, tell)
+    return Prepared(ablation=ablation, arms=all_arms(ablation), study=study, corpus=corpus)
+
+
+def run_ablation(
+    prepared: Prepared,
+    *,
+    storage: str,
+    artifacts: Path | None,
+    workers: int,
+    device: str,
+    threads: int,
+    lease_s: float,
+    patience_s: float,
+    deterministic: bool,
+    plugins: Sequence[Path],
+    again: str,
+    follower: Follower,
+) -> Result:
+    """Train whatever is needed still, and read the verdicts. `again` is the command that goes on after a stop.
+
+    Raises GrowlabError when trainings are left that no worker finished, KeyboardInterrupt after a stop.
+    """
+    crew = Crew(
+        storage=storage,
+        artifacts=artifact_root(storage, artifacts),
+        devices=devices_for(device, workers),
+        options={"--lease": lease_s, "--patience": patience_s},
+        threads=threads,
+        plugins=plugins,
+        deterministic=deterministic,
+    )
+    with Store.open(storage, create=True, patience=telling_patience(patience_s, follower.tell)) as store:
+        row = _find_or_create(store, prepared, follower.tell)
+        while True:
+            n_new = _enqueue_missing(store, row, prepared)
+            unfinished = [trial for trial in store.trials(row.id) if not trial.state.is_final]
+            if not unfinished:
+                return _result(store, row, prepared)
+            follower.tell(f"{n_new} new trainings, {len(unfinished)} to do")
+            work(store, row, crew, again=again, follower=follower)
+            if any(not trial.state.is_final for trial in store.trials(row.id)):
+                raise GrowlabError(f"some trainings are not finished; go on with: {again}")
+
+
+def read_ablation_result(prepared: Prepared, *, storage: str) -> Result:
+    """Read the verdicts of what has ended so far; trains nothing. Raises NotFound."""
+    with Store.open(storage) as store:
+        row = store.study(prepared.ablation.name)
+        require_same(prepared.ablation, prepared.arms, row, prepared.study, store.trials(row.id))
+        return _result(store, row, prepared)
+
+
+def _result(store: Store, row: StudyRow, prepared: Prepared) -> Result:
+    outcomes = outcomes_of(store.trials(row.id))
+    cells = cells_of(prepared.ablation, prepared.arms, outcomes)
+    return read_result(prepared.ablation, prepared.arms, cells, outcomes)
+
+
+def _find_or_create(store: Store, prepared: Prepared, tell: Tell) -> StudyRow:
+    study = prepared.study
+    if study.name in {summary.name for summary in store.studies()}:
+        row = store.study(study.name)
+        require_same(prepared.ablation, prepared.arms, row, study, store.trials(row.id))
+        return replace(row, study=replace(study, n_trials=row.study.n_trials))
+    store.create_study(study)
+    tell(f"created ablation {study.name!r} in {store.url}")
+    return store.study(study.name)
+
+
+def _enqueue_missing(store: Store, row: StudyRow, prepared: Prepared) -> int:
+    """Queue the trainings that are wanted by now and not there; returns how many."""
+    trials = store.trials(row.id)
+    there = {Cell.of(trial.params) for trial in trials}
+    missing = [cell for cell in prepared.cells(store, row) if cell not in there]
+    enqueue(
+        store,
+        row,
+        proposals(prepared.ablation, prepared.arms, prepared.study, missing, first=len(trials)),
+    )
+    return len(missing)
