@@ -96,10 +96,9 @@ def drawing(result: Result) -> list[str]:
     width = max(len(row.arm) for row in shown)
     lines = []
     for row in shown:
-        marks = [" "] * _WIDTH
-        marks[at(0.0)] = "│"
         left, right = sorted(at(sign * end) for end in _interval(row))
-        marks[left : right + 1] = "─" * (right + 1 - left)
+        marks = ["─" if left <= place <= right else " " for place in range(_WIDTH)]
+        marks[at(0.0)] = "┼" if left <= at(0.0) <= right else "│"
         marks[at(sign * row.decision.gain.value)] = "●"  # type: ignore[union-attr]
         lines.append(f"  {row.arm:<{width}}  {''.join(marks)}")
     scale = (low, high) if result.ablation.against else (math.exp(low), math.exp(high))
