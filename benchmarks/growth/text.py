@@ -1,4 +1,4 @@
-"""The text of benchmarks/growth/doubling.yaml: files cut into pieces of 20,000 characters, shuffled, joined by newlines.
+"""The text of benchmarks/growth/doubling.yaml: files cut into pieces of 20,000 characters, shuffled and joined.
 
     python benchmarks/growth/text.py tinystories_sample.txt war_and_peace.txt tinyshakespeare.txt > mixed.txt
 """
