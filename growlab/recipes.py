@@ -35,9 +35,15 @@ class Pace:
 class TriggerOptions(Options):
     """Of a trigger, and what can be said of it before anything is trained."""
 
+    wants_lasting_drift: ClassVar[bool] = False  # whether it acts on that of a moment, which is a metric then
+
     def critical(self) -> Mapping[str, float]:
         """The values of path statistics ('tau', 'kappa') from which this trigger finds a path worn out."""
         return {}
+
+    def least_window(self) -> int:
+        """The snapshots that it needs of the newest unit; 0 where it looks at no path."""
+        return 0
 
     def n_growths(self) -> int | None:
         """The number of growths at most; None where training decides."""
