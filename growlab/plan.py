@@ -30,16 +30,13 @@ def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Enter
     `newest` is the place of the old unit that entered last. Raises ValueError for a position that names places which
     there are not.
     """
-    entries = _entries(spec, len(old))
-    return [
-        Entering(
-            gap=entry.gap,
-            place=entry.gap + at,
-            origin=entry.origin,
-            blocks=_blocks(spec, old, entry.origin, newest),
-        )
-        for at, entry in enumerate(entries)
-    ]
+    named = None if spec.unit == "last" else parse_blocks(spec.unit)
+    modelled_on = OPERATORS[spec.operator.name].options.modelled_on
+    units = []
+    for at, entry in enumerate(_entries(spec, len(old))):
+        origin = modelled_on(len(old), entry.origin, newest)
+        units.append(Entering(gap=entry.gap, place=entry.gap + at, origin=origin, blocks=named or old[origin]))
+    return units
 
 
 def stack_of(layout: Layout, kinds: Mapping[str, Kind]) -> list[Blocks]:
@@ -72,9 +69,3 @@ def _entries(spec: GrowthSpec, n_units: int) -> list[Entry]:
         if not (0 <= entry.gap <= n_units and 0 <= entry.origin < n_units):
             raise ValueError(f"growth position {spec.position.name!r} gives {entry}, of a model of {n_units} units")
     return sorted(entries, key=lambda entry: entry.gap)
-
-
-def _blocks(spec: GrowthSpec, old: Sequence[Blocks], origin: int, newest: int) -> Blocks:
-    if spec.unit != "last":
-        return parse_blocks(spec.unit)
-    return old[origin if OPERATORS[spec.operator.name].options.copies_origin else newest]

@@ -35,9 +35,15 @@ class Pace:
 class TriggerOptions(Options):
     """Of a trigger, and what can be said of it before anything is trained."""
 
+    wants_lasting_drift: ClassVar[bool] = False  # whether it acts on that of a moment, which is a metric then
+
     def critical(self) -> Mapping[str, float]:
         """The values of path statistics ('tau', 'kappa') from which this trigger finds a path worn out."""
         return {}
+
+    def least_window(self) -> int:
+        """The snapshots that it needs of the newest unit; 0 where it looks at no path."""
+        return 0
 
     def n_growths(self) -> int | None:
         """The number of growths at most; None where training decides."""
@@ -59,8 +65,17 @@ class TriggerOptions(Options):
 class OperatorOptions(Options):
     """The options of an operator, and how they fit a window of snapshots."""
 
-    copies_origin: ClassVar[bool] = False  # whether a new unit has the kinds of the unit that it is modelled on
+    copies_origin: ClassVar[bool] = False  # whether a new unit is modelled on the one that its position names
+    inherits: ClassVar[bool] = True  # whether that unit's optimizer state means anything for the new one
     needs_path: ClassVar[bool] = True  # whether it makes anything of a window of snapshots
+
+    @classmethod
+    def modelled_on(cls, n_units: int, origin: int, newest: int) -> int:
+        """The place of the old unit that a new one is made of, and whose kinds it has where a study names none.
+
+        `origin` is the position's choice, `newest` the unit that entered last.
+        """
+        return origin if cls.copies_origin else newest
 
     def fitted(self, window: int, drawn: Collection[str]) -> Self:
         """The same where no window of so many snapshots is too small; else with what was `drawn` cut to it."""

@@ -182,7 +182,7 @@ class GrowthSpec:
     )
     unit: str = scalar(
         "last",
-        help="what is inserted: 'last' (the kinds of the newest unit, or of those that stack copies) or blocks such as "
+        help="what is inserted: 'last' (the kinds of the newest unit, or of the one that is copied) or blocks such as "
         "'conv mlp'",
     )
     freeze_steps: int = scalar(0, at_least=0, help="isolated warm-up: steps in which only the new units train")

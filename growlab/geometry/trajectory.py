@@ -4,7 +4,7 @@ A path that never moved has none: every function says None. A closed path (the e
 is infinitely long for its displacement: τ and κ are inf, never 0. Every function raises ValueError
 for an empty window.
 
-Legend: n increments.
+Legend: n increments, m = n (n - 1) / 2 pairs of them.
 """
 
 import math
@@ -99,6 +99,28 @@ def drift_to_noise(gram_nn: Gram | Entries) -> float | None:
     if path_length(gram_nn) == 0 or n < 2:
         return None
     off, diagonal = _mean_off_diagonal(gram_nn), float(gram_nn.diagonal().mean())
+    noise = diagonal - off
+    return off / noise if noise > 1e-14 * diagonal else math.inf
+
+
+def lasting_drift(gram_nn: Gram | Entries) -> float | None:
+    """Estimate r̂² as drift_to_noise does, without what increments have in common with those just before them.
+
+    Where noise lasts a while, as momentum makes it, products of neighbours are positive without any drift. So off̄ is
+    the intercept a of the regression of all <V_i, V_j>, i < j, on 2^-(j - i): r̂² = a / (diag̅ - a), unbiased for
+    increments that are independent or whose correlation is 0.5.
+
+    None below three increments or when nothing moved; inf for equal increments.
+    """
+    gram_nn = _entries(gram_nn)
+    n = len(gram_nn)
+    if path_length(gram_nn) == 0 or n < 3:
+        return None
+    i_m, j_m = np.triu_indices(n, 1)
+    products_m, memory_m = gram_nn[i_m, j_m], 0.5 ** (j_m - i_m)
+    centred_m = memory_m - memory_m.mean()
+    slope = float((centred_m * products_m).sum() / (centred_m**2).sum())
+    off, diagonal = float(products_m.mean() - slope * memory_m.mean()), float(gram_nn.diagonal().mean())
     noise = diagonal - off
     return off / noise if noise > 1e-14 * diagonal else math.inf
 

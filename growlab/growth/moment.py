@@ -17,6 +17,7 @@ class Moment:
     train_loss: float  # mean since the row before, in nats per token
     val_loss: float  # of this evaluation, in nats per token
     path: TrajectoryPoint | None = None  # of the window's mean; None before there are three snapshots
+    lasting_drift: float | None = None  # r̂² of that path without what is correlation alone; None unless wanted
 
     @property
     def tau(self) -> float | None:

@@ -20,10 +20,11 @@ class TensorPath:
     last: Float[Tensor, "*shape"]
     increments: Sequence[Float[Tensor, "*shape"]]
     gram: Gram
+    name: str = ""  # of the parameter, within its unit
 
     def combine(self, coefficients_n: Coefficients) -> Float[Tensor, "*shape"]:
         """Combine the increments to W_last + Σ c_i V_i, accumulated in float64, in the snapshot's dtype."""
         total = in_float64(self.last)
         for coefficient, increment in zip(coefficients_n.tolist(), self.increments, strict=True):
             total = total + coefficient * in_float64(increment)
-        return total.to(self.last)
+        return total.to(self.last, copy=True)  # memory of its own, also of no increments

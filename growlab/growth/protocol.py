@@ -8,6 +8,7 @@ No trigger is asked at an evaluation outside `train`, and no schedule during a w
 another.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -133,15 +134,20 @@ class GrowthProtocol:
 
         Returns them from the input side to the output side; each is made of the model as it was before.
         """
-        old, newest = list(self.model.units), self.model.units[self.watched]
-        planned = self._entering()
-        units = [self._fresh_unit(new.blocks, self.n_grown + at) for at, new in enumerate(planned)]
-        all_made = [self._make(unit, new) for new, unit in zip(planned, units, strict=True)]
+        old, planned = list(self.model.units), self._entering()
+        seeds = [self.seed + 1 + self.n_grown + at for at in range(len(planned))]
+        units = [self._fresh_unit(new.blocks, seed) for new, seed in zip(planned, seeds, strict=True)]
+        n_alike = Counter(new.origin for new in planned)
+        all_made = [
+            self._make(unit, new, n_alike[new.origin], seed)
+            for new, unit, seed in zip(planned, units, seeds, strict=True)
+        ]
+        inherits = OPERATORS[self.spec.operator.name].options.inherits
         grown = []
         for new, unit, made in zip(planned, units, all_made, strict=True):
-            model_of = old[new.origin] if self._copies_origin else newest
-            original = model_of if made is not None and self._same_kinds(model_of, unit) else None
-            grown.append(self._enter_unit(new, unit, made, original))
+            model_of = old[new.origin]
+            has_original = made is not None and inherits and self._same_kinds(model_of, unit)
+            grown.append(self._enter_unit(new, unit, made, model_of if has_original else None))
         for made in filter(None, all_made):
             for index, weights in made.old.items():
                 fill(old[index], weights, self.spec.operator.name)
@@ -167,17 +173,21 @@ class GrowthProtocol:
             original=original,
         )
 
-    def _make(self, unit: nn.Module, new: Entering) -> Made | None:
+    def _make(self, unit: nn.Module, new: Entering, n_alike: int, seed: int) -> Made | None:
         part = OPERATORS[self.spec.operator.name]
         source = Source(
             units=list(self.model.units),
             unit=unit,
             position=new.gap,
             origin=new.origin,
+            n_alike=n_alike,
             watched=self.watched,
             windows={self.watched: self.window},
             same_kinds=self._same_kinds,
+            out_projections=self.model.out_projections,
             critical=self._critical,
+            entry_scale=self.spec.entry_scale,
+            seed=seed,
         )
         with torch.no_grad():
             made: Made | None = part.make(source, part.read(self.spec.operator.options))
@@ -213,15 +223,11 @@ class GrowthProtocol:
         """The units of the next growth."""
         return entering(self.spec, [self.model.blocks_of(unit) for unit in self.model.units], self.watched)
 
-    def _fresh_unit(self, blocks: tuple[BlockSpec, ...], n_before: int) -> nn.Module:
-        """Make a unit whose weights depend on the seed and on how many grew before, not on what dropout has drawn."""
+    def _fresh_unit(self, blocks: tuple[BlockSpec, ...], seed: int) -> nn.Module:
+        """Make a unit whose weights depend on the seed alone, not on what dropout has drawn."""
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed + 1 + n_before)  # a GPU's goes on undisturbed
+            torch.default_generator.manual_seed(seed)  # a GPU's goes on undisturbed
             return self.model.make_unit(blocks)
-
-    @property
-    def _copies_origin(self) -> bool:
-        return OPERATORS[self.spec.operator.name].options.copies_origin  # type: ignore[no-any-return]
 
     def _fits_another(self) -> bool:
         depth = sum(len(self.model.blocks_of(unit)) for unit in self.model.units)

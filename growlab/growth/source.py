@@ -1,6 +1,6 @@
 """What an operator sees, and what it gives: weights of the new unit, and of old ones that are to change with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -22,10 +22,14 @@ class Source:
     unit: nn.Module  # the new one, freshly initialised and not yet among them
     position: int  # units[position] will come right after it, or after others that enter with it
     origin: int  # place of the old unit that the new one is modelled on
+    n_alike: int  # units that enter with it and are modelled on the same one, itself among them
     watched: int  # index of the newest of the old units
     windows: Mapping[int, Window]  # index of an old unit → its path, where it is kept
     same_kinds: Callable[[nn.Module, nn.Module], bool]  # whether two units' parameters have equal names and shapes
+    out_projections: Callable[[nn.Module], Iterable[nn.Parameter]]  # of a unit: the identity when they are zero
     critical: Mapping[str, float]  # values of path statistics at which the trigger fires, such as 'tau'
+    entry_scale: float  # what the new unit's out-projections are multiplied by, once the operator has made them
+    seed: int  # of whatever an operator draws, from a generator of its own: another for each unit that grows
 
     @property
     def twin_path(self) -> Window | None:
@@ -42,6 +46,18 @@ class Made:
 
     new: Weights
     old: Mapping[int, Weights] = field(default_factory=dict)  # index of an old unit → what changes in it
+
+
+def copy_of_origin(source: Source) -> Made | None:
+    """Copy the unit that the new one is modelled on, as it is now; None where that is of other kinds."""
+    origin = source.units[source.origin]
+    if not source.same_kinds(origin, source.unit):
+        return None
+    return copy_of(origin)
+
+
+def copy_of(unit: nn.Module) -> Made:
+    return Made(new={name: parameter.clone() for name, parameter in unit.named_parameters()})
 
 
 Extrapolate = Callable[[TensorPath, Any, Source], Float[Tensor, "*shape"]]  # *shape: that of the path

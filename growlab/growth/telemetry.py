@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from growlab.geometry.trajectory import lasting_drift
 from growlab.growth.window import Window
 from growlab.records import PathStatistics, TrajectoryPoint, float_fields
 
@@ -24,6 +25,11 @@ def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
         TrajectoryPoint(step=step, unit=unit, tensor=tensor, n_increments=len(window) - 1, **asdict(statistics))
         for tensor, statistics in named.items()
     ]
+
+
+def mean_lasting_drift(window: Window) -> float | None:
+    """Average the drift of a window's tensors that is no correlation, r̂², as mean_statistics does the rest."""
+    return _mean([lasting_drift(track.gram) for track in window.tracks.values() if len(track.increments)])
 
 
 def mean_statistics(of_tensors: Sequence[PathStatistics]) -> PathStatistics:

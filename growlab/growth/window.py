@@ -89,4 +89,4 @@ class Window:
 
     def path(self, name: str) -> TensorPath:
         track = self.tracks[name]
-        return TensorPath(last=track.last, increments=list(track.increments), gram=track.gram)
+        return TensorPath(last=track.last, increments=list(track.increments), gram=track.gram, name=name)

@@ -102,9 +102,14 @@ def _triggers(study: Study) -> dict[str, TriggerOptions]:
 
 
 def _out_of_reach(study: Study) -> Iterator[str]:
-    """Thresholds above what the path of a random walk has over the window."""
+    """Windows too short for a trigger, and thresholds above what the path of a random walk has over the window."""
     window = int(max(_numbers(study.growth["history_window_size"])))
     for name, options in _triggers(study).items():
+        if options.least_window() > window:
+            yield (
+                f"growth.trigger.{name} needs {options.least_window()} snapshots to judge by, and "
+                f"growth.history_window_size {window} keeps fewer: it never lets a model grow; widen the window"
+            )
         for statistic, least in options.critical().items():
             n = {"tau": window - 1, "kappa": window - 2}[statistic]
             if least > math.sqrt(n):
@@ -147,7 +152,7 @@ def _watches(study: Study) -> bool:
     """Whether a trigger or an operator makes anything of the window of snapshots."""
     operators = [OPERATORS[str(name)].options for name in corners(study.growth["operator"])]
     return any(operator.needs_path for operator in operators) or any(
-        options.critical() for options in _triggers(study).values()
+        options.least_window() for options in _triggers(study).values()
     )
 
 

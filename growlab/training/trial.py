@@ -9,9 +9,10 @@ from growlab.data.corpus import Corpus, require_windows
 from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
-from growlab.growth.telemetry import observe
+from growlab.growth.telemetry import mean_lasting_drift, observe
 from growlab.model.language_model import short_unit_text
-from growlab.records import GrowthEvent, TrajectoryPoint, TrialResult, TrialState
+from growlab.recipes import TRIGGERS
+from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
@@ -108,6 +109,7 @@ class Attempt:
         self.run, self.recorder, self.reporter = run, recorder, reporter
         self.pause = Pause(run.device)
         self.path: TrajectoryPoint | None = None  # the mean of the newest observation: what the trigger acts on
+        self.lasting_drift: float | None = None  # of the same observation
         self._keep_mean(observe(run.growth.window, step=run.counters.step, unit=run.growth.watched))
 
     def observe(self) -> None:
@@ -118,6 +120,9 @@ class Attempt:
         for point in points:
             self.recorder.record(point)
         self._keep_mean(points)
+        if points and self.lasting_drift is not None:
+            metric = Metric(step=run.counters.step, split="train", name="lasting_drift", value=self.lasting_drift)
+            self.recorder.record(metric)
 
     def evaluate(self) -> float:
         """Make a full validation pass, report it and return its loss."""
@@ -135,6 +140,7 @@ class Attempt:
             train_loss=self.reporter.train_loss,
             val_loss=val_loss,
             path=self.path,
+            lasting_drift=self.lasting_drift,
         )
 
     def leaks(self) -> bool:
@@ -152,7 +158,7 @@ class Attempt:
         grown = run.growth.grow(step)
         run.adopt_units(grown)
         after = run.evaluate().loss
-        self.path = None  # the window is empty
+        self.path = self.lasting_drift = None  # the window is empty
         for unit in grown:
             self.recorder.record(
                 GrowthEvent(
@@ -194,3 +200,5 @@ class Attempt:
     def _keep_mean(self, points: list[TrajectoryPoint]) -> None:
         if points:
             self.path = points[0]
+            if TRIGGERS[self.run.spec.growth.trigger.name].options.wants_lasting_drift:
+                self.lasting_drift = mean_lasting_drift(self.run.growth.window)

@@ -338,7 +338,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("growth: {tau_crti: 1}", "growth.tau_crti: unknown key. Did you mean 'tau_crit'?"),
         (
             "growth: {operator: copy-lats}",
-            "unknown growth operator 'copy-lats'; known: aiether, aiether-code, copy-last,",
+            "unknown growth operator 'copy-lats'; known: aiether, aiether-code, average, copy-last, copy-middle,",
         ),
         (
             "growth: {tau_crit: 1.5}",
@@ -350,7 +350,10 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("growth: {trigger: {at: {shares: '0.2 0.1'}}}", "growth.trigger.at.shares must be a number, or numbers that"),
         ("growth: {trigger: {at: {shares: soon}}}", "growth.trigger.at.shares must be a number, or numbers that rise"),
         ("growth: {preserve_function: 1}", "growth.preserve_function must be true or false, got 1; today's name is"),
-        ("growth: {trigger: always}", "unknown growth trigger 'always'; known: at, never, stagnation."),
+        (
+            "growth: {trigger: always}",
+            "unknown growth trigger 'always'; known: at, corrected, never, slope, stagnation.",
+        ),
         ("growth: {history_window_size: [2, 5]}", "growth.history_window_size must be at least 3 (a curvature needs"),
         ("growth: {unit: 'conv['}", "growth.unit must be 'last' or blocks: layout 'conv[': cannot read '['"),
     ],

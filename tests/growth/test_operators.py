@@ -46,10 +46,14 @@ def source_of(net: nn.Module, unit: nn.Module, window: Window, critical: Mapping
         unit=unit,
         position=1,
         origin=0,
+        n_alike=1,
         watched=0,
         windows={0: window},
         same_kinds=lambda one, other: type(one) is type(other),
+        out_projections=lambda unit: [],
         critical=critical,
+        entry_scale=1.0,
+        seed=0,
     )
 
 

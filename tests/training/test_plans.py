@@ -136,3 +136,15 @@ def test_parameters_that_grew_have_their_own_lr(make_spec: MakeSpec, corpus: Any
 
     lrs = {group["born"]: float(group["lr"]) for group in run.optimizer._adamw.param_groups}
     assert lrs[1] == pytest.approx(1.5 * lrs[0])
+
+
+def test_what_corrected_acts_on_is_a_metric(make_spec, new_trial) -> None:
+    trigger = {"corrected": {"patience": 1, "drift_crit": 1e-6}}
+    spec = make_spec(trigger=trigger, steps=20, collect_interval_steps=1, eval_every=5, history_window_size=9)
+    trial = new_trial(spec)
+
+    trial.attempt()
+
+    told = [fact for fact in trial.recorder.facts if getattr(fact, "name", "") == "lasting_drift"]
+    assert [fact.step for fact in told][:2] == [4, 5]  # three increments, then four
+    assert all(fact.split == "train" for fact in told)

@@ -3,4 +3,16 @@
 To import this package fills OPERATORS.
 """
 
-from growlab.growth.operators import aiether, copy_last, identity, stack  # noqa: F401  (they register themselves)
+from growlab.growth.operators import (  # noqa: F401  (they register themselves)
+    aiether,
+    average,
+    copy_last,
+    copy_middle,
+    forecast,
+    identity,
+    random,
+    random_direction,
+    reordered,
+    split,
+    stack,
+)

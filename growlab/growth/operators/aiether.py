@@ -9,7 +9,7 @@ Source: AIether technical report and code, restated.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from growlab.domains import Range
-from growlab.geometry.subspace import Coefficients, Directions, normalise, principal_directions, project
+from growlab.geometry.gram import Gram
+from growlab.geometry.subspace import Coefficients, normalise, principal_directions, project
 from growlab.geometry.trajectory import kappa, tau
 from growlab.growth.path import TensorPath
 from growlab.growth.source import Source, tensor_by_tensor
@@ -67,6 +68,18 @@ def _centred_rank(window: int) -> int:
     return window - 2
 
 
+def founding_step(gram: Gram, options: AietherOptions, critical: Mapping[str, float]) -> Coefficients:
+    """The step from the newest snapshot by the formula of `aiether`, over the increments; 0 where nothing moved."""
+    stretch, curvature = _tau_and_kappa(gram)
+    if stretch is None:
+        return torch.zeros(len(gram), dtype=torch.float64)
+    modes = _Modes(gram, options)
+    tau_crit, kappa_crit = critical.get("tau", _TAU_CRIT), critical.get("kappa", _KAPPA_CRIT)
+    eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
+    velocity, acceleration = (normalise(gram, vector) for vector in (modes.velocity(), modes.acceleration()))
+    return _weighted(options, stretch, curvature, velocity, acceleration, eta * modes.escape())
+
+
 @register_operator(
     "aiether", "trajectory extrapolation, unit vectors, gated escape", options=AietherOptions, searched=True
 )
@@ -76,14 +89,7 @@ def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[
 
     η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit).
     """
-    stretch, curvature = _tau_and_kappa(path)
-    if stretch is None:
-        return path.last.clone()
-    modes = _Modes(path, options, principal_directions(path.gram))
-    tau_crit, kappa_crit = source.critical.get("tau", _TAU_CRIT), source.critical.get("kappa", _KAPPA_CRIT)
-    eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
-    velocity, acceleration = (normalise(path.gram, vector) for vector in (modes.velocity(), modes.acceleration()))
-    return path.combine(_weighted(options, stretch, curvature, velocity, acceleration, eta * modes.escape()))
+    return path.combine(founding_step(path.gram, options, source.critical))
 
 
 @register_operator(
@@ -92,10 +98,10 @@ def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[
 @tensor_by_tensor
 def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
     """Extrapolate to W_last + β·P_k v̄ + γ·P_k ā + η·v_esc, η = η0·τ·κ; for 1-D tensors v̄ and ā whole and no escape."""
-    stretch, curvature = _tau_and_kappa(path)
+    stretch, curvature = _tau_and_kappa(path.gram)
     if stretch is None:
         return path.last.clone()
-    modes = _Modes(path, options, principal_directions(path.gram))
+    modes = _Modes(path.gram, options)
     if path.last.dim() == 1:
         nothing_n = torch.zeros(modes.n)
         return path.combine(_weighted(options, stretch, curvature, modes.mean_n, modes.second_n, nothing_n))
@@ -104,19 +110,19 @@ def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> F
     return path.combine(_weighted(options, stretch, curvature, modes.velocity(), modes.acceleration(), escape))
 
 
-def _tau_and_kappa(path: TensorPath) -> tuple[float | None, float]:
+def _tau_and_kappa(gram: Gram) -> tuple[float | None, float]:
     """Read (τ, κ) off a path; (None, 0) when nothing moved.
 
     A closed path counts as a random walk of n steps, √n for both.
 
     Its own inf would make the escape term infinite.
     """
-    if len(path.increments) == 0:
+    if len(gram) == 0:
         return None, 0.0
-    stretch, curvature = tau(path.gram), kappa(path.gram)
+    stretch, curvature = tau(gram), kappa(gram)
     if stretch is None or curvature is None:
         return None, 0.0
-    random_walk = math.sqrt(len(path.increments))
+    random_walk = math.sqrt(len(gram))
     return (random_walk if math.isinf(stretch) else stretch), (random_walk if math.isinf(curvature) else curvature)
 
 
@@ -139,13 +145,13 @@ class _Modes:
     A steady pace (or a single increment) has no directions once its mean is removed: v̄ and ā are taken whole.
     """
 
-    def __init__(self, path: TensorPath, options: AietherOptions, directions: Directions) -> None:
-        self.gram, self.n = path.gram, path.gram.shape[0]
+    def __init__(self, gram: Gram, options: AietherOptions) -> None:
+        self.gram, self.n = gram, len(gram)
         self.mean_n = torch.full((self.n,), 1 / self.n, dtype=torch.float64)
         self.second_n = torch.zeros(self.n, dtype=torch.float64)
         if self.n >= 2:  # the mean of second differences telescopes
             self.second_n[-1], self.second_n[0] = 1 / (self.n - 1), -1 / (self.n - 1)
-        k, ell = options.k_subspace, options.ell_orth
+        directions, k, ell = principal_directions(gram), options.k_subspace, options.ell_orth
         self.dominant_nk = directions.coefficients[:, :k]
         self.secondary_nl = directions.coefficients[:, k : k + ell]
         self.secondary_sigma_l = directions.singular_values[k : k + ell]

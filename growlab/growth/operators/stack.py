@@ -7,7 +7,7 @@ Source: Gong et al. 2019, "Efficient Training of BERT by Progressively Stacking"
 from dataclasses import dataclass
 from typing import ClassVar
 
-from growlab.growth.source import Made, Source
+from growlab.growth.source import Made, Source, copy_of_origin
 from growlab.recipes import OperatorOptions, register_operator
 
 
@@ -19,7 +19,4 @@ class StackOptions(OperatorOptions):
 
 @register_operator("stack", "a copy of each unit that is stacked again", options=StackOptions, searched=True)
 def stack(source: Source, options: StackOptions) -> Made | None:
-    origin = source.units[source.origin]
-    if not source.same_kinds(origin, source.unit):
-        return None
-    return Made(new={name: parameter.clone() for name, parameter in origin.named_parameters()})
+    return copy_of_origin(source)

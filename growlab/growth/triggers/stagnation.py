@@ -32,6 +32,9 @@ class StagnationOptions(TriggerOptions):
     def critical(self) -> Mapping[str, float]:
         return {"tau": self.tau_crit, "kappa": self.kappa_crit}
 
+    def least_window(self) -> int:
+        return _SNAPSHOTS
+
     def first_growth(self, pace: Pace) -> int:
         """The earliest step at which a model can grow.
 
