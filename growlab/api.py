@@ -12,11 +12,11 @@ goes to `tell`. Errors are a GrowlabError; torch and pandas are loaded by what n
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_MARGIN, USUAL_PATIENCE_S
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
@@ -244,6 +244,31 @@ def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = ""
     with Store.open(storage) as store:
         row = store.study(study)
         return frame_of(read_leaderboard(store, row.id, sort_by or row.study.objective.metric))
+
+
+def groups(
+    studies: str | Sequence[str],
+    key: str,
+    *,
+    against: str | None = None,
+    margin: float = USUAL_MARGIN,
+    storage: str = STORAGE_DEFAULT,
+) -> "pd.DataFrame":
+    """Read what a value does to the objective, a row per value, in the columns of `growlab report --group-by KEY`.
+
+    `against` is the value that the others are compared with on the same trial seeds, `margin` what is called equal, in
+    the objective's unit. Raises NotFound, UnknownName, and UsageError for an ambiguous key.
+    """
+    import pandas as pd
+
+    from growlab.report.group_table import columns_for_programs
+    from growlab.report.groups import read_groups
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        names = [studies] if isinstance(studies, str) else studies
+        found = read_groups(store, [store.study(name) for name in names], key, against=against, margin=margin)
+    return pd.DataFrame([asdict(row) for row in found.rows], columns=columns_for_programs(found))
 
 
 def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:

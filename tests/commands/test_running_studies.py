@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from growlab import api
 from growlab.commands.watching import show_standing
 from growlab.records import EndReason, TrialState
 from growlab.running.outcome import read_standing
@@ -32,6 +33,19 @@ def test_two_workers_run_a_study_to_a_leaderboard(ran: Any, growlab_there: Calla
     assert [row["val_loss"] for row in rows] == sorted(row["val_loss"] for row in rows)
     assert all(row["depth_end"] > row["depth_start"] for row in rows)
     assert {row["engine"] for row in rows} == {"eager"}
+
+
+def test_trials_are_grouped_by_any_of_their_values(growlab_there: Callable) -> None:
+    piped = growlab_there("report", "tiny", "--group-by", "trigger", "--against", "stagnation")
+    by_seed = json.loads(growlab_there("report", "tiny", "--group-by", "seed", "--json").out)
+    frame = api.groups("tiny", "growth.trigger")
+
+    header, row = (line.split("\t") for line in piped.out.splitlines())
+    assert (row[header.index("value")], row[header.index("n")]) == ("stagnation", "3")
+    assert [group["n"] for group in by_seed] == [1, 1, 1]
+    assert float(row[header.index("mean")]) == pytest.approx(frame["mean"][0])
+    assert "verdict" not in frame
+    assert growlab_there("report", "tiny", "--group-by", "tirgger").code == 2
 
 
 def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:
