@@ -22,6 +22,7 @@ from growlab.preparation.telling import Tell
 if TYPE_CHECKING:
     import pandas as pd
 
+    from growlab.report.confirmation import Confirmation
     from growlab.running.outcome import Standing
     from growlab.running.run import Run
     from growlab.running.slots import Slots
@@ -125,13 +126,10 @@ def run_to_end(
     Returns how the study stands then. An interrupt stops the workers, which keep everything, and is raised again.
     Raises GrowlabError for what cannot be trained, and when all workers failed.
     """
-    from growlab.running.study_run import run_study
+    from growlab.running.study_run import Workers, run_study
     from growlab.running.work import Follower
 
-    return run_study(
-        str(name_or_file),
-        overrides,
-        name,
+    asked = Workers(
         storage=storage,
         artifacts=artifacts,
         workers=workers,
@@ -141,8 +139,45 @@ def run_to_end(
         patience_s=patience_s,
         deterministic=deterministic,
         plugins=plugins,
-        follower=Follower(tell=tell),
     )
+    return run_study(str(name_or_file), overrides, name, workers=asked, follower=Follower(tell=tell))
+
+
+def confirm(
+    study: str,
+    *,
+    top: int = 5,
+    seeds: int = 4,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    threads: int = 0,
+    deterministic: bool = False,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Confirmation":
+    """Train the best trials of a study again on fresh seeds, and wait for their ranking: `growlab study confirm`.
+
+    An interrupt stops the workers, which keep everything, and is raised again; the same call goes on. Raises NotFound,
+    UsageError where other trials are being confirmed, GrowlabError when all workers failed.
+    """
+    from growlab.running.confirm_run import confirm_study
+    from growlab.running.study_run import Workers
+    from growlab.running.work import Follower
+
+    asked = Workers(
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        threads=threads,
+        lease_s=LOCAL_LEASE_S,
+        patience_s=USUAL_PATIENCE_S,
+        deterministic=deterministic,
+        plugins=plugins,
+    )
+    return confirm_study(study, top=top, seeds=seeds, workers=asked, follower=Follower(tell=tell))
 
 
 def work(

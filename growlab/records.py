@@ -172,8 +172,8 @@ class Decision:
 
     number: int
     seed: int
-    origin: str  # seed | random | mutation | given (growlab train)
-    parent: int | None  # trial number
+    origin: str  # seed | random | mutation | given (growlab train, growlab study confirm)
+    parent: int | None  # trial number; in a study that confirms winners that of the search
     mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]

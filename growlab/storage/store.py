@@ -73,9 +73,18 @@ class Store:
 
     # ---- studies ---------------------------------------------------------------------------------------------
 
-    def create_study(self, study: Study) -> None:
-        """Add a study. Raises StorageError when the name is taken."""
-        self._database.write(lambda connection: studies.create_study(connection, study, self.options))
+    def create_study(self, study: Study, given: Sequence[Proposal] = ()) -> None:
+        """Add a study, and with it the trials that are given. Raises StorageError when the name is taken.
+
+        All or nothing: where as many are given as it has trials, no worker ever finds a number that is free.
+        """
+
+        def create(connection: Connection) -> None:
+            study_id = studies.create_study(connection, study, self.options)
+            for proposal in given:
+                queue.enqueue(connection, study_id, proposal)
+
+        self._database.write(create)
 
     def study(self, name: str) -> StudyRow:
         """Read a study by its name. Raises NotFound with the known names."""

@@ -48,6 +48,17 @@ def test_trials_are_grouped_by_any_of_their_values(growlab_there: Callable) -> N
     assert growlab_there("report", "tiny", "--group-by", "tirgger").code == 2
 
 
+def test_the_best_trial_is_confirmed_on_fresh_seeds(ran: Any, growlab_there: Callable) -> None:
+    confirmation = api.confirm("tiny", top=1, seeds=2, threads=1, tell=lambda _: None)
+    [best] = [row for row in json.loads(growlab_there("report", "tiny", "--json").out) if row["rank"] == 1]
+
+    [row] = confirmation.rows
+    again = json.loads(growlab_there("report", "tiny-confirm", "--json").out)
+    assert (row.trial, row.layout, row.claimed) == (best["trial"], best["layout"], best["val_loss"])
+    assert row.mean == pytest.approx(sum(trial["val_loss"] for trial in again) / 2)
+    assert len({trial["val_loss"] for trial in again}) == 2
+
+
 def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:
     [tiny] = [each for each in json.loads(growlab_there("study", "list", "--json").out) if each["name"] == "tiny"]
     title = growlab_there("report", "tiny", "--format", "table").out.splitlines()[0]
