@@ -22,6 +22,7 @@ from growlab.preparation.telling import Tell
 if TYPE_CHECKING:
     import pandas as pd
 
+    from growlab.export.held_out import HeldOut
     from growlab.report.confirmation import Confirmation
     from growlab.running.outcome import Standing
     from growlab.running.run import Run
@@ -313,6 +314,40 @@ def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[st
 
     with Store.open(storage) as store:
         return trial_as_mapping(store, store.study(study), number)
+
+
+def held_out(
+    study: str,
+    number: int,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    device: str = "auto",
+    paths: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "HeldOut":
+    """Compute the loss of a trial's final model on the test split, once, on record: `growlab test`.
+
+    The second time it is read back; `.read_at` says since when. `paths` say where texts lie here, as data.path=FILE.
+    Raises NotFound, UsageError for a trial that is not completed or a study without a test split.
+    """
+    from growlab.export.held_out import read_held_out
+    from growlab.preparation.places import artifact_root
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return read_held_out(
+            store,
+            store.study(study),
+            number,
+            storage=storage,
+            artifact_root=artifact_root(storage, artifacts),
+            paths=paths,
+            device=device,
+            plugins=plugins,
+            tell=tell,
+        )
 
 
 def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:

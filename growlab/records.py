@@ -43,6 +43,9 @@ class Metric:
     value: float
 
 
+TEST = "test"  # the split that is read once, by growlab test, and by nothing that chooses
+READ_AT = "read_at"  # the metric of that split that says when: UTC, seconds since 1970, on the database's clock
+
 TIMED_METRICS = frozenset({"pause_s", "tokens_per_s"})  # every other is the same however often a trial was resumed
 
 

@@ -25,6 +25,7 @@ from growlab.commands import (
     generate,
     report,
     study,
+    test,
     train,
     worker,
 )
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.command("worker")(worker.worker)
 app.command("report")(report.report)
+app.command("test")(test.on_test_split)
 app.command("export")(export.export)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)

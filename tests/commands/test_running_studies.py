@@ -59,6 +59,21 @@ def test_the_best_trial_is_confirmed_on_fresh_seeds(ran: Any, growlab_there: Cal
     assert len({trial["val_loss"] for trial in again}) == 2
 
 
+def test_the_test_split_is_read_once_and_then_shown(growlab_there: Callable) -> None:
+    first = growlab_there("test", "tiny", "--trial", "1", "--device", "cpu")
+    again = growlab_there("test", "tiny", "--trial", "1", "--json")
+    page = growlab_there("report", "tiny", "--trial", "1").out
+
+    facts = json.loads(again.out)
+    assert first.code == 0, first.err
+    assert first.out == f"test_loss\t{facts['loss']!r}\ntest_bits_per_byte\t{facts['bits_per_byte']!r}\n"
+    assert "the test split is read for trial 1 of tiny, val_loss" in first.err
+    assert "the test split was read for trial 1 of tiny" in again.err
+    assert re.search(
+        rf"test split +{facts['loss']:.4f} nats per token, {facts['bits_per_byte']:.4f} bits per byte", page
+    )
+
+
 def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:
     [tiny] = [each for each in json.loads(growlab_there("study", "list", "--json").out) if each["name"] == "tiny"]
     title = growlab_there("report", "tiny", "--format", "table").out.splitlines()[0]
