@@ -12,16 +12,18 @@ goes to `tell`. Errors are a GrowlabError; torch and pandas are loaded by what n
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_MARGIN, USUAL_PATIENCE_S
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from growlab.export.held_out import HeldOut
+    from growlab.report.confirmation import Confirmation
     from growlab.running.outcome import Standing
     from growlab.running.run import Run
     from growlab.running.slots import Slots
@@ -125,13 +127,10 @@ def run_to_end(
     Returns how the study stands then. An interrupt stops the workers, which keep everything, and is raised again.
     Raises GrowlabError for what cannot be trained, and when all workers failed.
     """
-    from growlab.running.study_run import run_study
+    from growlab.running.study_run import Workers, run_study
     from growlab.running.work import Follower
 
-    return run_study(
-        str(name_or_file),
-        overrides,
-        name,
+    asked = Workers(
         storage=storage,
         artifacts=artifacts,
         workers=workers,
@@ -141,8 +140,45 @@ def run_to_end(
         patience_s=patience_s,
         deterministic=deterministic,
         plugins=plugins,
-        follower=Follower(tell=tell),
     )
+    return run_study(str(name_or_file), overrides, name, workers=asked, follower=Follower(tell=tell))
+
+
+def confirm(
+    study: str,
+    *,
+    top: int = 5,
+    seeds: int = 4,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    threads: int = 0,
+    deterministic: bool = False,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Confirmation":
+    """Train the best trials of a study again on fresh seeds, and wait for their ranking: `growlab study confirm`.
+
+    An interrupt stops the workers, which keep everything, and is raised again; the same call goes on. Raises NotFound,
+    UsageError where other trials are being confirmed, GrowlabError when all workers failed.
+    """
+    from growlab.running.confirm_run import confirm_study
+    from growlab.running.study_run import Workers
+    from growlab.running.work import Follower
+
+    asked = Workers(
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        threads=threads,
+        lease_s=LOCAL_LEASE_S,
+        patience_s=USUAL_PATIENCE_S,
+        deterministic=deterministic,
+        plugins=plugins,
+    )
+    return confirm_study(study, top=top, seeds=seeds, workers=asked, follower=Follower(tell=tell))
 
 
 def work(
@@ -246,6 +282,31 @@ def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = ""
         return frame_of(read_leaderboard(store, row.id, sort_by or row.study.objective.metric))
 
 
+def groups(
+    studies: str | Sequence[str],
+    key: str,
+    *,
+    against: str | None = None,
+    margin: float = USUAL_MARGIN,
+    storage: str = STORAGE_DEFAULT,
+) -> "pd.DataFrame":
+    """Read what a value does to the objective, a row per value, in the columns of `growlab report --group-by KEY`.
+
+    `against` is the value that the others are compared with on the same trial seeds, `margin` what is called equal, in
+    the objective's unit. Raises NotFound, UnknownName, and UsageError for an ambiguous key.
+    """
+    import pandas as pd
+
+    from growlab.report.group_table import columns_for_programs
+    from growlab.report.groups import read_groups
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        names = [studies] if isinstance(studies, str) else studies
+        found = read_groups(store, [store.study(name) for name in names], key, against=against, margin=margin)
+    return pd.DataFrame([asdict(row) for row in found.rows], columns=columns_for_programs(found))
+
+
 def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:
     """Read all that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
     from growlab.report.trial_facts import trial_as_mapping
@@ -253,6 +314,40 @@ def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[st
 
     with Store.open(storage) as store:
         return trial_as_mapping(store, store.study(study), number)
+
+
+def held_out(
+    study: str,
+    number: int,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    device: str = "auto",
+    paths: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "HeldOut":
+    """Compute the loss of a trial's final model on the test split, once, on record: `growlab test`.
+
+    The second time it is read back; `.read_at` says since when. `paths` say where texts lie here, as data.path=FILE.
+    Raises NotFound, UsageError for a trial that is not completed or a study without a test split.
+    """
+    from growlab.export.held_out import read_held_out
+    from growlab.preparation.places import artifact_root
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return read_held_out(
+            store,
+            store.study(study),
+            number,
+            storage=storage,
+            artifact_root=artifact_root(storage, artifacts),
+            paths=paths,
+            device=device,
+            plugins=plugins,
+            tell=tell,
+        )
 
 
 def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:

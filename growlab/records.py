@@ -43,6 +43,9 @@ class Metric:
     value: float
 
 
+TEST = "test"  # the split that is read once, by growlab test, and by nothing that chooses
+READ_AT = "read_at"  # the metric of that split that says when: UTC, seconds since 1970, on the database's clock
+
 TIMED_METRICS = frozenset({"pause_s", "tokens_per_s"})  # every other is the same however often a trial was resumed
 
 
@@ -172,8 +175,8 @@ class Decision:
 
     number: int
     seed: int
-    origin: str  # seed | random | mutation | given (growlab train)
-    parent: int | None  # trial number
+    origin: str  # seed | random | mutation | given (growlab train, growlab study confirm)
+    parent: int | None  # trial number; in a study that confirms winners that of the search
     mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]

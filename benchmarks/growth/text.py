@@ -1,6 +1,6 @@
 """The text of benchmarks/growth/doubling.yaml: files cut into pieces of 20,000 characters, shuffled and joined.
 
-    python benchmarks/growth/text.py tinystories_sample.txt war_and_peace.txt tinyshakespeare.txt > mixed.txt
+python benchmarks/growth/text.py tinystories_sample.txt war_and_peace.txt tinyshakespeare.txt > mixed.txt
 """
 
 import sys

@@ -26,6 +26,7 @@ from growlab.commands import (
     generate,
     report,
     study,
+    test,
     train,
     worker,
 )
@@ -44,6 +45,7 @@ app.add_typer(study.app, name="study")
 app.command("worker")(worker.worker)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
+app.command("test")(test.on_test_split)
 app.command("export")(export.export)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)

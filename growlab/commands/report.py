@@ -6,39 +6,103 @@ from typing import Annotated
 import typer
 
 from growlab import api
-from growlab.commands.options import Json, Storage, StudyName
-from growlab.defaults import STORAGE_DEFAULT
+from growlab.commands.completion import stored_studies
+from growlab.commands.options import Json, Storage
+from growlab.defaults import STORAGE_DEFAULT, USUAL_MARGIN
+
+Studies = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="STUDY…",
+        help="A study; with --group-by one or several.",
+        autocompletion=stored_studies,
+        show_default=False,
+    ),
+]
 
 
 def report(
-    study: StudyName,
+    study: Studies,
     storage: Storage = STORAGE_DEFAULT,
     format: Annotated[
         str, typer.Option(metavar="table|tsv|csv|json", show_default="table on a terminal, tsv in a pipe")
     ] = "",
     sort_by: Annotated[str, typer.Option(metavar="METRIC", help="A numeric column; the lowest comes first.")] = "",
     trial: Annotated[int | None, typer.Option(min=0, help="One trial in full instead of the leaderboard.")] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY",
+            help="A row for each value of train.lr, growth.trigger, layout, seed, study, …: mean and interval.",
+        ),
+    ] = "",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE",
+            help="With --group-by: compare the other values with this one, on the same trial seeds.",
+            show_default=False,
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LOSS",
+            help="With --against: a difference within it is called equal, in the objective's unit.",
+            show_default=f"{USUAL_MARGIN:g}",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the leaderboard of a study, or one of its trials in full."""
-    from growlab.errors import UnknownName
-    from growlab.report.formats import FORMATS, render, write_json
+    """Print the leaderboard of a study, one of its trials in full, or what a value does to the objective."""
+    from growlab.errors import UnknownName, UsageError
+    from growlab.report.formats import FORMATS
+
+    chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
+    if chosen not in FORMATS:
+        raise UnknownName("format", chosen, FORMATS)
+    if group_by:
+        if trial is not None or sort_by:
+            raise UsageError("--group-by prints groups of trials; leave --trial and --sort-by out")
+        if margin is not None and against is None:
+            raise UsageError("--margin is that of a comparison; say with which value: --against VALUE")
+        _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
+        return
+    if against is not None or margin is not None:
+        raise UsageError("--against and --margin compare groups of trials; say by what: --group-by KEY")
+    if len(study) > 1:
+        raise UsageError(
+            f"several studies ({', '.join(study)}) have no common leaderboard; compare them: --group-by KEY"
+        )
+    _print_study(study[0], trial, sort_by, storage, chosen)
+
+
+def _print_groups(studies: list[str], key: str, against: str | None, margin: float, storage: str, format: str) -> None:
+    from growlab.report.group_table import render_groups
+    from growlab.report.groups import read_groups
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        rows = [store.study(name) for name in dict.fromkeys(studies)]
+        render_groups(read_groups(store, rows, key, against=against, margin=margin), format, sys.stdout)
+
+
+def _print_study(name: str, trial: int | None, sort_by: str, storage: str, format: str) -> None:
+    """Print the leaderboard, or one trial in full."""
+    from growlab.report.formats import render, write_json
     from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
     from growlab.report.trial_page import trial_page
     from growlab.storage import Store
 
-    chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
-    if chosen not in FORMATS:
-        raise UnknownName("format", chosen, FORMATS)
-    if trial is not None and chosen == "json":
-        write_json(api.trial(study, trial, storage=storage), sys.stdout)
+    if trial is not None and format == "json":
+        write_json(api.trial(name, trial, storage=storage), sys.stdout)
         return
     with Store.open(storage) as store:
-        row = store.study(study)
+        row = store.study(name)
         if trial is None:
             objective = row.study.objective.metric
             rows = read_leaderboard(store, row.id, sort_by or objective)
-            render(rows, chosen, sys.stdout, title=read_title(store, row))
+            render(rows, format, sys.stdout, title=read_title(store, row))
         else:
             trial_page(store, row, trial, sys.stdout)

@@ -1,4 +1,4 @@
-"""growlab study: create, list, show, set, delete, run, preview, keys."""
+"""growlab study: create, list, show, set, delete, run, confirm, preview, keys."""
 
 import json
 import sys
@@ -40,6 +40,19 @@ File = Annotated[
         metavar="FILE", help="A YAML file, or the name of a study that growlab ships.", autocompletion=shipped
     ),
 ]
+NWorkers = Annotated[
+    int,
+    typer.Option("--workers", min=1, max=MOST_WORKERS, help="Processes on this machine; with --device all: per GPU."),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=MOST_THREADS,
+        help="CPU threads of torch, for each worker; 0: OMP_NUM_THREADS, else an equal share of the cores.",
+    ),
+]
+Lease = Annotated[float, typer.Option("--lease", min=2, metavar="SECONDS", help="See growlab worker --help.")]
 NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the file.", show_default=False)]
 
 
@@ -98,12 +111,14 @@ def set_(
     A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
     not on how many are to come. After the last cell of a grid it draws layouts and values.
     """
+    from growlab.preparation.confirming import refuse_more_trials
     from growlab.preparation.storing import wanted_trials
     from growlab.records import n_ended
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
+        refuse_more_trials(store, row)
         n_trials = wanted_trials(row.study, change, plugin or [])
         store.set_n_trials(study, n_trials)
         n_done = n_ended(store.counts(row.id))
@@ -142,19 +157,10 @@ def run(
     ],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
-    workers: Annotated[
-        int, typer.Option(min=1, max=MOST_WORKERS, help="Processes on this machine; with --device all: per GPU.")
-    ] = 1,
+    workers: NWorkers = 1,
     device: Devices = "auto",
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=MOST_THREADS,
-            help="CPU threads of torch, for each worker; 0: OMP_NUM_THREADS, else an equal share of the cores.",
-        ),
-    ] = 0,
-    lease: Annotated[float, typer.Option(min=2, metavar="SECONDS", help="See growlab worker --help.")] = LOCAL_LEASE_S,
+    threads: Threads = 0,
+    lease: Lease = LOCAL_LEASE_S,
     patience: Patience = USUAL_PATIENCE_S,
     deterministic: Deterministic = False,
     name: NewName = "",
@@ -163,12 +169,9 @@ def run(
 ) -> None:
     """Create the study if it is new, start workers and show the leaderboard while they work; go on after a stop."""
     from growlab.commands.watching import follower, show_standing
-    from growlab.running.study_run import run_study
+    from growlab.running.study_run import Workers, run_study
 
-    standing = run_study(
-        study,
-        set_ or [],
-        name,
+    asked = Workers(
         storage=storage,
         artifacts=artifacts,
         workers=workers,
@@ -178,10 +181,52 @@ def run(
         patience_s=patience,
         deterministic=deterministic,
         plugins=plugin or [],
-        follower=follower(),
     )
+    standing = run_study(study, set_ or [], name, workers=asked, follower=follower())
     show_standing(standing)
     standing.require_finished()
+
+
+@app.command()
+def confirm(
+    study: StudyName,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Fresh seeds for each of them.")] = 4,
+    storage: Storage = STORAGE_DEFAULT,
+    artifacts: Artifacts = None,
+    workers: NWorkers = 1,
+    device: Devices = "auto",
+    threads: Threads = 0,
+    lease: Lease = LOCAL_LEASE_S,
+    patience: Patience = USUAL_PATIENCE_S,
+    deterministic: Deterministic = False,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Train the best trials again on fresh seeds, as STUDY-confirm, and rank them by the mean; go on after a stop.
+
+    The best of a search were good and lucky: beside each mean stands what the search had claimed.
+    """
+    from growlab.commands.watching import follower
+    from growlab.report.confirmation import render_confirmation
+    from growlab.running.confirm_run import confirm_study
+    from growlab.running.study_run import Workers
+
+    asked = Workers(
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        threads=threads,
+        lease_s=lease,
+        patience_s=patience,
+        deterministic=deterministic,
+        plugins=plugin or [],
+    )
+    confirmation = confirm_study(study, top=top, seeds=seeds, workers=asked, follower=follower())
+    render_confirmation(confirmation, "json" if as_json else "table" if sys.stdout.isatty() else "tsv", sys.stdout)
+    for line in confirmation.lines:
+        say(line)
 
 
 @app.command()

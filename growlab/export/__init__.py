@@ -3,6 +3,7 @@
 bundle     write that folder
 load       read it back: a model that writes text (needs torch; import it by its name)
 configs    the best trials of a study as configurations
+held_out   the test split: what it says of a trial's final model, once, on record
 ranking    which completed trial is best
 contents   what lies in the folder, and its config.yaml
 folder     whole or absent

@@ -13,7 +13,7 @@ from growlab.data.text_files import as_read
 from growlab.data.tokenizers import Tokenizer, load_tokenizer
 from growlab.errors import CannotEncode, CheckpointError, SpecError, UsageError
 from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
-from growlab.layout import parse
+from growlab.layout import Layout, parse
 from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling, generate
 from growlab.model.language_model import LanguageModel
@@ -48,6 +48,23 @@ def load_bundle(folder: Path, device: torch.device) -> Bundle:
             f"{folder / CONFIG}: vocab_size is {config['vocab_size']}, but {TOKENIZER} has {n_tokens} tokens"
         )
     return Bundle(model=_build(folder, config, tensors).to(device), tokenizer=tokenizer, config=config)
+
+
+def load_model(path: Path, sha256: str) -> LanguageModel:
+    """Load the final model of a trial from its artifact, in eval mode, on the CPU. Leaves torch's generators alone.
+
+    Raises CheckpointError for a file that is missing, is not the recorded one or is no model.
+    """
+    try:
+        tensors, header = read_tensors(path, sha256)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; give the artifact folder of the worker that trained it, or restore it from a backup"
+        ) from None
+    match header:
+        case {"layout": str(layout), "vocab_size": int(vocab_size)}:
+            return _assembled(parse(layout), vocab_size, tensors)
+    raise CheckpointError(f"{path} is no model of growlab: its header has no layout or no vocab_size")
 
 
 def ready_bundle(folder: Path, device: str, *, plugins: Sequence[Path] = (), hard_exit: bool = False) -> Bundle:
@@ -109,15 +126,19 @@ def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
 
 def _build(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LanguageModel:
     try:
-        layout = parse(config["layout"])
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, then overwritten
-            model = LanguageModel(layout, vocab_size=config["vocab_size"], max_depth=layout.depth, dropout=0.0)
-        model.load_state_dict(tensors)
+        return _assembled(parse(config["layout"]), config["vocab_size"], tensors)
     except UsageError as error:
         raise SpecError(f"{folder / CONFIG}: {error}") from None
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder / MODEL} does not fit the layout in {CONFIG}: {reason}") from None
+
+
+def _assembled(layout: Layout, vocab_size: int, tensors: Mapping[str, Tensor]) -> LanguageModel:
+    """A model with these weights, in eval mode. Raises RuntimeError where they do not fit the layout."""
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, then overwritten
+        model = LanguageModel(layout, vocab_size=vocab_size, max_depth=layout.depth, dropout=0.0)
+    model.load_state_dict(tensors)
     return model.eval()
 
 

@@ -4,6 +4,10 @@ leaderboard   which trial is best: rows in order
 columns       what a row holds, and every column of it, for terminals and programs
 overfitting   since when a trial learns its training text by heart
 formats       those rows as a table, TSV, CSV or JSON
+groups        trials by one of their values: means, and differences on the same seeds
+group_table   those as a table, TSV, CSV or JSON
+confirmation  winners on fresh seeds, and what the search had claimed
+trial_values  the values of a trial by their keys
 table         the table that people read
 terminal_table  a table of any rows: its columns, as many as there is room for
 title         the line above it

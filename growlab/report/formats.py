@@ -1,4 +1,4 @@
-"""The leaderboard for a person (table) or a program (TSV, CSV, JSON: plain numbers, all their digits)."""
+"""The leaderboard for a person (table), rows of any sort for a program (TSV, CSV, JSON: plain numbers, all digits)."""
 
 from collections.abc import Sequence
 from typing import TextIO
@@ -20,10 +20,15 @@ def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title
     What is not known is empty in TSV and CSV and null in JSON. Control characters are symbols in TSV and CSV, which
     a terminal may be shown, and escapes in JSON. Raises UnknownName for another format.
     """
-    names = columns_for_programs(rows)
+    if format == "table":
+        print_table(rows, stream, title)
+    else:
+        write_rows(rows, columns_for_programs(rows), format, stream)
+
+
+def write_rows(rows: Sequence[object], names: Sequence[str], format: str, stream: TextIO) -> None:
+    """Write these fields of rows for a program. Raises UnknownName for another format than TSV, CSV and JSON."""
     match format:
-        case "table":
-            print_table(rows, stream, title)
         case "tsv" | "csv":
             values = ([getattr(row, name) for name in names] for row in rows)
             stream.write(visible(delimited(names, values, _DELIMITERS[format])))

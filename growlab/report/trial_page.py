@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
-from growlab.records import TrajectoryPoint
+from growlab.records import READ_AT, TEST, TrajectoryPoint
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
@@ -152,12 +152,23 @@ def _result(facts: TrialFacts) -> dict[str, str]:
         + _overfitting(facts),
         **_accuracy(facts),
         "bits per byte": amounts.loss(trial.bits_per_byte),
+        **_tested(facts),
         "parameters": amounts.count(trial.n_params),
         "depth": f"{amounts.depth(trial.depth_start, trial.depth_end)} blocks",
         "trained": f"{amounts.whole(trial.steps)} steps, {amounts.count(trial.tokens)} tokens, "
         f"{amounts.flops(trial.flops)}, {amounts.duration(trial.elapsed_s)}",
         **({"engine": trial.engine} if trial.engine else {}),
     }
+
+
+def _tested(facts: TrialFacts) -> dict[str, str]:
+    """What the test split said, once `growlab test` has read it."""
+    recorded = {metric.name: metric.value for metric in facts.metrics if metric.split == TEST}
+    if not recorded:
+        return {}
+    per_byte = f", {amounts.loss(recorded['bits_per_byte'])} bits per byte" if "bits_per_byte" in recorded else ""
+    when = amounts.moment(recorded[READ_AT])
+    return {"test split": f"{amounts.loss(recorded['loss'])} nats per token{per_byte}, read {when} UTC"}
 
 
 def _so_far(facts: TrialFacts) -> dict[str, str]:

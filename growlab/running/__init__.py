@@ -8,6 +8,7 @@ patience.py    waiting for a database that is away, and telling so
 outcome.py     how a study stands when they have left, and what to do next
 work.py        all of it, from their start until they have left
 study_run.py   a study from its file or name to how it stands then
+confirm_run.py  the best trials of a study again on fresh seeds
 slot_run.py    several workers that serve a stored study
 training_again.py  an exported configuration trained again
 run.py         workers as one object, which a notebook waits for or stops

@@ -36,7 +36,8 @@ class Confirmed:
     @property
     def text(self) -> str:
         width = "" if self.fresh.half_width is None else f" ± {self.fresh.half_width:.4f}"
-        return f"the search had claimed {self.claimed:.4f}, fresh seeds say {self.fresh.mean:.4f}{width}"
+        say = "1 fresh seed says" if self.fresh.n == 1 else f"{self.fresh.n} fresh seeds say"
+        return f"the search claimed {self.claimed:.4f}; {say} {self.fresh.mean:.4f}{width}"
 
 
 def confirm(

@@ -4,18 +4,20 @@ Each has a key of its own (trial, step, …) and is written by upsert: an attemp
 checkpoint trains the same steps again and writes the same rows again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, delete, select
 
+from growlab.errors import NotFound
 from growlab.escapes import quoted
 from growlab.finite import finite
-from growlab.records import Fact, GrowthEvent, Metric, TrajectoryPoint, float_fields
+from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, TrajectoryPoint, float_fields
+from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
 from growlab.storage.tables import growth_events, metrics, trajectory, trials
-from growlab.storage.upsert import upsert
+from growlab.storage.upsert import insert_unless_there, upsert
 from growlab.storage.values import damaged, joined, split, state_of
 
 Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent)  # facts with a column `not_finite`
@@ -50,6 +52,29 @@ def read_metrics(connection: Connection, trial_id: int, split: str | None, name:
     ]
 
 
+def record_test(connection: Connection, trial_id: int, values: Mapping[str, float]) -> bool:
+    """Write metrics of split test at the trial's last step, with the time. False, and nothing, when there are some.
+
+    Unlike other facts they are no attempt's, so that no claim is asked; the trial must have ended. Raises NotFound when
+    it was deleted.
+    """
+    row = connection.execute(select(trials.c.epoch, trials.c.steps).where(trials.c.id == trial_id)).one_or_none()
+    if row is None:
+        raise NotFound("the trial was deleted; nothing can be recorded of it")
+    owner = {"trial_id": trial_id, "epoch": row.epoch, "step": row.steps, "split": TEST}
+    first = {**owner, "name": READ_AT, "value": database_now(), "state": "ok"}
+    if connection.scalar(insert_unless_there(connection, metrics, first).returning(metrics.c.step)) is None:
+        return False
+    rows = [{**owner, **_value(value), "name": name} for name, value in values.items()]
+    upsert(connection, metrics, rows)
+    return True
+
+
+def _value(value: float) -> dict[str, Any]:
+    """The columns of a metric's value."""
+    return {"value": finite(value), "state": state_of(value)}
+
+
 def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -> list[TrajectoryPoint]:
     """Read points by step and unit; of one tensor ("" for the means), or of all with None."""
     asked = select(trajectory).where(trajectory.c.trial_id == trial_id)
@@ -80,7 +105,7 @@ def _row(fact: Fact) -> dict[str, Any]:
     row = asdict(fact)
     match fact:
         case Metric():
-            return row | {"value": finite(fact.value), "state": state_of(fact.value)}
+            return row | _value(fact.value)
         case TrajectoryPoint():
             return row | split(row, float_fields(TrajectoryPoint)) | {"state": _path_state(fact.tau)}
         case GrowthEvent():

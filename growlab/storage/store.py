@@ -5,7 +5,7 @@ reached, as long as the store's patience lasts; then they raise DatabaseAway. Wh
 when only the answer was lost.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -73,9 +73,18 @@ class Store:
 
     # ---- studies ---------------------------------------------------------------------------------------------
 
-    def create_study(self, study: Study) -> None:
-        """Add a study. Raises StorageError when the name is taken."""
-        self._database.write(lambda connection: studies.create_study(connection, study, self.options))
+    def create_study(self, study: Study, given: Sequence[Proposal] = ()) -> None:
+        """Add a study, and with it the trials that are given. Raises StorageError when the name is taken.
+
+        All or nothing: where as many are given as it has trials, no worker ever finds a number that is free.
+        """
+
+        def create(connection: Connection) -> None:
+            study_id = studies.create_study(connection, study, self.options)
+            for proposal in given:
+                queue.enqueue(connection, study_id, proposal)
+
+        self._database.write(create)
 
     def study(self, name: str) -> StudyRow:
         """Read a study by its name. Raises NotFound with the known names."""
@@ -160,6 +169,12 @@ class Store:
     def ended_as(self, claim: Claim) -> EndReason | None:
         """The reason for which this very attempt ended; None while it has not, and of a study that was deleted."""
         return self._read(lambda connection: fence.ended_as(connection, claim))
+
+    # ---- the test split ----------------------------------------------------------------------------------------
+
+    def record_test(self, trial_id: int, values: Mapping[str, float]) -> bool:
+        """Put on record what the test split said of a trial, and when. False when that is on record already."""
+        return self._write(lambda connection: facts.record_test(connection, trial_id, values))
 
     # ---- reading ---------------------------------------------------------------------------------------------
 

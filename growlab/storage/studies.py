@@ -20,8 +20,8 @@ from growlab.suggest import command
 _MOST_BYTES = 200  # file systems give a folder's name 255, and an id stands behind this one
 
 
-def create_study(connection: Connection, study: Study, options: Sequence[str] = ()) -> None:
-    """Add a study. Raises StorageError when the name is taken, UsageError when no folder can have it.
+def create_study(connection: Connection, study: Study, options: Sequence[str] = ()) -> int:
+    """Add a study and return its id. Raises StorageError when the name is taken, UsageError when no folder can have it.
 
     `options` are those that name this database to a command.
     """
@@ -31,12 +31,13 @@ def create_study(connection: Connection, study: Study, options: Sequence[str] = 
             f"{_MOST_BYTES} in its name; choose a shorter one"
         )
     row = {"name": study.name, "created_at": database_now(), "spec": study_to_mapping(study)}
-    made = connection.scalar(insert_unless_there(connection, studies, row).returning(studies.c.id))
+    made: int | None = connection.scalar(insert_unless_there(connection, studies, row).returning(studies.c.id))
     if made is None:
         raise StorageError(
             f"study {study.name!r} exists already; give this one another with --name, "
             f"or work on it: {command('worker', study.name, options=options)}"
         )
+    return made
 
 
 def read_study(connection: Connection, name: str, options: Sequence[str] = ()) -> StudyRow:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from growlab import api
 from growlab.commands.watching import show_standing
 from growlab.records import EndReason, TrialState
 from growlab.running.outcome import read_standing
@@ -32,6 +33,45 @@ def test_two_workers_run_a_study_to_a_leaderboard(ran: Any, growlab_there: Calla
     assert [row["val_loss"] for row in rows] == sorted(row["val_loss"] for row in rows)
     assert all(row["depth_end"] > row["depth_start"] for row in rows)
     assert {row["engine"] for row in rows} == {"eager"}
+
+
+def test_trials_are_grouped_by_any_of_their_values(growlab_there: Callable) -> None:
+    piped = growlab_there("report", "tiny", "--group-by", "trigger", "--against", "stagnation")
+    by_seed = json.loads(growlab_there("report", "tiny", "--group-by", "seed", "--json").out)
+    frame = api.groups("tiny", "growth.trigger")
+
+    header, row = (line.split("\t") for line in piped.out.splitlines())
+    assert (row[header.index("value")], row[header.index("n")]) == ("stagnation", "3")
+    assert [group["n"] for group in by_seed] == [1, 1, 1]
+    assert float(row[header.index("mean")]) == pytest.approx(frame["mean"][0])
+    assert "verdict" not in frame
+    assert growlab_there("report", "tiny", "--group-by", "tirgger").code == 2
+
+
+def test_the_best_trial_is_confirmed_on_fresh_seeds(ran: Any, growlab_there: Callable) -> None:
+    confirmation = api.confirm("tiny", top=1, seeds=2, threads=1, tell=lambda _: None)
+    [best] = [row for row in json.loads(growlab_there("report", "tiny", "--json").out) if row["rank"] == 1]
+
+    [row] = confirmation.rows
+    again = json.loads(growlab_there("report", "tiny-confirm", "--json").out)
+    assert (row.trial, row.layout, row.claimed) == (best["trial"], best["layout"], best["val_loss"])
+    assert row.mean == pytest.approx(sum(trial["val_loss"] for trial in again) / 2)
+    assert len({trial["val_loss"] for trial in again}) == 2
+
+
+def test_the_test_split_is_read_once_and_then_shown(growlab_there: Callable) -> None:
+    first = growlab_there("test", "tiny", "--trial", "1", "--device", "cpu")
+    again = growlab_there("test", "tiny", "--trial", "1", "--json")
+    page = growlab_there("report", "tiny", "--trial", "1").out
+
+    facts = json.loads(again.out)
+    assert first.code == 0, first.err
+    assert first.out == f"test_loss\t{facts['loss']!r}\ntest_bits_per_byte\t{facts['bits_per_byte']!r}\n"
+    assert "the test split is read for trial 1 of tiny, val_loss" in first.err
+    assert "the test split was read for trial 1 of tiny" in again.err
+    assert re.search(
+        rf"test split +{facts['loss']:.4f} nats per token, {facts['bits_per_byte']:.4f} bits per byte", page
+    )
 
 
 def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:

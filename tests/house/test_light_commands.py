@@ -44,6 +44,12 @@ def test_report_list_and_show_load_neither_torch_nor_optuna(tmp_path: Path, grow
         assert _loaded(growlab_home, *words) == (0, "loaded: []"), words
 
 
+def test_groups_of_trials_are_compared_without_torch(tmp_path: Path, growlab_home: Path, finished: None) -> None:
+    words = ("report", "tiny", "--group-by", "lr", "--against", "0.003")
+
+    assert _loaded(growlab_home, *words) == (0, "loaded: []")
+
+
 def test_a_plugin_is_not_imported_where_it_is_not_needed(
     tmp_path: Path, growlab_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

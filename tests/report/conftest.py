@@ -213,6 +213,11 @@ def losses() -> list[Metric]:
     ]
 
 
+@pytest.fixture(scope="session")
+def trial_spec() -> TrialSpec:
+    return _spec()
+
+
 def _spec() -> TrialSpec:
     return TrialSpec(
         layout="d=8 attn[heads_per_kv=1,n_heads=2] mlp[expand=2.5]",

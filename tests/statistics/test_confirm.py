@@ -24,7 +24,7 @@ def test_winners_are_ranked_by_their_mean_over_fresh_seeds_beside_what_the_searc
 
     assert (first.name, first.rank, first.claimed_rank) == ("steady", 1, 2)
     assert (second.name, second.rank, second.claimed_rank) == ("lucky", 2, 1)
-    assert second.text == "the search had claimed 1.0630, fresh seeds say 1.0673 ± 0.0005"
+    assert second.text == "the search claimed 1.0630; 3 fresh seeds say 1.0673 ± 0.0005"
     assert second.curse == pytest.approx(0.0043)
     assert first.decision is None
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from growlab.errors import NotFound, StorageError, UsageError
+from growlab.proposal import Proposal
 from growlab.records import EndReason, TrialState
 from growlab.storage import tables
 
@@ -26,6 +27,20 @@ def test_a_name_is_given_once(lab, make_study):
         lab.store.create_study(make_study("nightly", n_trials=99))
 
     assert lab.store.study("nightly").study.n_trials == 10
+
+
+def test_a_study_and_the_trials_that_are_given_are_there_at_once_or_not_at_all(lab, make_study, make_spec):
+    given = [
+        Proposal(spec=make_spec(), layout="d=8 attn mlp", depth=2, params={}, decision=lab.decision(number))
+        for number in range(2)
+    ]
+    lab.store.create_study(make_study("other", n_trials=2), given)
+
+    with pytest.raises(StorageError, match="study 'nightly' exists already"):
+        lab.store.create_study(make_study("nightly"), given)
+
+    assert [trial.number for trial in lab.store.trials(lab.store.study("other").id)] == [0, 1]
+    assert lab.store.trials(lab.study_id) == []
 
 
 def test_more_trials_are_added_once_the_study_wants_more(lab):
