@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from growlab import amounts
+from growlab.ablate.cells import Outcome
 from growlab.ablate.verdicts import ArmResult, Result
 from growlab.delimited import delimited
 from growlab.report.formats import write_json
@@ -140,7 +141,7 @@ def notes(result: Result) -> list[str]:
         if row.at_edge
     ]
     lines.append(
-        f"all trainings together: {amounts.flops(result.training_flops)}, {amounts.duration(result.training_s)}"
+        f"all trainings together: {amounts.flops(float(result.training_flops))}, {amounts.duration(result.training_s)}"
     )
     return lines
 
@@ -168,6 +169,22 @@ def print_json(result: Result, stream: TextIO) -> None:
         },
         stream,
     )
+
+
+def print_trainings(result: Result, stream: TextIO) -> None:
+    """Write a line for each training that has ended; an empty val_loss: it diverged or failed."""
+    keys = sorted({name for cell in result.outcomes for name, _ in cell.values})
+    names = ["stage", "arm", "budget", "repeat", *keys, "val_loss", "flops", "tokens", "elapsed_s", "depth", "n_params"]
+    lines = (
+        [cell.stage, cell.arm, cell.budget, cell.repeat, *map(dict(cell.values).get, keys), *_numbers(outcome)]
+        for cell, outcome in result.outcomes.items()
+    )
+    stream.write(delimited(names, lines, "\t"))
+
+
+def _numbers(outcome: Outcome) -> list[float | None]:
+    val_loss = outcome.val_loss if math.isfinite(outcome.val_loss) else None
+    return [val_loss, outcome.flops, outcome.tokens, outcome.elapsed_s, outcome.depth, outcome.n_params]
 
 
 def row_mapping(result: Result, row: ArmResult) -> dict[str, Any]:

@@ -62,8 +62,16 @@ class Result:
     n_cells: int  # that are known to be wanted
     n_ended: int
     lost_cells: Sequence[str]  # of the envelope, which a seed lacks: nobody is measured by them
-    training_flops: float  # of all that ended, tuning included
-    training_s: float
+    outcomes: Outcomes  # of all that ended, tuning included
+
+    @property
+    def training_flops(self) -> int:
+        """All that was spent, tuning included."""
+        return sum(outcome.flops for outcome in self.outcomes.values())
+
+    @property
+    def training_s(self) -> float:
+        return sum(outcome.elapsed_s for outcome in self.outcomes.values())
 
 
 def read_result(ablation: Ablation, arms: Mapping[str, Arm], cells: Sequence[Cell], outcomes: Outcomes) -> Result:
@@ -84,8 +92,7 @@ def read_result(ablation: Ablation, arms: Mapping[str, Arm], cells: Sequence[Cel
         n_cells=len(cells),
         n_ended=len(ended),
         lost_cells=_lost(ablation, arms, outcomes),
-        training_flops=sum(outcomes[cell].flops for cell in ended),
-        training_s=sum(outcomes[cell].elapsed_s for cell in ended),
+        outcomes={cell: outcomes[cell] for cell in ended},
     )
 
 

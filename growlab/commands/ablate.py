@@ -28,6 +28,7 @@ def ablate(
     artifacts: Artifacts = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="What would be trained, with FLOPs and hours.")] = False,
     read_only: Annotated[bool, typer.Option("--read", help="The verdicts so far; nothing is trained.")] = False,
+    as_rows: Annotated[bool, typer.Option("--rows", help="A line of TSV for each training.")] = False,
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes on this machine; with --device all: per GPU.")
     ] = 1,
@@ -48,11 +49,12 @@ def ablate(
     Better, worse, equal within the margin, or cannot tell and how many repeats would. Stopped, it goes on.
     """
     from growlab.ablate.plan_table import print_plan
-    from growlab.ablate.table import print_json, print_table, print_tsv
+    from growlab.ablate.table import print_json, print_table, print_trainings, print_tsv
     from growlab.bench.estimate import seconds_of
     from growlab.commands.watching import follower
-    from growlab.preparation.command_lines import place_options, unusual_options
+    from growlab.preparation.command_lines import unusual_options
     from growlab.running.ablation import read_ablation_result, read_and_prepare, run_ablation
+    from growlab.running.study_run import Workers
     from growlab.suggest import command
 
     plugins, overrides = plugin or [], set_ or []
@@ -64,11 +66,7 @@ def ablate(
     if read_only:
         result = read_ablation_result(prepared, storage=storage)
     else:
-        changed = [part for override in overrides for part in ("--set", override)]
-        unusual = {"--name": name, "--workers": workers != 1 and workers, "--device": device != "auto" and device}
-        options = [*changed, *unusual_options({**unusual, "--threads": threads}, deterministic)]
-        result = run_ablation(
-            prepared,
+        asked = Workers(
             storage=storage,
             artifacts=artifacts,
             workers=workers,
@@ -78,10 +76,15 @@ def ablate(
             patience_s=patience,
             deterministic=deterministic,
             plugins=plugins,
-            again=command("ablate", str(file), options=[*options, *place_options(storage, plugins, artifacts)]),
-            follower=follower(),
         )
-    if as_json:
+        changed = [part for override in overrides for part in ("--set", override)]
+        unusual = {"--name": name, "--workers": workers != 1 and workers, "--device": device != "auto" and device}
+        options = [*changed, *unusual_options({**unusual, "--threads": threads}, deterministic), *asked.places]
+        again = command("ablate", str(file), options=options)
+        result = run_ablation(prepared, workers=asked, again=again, follower=follower())
+    if as_rows:
+        print_trainings(result, sys.stdout)
+    elif as_json:
         print_json(result, sys.stdout)
     elif sys.stdout.isatty():
         print_table(result, sys.stdout)

@@ -13,12 +13,11 @@ from growlab.data import Corpus
 from growlab.errors import GrowlabError
 from growlab.plugins import load_plugins
 from growlab.preparation.checking import prepare
-from growlab.preparation.places import artifact_root
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
-from growlab.running.crew import Crew
 from growlab.running.devices import devices_for
 from growlab.running.patience import telling_patience
+from growlab.running.study_run import Workers
 from growlab.running.work import Follower, work
 from growlab.storage import Store, StudyRow
 from growlab.study import Study
@@ -52,35 +51,14 @@ def read_and_prepare(file: Path, overrides: Sequence[str], name: str, plugins: S
     return Prepared(ablation=ablation, arms=all_arms(ablation), study=study, corpus=corpus)
 
 
-def run_ablation(
-    prepared: Prepared,
-    *,
-    storage: str,
-    artifacts: Path | None,
-    workers: int,
-    device: str,
-    threads: int,
-    lease_s: float,
-    patience_s: float,
-    deterministic: bool,
-    plugins: Sequence[Path],
-    again: str,
-    follower: Follower,
-) -> Result:
+def run_ablation(prepared: Prepared, *, workers: Workers, again: str, follower: Follower) -> Result:
     """Train whatever is needed still, and read the verdicts. `again` is the command that goes on after a stop.
 
     Raises GrowlabError when trainings are left that no worker finished, KeyboardInterrupt after a stop.
     """
-    crew = Crew(
-        storage=storage,
-        artifacts=artifact_root(storage, artifacts),
-        devices=devices_for(device, workers),
-        options={"--lease": lease_s, "--patience": patience_s},
-        threads=threads,
-        plugins=plugins,
-        deterministic=deterministic,
-    )
-    with Store.open(storage, create=True, patience=telling_patience(patience_s, follower.tell)) as store:
+    crew = workers.crew(devices_for(workers.device, workers.workers))
+    patience = telling_patience(workers.patience_s, follower.tell)
+    with Store.open(workers.storage, create=True, patience=patience) as store:
         row = _find_or_create(store, prepared, follower.tell)
         while True:
             n_new = _enqueue_missing(store, row, prepared)

@@ -1,0 +1,93 @@
+"""The file of an ablation: what it means, and what is refused with the key and what it got."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from growlab.ablate.arms import all_arms, spec_of
+from growlab.ablate.cells import seed_of
+from growlab.ablate.file import Ablation, read_ablation
+from growlab.errors import SpecError, UsageError
+from growlab.kinds import complete
+from growlab.layout import format_layout, parse
+
+Read = Callable[..., Ablation]
+
+
+def full(layout: str) -> str:
+    return format_layout(complete(parse(layout)))
+
+
+def test_arms_are_the_files_and_three_un_grown_depths_around_the_final_one(read: Read) -> None:
+    arms = all_arms(read())
+
+    assert list(arms) == ["grown", "silent", "ungrown 6", "ungrown 8", "ungrown 10"]
+    assert full(arms["ungrown 10"].layout) == full("d=16 (attn[n_heads=2] mlp)x5")
+    assert arms["ungrown 8"].growth is False
+
+
+def test_an_arm_may_have_the_layout_that_another_ends_with(read: Read) -> None:
+    ablation = read(("  silent:", "  final: {layout: {final_depth_of: grown}}\n  silent:"))
+
+    assert full(all_arms(ablation)["final"].layout) == full("d=16 (attn[n_heads=2] mlp)x4")
+
+
+def test_all_arms_share_seeds_and_compute_and_tuning_has_seeds_of_its_own(read: Read) -> None:
+    ablation = read()
+    arms = all_arms(ablation)
+    seed = seed_of(ablation, "repeat", 1)
+
+    specs = [spec_of(ablation, arm, {"train.lr": 4e-3}, budget=1.0, seed=seed) for arm in arms.values()]
+
+    assert {spec.seed for spec in specs} == {seed}
+    assert {(spec.budget.unit, spec.budget.amount) for spec in specs} == {("flops", 10**9)}
+    assert {spec.train.lr for spec in specs} == {4e-3}
+    assert [spec.growth.trigger.name for spec in specs] == ["at", "at", "never", "never", "never"]
+    assert seed != seed_of(ablation, "tuning", 1)
+    assert spec_of(ablation, arms["ungrown 8"], {}, budget=0.5, seed=0).budget.amount == 5 * 10**8
+
+
+def test_a_value_of_growth_can_be_tuned_for_the_arms_that_grow(read: Read) -> None:
+    ablation = read(("tune: {train.lr: [2e-3, 4e-3, 8e-3]}", "tune: {growth.entry_scale: [0.3, 1.0]}"))
+
+    spec = spec_of(ablation, all_arms(ablation)["grown"], {"growth.entry_scale": 0.3}, budget=1.0, seed=0)
+
+    assert (spec.growth.entry_scale, spec.growth.factor) == (0.3, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("name: doubling", "nmae: doubling"), "nmae: unknown key."),
+        (("budget: {flops: 1e9}", "budget: {steps: 100}"), "budget.steps: unknown key."),
+        (("envelope: {of: grown, budgets: [0.5, 1, 2]}", ""), "write either envelope .* or against: ARM"),
+        (("primary: [grown]", "primary: [growm]"), "primary must be an arm, grown, silent, got 'growm'. Did you mean"),
+        (("of: grown", "of: grwon"), "envelope.of must be an arm"),
+        (("budgets: [0.5, 1, 2]", "budgets: [1]"), "envelope.budgets must be two shares or more"),
+        (("repeats: 4", "repeats: 0"), "repeats: must be a whole number of at least 1"),
+        (("tune: {train.lr: [2e-3, 4e-3, 8e-3]}", "tune: {layouts.depth: 3}"), "tune.layouts.depth must be below"),
+        (("primary: [grown]", "primary: [grown]\nmargin: 0"), "margin must be a number greater than 0, got 0.0"),
+        (("primary: [grown]", "primary: [grown]\nlook: 3"), "look must be 1, or 2 after 'cannot tell'"),
+        (('silent: {layout: "d=16 (attn[n_heads=2] mlp)x2"', "silent: {layuot: a"), "arms.silent.layuot: unknown key"),
+    ],
+)
+def test_a_slip_is_refused_with_its_key(write: Callable[..., Path], change: tuple[str, str], message: str) -> None:
+    path = write(change)
+
+    with pytest.raises(SpecError, match=f"ablation.yaml: {message}"):
+        read_ablation(path)
+
+
+def test_an_arm_that_searches_is_refused(read: Read) -> None:
+    ablation = read(("train: {batch_size: 4, seq_len: 16}", "train: {batch_size: 4, seq_len: 16, dropout: [0, 0.1]}"))
+
+    with pytest.raises(UsageError, match=r"arm 'grown' searches train\.dropout; give it one value, or list it under"):
+        all_arms(ablation)
+
+
+def test_an_arm_that_growlab_cannot_train_is_refused(read: Read) -> None:
+    ablation = read(("growth: early-double}\n", "growth: {trigger: sometimes}}\n"))
+
+    with pytest.raises(UsageError, match="unknown growth trigger 'sometimes'"):
+        all_arms(ablation)
