@@ -20,6 +20,18 @@ def carried(name: str) -> Path:
 
 def shipped_studies() -> dict[str, Path]:
     """Files of all studies that growlab carries, by name; those in a folder are named 'founding/aether'."""
+    return {name: path for name, path in _shipped().items() if name not in _ABLATIONS}
+
+
+def shipped_ablations() -> dict[str, Path]:
+    """Files of all ablations that growlab carries, by name."""
+    return {name: path for name, path in _shipped().items() if name in _ABLATIONS}
+
+
+_ABLATIONS = ("ablation",)  # in the same folder
+
+
+def _shipped() -> dict[str, Path]:
     folder = carried("studies")
     paths = sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.parts), path))
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}

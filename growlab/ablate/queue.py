@@ -53,11 +53,11 @@ def require_same(
     ablation: Ablation, arms: Mapping[str, Arm], row: StudyRow, study: Study, trials: Sequence[TrialRow]
 ) -> None:
     """Raise UsageError where the stored study of that name is another one, or ran an arm of that name otherwise."""
-    if (
-        row.study.sampler.name != "given"
-        or moves_between(row.study, replace(study, n_trials=row.study.n_trials)) is None
-    ):
-        raise UsageError(f"study {study.name!r} is there already, and is not this ablation; choose another --name")
+    same_text = moves_between(row.study, replace(row.study, data=study.data, curriculum=study.curriculum)) is not None
+    if row.study.sampler.name != "given" or not same_text:
+        raise UsageError(
+            f"study {study.name!r} is there already, and is no ablation over this text; choose another --name"
+        )
     for trial in trials:
         cell = Cell.of(trial.params)
         if cell.arm not in arms:

@@ -23,7 +23,9 @@ from growlab.defaults import LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
 
 
 def ablate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file with arms.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A YAML file with arms, or a shipped ablation.", show_default=False)
+    ],
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="What would be trained, with FLOPs and hours.")] = False,

@@ -15,6 +15,7 @@ from growlab.plugins import load_plugins
 from growlab.preparation.checking import prepare
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
+from growlab.resources import shipped_ablations
 from growlab.running.devices import devices_for
 from growlab.running.patience import telling_patience
 from growlab.running.study_run import Workers
@@ -44,9 +45,13 @@ class Prepared:
 
 
 def read_and_prepare(file: Path, overrides: Sequence[str], name: str, plugins: Sequence[Path], tell: Tell) -> Prepared:
-    """Read an ablation and check it against its text. Raises GrowlabError for what cannot be trained."""
+    """Read an ablation, or the shipped one of that name, and check it against its text.
+
+    Raises GrowlabError for what cannot be trained.
+    """
     load_plugins(plugins)
-    ablation = read_ablation(file, overrides, name)
+    path = file if file.is_file() else shipped_ablations().get(str(file), file)
+    ablation = read_ablation(path, overrides, name)
     study, corpus = prepare(container(ablation), plugins, tell)
     return Prepared(ablation=ablation, arms=all_arms(ablation), study=study, corpus=corpus)
 

@@ -48,6 +48,8 @@ _SECTIONS = (
 
 def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     """The study that a YAML file or a stored JSON mapping describes. Raises SpecError."""
+    if "arms" in raw:
+        raise SpecError("arms: this is an ablation, not a study; run it with growlab ablate FILE")
     refuse_unknown("", raw, _SECTIONS)
     refuse_missing(raw)
     train = _domains("train", raw.get("train", {}), TrainSpec)

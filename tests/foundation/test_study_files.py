@@ -320,6 +320,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("sampler: {name: 3}", "sampler.name: must be the name of a sampler, evolution, given, grid, random, got 3"),
         ("sampler: {name: random, population: 3}", "sampler.population: unknown key."),
         ("sampler: {name: random, grid: true}", "sampler.grid: write name: grid in its place, got True"),
+        ("arms: {a: {}}", "arms: this is an ablation, not a study; run it with growlab ablate FILE"),
         ("sampler: [grid]", "sampler: must be a mapping, got ['grid']"),
         ("train:", "train: must be a mapping, got None"),
         ("train: {ler: 1}", "train.ler: unknown key. Did you mean 'lr'?"),

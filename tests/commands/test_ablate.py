@@ -1,0 +1,86 @@
+"""growlab ablate: a real ablation from its file to its verdicts, stopped half-way, and gone on with."""
+
+import json
+import sqlite3
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+FILE = """
+    name: tiny
+    data: {path: corpus.txt, val_fraction: 0.1}
+    train: {batch_size: 2, seq_len: 16, eval_every: 1000, precision: fp32}
+    budget: {flops: 2e7}
+    repeats: 2
+    arms:
+      grown: {layout: "d=8 attn[n_heads=2] mlp", growth: early-double}
+      final: {layout: {final_depth_of: grown}}
+    against: final
+    primary: [grown]
+"""
+
+
+@pytest.fixture
+def file(home: Path) -> str:
+    (home / "corpus.txt").write_text("to be or not to be, that is the question. " * 40)
+    (home / "ablation.yaml").write_text(dedent(FILE))
+    return "ablation.yaml"
+
+
+def test_a_dry_run_shows_what_would_be_trained_and_stores_nothing(growlab, home: Path, file: str) -> None:
+    outcome = growlab("ablate", file, "--dry-run")
+
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [
+        "stage\tarm\tbudget\ttrainings\tflops",
+        "repeat\tgrown\t1\t2\t40000000",
+        "repeat\tfinal\t1\t2\t40000000",
+    ]
+    assert not list(home.glob("*.db"))
+
+
+def test_an_ablation_goes_on_to_its_verdicts_and_is_read_again_without_training(growlab, home: Path, file: str) -> None:
+    half = growlab("ablate", file, "--set", "repeats=1", "--json")
+    on = growlab("ablate", file, "--json")
+    read = growlab("ablate", file, "--read", "--json")
+    rows = growlab("ablate", file, "--read", "--rows")
+    again = growlab("ablate", file, "--json")
+
+    assert [outcome.code for outcome in (half, on, read, again)] == [0] * 4
+    assert [arm["n"] for arm in json.loads(half.out)["arms"]] == [1, 1]
+    assert "2 new trainings, 2 to do" in on.err
+    assert "new trainings" not in again.err
+    found = json.loads(on.out)
+    assert found == json.loads(read.out) == json.loads(again.out)
+    grown, final = found["arms"]
+    assert (grown["arm"], grown["n"], grown["depth"], final["depth"]) == ("grown", 2, 4, 4)
+    assert grown["verdict"] in ("better", "worse", "equal", "cannot tell")
+    assert final["verdict"] is None
+    assert abs(grown["flops"] / final["flops"] - 1) < 0.15  # whole steps of a tiny budget
+    assert len(rows.out.splitlines()) == 1 + 4
+
+    changed = growlab("ablate", file, "--set", "arms.grown.growth={preset: early-double, entry_scale: 0.5}")
+
+    assert changed.code == 2
+    assert "arm 'grown' of study 'tiny' was another one when trial 0 was made" in changed.err
+    with sqlite3.connect(home / "growlab.db") as database:
+        assert database.execute("select count(*) from gl_trials").fetchone() == (4,)
+
+
+@pytest.mark.slow
+def test_an_ablation_that_was_stopped_is_the_ablation_that_was_not(growlab, home: Path, file: str) -> None:
+    whole = growlab("ablate", file, "--json", "--name", "whole")
+    growlab("ablate", file, "--name", "half", "--set", "repeats=1")
+    on = growlab("ablate", file, "--json", "--name", "half")
+
+    def losses(outcome) -> list[float]:
+        return [arm["val_loss"] for arm in json.loads(outcome.out)["arms"]]
+
+    assert losses(on) == losses(whole)
+
+
+def test_a_file_that_is_none_is_one_line(growlab, home: Path) -> None:
+    outcome = growlab("ablate", "gone.yaml")
+
+    assert (outcome.code, outcome.err) == (2, "error: gone.yaml: no such file\n")
