@@ -28,8 +28,8 @@ no wider than the margin, so that there must be a verdict.
 
 False verdicts, of all kinds and looks together, come in at most 1 - level of experiments where no arm does anything.
 'equal' of an arm whose true gain lies just beyond the margin: by the interval alone in at most half of that for one
-comparison (for k of them times 1 + 1/2 + … + 1/k); through an envelope, whose noise draws gains together, simulations saw
-2.8 % (3.7 % where its depths are equally good).
+comparison (for k of them times 1 + 1/2 + … + 1/k); through an envelope, whose noise draws gains together, simulations
+saw 2.8 % (3.7 % where its depths are equally good).
 """
 
 from collections.abc import Mapping, Sequence
