@@ -181,6 +181,47 @@ def confirm(
     return confirm_study(study, top=top, seeds=seeds, workers=asked, follower=Follower(tell=tell))
 
 
+def ablate(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    name: str = "",
+    *,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    threads: int = 0,
+    deterministic: bool = False,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> dict[str, Any]:
+    """Train the arms of an ablation, and wait for the verdicts, in the keys of `growlab ablate --json`.
+
+    An interrupt stops the workers, which keep everything, and is raised again; the same call goes on. Raises
+    GrowlabError for what cannot be trained, and when all workers failed.
+    """
+    from growlab.ablate.table import result_mapping
+    from growlab.running.ablation import read_and_prepare, run_ablation
+    from growlab.running.study_run import Workers
+    from growlab.running.work import Follower
+    from growlab.suggest import command
+
+    prepared = read_and_prepare(Path(file), overrides, name, plugins, tell)
+    asked = Workers(
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        threads=threads,
+        lease_s=LOCAL_LEASE_S,
+        patience_s=USUAL_PATIENCE_S,
+        deterministic=deterministic,
+        plugins=plugins,
+    )
+    again = command("ablate", str(file), options=asked.places)
+    return result_mapping(run_ablation(prepared, workers=asked, again=again, follower=Follower(tell=tell)))
+
+
 def work(
     study: str,
     *,

@@ -155,20 +155,22 @@ def print_tsv(result: Result, stream: TextIO) -> None:
 
 def print_json(result: Result, stream: TextIO) -> None:
     """Write the whole result."""
-    write_json(
-        {
-            "name": result.ablation.name,
-            "arms": [row_mapping(result, row) for row in result.arms],
-            "n_trainings": result.n_cells,
-            "n_ended": result.n_ended,
-            "lost_cells": list(result.lost_cells),
-            "flops": result.training_flops,
-            "elapsed_s": result.training_s,
-            "margin": result.ablation.margin,
-            "against": result.ablation.against or "envelope",
-        },
-        stream,
-    )
+    write_json(result_mapping(result), stream)
+
+
+def result_mapping(result: Result) -> dict[str, Any]:
+    """The whole result as a program reads it."""
+    return {
+        "name": result.ablation.name,
+        "arms": [row_mapping(result, row) for row in result.arms],
+        "n_trainings": result.n_cells,
+        "n_ended": result.n_ended,
+        "lost_cells": list(result.lost_cells),
+        "flops": result.training_flops,
+        "elapsed_s": result.training_s,
+        "margin": result.ablation.margin,
+        "against": result.ablation.against or "envelope",
+    }
 
 
 def print_trainings(result: Result, stream: TextIO) -> None:

@@ -7,6 +7,8 @@ from textwrap import dedent
 
 import pytest
 
+from growlab import api
+
 FILE = """
     name: tiny
     data: {path: corpus.txt, val_fraction: 0.1}
@@ -59,6 +61,8 @@ def test_an_ablation_goes_on_to_its_verdicts_and_is_read_again_without_training(
     assert final["verdict"] is None
     assert abs(grown["flops"] / final["flops"] - 1) < 0.15  # whole steps of a tiny budget
     assert len(rows.out.splitlines()) == 1 + 4
+
+    assert api.ablate(file, tell=lambda note: None) == found  # a notebook reads the same, and trains nothing either
 
     changed = growlab("ablate", file, "--set", "arms.grown.growth={preset: early-double, entry_scale: 0.5}")
 
