@@ -16,6 +16,7 @@ from growlab.domains import Value
 from growlab.kinds import KINDS
 from growlab.layout import parse
 from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
+from growlab.plan import final_layout
 from growlab.report.terminal import console_for
 from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 from growlab.search import Proposal, preview, sampler_options
@@ -35,7 +36,7 @@ class Estimate:
     n_params: int
     step_flops: int
     total_flops: int  # to the end of the budget, without growth
-    memory_bytes: int
+    memory_bytes: int  # at the end of a growth plan whose growths are known
     time_s: float
     measured: bool  # this layout was timed; the others are scaled by their FLOPs
 
@@ -80,7 +81,7 @@ def estimate(proposals: Sequence[Proposal], corpus: Corpus) -> list[Estimate]:
                 step_flops=flops,
                 total_flops=total,
                 memory_bytes=training_memory(
-                    layout,
+                    final_layout(spec.growth, layout, KINDS),
                     vocab_size,
                     spec.train.seq_len,
                     spec.train.batch_size,

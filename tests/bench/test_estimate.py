@@ -1,11 +1,13 @@
 """What a preview of a study shows a person."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from growlab.bench.estimate import Estimate, in_words, print_table
+from growlab.bench.estimate import Estimate, in_words, preview_trials, print_table
+from growlab.data import load_corpus
 from growlab.study.reading import study_from_mapping
 
 
@@ -53,6 +55,20 @@ def test_a_preview_has_a_column_for_each_searched_value_that_differs(screen: Ter
     assert "≈ 35 min 00 s" in screen.getvalue()
     assert "no room for a step" in lines[-1]
     assert max(map(len, lines)) <= 80
+
+
+def test_the_memory_of_a_plan_is_that_of_the_model_that_it_ends_with(tmp_path) -> None:
+    (tmp_path / "corpus.txt").write_text("to be or not to be, that is the question. " * 40)
+    data = {"path": str(tmp_path / "corpus.txt"), "val_fraction": 0.2}
+    train = {"seq_len": 16, "batch_size": 2}
+    begun, grown = (study(1, data=data, train=train, growth=growth) for growth in (False, "early-double"))
+    final = study(1, data=data, train=train)
+    final = replace(final, layouts=replace(final.layouts, start_with=("d=8 (attn)x2",), depth=(2, 2)))
+    corpus = load_corpus(begun.data)
+
+    memory = [preview_trials(one, corpus, 1)[0].memory_bytes for one in (begun, grown, final)]
+
+    assert memory[0] < memory[1] == memory[2]
 
 
 def test_a_preview_sums_up_the_study() -> None:

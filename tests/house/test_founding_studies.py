@@ -139,3 +139,11 @@ def test_a_founding_model_learns_in_its_small_form(name, home, monkeypatch):
     assert losses[-1] < losses[0]
     assert name != "founding/aiether" or trial.depth_end > trial.depth_start, "it is about growth"
     print(f"{name}: {trial.layout} {losses[0]:.3f} to {losses[-1]:.3f}")
+
+
+def test_the_preset_of_the_founding_method_is_how_its_study_begins():
+    def first(*overrides):
+        study = read_study_file(FOUNDING["founding/aiether"], ["data.path=somewhere.txt", *overrides])
+        return preview(study, KINDS, lambda layout: 0, n=1)[0].spec.growth
+
+    assert first("growth=aiether", "sampler.start_with={}") == first()
