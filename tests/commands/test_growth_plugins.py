@@ -73,7 +73,7 @@ def test_a_study_that_grows_by_them_is_run_and_reported(
     facts = json.loads(growlab("report", "tiny", "--trial", "0", "--json").out)
 
     assert run.returncode == 0, said
-    assert "on share, by mean-of-two, up to 9 blocks" in " ".join(page.out.split())
+    assert "on share 0.5, by mean-of-two, up to 9 blocks" in " ".join(page.out.split())
     assert [(event["step"], event["reason"], event["operator"]) for event in facts["growth_events"]] == [
         (20, "share", "mean-of-two")
     ]
