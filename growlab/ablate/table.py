@@ -137,7 +137,7 @@ def notes(result: Result) -> list[str]:
     if ablation.primary:
         lines.append("* primary: named before the first run, corrected by Holm; all else is exploratory")
     if result.n_ended < result.n_cells:
-        lines.append(f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended")
+        lines.append(ended_text(result))
     if result.lost_cells:
         lines.append(f"diverged or failed, and on nobody's envelope: {', '.join(result.lost_cells)}")
     lines += [
@@ -146,10 +146,9 @@ def notes(result: Result) -> list[str]:
         for row in result.arms
         if row.n_failed and row.decision
     ]
+    edges = {row.arm: row.at_edge for row in result.arms if row.at_edge}  # once for all budgets of a depth
     lines += [
-        f"{row.arm}: the best {', '.join(row.at_edge)} is the lowest or highest tried; widen tune"
-        for row in result.arms
-        if row.at_edge
+        f"{arm}: the best {', '.join(names)} is the lowest or highest tried; widen tune" for arm, names in edges.items()
     ]
     lines.append(
         f"all trainings together: {amounts.flops(float(result.training_flops))}, {amounts.duration(result.training_s)}"
@@ -157,10 +156,17 @@ def notes(result: Result) -> list[str]:
     return lines
 
 
+def ended_text(result: Result) -> str:
+    """How far an ablation has come that is not over."""
+    return f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended"
+
+
 def print_tsv(result: Result, stream: TextIO) -> None:
-    """Write a line for each arm under names: plain numbers, all their digits."""
+    """Write a line for each arm under names: plain numbers, all their digits; nothing while no arm is tuned."""
     mappings = [row_mapping(result, row) for row in result.arms]
-    names = list(mappings[0]) if mappings else []
+    if not mappings:
+        return
+    names = list(mappings[0])
     stream.write(delimited(names, (list(mapping.values()) for mapping in mappings), "\t"))
 
 

@@ -169,6 +169,21 @@ def test_a_narrow_terminal_still_shows_the_verdict(
     assert "better" in terminal.getvalue()
 
 
+def test_before_an_arm_is_tuned_there_is_no_line_and_an_edge_is_told_once(
+    read: Read, ended: Ended, loss: Callable[..., float]
+) -> None:
+    ablation = read()
+    arms = all_arms(ablation)
+    as_tsv = io.StringIO()
+    outcomes = ended(ablation, lambda cell, noise: -dict(cell.values)["train.lr"])
+
+    print_tsv(read_result(ablation, arms, cells_of(ablation, arms, {}), {}), as_tsv)
+    lines = notes(read_result(ablation, arms, cells_of(ablation, arms, outcomes), outcomes))
+
+    assert as_tsv.getvalue() == ""
+    assert sum(line.startswith("ungrown 8: the best train.lr is the lowest or highest") for line in lines) == 1
+
+
 def test_every_form_of_the_table_has_the_same_numbers(read: Read, result_of: Callable[..., Result]) -> None:
     result = result_of(read(), grown=1.4)
     as_json, as_tsv, as_rows = io.StringIO(), io.StringIO(), io.StringIO()
