@@ -6,8 +6,9 @@ The engine (growlab.growth) and the search ask the same functions, so what a stu
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from growlab.errors import UsageError
 from growlab.kinds import Kind, complete, units
-from growlab.layout import BlockSpec, Layout, parse_blocks
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse_blocks
 from growlab.recipes import OPERATORS, POSITIONS, TRIGGERS, Entry
 from growlab.specs import GrowthSpec
 
@@ -48,11 +49,19 @@ def final_layout(spec: GrowthSpec, layout: Layout, kinds: Mapping[str, Kind]) ->
     """The layout of a model that began as `layout` when its last growth is over.
 
     The trigger is one that says how often it grows: see `n_growths`. No growth that exceeds growth.max_depth happens.
+    Raises UsageError where nothing bounds the depth below MAX_BLOCKS.
     """
     stack = stack_of(layout, kinds)
     newest = len(stack) - 1
     trigger = TRIGGERS[spec.trigger.name]
     for _ in range(trigger.read(spec.trigger.options).n_growths() or 0):
+        if not spec.max_depth and spec.n_entering(len(stack)) + len(stack) > MAX_BLOCKS:
+            raise UsageError(
+                f"growth.factor {spec.factor}, growth.units {spec.units} and the trigger make more than {MAX_BLOCKS} "
+                "blocks; lower them, or write growth.max_depth"
+            )
+        if spec.max_depth and spec.n_entering(len(stack)) > spec.max_depth:
+            break  # before a list of them is made
         new = entering(spec, tuple(stack), newest)
         if spec.max_depth and sum(map(len, stack)) + sum(len(unit.blocks) for unit in new) > spec.max_depth:
             break

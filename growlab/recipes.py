@@ -56,9 +56,9 @@ class TriggerOptions(Options):
     def too_late(self, pace: Pace) -> str:
         """Why a trial cannot grow at all, in words; '' where it can. None does at its last step."""
         first = self.first_growth(pace)
-        return (
-            "" if first < pace.n_steps else f"growth begins at step {first:,}, and the budget ends at {pace.n_steps:,}"
-        )
+        if first < pace.n_steps:
+            return ""
+        return f"growth begins at step {first:,}, and the budget ends at {pace.n_steps:,}; let it begin earlier"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,21 @@ class Scalar:
             low, high = f"between {low.split()[-1]}", high.split()[-1]
         return " and ".join(filter(None, (low, high))) or "a finite number"
 
+    def nearest(self, number: float) -> float:
+        """The number, whole where the value is, or the bound beyond which it lies, if that may be reached."""
+        low = number if self.at_least is None else max(number, self.at_least)
+        held = low if self.at_most is None else min(low, self.at_most)
+        return round(held) if self.type is int else held
+
+    def admits(self, number: float) -> bool:
+        """Whether a number is within the bounds."""
+        return (
+            (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
+
     def check(self, section: str, value: Any) -> None:
         """Raise SpecError unless the value, or each number of several, is finite and within the bounds."""
         for number in value.numbers if isinstance(value, Rising) else (value,):
@@ -61,13 +76,7 @@ class Scalar:
         if self.why and self.at_least is not None:
             require(value >= self.at_least, key, f"at least {self.at_least} ({self.why})", value)
             expected = _bound("at most", self.at_most)
-        within = (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
-        )
-        require(within, key, expected, value)
+        require(self.admits(value), key, expected, value)
 
 
 def scalar(

@@ -10,6 +10,7 @@ from growlab.errors import SpecError, UsageError
 from growlab.kinds import KINDS, complete
 from growlab.layout import Layout, OptionValue, format_layout, parse, skeleton
 from growlab.plan import final_layout, stack_of
+from growlab.recipes import TRIGGERS
 from growlab.search import propose
 from growlab.specs import TrialSpec
 from growlab.study import Study
@@ -28,9 +29,12 @@ def container(ablation: Ablation) -> Study:
 
 
 def all_arms(ablation: Ablation) -> dict[str, Arm]:
-    """The file's arms, with layouts, and the un-grown depths of the envelope."""
+    """The file's arms, with layouts, and the un-grown depths of the envelope. Raises SpecError, UsageError."""
     arms = {name: replace(arm, layout=layout_of(ablation, arm)) for name, arm in ablation.arms.items()}
-    return arms | {arm.name: arm for arm in ungrown_arms(ablation)}
+    ungrown = {arm.name: arm for arm in ungrown_arms(ablation)}
+    for name in arms.keys() & ungrown.keys():
+        raise UsageError(f"arm {name!r} has the name of a depth of the envelope; give it another")
+    return arms | ungrown
 
 
 def ungrown_arms(ablation: Ablation) -> list[Arm]:
@@ -69,6 +73,12 @@ def _begun(ablation: Ablation, arm: Arm) -> Any:
     Raises UsageError for an arm that grows as often as training decides.
     """
     spec = spec_of(ablation, arm, {}, budget=1.0, seed=0)
+    trigger = TRIGGERS[spec.growth.trigger.name]
+    if spec.growth.grows and trigger.read(spec.growth.trigger.options).n_growths() is None:
+        raise UsageError(
+            f"arm {arm.name!r} grows as often as trigger {spec.growth.trigger.name} decides, so nobody knows the depth "
+            "that it ends with; name an arm with trigger at or never, in envelope.of and in final_depth_of"
+        )
     return spec.growth, parse(spec.layout), KINDS
 
 

@@ -1,8 +1,9 @@
 """Which trainings an ablation has: first each arm is tuned, on seeds of its own, then all are repeated on fresh ones.
 
 Tuning is equal on every side: each arm, and each depth of the envelope, gets the same values on the same seeds. Where
-the best of them is the lowest or the highest of the list, the list goes on by a factor of √2 on that side, so that the
-optimum of an arm is not at the edge of what was tried; after MOST_WIDENINGS it may be, and the table says so.
+the best of them is the lowest or the highest of the list, the list goes on by a factor of √2 on that side, as far as
+the value's bounds let it, so that the optimum of an arm is not at the edge of what was tried; after MOST_WIDENINGS it
+may be, and the table says so.
 """
 
 import hashlib
@@ -11,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from growlab.ablate.file import Ablation, Arm
 from growlab.layout import OptionValue
+from growlab.study.reading import scalar_named
 
 Stage = Literal["tuning", "repeat"]
 MOST_WIDENINGS = 4  # of one value's list
@@ -123,12 +125,14 @@ def tune(ablation: Ablation, arm: Arm, outcomes: Outcomes) -> Tuned:
         if any(cell not in outcomes for cell in cells):
             return Tuned(cells=cells, values=None)
         best = _best(cells, outcomes)
-        edges = [name for name, values in lists.items() if _edge(values, dict(best)[name])]
+        beyond = {name: _beyond(name, values, dict(best)[name]) for name, values in lists.items()}
+        edges = [name for name, (below, above) in beyond.items() if below or above]
         wider = [name for name in edges if widenings[name] < MOST_WIDENINGS]
         if not wider:
             return Tuned(cells=cells, values=best, at_edge=tuple(edges))
         for name in wider:
-            lists[name] = _widened(lists[name], dict(best)[name])
+            below, above = beyond[name]
+            lists[name] = [*below, *lists[name], *above]
             widenings[name] += 1
 
 
@@ -155,24 +159,28 @@ def _best(cells: Iterable[Cell], outcomes: Outcomes) -> tuple[tuple[str, OptionV
     return min(losses, key=lambda values: fmean(losses[values]))
 
 
-def _edge(values: Sequence[OptionValue], best: OptionValue) -> bool:
-    return _is_number(best) and best in (min(values), max(values))
+def _beyond(name: str, values: Sequence[OptionValue], best: OptionValue) -> tuple[list[float], list[float]]:
+    """What to try below and above a list whose best value is its lowest or its highest number; [] where nothing is."""
+    numbers = [value for value in values if _is_number(value)]
+    if best not in numbers:
+        return [], []
+    below = _neighbour(name, best, 1 / math.sqrt(2)) if best == min(numbers) else []
+    above = _neighbour(name, best, math.sqrt(2)) if best == max(numbers) else []
+    return below, above
 
 
-def _widened(values: Sequence[OptionValue], best: Any) -> list[OptionValue]:
-    """The list and its neighbours on the side of the best, a factor of √2 away; of a single value on both."""
-    wider = list(values)
-    if best == min(values):
-        wider.insert(0, _rounded(best / math.sqrt(2)))
-    if best == max(values):
-        wider.append(_rounded(best * math.sqrt(2)))
-    return wider
+def _neighbour(name: str, value: Any, factor: float) -> list[float]:
+    """The number beside this one, in a list, with four digits, which a file and a row have alike.
+
+    A whole number stays one. At the last number that may be, and where the next one may not be, there is none.
+    """
+    moved, known = float(f"{value * factor:.4g}"), scalar_named(name)
+    if known is not None:
+        moved = known.nearest(moved)
+        if not known.admits(moved):
+            return []
+    return [] if moved == value else [moved]
 
 
-def _rounded(value: float) -> float:
-    """A value with four digits, which a file and a row have alike."""
-    return float(f"{value:.4g}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool))
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

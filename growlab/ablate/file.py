@@ -122,7 +122,10 @@ def _ablation(raw: Mapping[str, Any], folder: Path) -> Ablation:
 
 def _arms(raw: Any) -> dict[str, Arm]:
     arms = {str(name): _arm(str(name), section) for name, section in require_mapping("arms", raw).items()}
-    require(bool(arms), "arms", "at least one arm", "none")
+    if not arms:
+        raise SpecError("arms must be at least one arm, got none")
+    if len(arms) < len(raw):
+        raise SpecError(f"arms: two of them have one name; they are read as {', '.join(arms)}")
     for arm in arms.values():
         if arm.final_depth_of:
             other = arms[_arm_named(f"arms.{arm.name}.layout.{FINAL_DEPTH_OF}", arm.final_depth_of, arms)]
@@ -153,7 +156,7 @@ def _arm(name: str, raw: Any) -> Arm:
 
 
 def _arm_named(key: str, name: Any, arms: Mapping[str, Arm]) -> str:
-    if name not in arms:
+    if str(name) not in arms:
         raise SpecError(f"{key} must be an arm, {', '.join(arms)}, got {quoted(name)}.{did_you_mean(str(name), arms)}")
     return str(name)
 
@@ -162,7 +165,8 @@ def _envelope(raw: Any, arms: Mapping[str, Arm]) -> EnvelopePlan:
     refuse_unknown("envelope.", require_mapping("envelope", raw), ("of", "budgets"))
     of = _arm_named("envelope.of", raw.get("of"), arms)
     budgets = validated("envelope.budgets", raw.get("budgets", list(BUDGETS)), list[float])
-    require(len(set(budgets)) > 1 and min(budgets) > 0, "envelope.budgets", "two shares or more, all above 0", budgets)
+    shares = len(set(budgets)) > 1 and all(0 < budget < math.inf for budget in budgets)
+    require(shares, "envelope.budgets", "two shares or more, all above 0", budgets)
     return EnvelopePlan(of=of, budgets=tuple(sorted(set(budgets))))
 
 

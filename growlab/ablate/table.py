@@ -12,7 +12,8 @@ from growlab.report.formats import write_json
 from growlab.report.terminal import console_for
 from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 
-_FIRST_TO_GO = ("time", "tokens/param", "params", "n", "FLOPs", "tuned")
+_FIRST_TO_GO = ("time", "tokens/param", "params", "n", "FLOPs", "tuned", "depth", "val_loss")  # then the gain
+_LEAST_VERDICT = 10  # characters of a line
 _WIDTH = 41  # characters of a drawn interval
 
 
@@ -22,9 +23,10 @@ def print_table(result: Result, stream: TextIO) -> None:
     rows = result.arms
 
     def draw(hidden: Sequence[str]) -> Any:
-        return table_of(rows, [column for column in _columns(result) if column.header not in hidden])
+        columns = [column for column in _columns(result) if column.header not in hidden]
+        return table_of(rows, columns, folded_width=_LEAST_VERDICT)
 
-    table, hidden = fitting(draw, _FIRST_TO_GO, console)
+    table, hidden = fitting(draw, [*_FIRST_TO_GO, _gain_header(result)], console)
     console.print(table)
     print_left_out(hidden, console, "--json")
     for line in [*drawing(result), *notes(result)]:
@@ -33,7 +35,6 @@ def print_table(result: Result, stream: TextIO) -> None:
 
 def _columns(result: Result) -> list[TableColumn[ArmResult]]:
     ablation = result.ablation
-    gain = f"val_loss − {ablation.against}'s" if ablation.against else "speed-up"
     return [
         TableColumn("arm", lambda row: row.arm + ("*" if row.is_primary else ""), "left"),
         TableColumn("budget", lambda row: f"{row.budget:g}"),
@@ -45,9 +46,13 @@ def _columns(result: Result) -> list[TableColumn[ArmResult]]:
         TableColumn("time", lambda row: amounts.duration(row.elapsed_s)),
         TableColumn("n", lambda row: f"{row.n}" + (f" ({row.n_failed} failed)" if row.n_failed else "")),
         TableColumn("val_loss", _loss),
-        TableColumn(gain, lambda row: row.gain_text(ablation)),
+        TableColumn(_gain_header(result), lambda row: row.gain_text(ablation)),
         TableColumn("verdict", lambda row: verdict(result, row), "left", folds=True),
     ]
+
+
+def _gain_header(result: Result) -> str:
+    return f"val_loss − {result.ablation.against}'s" if result.ablation.against else "speed-up"
 
 
 def verdict(result: Result, row: ArmResult) -> str:
@@ -132,13 +137,18 @@ def notes(result: Result) -> list[str]:
     if ablation.primary:
         lines.append("* primary: named before the first run, corrected by Holm; all else is exploratory")
     if result.n_ended < result.n_cells:
-        lines.append(f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended")
+        lines.append(ended_text(result))
     if result.lost_cells:
         lines.append(f"diverged or failed, and on nobody's envelope: {', '.join(result.lost_cells)}")
     lines += [
-        f"{row.arm}: the best {', '.join(row.at_edge)} is the lowest or highest tried; widen tune"
+        f"{row.arm}: {row.n_failed} of {row.n + row.n_failed} repeats diverged or failed; val_loss is the mean of the "
+        "rest, the verdict counts them against it"
         for row in result.arms
-        if row.at_edge
+        if row.n_failed and row.decision
+    ]
+    edges = {row.arm: row.at_edge for row in result.arms if row.at_edge}  # once for all budgets of a depth
+    lines += [
+        f"{arm}: the best {', '.join(names)} is the lowest or highest tried; widen tune" for arm, names in edges.items()
     ]
     lines.append(
         f"all trainings together: {amounts.flops(float(result.training_flops))}, {amounts.duration(result.training_s)}"
@@ -146,10 +156,17 @@ def notes(result: Result) -> list[str]:
     return lines
 
 
+def ended_text(result: Result) -> str:
+    """How far an ablation has come that is not over."""
+    return f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended"
+
+
 def print_tsv(result: Result, stream: TextIO) -> None:
-    """Write a line for each arm under names: plain numbers, all their digits."""
+    """Write a line for each arm under names: plain numbers, all their digits; nothing while no arm is tuned."""
     mappings = [row_mapping(result, row) for row in result.arms]
-    names = list(mappings[0]) if mappings else []
+    if not mappings:
+        return
+    names = list(mappings[0])
     stream.write(delimited(names, (list(mapping.values()) for mapping in mappings), "\t"))
 
 

@@ -13,8 +13,8 @@ from growlab.ablate.cells import Cell, Outcome, Outcomes, Tuned, tune
 from growlab.ablate.file import Ablation, Arm
 from growlab.layout import OptionValue
 from growlab.statistics.envelope import Cell as EnvelopeCell
-from growlab.statistics.envelope import UngrownRun, envelopes, log_margin, ratio_text
-from growlab.statistics.gains import Gain, loss_gains
+from growlab.statistics.envelope import Envelope, UngrownRun, envelopes, log_margin, ratio_text
+from growlab.statistics.gains import Bound, Gain, loss_gains
 from growlab.statistics.intervals import Estimate, estimate
 from growlab.statistics.verdict import Decision, Rule, decide
 
@@ -44,7 +44,7 @@ class ArmResult:
             return ""
         shown, gain = self.decision.shown, self.decision.gain
         if ablation.against:
-            text = f"{-gain.value:+.4f}"
+            text = f"{'> ' if gain.bound is Bound.AT_MOST else ''}{-gain.value:+.4f}"
             bounds = None if shown is None or shown.half_width is None else (-shown.high, -shown.low)  # type: ignore[operator]
             return text if bounds is None else f"{text} ({bounds[0]:+.4f} to {bounds[1]:+.4f})"
         text = ratio_text(gain)
@@ -62,7 +62,7 @@ class Result:
     n_cells: int  # that are known to be wanted
     n_ended: int
     lost_cells: Sequence[str]  # of the envelope, which a seed lacks: nobody is measured by them
-    outcomes: Outcomes  # of all that ended, tuning included
+    outcomes: Outcomes  # of all that ended and is wanted, tuning included
 
     @property
     def training_flops(self) -> int:
@@ -77,9 +77,9 @@ class Result:
 def read_result(ablation: Ablation, arms: Mapping[str, Arm], cells: Sequence[Cell], outcomes: Outcomes) -> Result:
     """Sum up what has ended."""
     tuned = {name: tune(ablation, arm, outcomes) for name, arm in arms.items()}
-    gains = _gains(ablation, arms, outcomes)
-    decisions = _decisions(ablation, gains)
     ended = [cell for cell in cells if cell in outcomes]
+    outcomes = {cell: outcomes[cell] for cell in ended}  # none of a repeat with values that tuning chose no more
+    decisions = _decisions(ablation, _gains(ablation, arms, outcomes))
     budgets = {name: sorted({cell.budget for cell in cells if cell.arm == name}) for name in arms}
     return Result(
         ablation=ablation,
@@ -92,7 +92,7 @@ def read_result(ablation: Ablation, arms: Mapping[str, Arm], cells: Sequence[Cel
         n_cells=len(cells),
         n_ended=len(ended),
         lost_cells=_lost(ablation, arms, outcomes),
-        outcomes={cell: outcomes[cell] for cell in ended},
+        outcomes=outcomes,
     )
 
 
@@ -144,20 +144,37 @@ def _gains(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> d
     if ablation.against:
         baseline = _losses(outcomes, ablation.against)
         found = {
-            name: loss_gains(_losses(outcomes, name), baseline) for name in ablation.arms if name != ablation.against
+            name: _loss_gains(ablation, outcomes, name, baseline) for name in ablation.arms if name != ablation.against
         }
     else:
         runs = _ungrown_runs(ablation, arms, outcomes)
         lines = envelopes(runs) if runs and all(runs.values()) and _shared(runs) else {}
         found = {
             name: [
-                lines[repeat].speed_up(run.val_loss, run.flops)
+                _speed_up(lines[repeat], run, ablation.flops)
                 for repeat, run in sorted(_repeats(outcomes, name, 1.0).items())
                 if repeat in lines
             ]
             for name in ablation.arms
         }
     return {name: gains for name, gains in found.items() if gains}
+
+
+def _speed_up(envelope: Envelope, run: Outcome, flops: int) -> Gain:
+    """A run's, against its seed's envelope; one that was lost had all its budget, and is worse than what is on it."""
+    return envelope.speed_up(run.val_loss, run.flops if math.isfinite(run.val_loss) else flops)
+
+
+def _loss_gains(ablation: Ablation, outcomes: Outcomes, arm: str, baseline: Mapping[int, float]) -> list[Gain]:
+    """Nats saved on each seed; a run that was lost is no better than the worst of the others, or minus the margin."""
+    gains = loss_gains(_losses(outcomes, arm), baseline)
+    lost = [
+        repeat
+        for repeat, run in _repeats(outcomes, arm, 1.0).items()
+        if repeat in baseline and not math.isfinite(run.val_loss)
+    ]
+    worst = min([-ablation.margin, *(gain.value for gain in gains)])
+    return [*gains, *(Gain(worst, Bound.AT_MOST) for _ in lost)]
 
 
 def _losses(outcomes: Outcomes, arm: str) -> dict[int, float]:

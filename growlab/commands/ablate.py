@@ -51,7 +51,7 @@ def ablate(
     Better, worse, equal within the margin, or cannot tell and how many repeats would. Stopped, it goes on.
     """
     from growlab.ablate.plan_table import print_plan
-    from growlab.ablate.table import print_json, print_table, print_trainings, print_tsv
+    from growlab.ablate.table import ended_text, print_json, print_table, print_trainings, print_tsv
     from growlab.bench.estimate import seconds_of
     from growlab.commands.watching import follower
     from growlab.preparation.command_lines import unusual_options
@@ -84,6 +84,8 @@ def ablate(
         options = [*changed, *unusual_options({**unusual, "--threads": threads}, deterministic), *asked.places]
         again = command("ablate", str(file), options=options)
         result = run_ablation(prepared, workers=asked, again=again, follower=follower())
+    if result.n_ended < result.n_cells and not sys.stdout.isatty():
+        say(ended_text(result))
     if as_rows:
         print_trainings(result, sys.stdout)
     elif as_json:

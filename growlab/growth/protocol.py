@@ -230,6 +230,8 @@ class GrowthProtocol:
             return self.model.make_unit(blocks)
 
     def _fits_another(self) -> bool:
+        if self.spec.n_entering(len(self.model.units)) > self.spec.max_depth:
+            return False  # before a list of them is made
         depth = sum(len(self.model.blocks_of(unit)) for unit in self.model.units)
         return depth + sum(len(unit.blocks) for unit in self._entering()) <= self.spec.max_depth
 

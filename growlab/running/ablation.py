@@ -59,8 +59,10 @@ def read_and_prepare(file: Path, overrides: Sequence[str], name: str, plugins: S
 def run_ablation(prepared: Prepared, *, workers: Workers, again: str, follower: Follower) -> Result:
     """Train whatever is needed still, and read the verdicts. `again` is the command that goes on after a stop.
 
-    Raises GrowlabError when trainings are left that no worker finished, KeyboardInterrupt after a stop.
+    Raises SpecError for a training that cannot be, GrowlabError when some are left that no worker finished,
+    KeyboardInterrupt after a stop.
     """
+    prepared.planned()  # what can be no trial is refused before anything is trained, or stored
     crew = workers.crew(devices_for(workers.device, workers.workers))
     patience = telling_patience(workers.patience_s, follower.tell)
     with Store.open(workers.storage, create=True, patience=patience) as store:

@@ -16,6 +16,7 @@ from growlab.running.following import n_unfinished
 from growlab.running.outcome import Standing, read_standing
 from growlab.running.patience import telling_patience
 from growlab.running.work import Follower, work
+from growlab.search.sampling import sampler_options
 from growlab.storage import Store, StudyRow
 from growlab.suggest import command
 
@@ -67,6 +68,8 @@ def run_study(
         if n_unfinished(store, row) <= 0:
             tell(_finished(store, row))
         else:
+            if not sampler_options(row.study).proposes and len(store.trials(row.id)) < row.study.n_trials:
+                tell(f"sampler {row.study.sampler.name} proposes nothing: this waits for trials that somebody enqueues")
             again = train_rest(store, row, workers, devices, follower, verb="study run")
         return read_standing(
             store, row, storage=workers.storage, artifacts=workers.artifacts, plugins=plugins, again=again

@@ -14,7 +14,7 @@ from growlab.errors import SpecError, did_you_mean
 from growlab.escapes import quoted
 from growlab.named import Named
 from growlab.recipes import NEVER, PARTS, SORTS, Sort
-from growlab.scalar import before_of, scalars_of
+from growlab.scalar import Scalar, before_of, scalars_of
 from growlab.specs import DEFAULT_PARTS, GrowthSpec
 from growlab.study.checking import are_missing, require_mapping
 from growlab.study.flat_keys import FLAT_KEYS, opened, places
@@ -63,7 +63,9 @@ def _planned(raw: object) -> dict[str, Any]:
         raw = {"preset": EARLY_DOUBLE} if raw else SILENT
     elif isinstance(raw, str):
         raw = {"preset": raw}
-    given = dict(require_mapping("growth", raw))
+    if not isinstance(raw, Mapping):
+        raise SpecError(f"growth: must be true, false, the name of a preset or a mapping, got {raw!r}")
+    given = dict(raw)
     name = given.pop("preset", None if "trigger" in given else EARLY_DOUBLE)
     if name is None:
         return flat_growth(given)
@@ -187,6 +189,15 @@ def _known(key: str) -> Any:
     if key not in scalars_of(GrowthSpec):
         raise _unknown(key)
     return scalars_of(GrowthSpec)[key]
+
+
+def growth_scalar(key: str) -> Scalar | None:
+    """What is declared of a key of the section, written out or flat; None of a name, and of a key that there is not."""
+    part, _, option = next(iter(places(key, ())), key).rpartition(".")
+    sort, _, name = part.partition(".")
+    if not part:
+        return scalars_of(GrowthSpec).get(option)
+    return _options(part).get(option) if sort in SORTS and name in PARTS[sort] else None
 
 
 def _unknown(key: str) -> SpecError:

@@ -22,10 +22,10 @@ from growlab.domains import (
     write_domain,
 )
 from growlab.errors import SpecError
-from growlab.scalar import before_of, default_values, defaults_of, scalars_of
+from growlab.scalar import Scalar, before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
-from growlab.study.growth_section import SILENT, flat_growth, read_growth
+from growlab.study.growth_section import SILENT, flat_growth, growth_scalar, read_growth
 from growlab.study.paths import HUB
 from growlab.study.sampler_section import read_sampler
 from growlab.study.study import LayoutSpace, Objective, Study
@@ -101,6 +101,12 @@ def _domains(section: str, raw: Any, spec: type[Any]) -> dict[str, Domain]:
         for corner in corners(domain):
             spec(**{**first, key: corner})
     return domains
+
+
+def scalar_named(name: str) -> Scalar | None:
+    """What is declared of a value of train or growth by its full name, train.lr; None where nothing is."""
+    section, _, key = name.partition(".")
+    return scalars_of(TrainSpec).get(key) if section == "train" else growth_scalar(key)
 
 
 def _starts(

@@ -65,6 +65,12 @@ def test_a_value_of_growth_can_be_tuned_for_the_arms_that_grow(read: Read) -> No
         (("primary: [grown]", "primary: [growm]"), "primary must be an arm, grown, silent, got 'growm'. Did you mean"),
         (("of: grown", "of: grwon"), "envelope.of must be an arm"),
         (("budgets: [0.5, 1, 2]", "budgets: [1]"), "envelope.budgets must be two shares or more"),
+        (("budgets: [0.5, 1, 2]", "budgets: [1, .inf]"), "envelope.budgets must be two shares or more"),
+        (("of: grown", "of: [grown]"), r"envelope.of must be an arm, grown, silent, got \['grown'\]"),
+        (
+            ("  silent:", "  7: {layout: d=16 mlp}\n  '7': {layout: d=8 mlp}\n  silent:"),
+            "arms: two of them have one name",
+        ),
         (("repeats: 4", "repeats: 0"), "repeats: must be a whole number of at least 1"),
         (("tune: {train.lr: [2e-3, 4e-3, 8e-3]}", "tune: {layouts.depth: 3}"), "tune.layouts.depth must be below"),
         (("primary: [grown]", "primary: [grown]\nmargin: 0"), "margin must be a number greater than 0, got 0.0"),
@@ -90,4 +96,29 @@ def test_an_arm_that_growlab_cannot_train_is_refused(read: Read) -> None:
     ablation = read(("growth: early-double}\n", "growth: {trigger: sometimes}}\n"))
 
     with pytest.raises(UsageError, match="unknown growth trigger 'sometimes'"):
+        all_arms(ablation)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("growth: early-double}", "growth: {trigger: stagnation}}"),
+            "arm 'grown' grows as often as trigger stagnation decides, so nobody knows the depth",
+        ),
+        (("  silent:", "  ungrown 8:"), "arm 'ungrown 8' has the name of a depth of the envelope"),
+        (
+            ("growth: early-double}", "growth: {factor: 1000000}}"),
+            "growth.factor 1000000, growth.units 1 and the trigger make more than 4096 blocks; lower them",
+        ),
+        (
+            ("growth: early-double}", "growth: {factor: 1, units: 1000000000}}"),
+            "growth.factor 1, growth.units 1000000000 and the trigger make more than 4096 blocks",
+        ),
+    ],
+)
+def test_arms_that_no_envelope_can_be_made_for_are_refused(read: Read, change: tuple[str, str], message: str) -> None:
+    ablation = read(change)
+
+    with pytest.raises(UsageError, match=message):
         all_arms(ablation)

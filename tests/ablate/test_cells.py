@@ -59,6 +59,36 @@ def test_an_optimum_that_keeps_to_the_edge_is_repeated_there_and_said(read: Read
     assert found.at_edge == ("train.lr",)
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "best", "tried"),
+    [
+        ("train.batch_size", (4, 8), 64, [4, 8, 11, 16, 23, 33]),
+        ("growth.entry_scale", (0.5, 0.9), 1, [0.5, 0.9, 1.0]),
+        ("growth.freeze_steps", (0, 4), 0, [0, 4]),
+        ("growth.trigger.at.shares", (0.4, 0.8), 1, [0.4, 0.8]),
+        ("growth.tau_crit", (1.0, 2.0), 1.2, [0.7071, 1.0, 2.0]),
+    ],
+)
+def test_a_list_goes_on_only_to_what_the_value_may_be(
+    read: Read, ended: Ended, name: str, values: tuple[float, ...], best: float, tried: list[float]
+) -> None:
+    ablation = replace(read(), tune={name: values})
+
+    outcomes = ended(ablation, lambda cell, noise: abs(float(dict(cell.values).get(name, 0)) - best))
+
+    found = tune(ablation, all_arms(ablation)["grown"], outcomes)
+    assert sorted({dict(cell.values)[name] for cell in found.cells}) == tried
+
+
+def test_beside_a_text_only_numbers_have_neighbours(read: Read, ended: Ended) -> None:
+    ablation = replace(read(), tune={"growth.trigger.at.shares": (0.1, "0.1 0.2")})
+
+    outcomes = ended(ablation, lambda cell, noise: len(str(dict(cell.values).get("growth.trigger.at.shares"))))
+
+    found = tune(ablation, all_arms(ablation)["grown"], outcomes)
+    assert {dict(cell.values)["growth.trigger.at.shares"] for cell in found.cells} > {0.1, "0.1 0.2", 0.1414}
+
+
 def test_what_diverged_in_tuning_is_not_chosen(read: Read, ended: Ended, loss: Callable[..., float]) -> None:
     ablation = read()
 

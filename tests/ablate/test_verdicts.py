@@ -11,7 +11,7 @@ import pytest
 from growlab.ablate.arms import all_arms
 from growlab.ablate.cells import Cell, Outcome, cells_of
 from growlab.ablate.file import Ablation
-from growlab.ablate.table import drawing, notes, print_json, print_trainings, print_tsv, verdict
+from growlab.ablate.table import drawing, notes, print_json, print_table, print_trainings, print_tsv, verdict
 from growlab.ablate.verdicts import ArmResult, Result, read_result
 
 Read = Callable[..., Ablation]
@@ -114,6 +114,74 @@ def test_a_run_that_diverged_is_counted_and_its_cell_leaves_the_envelope(
     assert (row(result, "ungrown 8").n, row(result, "ungrown 8").n_failed) == (3, 1)
     assert list(result.lost_cells) == ["ungrown 8 at 1 of the budget"]
     assert row(result, "grown").decision is not None
+
+
+def test_repeats_with_values_that_tuning_chose_no_more_are_in_no_verdict(read: Read, ended: Ended) -> None:
+    narrow = replace(read(), tune={"train.lr": (2e-3, 4e-3, 8e-3)})
+    wide = replace(narrow, tune={"train.lr": (2e-3, 4e-3, 5e-3, 8e-3)})
+    arms = all_arms(narrow)
+    before = ended(narrow, lambda cell, noise: abs(dict(cell.values)["train.lr"] - 4.9e-3))
+    tuned_anew = [cell for cell in cells_of(wide, arms, before) if cell not in before]
+    outcomes = before | {cell: replace(next(iter(before.values())), val_loss=0.0) for cell in tuned_anew}
+
+    result = read_result(wide, arms, cells_of(wide, arms, outcomes), outcomes)
+
+    assert dict(row(result, "grown").values) == {"train.lr": 5e-3}
+    assert (row(result, "grown").n, row(result, "grown").val_loss) == (0, None)
+
+
+@pytest.mark.parametrize("against", ["", "silent"])
+def test_a_repeat_that_was_lost_counts_against_its_arm(
+    read: Read, ended: Ended, loss: Callable[..., float], against: str
+) -> None:
+    ablation = replace(read(), against=against, repeats=7, margin=0.005 if against else 0.05)
+    arms = all_arms(ablation)
+
+    def truth(cell: Cell, drawn: float) -> float:
+        return loss(cell.budget * (1.5 if cell.arm == "grown" else 1.0), lr=dict(cell.values)["train.lr"]) + drawn
+
+    outcomes = ended(ablation, truth, noise=0.0005)
+    lost = [cell for cell in outcomes if cell.stage == "repeat" and cell.arm == "grown" and cell.repeat in (1, 2)]
+    failed = outcomes | {cell: replace(outcomes[cell], val_loss=math.inf, flops=0) for cell in lost}
+
+    whole = read_result(ablation, arms, cells_of(ablation, arms, outcomes), outcomes)
+    result = read_result(ablation, arms, cells_of(ablation, arms, failed), failed)
+
+    assert verdict(whole, row(whole, "grown")) == "better"
+    assert verdict(result, row(result, "grown")).startswith("cannot tell")
+    assert row(result, "grown").gain_text(ablation).startswith("> " if against else "< ")
+    assert any(line.startswith("grown: 2 of 7 repeats diverged or failed") for line in notes(result))
+
+
+def test_a_narrow_terminal_still_shows_the_verdict(
+    read: Read, result_of: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+
+    print_table(result_of(read(), grown=1.4), terminal)
+
+    assert "verdict" in terminal.getvalue()
+    assert "better" in terminal.getvalue()
+
+
+def test_before_an_arm_is_tuned_there_is_no_line_and_an_edge_is_told_once(
+    read: Read, ended: Ended, loss: Callable[..., float]
+) -> None:
+    ablation = read()
+    arms = all_arms(ablation)
+    as_tsv = io.StringIO()
+    outcomes = ended(ablation, lambda cell, noise: -dict(cell.values)["train.lr"])
+
+    print_tsv(read_result(ablation, arms, cells_of(ablation, arms, {}), {}), as_tsv)
+    lines = notes(read_result(ablation, arms, cells_of(ablation, arms, outcomes), outcomes))
+
+    assert as_tsv.getvalue() == ""
+    assert sum(line.startswith("ungrown 8: the best train.lr is the lowest or highest") for line in lines) == 1
 
 
 def test_every_form_of_the_table_has_the_same_numbers(read: Read, result_of: Callable[..., Result]) -> None:

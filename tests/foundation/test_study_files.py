@@ -323,6 +323,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("arms: {a: {}}", "arms: this is an ablation, not a study; run it with growlab ablate FILE"),
         ("sampler: [grid]", "sampler: must be a mapping, got ['grid']"),
         ("train:", "train: must be a mapping, got None"),
+        ("growth:", "growth: must be true, false, the name of a preset or a mapping, got None"),
         ("train: {ler: 1}", "train.ler: unknown key. Did you mean 'lr'?"),
         ("train: {learning_rate: 1}", "train.learning_rate: unknown key. Did you mean 'lr'?"),
         ("train: {context-length: 64}", "train.context-length: unknown key. Did you mean 'seq_len'?"),

@@ -150,6 +150,15 @@ def test_a_growth_that_does_not_fit_whole_does_not_begin(toy_net: ToyNet, make_g
 # ---- at shares of the budget -----------------------------------------------------------------------------------
 
 
+def test_a_growth_of_more_units_than_may_ever_be_is_not_planned_unit_by_unit(
+    toy_net: ToyNet, make_growth: MakeGrowth
+) -> None:
+    spec = make_growth(trigger={"at": {"shares": 0.1}}, units=10**9, max_depth=4)
+
+    assert not GrowthProtocol(spec, toy_net("thin", "thin wide"), seed=0).is_due(0.5)
+    assert final_layout(spec, parse("d=16 mlp mlp"), KINDS).depth == 2
+
+
 def test_at_fires_once_for_each_share_and_not_before_it(toy_net: ToyNet, make_growth: MakeGrowth) -> None:
     spec = make_growth(operator="stack", trigger={"at": {"shares": "0.2, 0.5"}}, freeze_steps=0, cooldown_steps=9)
     protocol, fired = GrowthProtocol(spec, toy_net("thin"), seed=0), []

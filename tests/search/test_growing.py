@@ -54,6 +54,8 @@ def test_growth_that_can_happen_is_not_warned_of(warned):
     [
         ({"warmup_steps": 600}, "growth.warmup_steps 600 leaves none of the budget's 600 steps; lower it"),
         ({"collect_interval_steps": 200, "warmup_steps": 0}, "takes three snapshots in no less than 600 steps"),
+        ({"trigger": "slope", "trigger.slope.checks": 12, "trigger.slope.least": 0.1},
+         "growth begins at step 600, and the budget ends at 600; let it begin earlier, or raise the budget"),
         ({"patience": 11}, "growth.patience 11 with train.eval_every 50 and growth.warmup_steps 100 lets a model grow "
                            "at step 600 at the earliest, and the budget ends at 600; lower them"),
         ({"warmup_steps": Range(low=700, high=800)}, "growth.warmup_steps 700 leaves none"),
