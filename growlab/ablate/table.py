@@ -158,7 +158,7 @@ def notes(result: Result) -> list[str]:
 
 def ended_text(result: Result) -> str:
     """How far an ablation has come that is not over."""
-    return f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended"
+    return f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended; verdicts come with the last"
 
 
 def print_tsv(result: Result, stream: TextIO) -> None:

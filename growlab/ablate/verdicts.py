@@ -35,7 +35,7 @@ class ArmResult:
     flops: float | None  # mean, all charged
     tokens: float | None
     elapsed_s: float | None
-    decision: Decision | None  # None for what the others are compared with, and before there are results
+    decision: Decision | None  # None for what the others are compared with, and before all trainings have ended
     is_primary: bool
 
     def gain_text(self, ablation: Ablation) -> str:
@@ -75,11 +75,12 @@ class Result:
 
 
 def read_result(ablation: Ablation, arms: Mapping[str, Arm], cells: Sequence[Cell], outcomes: Outcomes) -> Result:
-    """Sum up what has ended."""
+    """Sum up what has ended; verdicts come when everything has."""
     tuned = {name: tune(ablation, arm, outcomes) for name, arm in arms.items()}
     ended = [cell for cell in cells if cell in outcomes]
     outcomes = {cell: outcomes[cell] for cell in ended}  # none of a repeat with values that tuning chose no more
-    decisions = _decisions(ablation, _gains(ablation, arms, outcomes))
+    # whoever looked before all have ended, and stopped when it pleased, would find what is not there
+    decisions = _decisions(ablation, _gains(ablation, arms, outcomes)) if len(ended) == len(cells) else {}
     budgets = {name: sorted({cell.budget for cell in cells if cell.arm == name}) for name in arms}
     return Result(
         ablation=ablation,

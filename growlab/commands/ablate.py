@@ -29,7 +29,9 @@ def ablate(
     storage: Storage = STORAGE_DEFAULT,
     artifacts: Artifacts = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="What would be trained, with FLOPs and hours.")] = False,
-    read_only: Annotated[bool, typer.Option("--read", help="The verdicts so far; nothing is trained.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read", help="How far it is, or its verdicts; nothing is trained.")
+    ] = False,
     as_rows: Annotated[bool, typer.Option("--rows", help="A line of TSV for each training.")] = False,
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes on this machine; with --device all: per GPU.")

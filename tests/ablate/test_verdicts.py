@@ -98,6 +98,24 @@ def test_an_unfinished_ablation_says_so_and_decides_nothing_that_it_has_not_seen
     assert any("trainings that are known to be needed have ended" in line for line in notes(result))
 
 
+def test_no_verdict_is_given_before_the_last_training_has_ended(
+    read: Read, ended: Ended, loss: Callable[..., float]
+) -> None:
+    ablation = read()
+    arms = all_arms(ablation)
+    outcomes = ended(ablation, lambda cell, noise: loss(cell.budget, lr=dict(cell.values)["train.lr"]) + noise, noise=1)
+    *most, last = [cell for cell in outcomes if cell.stage == "repeat"]
+    without_last = {cell: outcome for cell, outcome in outcomes.items() if cell != last}
+
+    early, whole = (
+        read_result(ablation, arms, cells_of(ablation, arms, found), found) for found in (without_last, outcomes)
+    )
+
+    assert most
+    assert [row(early, arm).decision for arm in ablation.arms] == [None, None]
+    assert None not in [row(whole, arm).decision for arm in ablation.arms]
+
+
 def test_a_run_that_diverged_is_counted_and_its_cell_leaves_the_envelope(
     read: Read, ended: Ended, loss: Callable[..., float]
 ) -> None:
