@@ -158,7 +158,8 @@ def notes(result: Result) -> list[str]:
 
 def ended_text(result: Result) -> str:
     """How far an ablation has come that is not over."""
-    return f"{result.n_ended} of {result.n_cells} trainings that are known to be needed have ended; verdicts come with the last"
+    n_ended, n_cells = result.n_ended, result.n_cells
+    return f"{n_ended} of {n_cells} trainings that are known to be needed have ended; verdicts come with the last"
 
 
 def print_tsv(result: Result, stream: TextIO) -> None:
