@@ -31,6 +31,7 @@ from growlab.yaml_file import read_yaml
 FINAL_DEPTH_OF = "final_depth_of"
 _SECTIONS = ("name", "seed", "data", "train", "budget", "repeats", "arms")
 _OF_ITS_OWN = ("tune", "tuning_seeds", "envelope", "primary", "against", "margin", "look")
+_OF_THE_DEPTH = ("units", "factor", "unit", "max_depth", "trigger")  # keys of growth that decide it
 BUDGETS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.5)
 
 
@@ -178,6 +179,10 @@ def _tune(raw: Any) -> dict[str, tuple[OptionValue, ...]]:
         read = validated(key, [_number(value) for value in listed], list[OptionValue])
         require(bool(read), key, "a value or a list of values", "none")
         require(str(name).partition(".")[0] in ("train", "growth"), key, "below train or growth", name)
+        if str(name).rpartition(".")[2] in _OF_THE_DEPTH:
+            raise SpecError(
+                f"{key} changes how deep an arm ends, and so what it is measured by; make it arms of their own"
+            )
         tune[str(name)] = tuple(read)
     return tune
 

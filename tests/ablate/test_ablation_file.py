@@ -73,6 +73,10 @@ def test_a_value_of_growth_can_be_tuned_for_the_arms_that_grow(read: Read) -> No
         ),
         (("repeats: 4", "repeats: 0"), "repeats: must be a whole number of at least 1"),
         (("tune: {train.lr: [2e-3, 4e-3, 8e-3]}", "tune: {layouts.depth: 3}"), "tune.layouts.depth must be below"),
+        (
+            ("tune: {train.lr: [2e-3, 4e-3, 8e-3]}", "tune: {growth.factor: [2, 3]}"),
+            "tune.growth.factor changes how deep",
+        ),
         (("primary: [grown]", "primary: [grown]\nmargin: 0"), "margin must be a number greater than 0, got 0.0"),
         (("primary: [grown]", "primary: [grown]\nlook: 3"), "look must be 1, or 2 after 'cannot tell'"),
         (('silent: {layout: "d=16 (attn[n_heads=2] mlp)x2"', "silent: {layuot: a"), "arms.silent.layuot: unknown key"),
