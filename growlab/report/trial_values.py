@@ -19,6 +19,7 @@ def values_of(trial: TrialRow, study: str) -> dict[str, TrialValue]:
     """
     spec = asdict(trial.spec)
     return {
+        **{name: value for name, value in trial.params.items() if "." not in name},  # an ablation's: arm, stage, repeat
         "study": study,
         "seed": spec["seed"],
         "layout": trial.layout,

@@ -39,10 +39,11 @@ def train(store: Store, study_row: StudyRow, trial_spec: TrialSpec, result_of: C
         study_id = store.study(study).id
         number = sum(store.counts(study_id).values())
         state, facts = changes.pop("state", TrialState.COMPLETED), changes.pop("facts", ())
+        params = changes.pop("params", {})
         spec = replace(trial_spec, train=replace(trial_spec.train, lr=lr), seed=seed, **changes)
         decision = Decision(number=number, seed=1, origin="random", parent=None, mutation="", finished=(), running=())
         layout = str(spec.layout)
-        store.enqueue(study_id, Proposal(spec=spec, layout=layout, depth=2, params={}, decision=decision))
+        store.enqueue(study_id, Proposal(spec=spec, layout=layout, depth=2, params=params, decision=decision))
         if state.is_final:
             claim = store.claim_next(study_id, worker_id, lease_s=60)
             assert claim is not None
@@ -125,6 +126,13 @@ def test_any_value_is_a_key_and_its_last_part_will_do(store: Store, train: Train
     assert [row.value for row in grouped(store, "layout").rows] == [
         "d=8 attn[heads_per_kv=1,n_heads=2] mlp[expand=2.5]"
     ]
+
+
+def test_trainings_of_an_ablation_are_grouped_by_their_arm(store: Store, train: Train) -> None:
+    for arm, loss in (("early", 1.0), ("early", 1.2), ("late", 2.0)):
+        train(round(10 * loss), loss, params={"arm": arm, "train.lr": 1e-3})
+
+    assert [(group.value, group.n) for group in grouped(store, "arm").rows] == [("early", 2), ("late", 1)]
 
 
 def test_a_key_that_no_trial_has_is_refused_with_those_that_there_are(store: Store, train: Train) -> None:
