@@ -116,7 +116,7 @@ def home(tmp_path, monkeypatch):
         Path(name).write_text(text)
     Path("dictionary.txt").write_text(text[100_000:160_000])
     Path("stories.txt").write_text(text[200_000:300_000])
-    pairs = [{"question": f"{a} plus {b}?", "answer": str(a + b)} for a in range(20) for b in range(10)]
+    pairs = [{"question": f"{a} plus {b}?", "answer": str(a + b)} for a in range(60) for b in range(20)]
     Path("pairs.json").write_text(str(pairs).replace("'", '"'))
     return tmp_path
 
