@@ -113,6 +113,21 @@ def corners(domain: Domain) -> Sequence[Value]:
             return (domain.low, domain.high)
 
 
+def numbers(domain: Domain) -> list[float]:
+    """The corners of a domain of numbers."""
+    return [float(value) for value in corners(domain)]
+
+
+def lowest(domain: Domain) -> float:
+    """The lowest number that may be drawn."""
+    return min(numbers(domain))
+
+
+def highest(domain: Domain) -> float:
+    """The highest number that may be drawn."""
+    return max(numbers(domain))
+
+
 def admits(domain: Domain, value: object) -> bool:
     """Whether a domain allows a value to be drawn."""
     match domain:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from growlab.domains import Value
+from growlab.kinds import shorten
+from growlab.layout import parse
 from growlab.records import Decision
 from growlab.specs import TrialSpec
 
@@ -20,3 +22,17 @@ class Proposal:
     def number(self) -> int:
         """The number of the proposed trial within its study."""
         return self.decision.number
+
+
+def given_proposal(spec: TrialSpec, number: int, params: Mapping[str, Value]) -> Proposal:
+    """A trial that nobody searched for: `params` say what it is to whoever made it."""
+    layout = parse(spec.layout)
+    return Proposal(
+        spec=spec,
+        layout=str(shorten(layout)),
+        depth=layout.depth,
+        params=params,
+        decision=Decision(
+            number=number, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=()
+        ),
+    )

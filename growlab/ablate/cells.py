@@ -6,7 +6,6 @@ the value's bounds let it, so that the optimum of an arm is not at the edge of w
 may be, and the table says so.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Literal, TypeGuard
 
 from growlab.ablate.file import Ablation, Arm
 from growlab.layout import OptionValue
+from growlab.seeds import derived_seed
 from growlab.study.reading import scalar_named
 
 Stage = Literal["tuning", "repeat"]
@@ -70,8 +70,7 @@ class Tuned:
 
 def seed_of(ablation: Ablation, stage: Stage, repeat: int) -> int:
     """31 bits that all arms share, and that no other repeat or stage has."""
-    digest = hashlib.sha256(f"{ablation.seed} {stage} {repeat}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return derived_seed(ablation.seed, stage, repeat)
 
 
 def cells_of(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> list[Cell]:

@@ -8,11 +8,8 @@ from growlab.ablate.arms import spec_of
 from growlab.ablate.cells import Cell, Outcome, Outcomes, seed_of
 from growlab.ablate.file import Ablation, Arm
 from growlab.errors import UsageError
-from growlab.kinds import shorten
-from growlab.layout import parse
 from growlab.moved import moves_between
-from growlab.proposal import Proposal
-from growlab.records import Decision
+from growlab.proposal import Proposal, given_proposal
 from growlab.specs import TrialSpec
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.study import Study
@@ -38,7 +35,9 @@ def proposals(
     ablation: Ablation, arms: Mapping[str, Arm], study: Study, cells: Sequence[Cell], *, first: int
 ) -> list[Proposal]:
     """The cells as trials of the stored study, numbered from `first` on."""
-    return [_proposal(ablation, arms, study, cell, first + at) for at, cell in enumerate(cells)]
+    return [
+        given_proposal(_spec(ablation, arms, study, cell), first + at, cell.params()) for at, cell in enumerate(cells)
+    ]
 
 
 def enqueue(store: Store, row: StudyRow, new: Sequence[Proposal]) -> None:
@@ -74,17 +73,3 @@ def _spec(ablation: Ablation, arms: Mapping[str, Arm], study: Study, cell: Cell)
     seed = seed_of(ablation, cell.stage, cell.repeat)
     spec = spec_of(ablation, arms[cell.arm], dict(cell.values), budget=cell.budget, seed=seed)
     return replace(spec, data=study.data, curriculum=study.curriculum)
-
-
-def _proposal(ablation: Ablation, arms: Mapping[str, Arm], study: Study, cell: Cell, number: int) -> Proposal:
-    spec = _spec(ablation, arms, study, cell)
-    layout = parse(spec.layout)
-    return Proposal(
-        spec=spec,
-        layout=str(shorten(layout)),
-        depth=layout.depth,
-        params=cell.params(),
-        decision=Decision(
-            number=number, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=()
-        ),
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from growlab.errors import UsageError
 from growlab.preparation.telling import Tell
-from growlab.proposal import Proposal
+from growlab.proposal import given_proposal
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -116,10 +116,6 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
 
 def enqueue_again(store: "Store", study: "Study", spec: "TrialSpec", *, resume: bool, tell: Tell) -> None:
     """Put the study and its trial into the database, or find them there. Raises UsageError for a name that is taken."""
-    from growlab.kinds import shorten
-    from growlab.layout import parse
-    from growlab.records import Decision
-
     if study.name in {summary.name for summary in store.studies()}:
         _require_same(store, study, spec)
         if not resume:
@@ -129,10 +125,7 @@ def enqueue_again(store: "Store", study: "Study", spec: "TrialSpec", *, resume: 
             tell(f"warning: no study {study.name!r} to go on with in {store.url}; training from step 0")
         store.create_study(study)
     row = store.study(study.name)
-    layout = parse(spec.layout)
-    decision = Decision(number=0, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=())
-    proposal = Proposal(spec=spec, layout=str(shorten(layout)), depth=layout.depth, params={}, decision=decision)
-    store.enqueue(row.id, proposal)  # does nothing when it is there
+    store.enqueue(row.id, given_proposal(spec, 0, {}))  # does nothing when it is there
 
 
 def _require_same(store: "Store", study: "Study", spec: "TrialSpec") -> None:

@@ -4,10 +4,10 @@ Its trials are in the queue from the moment at which it is there, all of them, s
 Numbers are by winner and then by seed: winner × seeds + seed.
 """
 
-import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from growlab.finite import finite
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
 from growlab.records import Decision, TrialState
+from growlab.seeds import derived_seed
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -94,13 +95,10 @@ def find_or_confirm(store: "Store", row: "StudyRow", top: int, n_seeds: int, tel
 def fresh_seeds(study_seed: int, n: int, searched: Collection[int]) -> list[int]:
     """Seeds of 31 bits that the search did not see, the same ones each time."""
     seeds: list[int] = []
-    at = 0
+    candidates = (derived_seed(study_seed, at, "confirm") for at in count())
     while len(seeds) < n:
-        digest = hashlib.sha256(f"{study_seed} {at} confirm".encode()).digest()
-        seed = int.from_bytes(digest[:4], "big") >> 1
-        if seed not in searched and seed not in seeds:
+        if (seed := next(candidates)) not in searched and seed not in seeds:
             seeds.append(seed)
-        at += 1
     return seeds
 
 

@@ -33,11 +33,6 @@ class Prepared:
     study: Study  # that holds the trainings
     corpus: Corpus
 
-    def cells(self, store: Store | None, row: StudyRow | None) -> list[Cell]:
-        """All trainings that are wanted by what has ended."""
-        outcomes = outcomes_of(store.trials(row.id)) if store and row else {}
-        return cells_of(self.ablation, self.arms, outcomes)
-
     def planned(self) -> list[Proposal]:
         """The trainings that are certain before any has ended: tuning as listed, and repeats of some tuned values."""
         cells = planned_cells(self.ablation, self.arms)
@@ -107,10 +102,7 @@ def _enqueue_missing(store: Store, row: StudyRow, prepared: Prepared) -> int:
     """Queue the trainings that are wanted by now and not there; returns how many."""
     trials = store.trials(row.id)
     there = {Cell.of(trial.params) for trial in trials}
-    missing = [cell for cell in prepared.cells(store, row) if cell not in there]
-    enqueue(
-        store,
-        row,
-        proposals(prepared.ablation, prepared.arms, prepared.study, missing, first=len(trials)),
-    )
+    wanted = cells_of(prepared.ablation, prepared.arms, outcomes_of(trials))
+    missing = [cell for cell in wanted if cell not in there]
+    enqueue(store, row, proposals(prepared.ablation, prepared.arms, prepared.study, missing, first=len(trials)))
     return len(missing)

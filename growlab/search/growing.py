@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from growlab.domains import Domain, Fixed, Value, corners
+from growlab.domains import Domain, Fixed, Value, corners, highest, lowest, numbers
 from growlab.kinds import Kind, units
 from growlab.layout import parse, parse_blocks
 from growlab.recipes import NEVER, OPERATORS, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
@@ -78,7 +78,7 @@ def _no_room(study: Study, kinds: Mapping[str, Kind]) -> Iterator[str]:
 
 def _deepest(study: Study) -> int:
     """The most blocks that a trial may have; 0 where a plan's growths alone decide."""
-    allowed = [int(number) for number in _numbers(study.growth["max_depth"])]
+    allowed = [int(number) for number in numbers(study.growth["max_depth"])]
     return 0 if 0 in allowed else max(allowed)
 
 
@@ -88,7 +88,7 @@ def _unit_sizes(text: str, kinds: Mapping[str, Kind]) -> list[int]:
 
 def _least_growth(study: Study, stack: Sequence[int]) -> int:
     """Blocks that a growth adds at least to units of these sizes; those of a drawn layout are told as one."""
-    factor, n_units = (int(min(_numbers(study.growth[key]))) for key in ("factor", "units"))
+    factor, n_units = (int(lowest(study.growth[key])) for key in ("factor", "units"))
     n_new = (factor - 1) * len(stack) if factor > 1 else n_units
     return n_new * min(
         min(stack) if unit == "last" else len(parse_blocks(str(unit))) for unit in corners(study.growth["unit"])
@@ -98,12 +98,12 @@ def _least_growth(study: Study, stack: Sequence[int]) -> int:
 def _triggers(study: Study) -> dict[str, TriggerOptions]:
     """Those that may let a trial grow, by name, with the lowest numbers that may be drawn."""
     names = [str(name) for name in corners(study.growth["trigger"]) if name != NEVER]
-    return {name: options_at("trigger", name, study, lambda domain: min(_numbers(domain))) for name in names}
+    return {name: options_at("trigger", name, study, lowest) for name in names}
 
 
 def _out_of_reach(study: Study) -> Iterator[str]:
     """Windows too short for a trigger, and thresholds above what the path of a random walk has over the window."""
-    window = int(max(_numbers(study.growth["history_window_size"])))
+    window = int(highest(study.growth["history_window_size"]))
     for name, options in _triggers(study).items():
         if options.least_window() > window:
             yield (
@@ -122,12 +122,12 @@ def _out_of_reach(study: Study) -> Iterator[str]:
 
 def _no_time(study: Study, n_steps: int) -> Iterator[str]:
     names = ("collect_interval_steps", "history_window_size", "freeze_steps")
-    least = {name: int(min(_numbers(study.growth[name]))) for name in names}
+    least = {name: int(lowest(study.growth[name])) for name in names}
     # a rarer evaluation may come at a luckier step
     ways = [
         (options, Pace(eval_every=int(every), collect_interval_steps=least["collect_interval_steps"], n_steps=n_steps))
         for options in _triggers(study).values()
-        for every in sorted(_numbers(study.train["eval_every"]))
+        for every in sorted(numbers(study.train["eval_every"]))
     ]
     reasons = [options.too_late(pace) for options, pace in ways]
     if all(reasons):
@@ -154,10 +154,6 @@ def _watches(study: Study) -> bool:
     return any(operator.needs_path for operator in operators) or any(
         options.least_window() for options in _triggers(study).values()
     )
-
-
-def _numbers(domain: Domain) -> list[float]:
-    return [float(value) for value in corners(domain)]
 
 
 # ---- a curriculum ----------------------------------------------------------------------------------------------
@@ -192,6 +188,6 @@ def most_steps(study: Study) -> int | None:
     if study.budget.unit == "steps":
         return amount
     if study.budget.unit == "tokens":
-        least = min(_numbers(study.train["batch_size"])) * min(_numbers(study.train["seq_len"]))
+        least = lowest(study.train["batch_size"]) * lowest(study.train["seq_len"])
         return math.ceil(amount / least)
     return None

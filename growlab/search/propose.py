@@ -4,7 +4,6 @@ Nothing is kept between calls and nothing is random but by the number's seed: th
 same proposal on any machine.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -21,6 +20,7 @@ from growlab.search.draw import Draw, SizeLimit
 from growlab.search.menu import Menu
 from growlab.search.past import grouped
 from growlab.search.sampling import Ask, Suggestion, sampler_options
+from growlab.seeds import derived_seed
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
 from growlab.study import Study
 from growlab.study.growth_section import growth_spec
@@ -38,7 +38,7 @@ def propose(
     """
     past = sorted(past, key=lambda trial: trial.number)
     group, repeat = divmod(number, study.repeats)
-    seed = _seed(study, group, "proposal")
+    seed = derived_seed(study.seed, group, "proposal")
     ask = Ask(
         study=study,
         past=grouped(past, study.repeats),
@@ -49,7 +49,7 @@ def propose(
     )
     suggestion = _again(ask, past) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
     draw, params = suggestion.draw, dict(suggestion.params)
-    trial_seed = _seed(study, number if study.repeats == 1 else repeat, "trial")
+    trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
         spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
         layout=str(shorten(draw.layout, kinds)),
@@ -135,9 +135,3 @@ def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Valu
         key: domain.value if isinstance(domain, Fixed) else params.get(f"{name}.{key}", corners(domain)[0])
         for key, domain in domains.items()
     }
-
-
-def _seed(study: Study, number: int, purpose: str) -> int:
-    """31 bits, equal on every machine and in every process, unlike Python's hash()."""
-    digest = hashlib.sha256(f"{study.seed} {number} {purpose}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from growlab.domains import Domain, Fixed, corners
+from growlab.domains import Domain, Fixed, corners, highest, lowest
 from growlab.errors import LayoutError, NotRegistered, UsageError, require
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
@@ -99,7 +99,7 @@ def _known_kinds(blocks: Iterable[BlockSpec], kinds: Mapping[str, Kind]) -> None
 
 def _check_patches(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Kind]) -> None:
     """A patch informs the next one, so that there must be two in the shortest window."""
-    shortest = int(_lowest(study.train["seq_len"]))
+    shortest = int(lowest(study.train["seq_len"]))
     drawn = [parse_part(text) for text in study.layouts.front if text != PLAIN]
     for front in [*drawn, *(layout.front for layout in starts if layout.front)]:
         options = kinds[front.kind].read_options(front, max(study.layouts.d_model))
@@ -118,7 +118,7 @@ def _start_layout(at: int, text: str, kinds: Mapping[str, Kind]) -> Layout:
 
 
 def _check_schedule(train: Mapping[str, Domain]) -> None:
-    warmup, decay = (_highest(train[name]) for name in ("warmup_fraction", "decay_fraction"))
+    warmup, decay = (highest(train[name]) for name in ("warmup_fraction", "decay_fraction"))
     require(
         warmup + decay <= 1,
         "train.warmup_fraction + train.decay_fraction",
@@ -152,7 +152,7 @@ def _check_growth(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Ki
 def _check_growths_known(study: Study) -> None:
     """Raise UsageError where a trigger does not say how often it grows, and so not how deep."""
     for name in map(str, corners(study.growth["trigger"])):
-        if name != NEVER and options_at("trigger", name, study, _highest).n_growths() is None:
+        if name != NEVER and options_at("trigger", name, study, highest).n_growths() is None:
             raise UsageError(
                 f"growth.max_depth 0 leaves the depth to the trigger, and {name} does not say how often it grows; "
                 "write the most blocks that a model may have"
@@ -181,18 +181,6 @@ def _check_unit(unit: str, widths: Sequence[int], kinds: Mapping[str, Kind]) -> 
         raise LayoutError(f"growth.unit {unit!r}: {error}") from None
 
 
-def _numbers(domain: Domain) -> list[float]:
-    return [float(value) for value in corners(domain)]
-
-
-def _lowest(domain: Domain) -> float:
-    return min(_numbers(domain))
-
-
-def _highest(domain: Domain) -> float:
-    return max(_numbers(domain))
-
-
 # ---- is it wise? ---------------------------------------------------------------------------------------------
 
 
@@ -216,10 +204,10 @@ def _dead_terms(study: Study) -> Iterator[str]:
     """Of operators that a window too small leaves without a term."""
     if not grows(study):
         return
-    window = int(_highest(study.growth["history_window_size"]))
+    window = int(highest(study.growth["history_window_size"]))
     drawn = {key.rpartition(".")[2] for key, domain in study.growth.items() if not isinstance(domain, Fixed)}
     for name in corners(study.growth["operator"]):
-        if dead := options_at("operator", str(name), study, _lowest).fitted(window, drawn).dead_terms(window):
+        if dead := options_at("operator", str(name), study, lowest).fitted(window, drawn).dead_terms(window):
             yield dead
             return
 

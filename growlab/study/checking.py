@@ -92,3 +92,8 @@ def refuse_unknown(prefix: str, raw: object, known: Iterable[str]) -> None:
     for key in require_mapping(prefix.rstrip("."), raw):
         if key not in known:
             raise SpecError(f"{prefix}{key}: unknown key.{hint(prefix.rstrip('.'), str(key), known)}")
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value where a list of one may be written without brackets."""
+    return value if isinstance(value, list) else [value]

@@ -16,7 +16,7 @@ from growlab.named import Named
 from growlab.recipes import NEVER, PARTS, SORTS, Sort
 from growlab.scalar import Scalar, before_of, scalars_of
 from growlab.specs import DEFAULT_PARTS, GrowthSpec
-from growlab.study.checking import are_missing, require_mapping
+from growlab.study.checking import are_missing, as_list, require_mapping
 from growlab.study.flat_keys import FLAT_KEYS, opened, places
 from growlab.study.keys import hint
 from growlab.study.presets import EARLY_DOUBLE, PRESETS
@@ -75,7 +75,7 @@ def _planned(raw: object) -> dict[str, Any]:
         )
     preset = flat_growth(PRESETS[name].section)
     written = preset | flat_growth({sort: preset[sort] for sort in SORTS} | given)
-    named = {f"{sort}.{each}" for sort in SORTS for each in _as_list(written[sort])}
+    named = {f"{sort}.{each}" for sort in SORTS for each in as_list(written[sort])}
     for key in given:
         _refuse_unnamed(str(key), named)
     kept = {key for key in written if key not in preset or key.rpartition(".")[0] in {"", *named}}
@@ -141,7 +141,7 @@ def flat_growth(raw: Mapping[Any, Any], beside: Mapping[str, Domain] | None = No
             nested[sort], options = _taken_apart(sort, raw[sort])
             nested |= options
     silent = {sort: list(corners(beside[sort])) if beside else DEFAULT_PARTS[sort] for sort in SORTS}
-    named = {f"{sort}.{name}" for sort, names in (silent | nested).items() if sort in SORTS for name in _as_list(names)}
+    named = {f"{sort}.{name}" for sort, names in (silent | nested).items() if sort in SORTS for name in as_list(names)}
     return nested | opened({str(key): value for key, value in raw.items() if key not in SORTS}, named)
 
 
@@ -203,10 +203,6 @@ def growth_scalar(key: str) -> Scalar | None:
 def _unknown(key: str) -> SpecError:
     known = [*(each.name for each in fields(GrowthSpec)), *FLAT_KEYS]
     return SpecError(f"growth.{key}: unknown key.{hint('growth', key, known)}")
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 # ---- one trial's values ----------------------------------------------------------------------------------------

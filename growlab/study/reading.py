@@ -24,7 +24,7 @@ from growlab.domains import (
 from growlab.errors import SpecError
 from growlab.scalar import Scalar, before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
-from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
+from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import SILENT, flat_growth, growth_scalar, read_growth
 from growlab.study.paths import HUB
 from growlab.study.sampler_section import read_sampler
@@ -189,11 +189,11 @@ def with_lists(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     raw = dict(raw)
-    raw.update({key: _as_list(raw[key]) for key in ("d_model", "front", "head") if key in raw})
+    raw.update({key: as_list(raw[key]) for key in ("d_model", "front", "head") if key in raw})
     if "depth" in raw:
         raw["depth"] = _read_depth(raw["depth"])
     if isinstance(raw.get("from_layer"), dict):
-        raw["from_layer"] = {key: _as_list(value) for key, value in raw["from_layer"].items()}
+        raw["from_layer"] = {key: as_list(value) for key, value in raw["from_layer"].items()}
     if isinstance(raw.get("blocks"), list) and all(isinstance(kind, str) for kind in raw["blocks"]):
         raw["blocks"] = dict.fromkeys(raw["blocks"])
     if isinstance(raw.get("blocks"), dict):
@@ -225,8 +225,4 @@ def write_depth(depth: tuple[int, int]) -> Any:
 def _optionswith_lists(options: Any) -> Any:
     if not isinstance(options, dict):
         return {} if options is None else options
-    return {name: _as_list(value) for name, value in options.items()}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return {name: as_list(value) for name, value in options.items()}
