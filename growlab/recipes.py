@@ -32,6 +32,14 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trying:
+    """How a growth is tried: a copy of the trial grows, another one does not, and the better one stays."""
+
+    share: float  # of the budget, for which each copy is trained
+    least: float  # gain in val_loss, in nats per token, above which the growth is kept
+
+
+@dataclass(frozen=True, kw_only=True)
 class TriggerOptions(Options):
     """Of a trigger, and what can be said of it before anything is trained."""
 
@@ -46,7 +54,11 @@ class TriggerOptions(Options):
         return 0
 
     def n_growths(self) -> int | None:
-        """The number of growths at most; None where training decides."""
+        """The number of growths at most, and exactly unless they are tried; None where training decides."""
+        return None
+
+    def trying(self) -> Trying | None:
+        """How a growth is tried before it is kept; None where every growth stays."""
         return None
 
     def first_growth(self, pace: Pace) -> int:

@@ -149,7 +149,7 @@ class TrialProgress:
     step: int
     progress: float  # spent / budget, 0 to 1
     depth: int
-    phase: str  # train | warm-up | cool-down
+    phase: str  # train | warm-up | cool-down | probe
     train_loss: float
     val_loss: float | None
     tau: float | None

@@ -116,9 +116,9 @@ class GrowthProtocol:
     def snapshot_due(self, step: int) -> bool:
         return self.spec.grows and step % self.spec.collect_interval_steps == 0
 
-    def ask_trigger(self, moment: Moment) -> bool:
+    def ask_trigger(self, moment: Moment, *, may_grow: bool = True) -> bool:
         """Ask the trigger, once at every evaluation as it remembers them, and return whether the model is to grow."""
-        if self._phase != "train" or not self._fits_another():
+        if not may_grow or self._phase != "train" or not self._fits_another():
             self._trigger.look(moment)
             return False
         return self._trigger.check(moment)
@@ -126,6 +126,10 @@ class GrowthProtocol:
     def is_due(self, progress: float) -> bool:
         """Whether the trigger's schedule asks for a growth at this progress; cheap, for every step."""
         return self._trigger.is_due(progress) and self._phase != "warm-up" and self._fits_another()
+
+    def pass_over(self) -> None:
+        """Go on without the growth that was asked for."""
+        self._trigger.forget()
 
     # ---- how ------------------------------------------------------------------------------------------------
 
