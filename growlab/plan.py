@@ -48,7 +48,8 @@ def stack_of(layout: Layout, kinds: Mapping[str, Kind]) -> list[Blocks]:
 def final_layout(spec: GrowthSpec, layout: Layout, kinds: Mapping[str, Kind]) -> Layout:
     """The layout of a model that began as `layout` when its last growth is over.
 
-    The trigger is one that says how often it grows: see `n_growths`. No growth that exceeds growth.max_depth happens.
+    The trigger is one that says how often it grows: see `n_growths`. Where growths are tried first, it is the deepest
+    that a model can become. No growth that exceeds growth.max_depth happens.
     Raises UsageError where nothing bounds the depth below MAX_BLOCKS.
     """
     stack = stack_of(layout, kinds)

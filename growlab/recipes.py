@@ -61,6 +61,10 @@ class TriggerOptions(Options):
         """How a growth is tried before it is kept; None where every growth stays."""
         return None
 
+    def in_vain(self) -> str:
+        """Why no model ever grows by it, however long the budget, and what to do; '' where one can."""
+        return ""
+
     def first_growth(self, pace: Pace) -> int:
         """The earliest step at which a model can grow."""
         return pace.eval_every

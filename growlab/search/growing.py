@@ -41,8 +41,10 @@ def growth_warnings(study: Study, kinds: Mapping[str, Kind], n_steps: int | None
         return
     yield from _no_room(study, kinds)
     yield from _out_of_reach(study)
+    yield from _in_vain(study)
     if n_steps is not None:
         yield from _no_time(study, n_steps)
+        yield from _tried_frozen(study, n_steps)
 
 
 def _idle(study: Study) -> Iterator[str]:
@@ -118,6 +120,25 @@ def _out_of_reach(study: Study) -> Iterator[str]:
                     f"random walk over growth.history_window_size {window}, √{n} = {math.sqrt(n):.2f}: hardly any "
                     "training reaches it; lower it, or widen the window"
                 )
+
+
+def _in_vain(study: Study) -> Iterator[str]:
+    for name, options in _triggers(study).items():
+        if reason := options.in_vain():
+            yield f"growth.trigger.{name} {reason}"
+
+
+def _tried_frozen(study: Study, n_steps: int) -> Iterator[str]:
+    """Of growths that are judged before the rest of the model has trained with them."""
+    freeze_steps = int(lowest(study.growth["freeze_steps"]))
+    for name in _triggers(study):
+        trying = options_at("trigger", name, study, highest).trying()
+        if trying and 0 < (n_branch := max(1, round(trying.share * n_steps))) <= freeze_steps:
+            yield (
+                f"growth.trigger.{name} tries a growth for {n_branch:,} steps, and for growth.freeze_steps "
+                f"{freeze_steps} only what grew trains: it is judged before the rest has trained with it; lower "
+                "freeze_steps"
+            )
 
 
 def _no_time(study: Study, n_steps: int) -> Iterator[str]:

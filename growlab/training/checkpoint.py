@@ -5,7 +5,7 @@
         adam/<parameter>/<moment>           optimizer state, by name
         window/<tensor>/last, …/gram        the newest snapshot and the Gram matrix of the increments
         rng/cpu, rng/cuda | rng/mps, loss_sum
-        other/…                             while the trial is forked, all of this of its other way
+        other/…                             while the trial is forked, all of this of its other branch
     increments/<sha>.safetensors            one increment of the watched unit, written once
 
 Never pickle. Names carry the content's hash, so that a worker that lost its lease cannot overwrite what
@@ -52,7 +52,7 @@ _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, kw_only=True)
 class BranchHeader:
-    """A branch without the tensors of the other way."""
+    """A branch without the tensors of the other one."""
 
     grown: bool
     begun_step: int
@@ -272,7 +272,7 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
 
 
 def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
-    """All that a run is, without the increments of its window and without its other way: tensors and plain JSON.
+    """All that a run is, without the increments of its window and without its other branch: tensors and plain JSON.
 
     The tensors are the run's own, on its device.
     """

@@ -1,19 +1,19 @@
-"""Probing a growth: the trial is forked, trained both ways at equal cost, and the better way stays.
+"""Probing a growth: the trial is forked, trained in two branches at equal cost, and the better branch stays.
 
         fork ──► as it was ──(share of the budget)──► its val_loss ─┐
           └────► grown ──────(share of the budget)──► its val_loss ─┴─► the lower one trains on, at the cost of both
 
-Both ways begin with the same weights, moments, data and random numbers, and see the same progress: the dropped way is
-charged when the decision falls, which moves progress, and with it lr and curriculum, on by its share at once. A way
-that diverges loses. The facts of a way wait beside its weights, in checkpoints too, and become rows only where it
-stays: of the dropped way nothing ever is in the database but what it cost and the loss that it came to.
+Both branches begin with the same weights, moments, data and random numbers, and see the same progress: the dropped one
+is charged when the decision falls, which moves progress, and with it lr and curriculum, on by its share at once. A
+branch that diverges loses. The facts of a branch wait beside its weights, in checkpoints too, and become rows only where
+it stays: of the dropped one nothing ever is in the database but what it cost and the loss that it came to.
 """
 
 import math
 from typing import TYPE_CHECKING
 
 from growlab.recipes import TRIGGERS, Trying
-from growlab.records import Fact, Metric, TrialProgress, TrialState
+from growlab.records import AS_IT_WAS, DROPPED_STEPS, GROWN, Fact, Metric, TrialProgress, TrialState
 from growlab.specs import GrowthSpec
 from growlab.training.branch import Branch
 from growlab.training.fork import hold, stand
@@ -23,8 +23,6 @@ from growlab.training.run import TrialRun
 if TYPE_CHECKING:
     from growlab.training.trial import Attempt
 
-AS_IT_WAS, GROWN, DROPPED_STEPS = "probe_val_loss_as_it_was", "probe_val_loss_grown", "probe_dropped_steps"
-
 
 def trying_of(growth: GrowthSpec) -> Trying | None:
     """How a trial tries a growth before it keeps it; None where every growth stays."""
@@ -33,7 +31,7 @@ def trying_of(growth: GrowthSpec) -> Trying | None:
 
 
 class HeldBack:
-    """A receiver of facts that become a recorder's once it is known that the way stays on which they happened."""
+    """A receiver of facts that become a recorder's once it is known that the branch stays on which they happened."""
 
     def __init__(self, run: TrialRun, recorder: Receiver) -> None:
         self.run, self.recorder = run, recorder
@@ -49,7 +47,7 @@ class HeldBack:
 
 
 class Probing:
-    """Forks a trial, changes over to its other way and decides between both."""
+    """Forks a trial, changes over to its other branch and decides between both."""
 
     def __init__(self, attempt: "Attempt") -> None:
         self.attempt, self.run = attempt, attempt.run
@@ -63,18 +61,18 @@ class Probing:
             self._fork(self.trying)
 
     def goes_on_without(self, fault: TrialState) -> bool:
-        """Whether the trial goes on although the present way ends by this fault: on its other way, if that is sound.
+        """End the present branch by this fault; return whether the trial goes on, on its other branch.
 
-        A leak is one of code, which no other way makes good: the trial ends on the present way, and all is charged.
+        A leak is one of code, which no other branch makes good: the trial ends where it stands, and all is charged.
         """
         if fault is TrialState.DIVERGED and self.run.branch is not None:
             return self.end_branch(math.inf)
-        self._keep_present_way()
+        self._keep_present_branch()
         return False
 
     def _fork(self, trying: Trying) -> None:
         run = self.run
-        self.attempt.follow_curriculum()  # what it tells of this step happened to both ways
+        self.attempt.follow_curriculum()  # what it tells of this step happened to both branches
         run.branch = Branch(
             grown=False,
             begun_step=run.counters.step,
@@ -85,9 +83,9 @@ class Probing:
         run.growth.pass_over()
 
     def end_branch(self, val_loss: float) -> bool:
-        """End the present way at this loss, inf where it diverged, and go on: on the other way, or on the better one.
+        """End the present branch at this loss, inf where it diverged, and begin the other one, or keep the better one.
 
-        Returns False where both diverged.
+        Returns False where both diverged, and there is nothing to go on with.
         """
         branch = self.run.branch
         assert branch is not None
@@ -97,17 +95,17 @@ class Probing:
             return True
         return self._decide(branch, val_loss)
 
-    def _keep_present_way(self) -> None:
+    def _keep_present_branch(self) -> None:
         if (branch := self.run.branch) is not None:
             self._settle(branch, branch.facts, branch.other.step, branch.other.flops)
 
     def _change_over(self, branch: Branch, val_loss: float) -> None:
-        """Keep the end of the first way aside, and grow where the trial was forked."""
+        """Keep the end of the first branch aside, and grow where the trial was forked."""
         attempt, run = self.attempt, self.run
-        first_way = hold(run)
+        first_branch = hold(run)
         attempt.pause.begin(branch.begun_step)
         stand(run, branch.other)
-        branch.grown, branch.as_it_was_loss, branch.other = True, val_loss, first_way
+        branch.grown, branch.as_it_was_loss, branch.other = True, val_loss, first_branch
         branch.facts, branch.other_facts = [], branch.facts
         attempt.recall()
         attempt.grow()
@@ -115,29 +113,26 @@ class Probing:
     def _decide(self, branch: Branch, val_loss: float) -> bool:
         assert self.trying is not None
         attempt, run = self.attempt, self.run
+        dropped_before = run.counters.dropped_steps
         grown_stays = branch.as_it_was_loss - val_loss > self.trying.least  # never where both are inf
         if grown_stays:
-            dropped_steps = branch.other.step - branch.begun_step
-            self._keep_present_way()
+            self._keep_present_branch()
         else:
-            step, flops = run.counters.step, run.counters.flops
-            dropped_steps = step - branch.begun_step
-            attempt.pause.begin(branch.other.step)
+            dropped = run.counters
             stand(run, branch.other)
-            self._settle(branch, branch.other_facts, step, flops)
+            self._settle(branch, branch.other_facts, dropped.step, dropped.flops)
             attempt.recall()
-            attempt.end_pause()
         for split, name, value in (
             ("val", AS_IT_WAS, branch.as_it_was_loss),
             ("val", GROWN, val_loss),
-            ("train", DROPPED_STEPS, dropped_steps),
+            ("train", DROPPED_STEPS, run.counters.dropped_steps - dropped_before),
         ):
             attempt.recorder.record(Metric(step=branch.begun_step, split=split, name=name, value=value))
         attempt.follow_curriculum()  # the charge may have moved it on
         return math.isfinite(val_loss if grown_stays else branch.as_it_was_loss)
 
     def _settle(self, branch: Branch, facts: list[Fact], dropped_step: int, dropped_flops: int) -> None:
-        """End the probe: these facts become the trial's, which pays for a way that came so far."""
+        """End the probe: these facts become the trial's, which pays for a branch that came so far."""
         counters = self.run.counters
         counters.flops += dropped_flops - branch.begun_flops
         counters.dropped_steps += dropped_step - branch.begun_step

@@ -1,7 +1,7 @@
-"""A probe: a trial is forked, trained both ways at equal spending, and the better way stays.
+"""A probe: a trial is forked, trained in two branches at equal spending, and the better branch stays.
 
-A budget of 50 steps, of which the probe begins at step 10 and trains each way for 5: as it was to step 15, then grown
-from step 10 to step 15 again. The trial ends at step 45: five steps were of the dropped way.
+A budget of 50 steps, of which the probe begins at step 10 and trains each branch for 5: as it was to step 15, then grown
+from step 10 to step 15 again. The trial ends at step 45: five steps were of the dropped branch.
 """
 
 import math
@@ -47,7 +47,7 @@ def metric(trial: Any, split: str, name: str) -> dict[int, float]:
 
 
 def without_probes(facts: list[Fact]) -> list[Fact]:
-    """Facts that a trial has which never probed: no times, no reason, no FLOPs of a dropped way."""
+    """Facts that a trial has which never probed: no times, no reason, no FLOPs of a dropped branch."""
     names = ("pause_s", "tokens_per_s", "flops", "lr")
     kept = [fact for fact in facts if not getattr(fact, "name", "").startswith(("probe_", *names))]
     return [replace(fact, reason="") if hasattr(fact, "reason") else fact for fact in kept]
@@ -88,14 +88,14 @@ def test_the_lower_val_loss_stays_and_both_are_on_record(make_spec: MakeSpec, ne
     for trial, stays in ((kept, True), (dropped, False)):
         [(step, grown)] = metric(trial, "val", "probe_val_loss_grown").items()
         [as_it_was] = metric(trial, "val", "probe_val_loss_as_it_was").values()
-        ways_end = step + (80 if stays else 5)
+        branches_end = step + (80 if stays else 5)
         assert (grown < as_it_was) is stays
         assert bool(trial.recorder.growths) is stays
-        assert metric(trial, "val", "loss")[ways_end] == min(grown, as_it_was)
+        assert metric(trial, "val", "loss")[branches_end] == min(grown, as_it_was)
 
 
 def test_a_tie_keeps_the_trial_as_it_was(make_spec: MakeSpec, new_trial: NewTrial) -> None:
-    """Nothing learns at lr ≈ 0, and a silent unit changes no loss: both ways end alike to the bit."""
+    """Nothing learns at lr ≈ 0, and a silent unit changes no loss: both branches end alike to the bit."""
     still = {"entry_scale": 0.0, "lr": 1e-30, "operator": "copy-last"}
     trial = trained(new_trial, make_spec(**still, trigger=probe(), steps=50))
 
@@ -107,7 +107,7 @@ def test_a_tie_keeps_the_trial_as_it_was(make_spec: MakeSpec, new_trial: NewTria
 
 
 @pytest.mark.parametrize("least", [KEEP, DROP])
-def test_both_ways_see_the_same_learning_rates_and_the_charge_moves_them_on_afterwards(
+def test_both_branches_see_the_same_learning_rates_and_the_charge_moves_them_on_afterwards(
     make_spec: MakeSpec, new_trial: NewTrial, least: float
 ) -> None:
     falls = {"warmup_fraction": 0.0, "decay_fraction": 1.0, "min_lr_ratio": 0.0, "lr": 0.01}
@@ -117,12 +117,12 @@ def test_both_ways_see_the_same_learning_rates_and_the_charge_moves_them_on_afte
 
     trial.attempt()
 
-    ways = [
+    branches = [
         {fact["step"]: fact["value"] for fact in numbers["branch"][name] if fact.get("name") == "lr"}
         for name in ("other_facts", "facts")
     ]
-    assert list(ways[0]) == [11, 12, 13, 14, 15]
-    assert {step: lr for step, lr in ways[0].items() if step < 15} == ways[1]
+    assert list(branches[0]) == [11, 12, 13, 14, 15]
+    assert {step: lr for step, lr in branches[0].items() if step < 15} == branches[1]
     lrs = metric(trial, "train", "lr")
     assert lrs[15] == pytest.approx(0.01 * (1 - 14 / 50))
     assert lrs[16] == pytest.approx(0.01 * (1 - 20 / 50))
@@ -175,10 +175,10 @@ def test_no_probe_begins_that_leaves_no_budget_or_has_no_room_to_grow(make_spec:
         assert metric(trial, "train", "probe_dropped_steps") == {}
 
 
-def test_ways_longer_than_the_budget_end_with_it_and_the_better_one_is_the_result(
+def test_branches_longer_than_the_budget_end_with_it_and_the_better_one_is_the_result(
     make_spec: MakeSpec, new_trial: NewTrial
 ) -> None:
-    """Of seven steps a way has three, and the charge of them ends the budget."""
+    """Of seven steps a branch has three, and the charge of them ends the budget."""
     trial = trained(new_trial, make_spec(**PLAN, trigger=probe(0.1, 0.42, KEEP), steps=7))
 
     result = trial.recorder.result
@@ -194,13 +194,13 @@ def test_a_share_that_passes_within_a_probe_is_made_up_for_after_it(make_spec: M
 
 @pytest.fixture
 def diverges(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[bool]], None]:
-    """Plants a NaN into the embedding at the third step of a way, of the grown one (True) or the other (False)."""
+    """Plants a NaN into the embedding at the third step of a branch, of the grown one (True) or the other (False)."""
     step_at = TrialRun.train_step_at
 
-    def plant(ways: set[bool]) -> None:
+    def plant(branches: set[bool]) -> None:
         def train_step_at(run: TrialRun, lr: float) -> None:
             step_at(run, lr)
-            if run.branch and run.branch.grown in ways and run.counters.step == run.branch.begun_step + 3:
+            if run.branch and run.branch.grown in branches and run.counters.step == run.branch.begun_step + 3:
                 run.model.embedding.weight.data.fill_(math.nan)
 
         monkeypatch.setattr(TrialRun, "train_step_at", train_step_at)
@@ -214,7 +214,7 @@ def diverges(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[bool]], None]:
     ids=["at its end", "at an evaluation on the way", "between evaluations"],
 )
 @pytest.mark.parametrize("grown", [True, False])
-def test_a_way_that_diverges_loses(
+def test_a_branch_that_diverges_loses(
     make_spec: MakeSpec, new_trial: NewTrial, diverges: Any, grown: bool, share: float, eval_every: int, seen: int
 ) -> None:
     diverges({grown})
@@ -230,7 +230,9 @@ def test_a_way_that_diverges_loses(
     assert all(math.isfinite(value) for value in metric(trial, "train", "loss").values())
 
 
-def test_a_trial_whose_both_ways_diverge_has_diverged(make_spec: MakeSpec, new_trial: NewTrial, diverges: Any) -> None:
+def test_a_trial_whose_both_branches_diverge_has_diverged(
+    make_spec: MakeSpec, new_trial: NewTrial, diverges: Any
+) -> None:
     diverges({True, False})
 
     trial = trained(new_trial, make_spec(**PLAN, trigger=probe(), steps=50))
@@ -239,7 +241,7 @@ def test_a_trial_whose_both_ways_diverge_has_diverged(make_spec: MakeSpec, new_t
     assert trial.recorder.artifacts == []
 
 
-def test_a_leak_in_a_way_ends_the_trial_and_all_is_charged(
+def test_a_leak_in_a_branch_ends_the_trial_and_all_is_charged(
     make_spec: MakeSpec, new_trial: NewTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch.nn.functional as F
@@ -263,17 +265,17 @@ def test_a_leak_in_a_way_ends_the_trial_and_all_is_charged(
 
 
 TWO_PROBES = {**PLAN, "operator": "aiether", "factor": 1, "units": 2, "position": "interleaved", "freeze_steps": 3}
-# Of 60 steps: probes at 12 and at 33 spent, each way 6. The counts are of steps trained, whatever their number.
+# Of 60 steps: probes at 12 and at 33 spent, each branch 6. The counts are of steps trained, whatever their number.
 MOMENTS = {
     12: "right after the fork",
-    15: "in the first way",
+    15: "in the first branch",
     18: "right after the change-over",
-    20: "in the warm-up of the grown way",
+    20: "in the warm-up of the grown branch",
     23: "before the decision",
     24: "right after it",
     30: "between the probes",
-    36: "in the first way of the second probe",
-    42: "in the grown way of the second probe",
+    36: "in the first branch of the second probe",
+    42: "in the grown branch of the second probe",
     59: "before the last step",
 }
 
@@ -373,7 +375,7 @@ def test_checkpoints_after_every_step_change_nothing_and_leave_no_file(
     assert sorted(path.name for path in trial.folder.iterdir())[1:] == ["tokenizer.json"]
 
 
-def test_nothing_of_a_way_is_on_record_before_the_decision(new_trial: NewTrial, spec: TrialSpec) -> None:
+def test_nothing_of_a_branch_is_on_record_before_the_decision(new_trial: NewTrial, spec: TrialSpec) -> None:
     trial = new_trial(spec)
 
     attempt(trial, 23)

@@ -45,13 +45,13 @@ class ProbeOptions(TriggerOptions):
         """The first step after which the first share is spent, of a budget in steps."""
         return max(1, round(self.shares.numbers[0] * pace.n_steps))
 
-    def too_late(self, pace: Pace) -> str:
+    def in_vain(self) -> str:
         first = self.shares.numbers[0]
         if self.leaves_some(first):
-            return super().too_late(pace)
+            return ""
         return (
-            f"growth.trigger.probe begins at {first:g} of the budget, and its two branches of {self.share:g} each "
-            "leave none of it; let it begin earlier, or lower share"
+            f"begins at {first:g} of the budget, and its two branches of {self.share:g} each leave none of it, so that "
+            "nothing is ever tried; let it begin earlier, or lower share"
         )
 
     def leaves_some(self, progress: float) -> bool:
