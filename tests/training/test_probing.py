@@ -1,7 +1,7 @@
 """A probe: a trial is forked, trained in two branches at equal spending, and the better branch stays.
 
-A budget of 50 steps, of which the probe begins at step 10 and trains each branch for 5: as it was to step 15, then grown
-from step 10 to step 15 again. The trial ends at step 45: five steps were of the dropped branch.
+A budget of 50 steps, of which the probe begins at step 10 and trains each branch for 5: as it was to step 15, then
+grown from step 10 to step 15 again. The trial ends at step 45: five steps were of the dropped branch.
 """
 
 import math
@@ -230,9 +230,7 @@ def test_a_branch_that_diverges_loses(
     assert all(math.isfinite(value) for value in metric(trial, "train", "loss").values())
 
 
-def test_a_trial_whose_both_branches_diverge_has_diverged(
-    make_spec: MakeSpec, new_trial: NewTrial, diverges: Any
-) -> None:
+def test_a_trial_has_diverged_where_both_branches_do(make_spec: MakeSpec, new_trial: NewTrial, diverges: Any) -> None:
     diverges({True, False})
 
     trial = trained(new_trial, make_spec(**PLAN, trigger=probe(), steps=50))
