@@ -89,7 +89,7 @@ class Probing:
         """
         branch = self.run.branch
         assert branch is not None
-        self.attempt.follow_curriculum()
+        self.attempt.follow_curriculum()  # before what the branch came to is held, or charged
         if not branch.grown:
             self._change_over(branch, val_loss)
             return True
@@ -128,7 +128,6 @@ class Probing:
             ("train", DROPPED_STEPS, run.counters.dropped_steps - dropped_before),
         ):
             attempt.recorder.record(Metric(step=branch.begun_step, split=split, name=name, value=value))
-        attempt.follow_curriculum()  # the charge may have moved it on
         return math.isfinite(val_loss if grown_stays else branch.as_it_was_loss)
 
     def _settle(self, branch: Branch, facts: list[Fact], dropped_step: int, dropped_flops: int) -> None:
