@@ -20,7 +20,10 @@ _INCREMENT = "increment/"  # of the window; a checkpoint has files of their own 
 
 
 def hold(run: TrialRun) -> Held:
-    """Copy all that a run is to the host. Waits for the device."""
+    """Copy all that a run is to the host, once its curriculum has been followed: `stand` takes the stage from progress.
+
+    Waits for the device.
+    """
     tensors, numbers = pack(run)
     for at, increment in enumerate(run.growth.window.increments().values()):
         tensors |= {f"{_INCREMENT}{at}/{name}": tensor for name, tensor in increment.items()}

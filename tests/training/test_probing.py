@@ -149,7 +149,9 @@ def test_both_branches_see_the_same_learning_rates_and_the_charge_moves_them_on_
 
 @pytest.mark.parametrize("least", [KEEP, DROP])
 @pytest.mark.parametrize("unit", ["steps", "tokens", "flops"])
-def test_the_budget_pays_for_the_dropped_way(make_spec: MakeSpec, new_trial: NewTrial, unit: str, least: float) -> None:
+def test_the_budget_pays_for_the_dropped_branch(
+    make_spec: MakeSpec, new_trial: NewTrial, unit: str, least: float
+) -> None:
     per_step = {"steps": 1, "tokens": 4 * 16, "flops": 1_000_000}[unit]
     spec = make_spec(**PLAN, trigger=probe(least=least), **{unit: 50 * per_step})
     trial = trained(new_trial, spec)
@@ -165,7 +167,7 @@ def test_the_budget_pays_for_the_dropped_way(make_spec: MakeSpec, new_trial: New
     assert totals[-1] == result.flops
 
 
-def test_flops_are_those_of_both_ways(make_spec: MakeSpec, new_trial: NewTrial) -> None:
+def test_flops_are_those_of_both_branches(make_spec: MakeSpec, new_trial: NewTrial) -> None:
     kept, dropped = (
         trained(new_trial, make_spec(**PLAN, **CONSTANT_LR, trigger=probe(least=least), steps=50))
         for least in (KEEP, DROP)
@@ -433,3 +435,25 @@ def test_nothing_of_a_branch_is_on_record_before_the_decision(new_trial: NewTria
 
     assert max(fact.step for fact in trial.recorder.facts) == 12
     assert trial.recorder.growths == []
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_both_branches_are_recorded_and_a_dropped_growth_changes_nothing(
+    make_spec: MakeSpec, new_trial: NewTrial
+) -> None:
+    plain = PLAN | CONSTANT_LR | {"dropout": 0.0, "freeze_steps": 0}
+    probed = new_trial(make_spec(**plain, trigger=probe(least=DROP), steps=100))
+    kept = new_trial(make_spec(**plain, trigger=probe(least=KEEP), steps=100))
+    never = new_trial(make_spec(**plain, trigger={"at": {"shares": 0.999}}, steps=90))
+    gpu = torch.device("cuda")
+    results = [
+        run_trial(trial.spec, trial.corpus, trial.recorder, device=gpu, folder=CheckpointFolder(trial.root, "trial"))
+        for trial in (probed, kept, never)
+    ]
+
+    assert [(result.engine, result.steps, result.depth_end) for result in results if result is not None] == [
+        ("graph", 90, 2),
+        ("graph", 90, 4),
+        ("graph", 90, 2),
+    ]
+    assert metric(probed, "val", "loss") == pytest.approx(metric(never, "val", "loss"), rel=1e-2)
