@@ -26,6 +26,7 @@ class Cost:
     activations: int  # numbers kept for the backward pass
     state_size: int  # numbers carried from token to token when decoding at position T
     dropped_activations: int = 0  # numbers kept besides where dropout acts inside the mixer
+    constant_flops: int = 0  # of all FLOPs those through which no gradient passes in training
 
     @property
     def flops(self) -> int:
@@ -51,6 +52,7 @@ class Nesting:
     branches: tuple[int, int]  # fewest and most
     length: tuple[int, int]  # blocks of a branch, fewest and most
     whole: bool  # whole blocks, with their norms and residual sums; else their mixers alone
+    on_stream: bool = False  # these act on the residual stream itself: there is neither norm nor dropout around them
 
     def check(self, spec: BlockSpec) -> None:
         """Raise LayoutError for too few, too many, too short or too long branches."""
@@ -83,6 +85,11 @@ class Kind:
         """A block of this kind with every option at its default."""
         (spec,) = parse_blocks(f"{self.name}({self.nesting.example})" if self.nesting else self.name)
         return spec
+
+    @property
+    def on_stream(self) -> bool:
+        """Whether its blocks act on the residual stream itself; it has no norm then."""
+        return self.nesting is not None and self.nesting.on_stream
 
     def option_fields(self) -> dict[str, Field[Any]]:
         return {field.name: field for field in fields(self.options)}
