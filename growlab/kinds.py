@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from typing import Any, Literal, Protocol, TypeVar
 
 from growlab.errors import LayoutError, UnknownName
-from growlab.layout import BlockSpec, Layout, OptionValue, parse_blocks, walk
+from growlab.layout import MOST_PASSES, BlockSpec, Layout, OptionValue, n_passes, parse_blocks, walk
 from growlab.registry import Registry
 
 Role = Literal["sequence", "channel"]
@@ -102,9 +102,11 @@ class Kind:
         return options
 
     def check_held(self, spec: BlockSpec) -> None:
-        """Raise LayoutError where the block holds what its kind does not."""
+        """Raise LayoutError where the block holds what its kind does not, or loops run it too often."""
         if self.nesting:
             self.nesting.check(spec)
+            if (n := n_passes(spec)) > MOST_PASSES:
+                raise LayoutError(f"{spec.kind} runs a block {n} times, at most {MOST_PASSES} are allowed; lower times")
         elif spec.branches:
             raise LayoutError(f"{self.name} holds no blocks, got {spec}")
 

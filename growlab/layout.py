@@ -37,6 +37,7 @@ MAX_NESTS = 8  # one in another
 CHANNEL_KINDS = frozenset({"mlp", "moe"})  # belong to the unit before them; any other kind begins a unit
 LOOP = "loop"  # the kind that runs what it holds again and again
 LOOP_TIMES = 2  # of a loop that does not say how often
+MOST_PASSES = 64  # of a block through all loops that hold it
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,15 @@ def n_run(blocks: Sequence[BlockSpec]) -> int:
 
 
 def loop_times(block: BlockSpec) -> int:
-    """The number of passes of a loop."""
-    return int(dict(block.options).get("times", LOOP_TIMES))
+    """The number of passes of a loop. One that is no whole number is refused where options are read, not here."""
+    times = dict(block.options).get("times", LOOP_TIMES)
+    return times if isinstance(times, int) else LOOP_TIMES
+
+
+def n_passes(block: BlockSpec) -> int:
+    """The number of times that loops run what is run most often in this block."""
+    own = loop_times(block) if block.kind == LOOP else 1
+    return own * max(map(n_passes, block.inner), default=1)
 
 
 def nest_height(block: BlockSpec) -> int:

@@ -34,9 +34,8 @@ from growlab.blocks.base import Block, Penalty, State, StreamMixer, total
 from growlab.blocks.nest import Nest, joined, sum_of
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, Nesting, option, register_nest
-from growlab.layout import LOOP, LOOP_TIMES, MAX_BLOCKS
+from growlab.layout import LOOP, LOOP_TIMES, MAX_BLOCKS, MOST_PASSES
 
-MOST_PASSES = 64  # of blocks in loops of loops, too
 GRADIENTS = ("all", "last")
 
 
@@ -86,12 +85,6 @@ class Loop(Nest, StreamMixer):
     def __init__(self, d_model: int, options: LoopOptions, branches: Sequence[Sequence[Block]]) -> None:
         super().__init__(d_model, options, branches)
         self.times, self.gradient = options.times, options.gradient
-        inner = [module.n_passes for module in self.inner.modules() if isinstance(module, Loop)]
-        self.n_passes: int = options.times * max(inner, default=1)  # of the blocks that run most often
-        if self.n_passes > MOST_PASSES:
-            raise LayoutError(
-                f"loop in loop makes {self.n_passes} passes, at most {MOST_PASSES} are allowed; lower times"
-            )
         self._n_states = [len(run.block.initial_state(1)) for run in self.runs()]
 
     @property

@@ -179,9 +179,10 @@ def test_its_blocks_tell_of_their_last_runs(block_of, tokens):
     ("text", "message"),
     [
         ("loop[times=0](mlp)", r"loop\[times=0\] must be between 1 and 64"),
-        ("loop[times=65](mlp)", r"loop\[times=65\] must be between 1 and 64"),
+        ("loop[times=65](mlp)", "loop runs a block 65 times, at most 64 are allowed; lower times"),
+        ("loop[times=often](mlp)", r"loop\[times=often\]: times must be of type int, like its default 2"),
         ("loop[gradient=none](mlp)", r"loop\[gradient=none\] must be all or last"),
-        ("loop[times=8](loop[times=9](mlp))", "loop in loop makes 72 passes, at most 64 are allowed; lower times"),
+        ("loop[times=8](act(loop[times=9](mlp)))", "loop runs a block 72 times, at most 64 are allowed; lower times"),
         ("loop(mlp,attn)", r"loop holds 1 branches.* got 2; write it like 'loop\(attn mlp\)'"),
     ],
 )

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from growlab.blocks.loop import GRADIENTS, MOST_PASSES
+from growlab.blocks.loop import GRADIENTS
 from growlab.domains import Choice
 from growlab.errors import SpecError
 from growlab.growth.source import Made, Source
-from growlab.layout import LOOP, LOOP_TIMES, MAX_NESTS, BlockSpec, loop_times, nest_height
+from growlab.layout import LOOP, LOOP_TIMES, MAX_NESTS, MOST_PASSES, BlockSpec, loop_times, n_passes, nest_height
 from growlab.recipes import Enclosure, OperatorOptions, register_operator
 from growlab.scalar import scalar
 
@@ -63,7 +63,7 @@ class LoopOptions(OperatorOptions):
         if len(inner) == 1 and inner[0].kind == LOOP:
             inner, times = inner[0].inner, times * loop_times(inner[0])
         spec = BlockSpec(LOOP, (("gradient", self.gradient), ("times", times)), (inner,))
-        if _n_passes(spec) > MOST_PASSES or nest_height(spec) > MAX_NESTS:
+        if n_passes(spec) > MOST_PASSES or nest_height(spec) > MAX_NESTS:
             return None
         return Enclosure(first=first, n_units=len(looped), blocks=(spec,))
 
@@ -71,12 +71,6 @@ class LoopOptions(OperatorOptions):
 def _half_down(number: float) -> int:
     """The nearest whole number, of two the lower; what a float lacks of a half is no reason for the other one."""
     return math.ceil(round(number - 0.5, 9))
-
-
-def _n_passes(block: BlockSpec) -> int:
-    """The number of times that loops run what is run most often in this block."""
-    own = loop_times(block) if block.kind == LOOP else 1
-    return own * max(map(_n_passes, block.inner), default=1)
 
 
 @register_operator(
