@@ -185,8 +185,7 @@ def block_around(spec: BlockSpec, held: Sequence[Block], d_model: int, dropout: 
 
 
 def _build(spec: BlockSpec, d_model: int, max_depth: int, *, p_mixer: float, p_block: float) -> Block:
-    """Build a block whose mixers drop inside themselves at the rate `p_mixer`, and whole blocks of their outputs at
-    `p_block`."""
+    """Build a block that drops of its output at the rate `p_block`, and whose mixers do inside at `p_mixer`."""
     on_stream = KINDS[spec.kind].on_stream
     mixer = build_mixer(spec, d_model, max_depth=max_depth, dropout=p_mixer, p_held=p_block if on_stream else 0.0)
     return (StreamBlock if on_stream else Block)(spec, mixer, d_model, p_block)  # type: ignore[arg-type]

@@ -77,4 +77,5 @@ def _half_down(number: float) -> int:
     "loop", "no new weights: the units in the middle become a loop, run several times", options=LoopOptions
 )
 def loop(source: Source, options: LoopOptions) -> Made | None:
+    """Change no weight: all that this growth does is `LoopOptions.enclosing`."""
     return Made(new={})
