@@ -7,10 +7,11 @@ In a study their options are growth.trigger.<name>.<option>; what a search draws
 recipe has that name.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+from growlab.layout import BlockSpec
 from growlab.named import Options, Part
 from growlab.registry import Registry
 
@@ -78,12 +79,22 @@ class TriggerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Enclosure:
+    """Old units that a growth makes one, which holds all their blocks: no weight enters, and none changes."""
+
+    first: int  # place of the lowest of them
+    n_units: int
+    blocks: tuple[BlockSpec, ...]  # what the one is made of
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorOptions(Options):
     """The options of an operator, and how they fit a window of snapshots."""
 
     copies_origin: ClassVar[bool] = False  # whether a new unit is modelled on the one that its position names
     inherits: ClassVar[bool] = True  # whether that unit's optimizer state means anything for the new one
     needs_path: ClassVar[bool] = True  # whether it makes anything of a window of snapshots
+    encloses: ClassVar[bool] = False  # whether no unit enters, but old ones become one: it says which, no position does
 
     @classmethod
     def modelled_on(cls, n_units: int, origin: int, newest: int) -> int:
@@ -92,6 +103,10 @@ class OperatorOptions(Options):
         `origin` is the position's choice, `newest` the unit that entered last.
         """
         return origin if cls.copies_origin else newest
+
+    def enclosing(self, units: Sequence[tuple[BlockSpec, ...]]) -> Enclosure | None:
+        """Of an operator that `encloses`: the old units that become one, and what that is; None where none may."""
+        raise NotImplementedError
 
     def fitted(self, window: int, drawn: Collection[str]) -> Self:
         """The same where no window of so many snapshots is too small; else with what was `drawn` cut to it."""

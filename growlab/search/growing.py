@@ -6,7 +6,7 @@ from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, corners, highest, lowest, numbers
 from growlab.kinds import Kind, units
-from growlab.layout import parse, parse_blocks
+from growlab.layout import n_held, parse, parse_blocks
 from growlab.recipes import NEVER, OPERATORS, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
@@ -85,11 +85,13 @@ def _deepest(study: Study) -> int:
 
 
 def _unit_sizes(text: str, kinds: Mapping[str, Kind]) -> list[int]:
-    return [len(unit) for unit in units(parse(text).blocks, kinds)]
+    return [n_held(unit) for unit in units(parse(text).blocks, kinds)]
 
 
 def _least_growth(study: Study, stack: Sequence[int]) -> int:
     """Blocks that a growth adds at least to units of these sizes; those of a drawn layout are told as one."""
+    if any(OPERATORS[str(name)].options.encloses for name in corners(study.growth["operator"])):
+        return 0
     factor, n_units = (int(lowest(study.growth[key])) for key in ("factor", "units"))
     n_new = (factor - 1) * len(stack) if factor > 1 else n_units
     return n_new * min(

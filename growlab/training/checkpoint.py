@@ -37,7 +37,7 @@ from growlab.files import sha256_of, write_atomically
 from growlab.growth.protocol import GrowthState
 from growlab.growth.window import Track, Window
 from growlab.headers import read_header, write_header
-from growlab.layout import format_blocks, format_layout
+from growlab.layout import format_layout
 from growlab.model.language_model import LanguageModel
 from growlab.records import Artifact, Fact
 from growlab.specs import TrialSpec
@@ -68,7 +68,7 @@ class BranchHeader:
 class CheckpointHeader:
     """The contents of a checkpoint's header beside `format`."""
 
-    grown: list[str]  # the blocks of every unit that grew, the eldest first
+    grown: list[str]  # the blocks of every unit that grew, as it was then, the eldest first
     counters: Counters
     loss_count: int
     growth: GrowthState
@@ -184,7 +184,13 @@ class CheckpointFolder:
         numbers = _numbers(path, header)
         try:
             run = assemble_run(
-                spec, corpus, device, grown=numbers.grown, born=numbers.born, positions=numbers.growth.positions
+                spec,
+                corpus,
+                device,
+                grown=numbers.grown,
+                born=numbers.born,
+                positions=numbers.growth.positions,
+                enclosed=numbers.growth.enclosed,
             )
         except LayoutError as error:  # of what grew; the layout itself was read when the spec was
             raise CheckpointError(f"{path} is no growlab checkpoint: its header's grown: {error}") from None
@@ -285,7 +291,7 @@ def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,
-        "grown": _grown_units(run),
+        "grown": run.grown,
         "counters": asdict(run.counters),
         "loss_count": run.loss_count,
         "growth": asdict(run.growth.state()),
@@ -345,10 +351,3 @@ def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
     """Names in the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
     watched = run.model.units[run.growth.watched]
     return [name for name, _ in watched.named_parameters() if f"window/{name}/last" in tensors]
-
-
-def _grown_units(run: TrialRun) -> list[str]:
-    """The blocks of every unit that grew, as text, the eldest first."""
-    units, identities = list(run.model.units), run.growth.unit_identities
-    grown = sorted(identities)[len(units) - run.growth.n_grown :]
-    return [format_blocks(run.model.blocks_of(units[identities.index(identity)])) for identity in grown]

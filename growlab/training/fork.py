@@ -38,7 +38,8 @@ def stand(run: TrialRun, held: Held) -> None:
     """
     numbers = header_of(held.numbers)
     elapsed_s, n_taken = run.counters.elapsed_s, run.growth.window.n_taken
-    run.rebuild(grown=numbers.grown, born=numbers.born, positions=numbers.growth.positions)
+    growth = numbers.growth
+    run.rebuild(grown=numbers.grown, born=numbers.born, positions=growth.positions, enclosed=growth.enclosed)
     increments = _increments(held)
     unpack(run, held.tensors, numbers, increments)
     run.counters.elapsed_s = elapsed_s

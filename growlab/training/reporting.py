@@ -4,6 +4,7 @@ import math
 import time
 
 from growlab.finite import finite
+from growlab.layout import n_run
 from growlab.model.cost import expected_steps
 from growlab.records import Metric, TrajectoryPoint, TrialProgress
 from growlab.training.evaluation import Evaluation, bits_per_byte
@@ -103,7 +104,7 @@ class Reporter:
         return TrialProgress(
             step=counters.step,
             progress=min(run.progress, 1.0),
-            depth=run.model.layout.depth,
+            depth=n_run(run.model.layout.blocks),
             phase="probe" if run.branch else run.growth.phase,
             train_loss=float(run.loss_sum) / run.loss_count if run.loss_count else self.train_loss,
             val_loss=finite(counters.val_loss),

@@ -12,7 +12,7 @@ from growlab.data.corpus import Corpus
 from growlab.errors import SpecError
 from growlab.growth.identity import named_by_identity, unit_prefix
 from growlab.growth.protocol import Grown, GrowthProtocol
-from growlab.layout import parse, parse_blocks
+from growlab.layout import format_blocks, n_held, parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
@@ -50,6 +50,7 @@ class TrialRun:
     optimizer: GrowingAdamW
     growth: GrowthProtocol
     counters: Counters = field(default_factory=Counters)
+    grown: list[str] = field(default_factory=list)  # blocks of every unit that has grown, as it was then, eldest first
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # since the last row of training, on the device
     loss_count: int = 0
     grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of the last step, before clipping
@@ -70,12 +71,15 @@ class TrialRun:
         self.feed = self._feed_of_stage()
         self._be_plastic()
 
-    def rebuild(self, *, grown: Sequence[str], born: Mapping[str, int], positions: Sequence[int]) -> None:
+    def rebuild(
+        self, *, grown: Sequence[str], born: Mapping[str, int], positions: Sequence[int], enclosed: Sequence[int]
+    ) -> None:
         """Make model, optimizer and growth anew, as `assemble_run` does, for a state that is loaded into them."""
         self.engine.forget()
         self.model, self.optimizer, self.growth = _parts(
-            self.spec, self.corpus, self.device, grown=grown, born=born, positions=positions
+            self.spec, self.corpus, self.device, grown=grown, born=born, positions=positions, enclosed=enclosed
         )
+        self.grown = list(grown)
         self._objective = self._objective_of_model()
         self._be_plastic()
 
@@ -200,12 +204,14 @@ class TrialRun:
         """Hand the parameters of units that just entered to the optimizer, with what their originals' moments leave."""
         growth, units = self.growth, list(self.model.units)
         named = self.named_parameters()
+        self.optimizer.rename(named)  # those of units that became one
         identities = dict(zip(units, growth.unit_identities, strict=True))
         newborn: list[tuple[str, nn.Parameter]] = []
         originals: dict[str, str] = {}
         for unit in grown:
             prefix = unit_prefix(identities[unit.unit])
-            own = [(name, parameter) for name, parameter in named if name.startswith(prefix)]
+            self.grown.append(format_blocks(unit.blocks))
+            own = [(name, each) for name, each in named if name.startswith(prefix) and name not in self.optimizer.born]
             newborn += own
             if unit.original is not None:
                 of = unit_prefix(identities[unit.original])
@@ -260,15 +266,19 @@ def assemble_run(
     grown: Sequence[str],
     born: Mapping[str, int],
     positions: Sequence[int] = (),
+    enclosed: Sequence[int] = (),
 ) -> TrialRun:
     """Make a run at step 0 whose model has grown units of these blocks, one after another.
 
     A checkpoint is loaded into it.
 
     The whole layout would not do: a unit that grew need not be one that the layout's blocks are grouped into.
-    `positions` gives where each entered, () that all were put on top; `born` the step at which each parameter did.
+    `positions` gives where each entered, () that all were put on top; `enclosed` how many old units became it, () that
+    none did; `born` the step at which each parameter entered.
     """
-    model, optimizer, growth = _parts(spec, corpus, device, grown=grown, born=born, positions=positions)
+    model, optimizer, growth = _parts(
+        spec, corpus, device, grown=grown, born=born, positions=positions, enclosed=enclosed
+    )
     run = TrialRun(
         spec=spec,
         corpus=corpus,
@@ -276,6 +286,7 @@ def assemble_run(
         model=model,
         optimizer=optimizer,
         growth=growth,
+        grown=list(grown),
         loss_sum=torch.zeros((), device=device),
         grad_norm=torch.zeros((), device=device),
     )
@@ -291,13 +302,14 @@ def _parts(
     grown: Sequence[str],
     born: Mapping[str, int],
     positions: Sequence[int],
+    enclosed: Sequence[int],
 ) -> tuple[LanguageModel, GrowingAdamW, GrowthProtocol]:
     layout = parse(spec.layout)
     if n_positions(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
         raise SpecError(
             f"train.seq_len {spec.train.seq_len} holds fewer than two patches of front={layout.front}; raise it"
         )
-    max_depth = spec.growth.max_depth if spec.growth.grows else layout.depth
+    max_depth = spec.growth.max_depth if spec.growth.grows else n_held(layout.blocks)
     model = build_model(
         layout,
         vocab_size=corpus.tokenizer.vocab_size,
@@ -306,10 +318,12 @@ def _parts(
         seed=spec.seed,
     ).to(device)
     positions = list(positions) or [len(model.units) + at for at in range(len(grown))]
-    for position, blocks in zip(positions, grown, strict=True):
+    enclosed = list(enclosed) or [0] * len(grown)
+    for position, n_units, blocks in zip(positions, enclosed, grown, strict=True):
+        del model.units[position : position + n_units]
         model.insert_unit(position, model.make_unit(parse_blocks(blocks)))
     model.train()
     model.recompute = spec.train.recompute
-    growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions)
+    growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions, enclosed=enclosed)
     named = named_by_identity(model, growth.unit_identities)
     return model, GrowingAdamW(named, spec.train, device, born), growth

@@ -10,6 +10,7 @@ from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
 from growlab.growth.telemetry import mean_lasting_drift, observe
+from growlab.layout import n_run
 from growlab.model.language_model import short_unit_text
 from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
@@ -172,7 +173,7 @@ class Attempt:
         if not run.evaluation_due:  # else this step's loss is known
             run.evaluate()
         self.pause.begin(step)
-        path, before, depth = self.path, run.counters.val_loss, run.model.layout.depth
+        path, before, depth = self.path, run.counters.val_loss, n_run(run.model.layout.blocks)
         grown = run.growth.grow(step)
         run.adopt_units(grown)
         after = run.evaluate().loss
@@ -190,7 +191,7 @@ class Attempt:
                     val_loss_before=before,
                     val_loss_after=after,
                     depth_before=depth,
-                    depth_after=run.model.layout.depth,
+                    depth_after=n_run(run.model.layout.blocks),
                     n_params_after=run.n_params,
                 )
             )
