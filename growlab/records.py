@@ -174,13 +174,23 @@ class PastTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a search expected of a trial before it ran, on the scale of the objective."""
+
+    mean: float
+    sd: float  # of the mean: the noise of a single trial is not in it
+    runs: float  # the probability that the trial reaches an objective at all
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """The way in which a proposal came about: enough to make it again."""
 
     number: int
     seed: int
-    origin: str  # seed | random | mutation | given (growlab train, growlab study confirm)
+    origin: str  # seed | random | mutation | model | given (growlab train, growlab study confirm)
     parent: int | None  # trial number; in a study that confirms winners that of the search
     mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]
+    predicted: Prediction | None = None  # of the objective, by a sampler that models it

@@ -17,7 +17,7 @@ class Draw:
     """A layout and how it came about."""
 
     layout: Layout  # every option written out
-    origin: str  # seed | random | mutation
+    origin: str  # seed | random | mutation | model
     parent: int | None = None
     words: str = ""
 
@@ -34,9 +34,17 @@ class SizeLimit:
         n_params = self.measure(layout) if self.max_params else 0
         return n_params if n_params > self.max_params else 0
 
+    def nothing_fits(self, too_large: Sequence[tuple[int, Layout]]) -> UsageError:
+        """The error that none of these layouts, each with its parameters, is allowed."""
+        n_params, layout = min(too_large, key=lambda pair: pair[0])
+        return UsageError(
+            f"layouts.max_params {self.max_params} allows none of {len(too_large)} layouts drawn; the smallest has "
+            f"{n_params} parameters: {layout}. Raise it, or allow a smaller d_model or depth"
+        )
+
 
 def draw_random(rng: Random, menu: Menu) -> Draw:
-    return Draw(layout=random_layout(rng, menu.space, menu.kinds), origin="random")
+    return Draw(layout=random_layout(rng, menu), origin="random")
 
 
 def first_new(draw: Callable[[], Draw], past: Sequence[PastTrial], tries: int, limit: SizeLimit) -> Draw:
@@ -57,14 +65,6 @@ def first_new(draw: Callable[[], Draw], past: Sequence[PastTrial], tries: int, l
         else:
             repeats.append(drawn)
     if not repeats:
-        raise _nothing_fits(too_large, limit)
+        raise limit.nothing_fits(too_large)
     repeat = min(repeats, key=lambda draw: only_failed[draw.layout.hash])
     return replace(repeat, words="; ".join(filter(None, [repeat.words, "an earlier layout again"])))
-
-
-def _nothing_fits(too_large: Sequence[tuple[int, Layout]], limit: SizeLimit) -> UsageError:
-    n_params, layout = min(too_large, key=lambda pair: pair[0])
-    return UsageError(
-        f"layouts.max_params {limit.max_params} allows none of {len(too_large)} layouts drawn; the smallest has "
-        f"{n_params} parameters: {layout}. Raise it, or allow a smaller d_model or depth"
-    )

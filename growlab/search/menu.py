@@ -4,10 +4,10 @@ An entry of a menu is a kind, or a nest with what it holds, such as 'mix(attn,ss
 text without any option. Options go by path: 'n_heads', or 'attn.n_heads' inside a nest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from random import Random
 from typing import Any, Literal
@@ -134,17 +134,30 @@ class Menu:
 
     def of_role(self, role: Role) -> list[str]:
         """The study's entries of a role."""
-        return [name for name, block in self.entries.items() if role_of(block, self.kinds) == role]
+        return [name for name, block in self.entries.items() if self.role(block) == role]
 
-    def role(self, block: BlockSpec) -> Role:
-        return role_of(block, self.kinds)
+    # A search asks the same few questions of the same few blocks thousands of times: each answer is kept.
 
-    def name(self, block: BlockSpec) -> str:
+    @cached_property
+    def role(self) -> Callable[[BlockSpec], Role]:
+        return cache(lambda block: role_of(block, self.kinds))
+
+    @cached_property
+    def name(self) -> Callable[[BlockSpec], str]:
         """Of the entry that the block is one of, whether the study has it or not."""
-        return str(skeleton(block))
+        return cache(lambda block: str(skeleton(block)))
 
-    def fits(self, block: BlockSpec, d_model: int) -> bool:
+    @cached_property
+    def fits(self) -> Callable[[BlockSpec, int], bool]:
         """Whether the block's options agree with the width and with each other."""
+        return cache(self._fits)
+
+    @cached_property
+    def holds(self) -> Callable[[BlockSpec, int], bool]:
+        """Whether the study could have drawn the block: its entry, all its options, their values, its fit."""
+        return cache(self._holds)
+
+    def _fits(self, block: BlockSpec, d_model: int) -> bool:
         try:
             complete_block(block, d_model, self.kinds)
         except LayoutError:
@@ -193,8 +206,7 @@ class Menu:
     def _block(self, name: str, options: Mapping[str, OptionValue]) -> BlockSpec:
         return with_flat_options(self.entries[name], options)
 
-    def holds(self, block: BlockSpec, d_model: int) -> bool:
-        """Whether the study could have drawn the block: its entry, all its options, their values, its fit."""
+    def _holds(self, block: BlockSpec, d_model: int) -> bool:
         values, options = self.values.get(self.name(block)), flat_options(block)
         if values is None or options.keys() != values.keys():
             return False

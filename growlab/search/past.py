@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from statistics import fmean
 
 from growlab.errors import LayoutError
@@ -38,12 +39,18 @@ def _merged(number: int, trials: Sequence[PastTrial]) -> PastTrial:
     return replace(trials[0], number=number, state=state, value=value)
 
 
+@lru_cache(maxsize=1 << 15)
+def _hash(text: str) -> str:
+    """The hash of a layout's text; a search asks for those of its whole past at each decision."""
+    return parse(text).hash
+
+
 def tried_layouts(past: Iterable[PastTrial]) -> dict[str, bool]:
     """Hash of every layout that was proposed, to whether it only ever failed. A damaged row's layout is none."""
     only_failed: dict[str, bool] = {}
     for trial in past:
         try:
-            key = parse(trial.layout).hash
+            key = _hash(trial.layout)
         except LayoutError:
             continue
         failed = trial.state.is_final and math.isinf(loss_of(trial))

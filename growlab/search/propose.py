@@ -63,6 +63,7 @@ def propose(
             mutation=draw.words,
             finished=tuple(trial.number for trial in past if trial.state.is_final),
             running=tuple(trial.number for trial in past if not trial.state.is_final),
+            predicted=suggestion.predicted,
         ),
     )
 

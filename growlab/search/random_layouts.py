@@ -1,30 +1,26 @@
 """A layout drawn at random from a study's space."""
 
-from collections.abc import Mapping
 from itertools import cycle, islice
 from random import Random
 
-from growlab.kinds import Kind
 from growlab.layout import BlockSpec, Layout
 from growlab.search.menu import Menu
 from growlab.search.repair import PLACES, place_layers
-from growlab.study import LayoutSpace
 
-# People mostly stack one motif, and mostly give a sequence mixer a channel mixer of its own.
-_FREE_FORM = 0.15
+# People mostly give a sequence mixer a channel mixer of its own.
 _WITH_CHANNEL_MIXER = 0.85
 
 
-def random_layout(rng: Random, space: LayoutSpace, kinds: Mapping[str, Kind]) -> Layout:
+def random_layout(rng: Random, menu: Menu) -> Layout:
     """A layout as people build them, every option written out: mostly a motif of one or two units, repeated.
 
     A unit is a sequence mixer, mostly with a channel mixer behind it; options are drawn once per place
-    in the motif. Now and then every unit is drawn afresh.
+    in the motif. Now and then, as layouts.motif_share says, every unit is drawn afresh.
     """
-    menu = Menu(space, kinds)
+    space = menu.space
     d_model = rng.choice(space.d_model)
     low, high = space.depth
-    if rng.random() < _FREE_FORM:
+    if rng.random() < 1 - space.motif_share:
         motif = _random_units(rng, menu, d_model, high)
         depth = rng.randint(low, high)
     else:

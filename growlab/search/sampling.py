@@ -17,7 +17,7 @@ from growlab.errors import UsageError
 from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.named import Options, Part
-from growlab.records import PastTrial
+from growlab.records import PastTrial, Prediction
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw, SizeLimit
 from growlab.search.menu import Menu
@@ -86,6 +86,7 @@ class Suggestion:
     draw: Draw
     params: Mapping[str, Value]
     given: Mapping[str, Value] = field(default_factory=dict)  # of the scalars, those that a person wrote down
+    predicted: Prediction | None = None  # where a model of the objective chose it
 
 
 Sampler = Callable[[Ask, Any], Suggestion]

@@ -11,6 +11,7 @@ trial's row before any other row of the trial, so that no two wait for each othe
 """
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, update
@@ -131,6 +132,7 @@ def _decision_row(decision: Decision) -> dict[str, Any]:
         "mutation": decision.mutation,
         "finished": list(decision.finished),
         "running": list(decision.running),
+        **({} if decision.predicted is None else {f"predicted_{k}": v for k, v in asdict(decision.predicted).items()}),
     }
 
 

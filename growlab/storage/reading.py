@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import LOSSES, Decision, EndReason, PastTrial, TrialState
+from growlab.records import LOSSES, Decision, EndReason, PastTrial, Prediction, TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import AttemptRow, TrialRow
 from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
@@ -99,8 +99,16 @@ def read_decision(connection: Connection, trial_id: int) -> Decision:
             seen[name] = whole_numbers(getattr(row, name))
         except ValueError as error:
             raise damaged(row.number, f"gl_decisions.{name}", str(error)) from None
+    predicted = [getattr(row, f"predicted_{name}") for name in ("mean", "sd", "runs")]
     return Decision(
-        number=row.number, seed=row.seed, origin=row.origin, parent=row.parent, mutation=row.mutation, **seen
+        number=row.number,
+        seed=row.seed,
+        origin=row.origin,
+        parent=row.parent,
+        mutation=row.mutation,
+        finished=seen["finished"],
+        running=seen["running"],
+        predicted=None if None in predicted else Prediction(mean=predicted[0], sd=predicted[1], runs=predicted[2]),
     )
 
 

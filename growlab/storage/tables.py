@@ -224,4 +224,8 @@ decisions = Table(
     Column("mutation", Text, nullable=False),
     Column("finished", JSON, nullable=False),
     Column("running", JSON, nullable=False),
+    # since 0004: what was expected of the trial (records.Prediction); NULL where no model chose it
+    Column("predicted_mean", Double),
+    Column("predicted_sd", Double),
+    Column("predicted_runs", Double),
 )

@@ -56,6 +56,13 @@ class LayoutSpace:
     from_layer: FromLayer | None = setting(
         type="section", default=None, help="which sequence mixers stand where: attention below layer k, say"
     )
+    motif_share: float = setting(
+        type="number",
+        range="between 0 and 1",
+        default=0.85,
+        help="of the layouts that are drawn at random, those that repeat a motif of one or two units; the others are "
+        "drawn unit by unit",
+    )
     start_with: tuple[str, ...] = setting(type="list of layouts", default=(), help="layouts to try first")
     max_params: int = setting(
         type="whole number", range="at least 0", default=0, help="parameters of a layout, at most; 0: no limit"

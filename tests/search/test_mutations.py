@@ -161,7 +161,7 @@ def test_a_space_of_one_layout_leaves_nothing_to_change(make_study, kinds):
 def test_the_outcome_of_every_mutation_is_inside_the_space_once_repaired(data, seed, spaces, kinds):
     rng = Random(seed)
     menu = Menu(data.draw(spaces), kinds)
-    layout = random_layout(rng, menu.space, kinds)
+    layout = random_layout(rng, menu)
 
     for mutation in MUTATIONS:
         if change := mutation(rng, layout, menu):
@@ -177,7 +177,7 @@ def test_the_outcome_of_every_mutation_is_inside_the_space_once_repaired(data, s
 def test_a_lineage_never_leaves_the_space(data, seed, spaces, kinds):
     rng = Random(seed)
     menu = Menu(data.draw(spaces), kinds)
-    layout = random_layout(rng, menu.space, kinds)
+    layout = random_layout(rng, menu)
 
     for _ in range(10):
         layout, _ = mutate(rng, layout, menu) or (layout, "")

@@ -134,7 +134,7 @@ def test_a_layout_that_breaks_the_rule_is_repaired_where_that_takes_least(menu_o
 
 
 def draws(menu: Menu):
-    return (random_layout(Random(seed), menu.space, menu.kinds) for seed in range(60))
+    return (random_layout(Random(seed), menu) for seed in range(60))
 
 
 def test_what_is_drawn_has_every_option_written_out(menu_of):

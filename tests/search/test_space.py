@@ -154,7 +154,7 @@ def test_a_study_that_ends_before_it_learns_is_warned_of(make_study):
 def test_a_random_layout_lies_inside_its_space(data, seed, spaces, kinds):
     space = data.draw(spaces)
 
-    layout = random_layout(Random(seed), space, kinds)
+    layout = random_layout(Random(seed), Menu(space, kinds))
 
     assert Menu(space, kinds).contains(layout)
     assert complete(layout, kinds) == layout
@@ -164,14 +164,14 @@ def test_a_random_layout_lies_inside_its_space(data, seed, spaces, kinds):
 def test_most_random_layouts_repeat_a_motif(make_study, kinds):
     space = make_study(depth=(4, 8)).layouts
 
-    texts = [format_blocks(random_layout(Random(seed), space, kinds).blocks) for seed in range(200)]
+    texts = [format_blocks(random_layout(Random(seed), Menu(space, kinds)).blocks) for seed in range(200)]
 
     assert sum(")x" in text for text in texts) > 100
 
 
 def test_random_layouts_reach_every_width_depth_and_kind(make_study, kinds):
     space = make_study(depth=(1, 6)).layouts
-    layouts = [random_layout(Random(seed), space, kinds) for seed in range(300)]
+    layouts = [random_layout(Random(seed), Menu(space, kinds)) for seed in range(300)]
 
     assert {layout.d_model for layout in layouts} == {32, 64, 96}
     assert {layout.depth for layout in layouts} == {1, 2, 3, 4, 5, 6}
@@ -182,15 +182,15 @@ def test_equal_seeds_give_equal_layouts_however_the_file_was_ordered(make_study,
     one = make_study({"attn": {}, "conv": {"kernel": (3, 4), "gated": (True,)}, "mlp": {}}).layouts
     other = make_study({"mlp": {}, "conv": {"gated": (True,), "kernel": (3, 4)}, "attn": {}}).layouts
 
-    assert [random_layout(Random(seed), one, kinds) for seed in range(20)] == [
-        random_layout(Random(seed), other, kinds) for seed in range(20)
+    assert [random_layout(Random(seed), Menu(one, kinds)) for seed in range(20)] == [
+        random_layout(Random(seed), Menu(other, kinds)) for seed in range(20)
     ]
 
 
 def test_options_that_rarely_fit_are_found(make_study, kinds):
     space = make_study({"attn": {"n_heads": (*range(3, 400, 2), 16)}}, d_model=(32,), depth=(1, 1)).layouts
 
-    layouts = [random_layout(Random(seed), space, kinds) for seed in range(20)]
+    layouts = [random_layout(Random(seed), Menu(space, kinds)) for seed in range(20)]
 
     assert {dict(layout.blocks[0].options)["n_heads"] for layout in layouts} == {16}
 

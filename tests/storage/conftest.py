@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from growlab.proposal import Proposal
-from growlab.records import Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
+from growlab.records import Artifact, Decision, GrowthEvent, Metric, Prediction, TrajectoryPoint, TrialResult, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
@@ -80,7 +80,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(params=["0001", "0002"])
+@pytest.fixture(params=["0001", "0002", "0003"])
 def old_schema(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -233,6 +233,7 @@ class Lab:
             mutation="insert mlp after 1",
             finished=(0, 3),
             running=(4,),
+            predicted=Prediction(mean=1.625, sd=0.25, runs=0.75),
         )
 
     @staticmethod

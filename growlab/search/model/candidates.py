@@ -1,0 +1,170 @@
+"""Configurations worth asking a model about: children of what is good, two good ones joined, and fresh draws.
+
+Layout and scalars change together or alone. Every candidate lies in the study's space, and nobody tried it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from random import Random
+
+from growlab.domains import Choice, Domain, Fixed, Value
+from growlab.layout import Layout
+from growlab.search.menu import Menu
+from growlab.search.model.encoding import Configuration, Encoding
+from growlab.search.mutations import mutate
+from growlab.search.random_layouts import random_layout
+from growlab.search.repair import repair
+from growlab.search.scalars import acts
+from growlab.search.scale import draw_scale, from_scale, to_scale
+from growlab.study import Study
+
+FRESH_SHARE = 0.15  # of the candidates are drawn at random
+JOINED_SHARE = 0.15  # are two parents joined
+_STEPS = (0.05, 0.15, 0.4)  # standard deviations by which a scalar moves, on its scale from 0 to 1
+_TRIES = 3  # for each candidate
+
+
+@dataclass(frozen=True)
+class Parent:
+    number: int  # of its trial
+    configuration: Configuration
+
+
+@dataclass(frozen=True)
+class Candidate:
+    configuration: Configuration
+    parent: int | None = None  # number of a trial
+    description: str = ""  # of what was done to the parent
+
+
+class Breeder:
+    """Makes candidates; all that is random in them comes from `rng`."""
+
+    def __init__(self, rng: Random, study: Study, menu: Menu, encoding: Encoding) -> None:
+        self._rng, self._menu, self._encoding = rng, menu, encoding
+        self._domains = study.scalars()
+
+    def candidates(self, parents: Sequence[Parent], n: int, tried: Collection[Configuration]) -> list[Candidate]:
+        """About n candidates, no two of them alike; fewer where the space is all but exhausted."""
+        found: dict[Configuration, Candidate] = {}
+        for _ in range(n):
+            for _ in range(_TRIES):
+                candidate = self._one(parents)
+                made = candidate.configuration
+                if made not in tried and made not in found:
+                    found[made] = candidate
+                    break
+        return list(found.values())
+
+    def near(self, candidate: Candidate, n: int) -> Iterator[Candidate]:
+        """Candidates that differ from one by a single change."""
+        for _ in range(n):
+            yield self._child(Parent(candidate.parent or 0, candidate.configuration), candidate.description, 1)
+
+    def fresh(self) -> Candidate:
+        return Candidate(
+            Configuration(random_layout(self._rng, self._menu), draw_scalars(self._rng, self._domains)),
+            description="",
+        )
+
+    def _one(self, parents: Sequence[Parent]) -> Candidate:
+        share = self._rng.random()
+        if not parents or share < FRESH_SHARE:
+            return self.fresh()
+        if len(parents) > 1 and share < FRESH_SHARE + JOINED_SHARE:
+            return self._joined(*self._rng.sample(list(parents), 2))
+        return self._child(self._rng.choice(parents), "", self._rng.choice((1, 1, 2, 3)))
+
+    def _child(self, parent: Parent, before: str, n_changes: int) -> Candidate:
+        """Change the layout, the scalars or both; scalars alone where the space has but one layout."""
+        layout, params, changes = parent.configuration.layout, parent.configuration.params, [before] if before else []
+        searched = any(not isinstance(domain, Fixed) for domain in self._domains.values())
+        what = self._rng.random()
+        if what < 0.7 or not searched:
+            layout, repaired = repair(self._rng, layout, self._menu)
+            changes += repaired
+            for _ in range(n_changes):
+                if change := mutate(self._rng, layout, self._menu):
+                    layout, description = change
+                    changes.append(description)
+        if searched and (what >= 0.5 or not changes):
+            params, moved = move_scalars(self._rng, self._domains, params)
+            changes.append(moved)
+        number = parent.number
+        return Candidate(Configuration(layout, params), number, "; ".join(filter(None, changes)))
+
+    def _joined(self, one: Parent, other: Parent) -> Candidate:
+        """The lower part of one and the upper part of the other, cut where each has the same share of its size."""
+        lower, upper = one.configuration.layout, other.configuration.layout
+        cut = self._rng.randint(1, max(lower.depth - 1, 1))
+        share = self._shares(lower)[cut - 1]
+        shares = self._shares(upper)
+        above = min(range(upper.depth), key=lambda at: (abs(shares[at] - share), at)) + 1
+        layout = replace(lower, blocks=(*lower.blocks[:cut], *upper.blocks[above:]), head=upper.head)
+        layout, repaired = repair(self._rng, layout, self._menu)
+        params = joined_scalars(self._rng, self._domains, one.configuration.params, other.configuration.params)
+        description = f"the first {cut} blocks, and those of trial {other.number} from {above} on"
+        return Candidate(Configuration(layout, params), one.number, "; ".join([description, *repaired]))
+
+    def _shares(self, layout: Layout) -> list[float]:
+        """The share of the parameters that the blocks up to each have."""
+        sizes = [max(self._encoding.size_of_block(block, layout.d_model), 1) for block in layout.blocks]
+        return [size / sum(sizes) for size in accumulate(sizes)]
+
+
+# ---- scalars -----------------------------------------------------------------------------------------------------
+
+
+def draw_scalars(
+    rng: Random, domains: Mapping[str, Domain], given: Mapping[str, Value] | None = None
+) -> dict[str, Value]:
+    """A value for every searched scalar that acts, those that are given as they are, in the order of the domains."""
+    values = dict(given or {})
+    fixed = {name: domain.value for name, domain in domains.items() if isinstance(domain, Fixed)}
+    searched = {name: domain for name, domain in domains.items() if name not in fixed}
+    while ready := [name for name in searched if name not in values and acts(name, fixed | values)]:
+        for name in ready:
+            values[name] = draw_scale(rng, searched[name])
+    acting = {name for name in searched if name in values and acts(name, fixed | values)}
+    return {name: values[name] for name in searched if name in acting}
+
+
+def move_scalars(
+    rng: Random, domains: Mapping[str, Domain], params: Mapping[str, Value]
+) -> tuple[dict[str, Value], str]:
+    """One or two scalars moved, and what that brought into play drawn; with what was done, in words."""
+    names = list(params)
+    if not names:
+        return draw_scalars(rng, domains), ""
+    moved = dict(params)
+    chosen = rng.sample(names, min(len(names), rng.choice((1, 1, 2))))
+    for name in chosen:
+        moved[name] = _moved(rng, domains[name], moved[name])
+    after = draw_scalars(rng, domains, {name: value for name, value in moved.items() if name in domains})
+    changes = [f"{name} {_text(params[name])}→{_text(after[name])}" for name in chosen if name in after]
+    return after, "; ".join(changes)
+
+
+def joined_scalars(
+    rng: Random, domains: Mapping[str, Domain], one: Mapping[str, Value], other: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Each value of the one or of the other; what acts in the mixture and is of neither is drawn."""
+    names = [name for name in domains if name in one or name in other]
+    mixed = {name: rng.choice([params[name] for params in (one, other) if name in params]) for name in names}
+    return draw_scalars(rng, domains, mixed)
+
+
+def _moved(rng: Random, domain: Domain, value: Value) -> Value:
+    if isinstance(domain, Choice) and len(domain.values) > 1:
+        others = [known for known in domain.values if known != value]
+        if any(isinstance(known, str | bool) for known in domain.values):
+            return rng.choice(others)
+        at = to_scale(domain, value) * (len(domain.values) - 1)
+        nearest = sorted(others, key=lambda known: abs(to_scale(domain, known) * (len(domain.values) - 1) - at))
+        return rng.choice(nearest[:2] if rng.random() < 0.7 else others)
+    return from_scale(domain, to_scale(domain, value) + rng.gauss(0, rng.choice(_STEPS)))
+
+
+def _text(value: Value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,44 @@
+"""Which candidate to try: the one from which most is to be gained.
+
+Source: Mockus 1978 (expected improvement); with noise, the value to beat is the best that is expected, not the best
+that was seen (Gramacy & Lee 2011); times the probability that it runs at all (Gelbart et al. 2014).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import ndtr
+
+from growlab.search.model.candidates import Candidate
+from growlab.search.model.encoding import Array
+from growlab.search.model.outlook import Outlook
+from growlab.seeds import derived_seed
+
+_DIGITS = 6  # of a score, as a share of the range of all scores: what is beyond is noise of the arithmetic
+
+
+def scores(outlook: Outlook, candidates: Sequence[Candidate]) -> Array:
+    """Expected improvement on the best that is expected, times the probability of running, on the objective's scale."""
+    mean, sd, runs = outlook.predict([candidate.configuration for candidate in candidates])
+    ahead = (float(outlook.expected.min()) - mean) / sd
+    density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
+    found: Array = sd * (ahead * ndtr(ahead) + density) * runs
+    return found
+
+
+def ranked(found: Array, candidates: Sequence[Candidate]) -> list[int]:
+    """The candidates' places, the best first; of equal ones that with the smaller hash."""
+    span = float(found.max() - found.min()) or 1.0
+    rounded = np.round((found - found.min()) / span, _DIGITS).tolist()
+    n_equal = Counter(rounded)
+
+    def key(at: int) -> tuple[float, int]:
+        return -rounded[at], _hash(candidates[at]) if n_equal[rounded[at]] > 1 else 0
+
+    return sorted(range(len(candidates)), key=key)
+
+
+def _hash(candidate: Candidate) -> int:
+    return derived_seed(candidate.configuration.layout, sorted(candidate.configuration.params.items()))

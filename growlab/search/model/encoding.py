@@ -1,0 +1,248 @@
+"""What the model sees of a configuration: which block stands where, what there is of each, and its numbers.
+
+Everything that is counted is a small whole number over a power of two, so that a distance is the same number in
+whatever order it is summed up: a decision does not depend on how many threads a machine has.
+
+Legend: n configurations, p places, k columns.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from growlab.domains import Choice, Domain, Fixed, Value
+from growlab.layout import BlockSpec, Layout, flat_options, walk
+from growlab.search.menu import Menu
+from growlab.search.repair import PLACES
+from growlab.search.scale import to_scale
+from growlab.study import Study
+
+MOST_PLACES = 12  # from each end; what stands further inside is seen by the counts alone
+_KEPT = 4096  # configurations whose codes are kept
+_EDGE = "|"  # stands before the first block of a stack and behind its last one
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a trial is made of, as far as a search decides it."""
+
+    layout: Layout  # every option written out
+    params: Mapping[str, Value]  # the searched scalars that act, by full name
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.layout, *sorted(self.params.items())))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that say one thing, and share one relevance."""
+
+    name: str
+    columns: slice
+    sort: str  # 'count', 'presence' or 'number'
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Configurations as arrays."""
+
+    places: Array  # (n, p), numbers of blocks in the encoding's list; 0: no block
+    columns: Array  # (n, k)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+class Encoding:
+    """The encoding of one study's configurations. Blocks get numbers as they come, and no distance depends on them."""
+
+    def __init__(self, study: Study, menu: Menu, size_of: Callable[[Layout], int]) -> None:
+        self._menu, self._size_of = menu, size_of
+        self._scalars = {name: domain for name, domain in study.scalars().items() if not isinstance(domain, Fixed)}
+        self._kinds = _kinds_of(menu, study.layouts.start_with)
+        self._kind_column = {kind: at for at, kind in enumerate(self._kinds)}
+        ends = [_EDGE, *self._kinds]
+        self._pair_column = {pair: at for at, pair in enumerate((one, other) for one in ends for other in ends)}
+        self._option_column = {option: at for at, option in enumerate(_options_of(menu))}
+        low, high = menu.space.depth
+        self.places = _place_names(high, both_ends=low != high or len(menu.space.start_with) > 0)
+        self.groups = list(self._make_groups())
+        self.n_columns = self.groups[-1].columns.stop if self.groups else 0
+        self._at = {group.name: group.columns for group in self.groups}
+        self._blocks: dict[BlockSpec | None, int] = {None: 0}
+        self._names: list[str] = [""]
+        self._options: list[Array] = [np.zeros(0)]
+        self._sizes: dict[tuple[int, BlockSpec | None], int] = {}
+        self._row = lru_cache(maxsize=_KEPT)(self._encode)
+
+    def _make_groups(self) -> Iterator[Group]:
+        space = self._menu.space
+        sizes: list[tuple[str, int, str]] = [
+            ("counts of kinds", len(self._kinds), "count"),
+            ("kinds present", len(self._kinds), "presence"),
+            ("pairs present", len(self._pair_column), "presence"),
+            ("counts of options", len(self._option_column), "count"),
+            ("depth", 1, "number"),
+            ("parameters", 1, "number"),
+        ]
+        if len(space.d_model) > 1:
+            sizes.append(("width", 1, "number"))
+        sizes += [(place, len(getattr(space, place)), "count") for place in PLACES if len(getattr(space, place)) > 1]
+        sizes += [(name, _n_columns(domain), "number") for name, domain in self._scalars.items()]
+        start = 0
+        for name, n, sort in sizes:
+            yield Group(name, slice(start, start + n), sort)
+            start += n
+
+    def encode(self, configurations: Sequence[Configuration]) -> Codes:
+        rows = [self._row(configuration) for configuration in configurations]
+        places = np.array([row for row, _ in rows], dtype=np.intp).reshape(len(rows), len(self.places))
+        return Codes(places, np.array([row for _, row in rows]).reshape(len(rows), self.n_columns))
+
+    def _encode(self, configuration: Configuration) -> tuple[list[int], Array]:
+        layout, row = configuration.layout, np.zeros(self.n_columns)
+        for name, column, amount in self._counted(layout):
+            row[self._at[name].start + column] += amount
+        present = row[self._at["counts of kinds"]] > 0
+        row[self._at["kinds present"]] = present / 2
+        row[self._at["pairs present"]] = (row[self._at["pairs present"]] > 0) / 4
+        row[self._at["depth"]] = math.log2(layout.depth) / 2
+        row[self._at["parameters"]] = math.log2(max(self._size(layout), 1)) / 4
+        if "width" in self._at:
+            row[self._at["width"]] = math.log2(layout.d_model) / 2
+        for place in PLACES:
+            if place in self._at:
+                known = self._menu.parts(place, layout.d_model)
+                row[self._at[place]][: len(known)] = [(part == getattr(layout, place)) / 2 for part in known]
+        for name, domain in self._scalars.items():
+            if name in configuration.params:
+                row[self._at[name]] = _numbers(domain, configuration.params[name])
+        return [self._number(block) for block in _at_places(layout, self.places)], row
+
+    def _counted(self, layout: Layout) -> Iterator[tuple[str, int, float]]:
+        for block in layout.blocks:
+            for held in walk(block):
+                if (column := self._kind_column.get(held.kind)) is not None:
+                    yield "counts of kinds", column, 1 / 4
+            for path, value in flat_options(block).items():
+                if (column := self._option_column.get((self._menu.name(block), path, value))) is not None:
+                    yield "counts of options", column, 1 / 4
+        for stack in _stacks(layout.blocks):
+            for pair in pairwise([_EDGE, *(block.kind for block in stack), _EDGE]):
+                if (column := self._pair_column.get(pair)) is not None:
+                    yield "pairs present", column, 1
+
+    def _size(self, layout: Layout) -> int:
+        """The parameters of a layout, as the sum of those of its blocks."""
+        return self._size_with(layout.d_model, None) + sum(
+            self.size_of_block(block, layout.d_model) for block in layout.blocks
+        )
+
+    def size_of_block(self, block: BlockSpec, d_model: int) -> int:
+        return self._size_with(d_model, block) - self._size_with(d_model, None)
+
+    def _size_with(self, d_model: int, block: BlockSpec | None) -> int:
+        key = d_model, block
+        if key not in self._sizes:
+            self._sizes[key] = self._size_of(Layout(d_model, (block,) if block else ()))
+        return self._sizes[key]
+
+    # ---- blocks at places -----------------------------------------------------------------------------------
+
+    def _number(self, block: BlockSpec | None) -> int:
+        if block not in self._blocks:
+            assert block is not None
+            self._blocks[block] = len(self._names)
+            name = self._menu.name(block)
+            self._names.append(name)
+            self._options.append(np.array(list(self._option_numbers(name, block))))
+        return self._blocks[block]
+
+    def _option_numbers(self, name: str, block: BlockSpec) -> Iterator[float]:
+        """For each option of a block its place among the study's values; 1/2 for a value that is none of them."""
+        for path, value in flat_options(block).items():
+            values = self._menu.values.get(name, {}).get(path, ())
+            yield values.index(value) / max(len(values) - 1, 1) if value in values else 0.5
+
+    def block_distances(self, some: Sequence[int], others: Sequence[int]) -> Array:
+        """Between two lists of blocks: 1 for other kinds, else half of what their options differ by on average."""
+        distances = np.ones((len(some), len(others)))
+        rows, columns = self._by_name(some), self._by_name(others)
+        for name in rows.keys() & columns.keys():
+            mine, theirs = (
+                np.array([self._options[blocks[at]] for at in places[name]])
+                for blocks, places in ((some, rows), (others, columns))
+            )
+            apart = cdist(mine, theirs, "cityblock") / (2 * mine.shape[1]) if mine.shape[1] else 0.0
+            distances[np.ix_(rows[name], columns[name])] = apart
+        return distances
+
+    def _by_name(self, blocks: Sequence[int]) -> dict[str, list[int]]:
+        """Where in the list the blocks of each entry stand."""
+        places: dict[str, list[int]] = {}
+        for at, block in enumerate(blocks):
+            places.setdefault(self._names[block], []).append(at)
+        return places
+
+
+def _kinds_of(menu: Menu, start_with: Sequence[str]) -> list[str]:
+    """All kinds that may stand in a layout of the study; where it starts with others, every kind there is."""
+    if start_with:
+        return sorted(menu.kinds)
+    return sorted({held.kind for entry in menu.entries.values() for held in walk(entry)})
+
+
+def _options_of(menu: Menu) -> Iterator[tuple[str, str, Value]]:
+    for name, options in menu.values.items():
+        for path, values in options.items():
+            if len(values) > 1:
+                yield from ((name, path, value) for value in values)
+
+
+def _place_names(deepest: int, *, both_ends: bool) -> list[int]:
+    """Places from the input side (0, 1, …) and, where depths differ, from the output side (−1, −2, …)."""
+    n = min(deepest, MOST_PLACES)
+    return [*range(n), *(range(-1, -1 - n, -1) if both_ends else ())]
+
+
+def _at_places(layout: Layout, places: Iterable[int]) -> Iterator[BlockSpec | None]:
+    for place in places:
+        yield layout.blocks[place] if -layout.depth <= place < layout.depth else None
+
+
+def _stacks(blocks: Sequence[BlockSpec]) -> Iterator[Sequence[BlockSpec]]:
+    """The stack itself, and every branch of every nest in it."""
+    yield blocks
+    for block in blocks:
+        for branch in block.branches:
+            yield from _stacks(branch)
+
+
+# ---- scalars -----------------------------------------------------------------------------------------------------
+
+
+def _is_named(domain: Domain) -> bool:
+    return isinstance(domain, Choice) and any(isinstance(value, str | bool) for value in domain.values)
+
+
+def _n_columns(domain: Domain) -> int:
+    """One for whether it acts, and its number; or one for each name."""
+    return 1 + (len(domain.values) if isinstance(domain, Choice) and _is_named(domain) else 1)
+
+
+def _numbers(domain: Domain, value: Value) -> list[float]:
+    """A scalar that acts; one that does not is all zeros, and so half a range away from the middle one."""
+    if isinstance(domain, Choice) and _is_named(domain):
+        return [0.5, *((known == value) / 2 for known in domain.values)]
+    return [0.5, to_scale(domain, value) - 0.5]

@@ -1,0 +1,110 @@
+"""A Gaussian process with a constant mean over the kernel of `kernel`, and how its hyperparameters are learnt.
+
+The hyperparameters are those of the highest posterior density: marginal likelihood times log-normal priors, climbed by
+Rprop, which looks at the signs of derivatives alone, and so does not feel the last digit of a sum.
+
+Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", 2.25, 2.42, 5.9 and 5.12; Riedmiller &
+Braun 1993 (Rprop).
+
+Legend: n configurations that were tried, m that are asked about, g groups.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
+
+from growlab.search.model.encoding import Array
+from growlab.search.model.kernel import Prior
+
+STEPS = 40  # of Rprop
+REACH = 5.0  # standard deviations of the prior within which a hyperparameter is looked for, in log
+_JITTER = 1e-8  # of the signal, so that configurations tried twice leave the matrix invertible
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters:
+    """How much each group matters, how much the objective varies and how much of a value is noise, of variance 1."""
+
+    relevances: Array
+    signal: float
+    noise: float
+
+    @classmethod
+    def of(cls, logs: Array) -> "Hyperparameters":
+        return cls(np.exp(logs[:-2]), math.exp(logs[-2]), math.exp(logs[-1]))
+
+
+def learn(distances: Array, values: Array, prior: Prior) -> Hyperparameters:
+    """Hyperparameters for group distances (g, n, n) and values (n) of mean 0 and variance 1."""
+    logs, step, before = prior.mean.copy(), np.full(prior.mean.shape, 0.3), np.zeros(prior.mean.shape)
+    best_loss, best = math.inf, logs
+    for _ in range(STEPS):
+        loss, slope = _loss(logs, distances, values, prior)
+        if loss < best_loss - 1e-9:
+            best_loss, best = loss, logs
+        agree = np.sign(slope) * np.sign(before)
+        step = np.clip(np.where(agree > 0, 1.2 * step, np.where(agree < 0, 0.5 * step, step)), 0.01, 1.0)
+        slope = np.where(agree < 0, 0.0, slope)
+        logs = np.clip(logs - np.sign(slope) * step, prior.mean - REACH, prior.mean + REACH)
+        before = slope
+    return Hyperparameters.of(best)
+
+
+def _loss(logs: Array, distances: Array, values: Array, prior: Prior) -> tuple[float, Array]:
+    """The negative log posterior density of hyperparameters, but for a constant, and its derivatives."""
+    n, found = len(values), Hyperparameters.of(logs)
+    alike = found.signal * np.exp(-np.tensordot(found.relevances, distances, 1))
+    factor = np.linalg.cholesky(alike + (found.noise + _JITTER * found.signal) * np.eye(n))
+    inverse = cho_solve((factor, True), np.eye(n))
+    weights = inverse @ (values - _mean(inverse, values))
+    away = (logs - prior.mean) / prior.sd
+    loss = 0.5 * (values - _mean(inverse, values)) @ weights + np.log(np.diag(factor)).sum() + 0.5 * (away**2).sum()
+    of_matrix = 0.5 * (inverse - np.outer(weights, weights))
+    of_alike = of_matrix * alike
+    of_relevances = -found.relevances * np.tensordot(distances, of_alike, 2)
+    slope = np.array([*of_relevances, of_alike.sum(), found.noise * np.trace(of_matrix)])
+    return float(loss), slope + away / prior.sd
+
+
+def _mean(inverse: Array, values: Array) -> float:
+    """The mean of the process, as generalised least squares have it."""
+    weights = inverse.sum(axis=0)
+    return float(weights @ values / weights.sum())
+
+
+class Posterior:
+    """The process, given values at n configurations."""
+
+    def __init__(self, weighted: Array, values: Array, hyperparameters: Hyperparameters, n_pending: int = 0) -> None:
+        """From weighted distances (n, n) and values.
+
+        The last `n_pending` rows of `weighted` have no value: they are being tried. Their values are taken to be what
+        is expected of them, which leaves every mean as it is, and makes the process surer near them.
+        """
+        self._found = found = hyperparameters
+        n = len(values)
+        alike = found.signal * np.exp(-weighted)
+        self._factor = np.linalg.cholesky(alike + (found.noise + _JITTER * found.signal) * np.eye(len(alike)))
+        self._inverse = cho_solve((self._factor[:n, :n], True), np.eye(n))
+        self._values = values
+        self._mean = _mean(self._inverse, values)
+        self._weights = self._inverse @ (values - self._mean)
+        self.fitted = self._mean + alike[:n, :n] @ self._weights  # what is expected where it was tried, (n)
+        assert len(alike) == n + n_pending
+
+    def predict(self, weighted: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation without noise at m configurations, from weighted distances (m, n + pending)."""
+        alike = self._found.signal * np.exp(-weighted)
+        n = len(self._values)
+        mean = self._mean + alike[:, :n] @ self._weights
+        explained = solve_triangular(self._factor, alike.T, lower=True, check_finite=False)
+        variance = self._found.signal - (explained**2).sum(axis=0)
+        return mean, np.sqrt(np.maximum(variance, 1e-10 * self._found.signal))
+
+    def left_out(self) -> Array:
+        """What is expected of each tried configuration from all the others, (n); the mean is theirs, too."""
+        rows = self._inverse.sum(axis=0)
+        found: Array = self._values - self._weights / (np.diag(self._inverse) - rows**2 / rows.sum())
+        return found

@@ -1,0 +1,234 @@
+"""What the past of a study says of configurations that nobody tried: how good each will be, and whether it will run.
+
+A function of the past alone. The model rests on at most MOST_TRIALS of the finished trials, its hyperparameters on at
+most MOST_LEARNT of those whose numbers are below the last milestone (8, 12, 18, … × 1.5), so that they stay for a
+while; both are chosen by number and value, whatever order the trials came in.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import rankdata
+
+from growlab.search.model.encoding import Array, Configuration, Encoding
+from growlab.search.model.gaussian_process import Hyperparameters, Posterior, learn
+from growlab.search.model.kernel import group_distances, prior_of, weighted_distance
+
+MOST_TRIALS = 500  # that predictions rest on
+MOST_LEARNT = 200  # that hyperparameters are learnt from
+MOST_PENDING = 200  # running trials that are taken into account, the newest
+FIRST_MILESTONE, BETWEEN = 8, 1.5
+OUTLIERS = 3.0  # what is further above the median than so many times (median − best) is taken to be that far
+DOUBT = 0.2  # variance that is added to a prediction of failure: labels are no measurements
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that is over, or that runs."""
+
+    number: int
+    configuration: Configuration
+    value: float  # the objective; inf of what failed, nan of what runs
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Predictions on the scale of the objective."""
+
+    encoding: Encoding
+    good: Sequence[Tried]  # those that reached an objective, on which the model rests, by number
+    hyperparameters: Hyperparameters
+    _posterior: Posterior
+    _configurations: Sequence[Configuration]  # of the good and of those that run
+    _centre: float
+    _spread: float
+    _failing: "Failing | None"
+
+    @property
+    def expected(self) -> Array:
+        """What is expected where it was tried, for each good trial: its value without its noise."""
+        found: Array = self._centre + self._spread * self._posterior.fitted
+        return found
+
+    def predict(self, asked: Sequence[Configuration]) -> tuple[Array, Array, Array]:
+        """Mean and standard deviation of the objective without noise, and the probability that it will be reached."""
+        weighted = weighted_distance(
+            self.encoding,
+            self.encoding.encode(asked),
+            self.encoding.encode(self._configurations),
+            self.hyperparameters.relevances,
+        )
+        mean, sd = self._posterior.predict(weighted)
+        runs = np.ones(len(asked)) if self._failing is None else self._failing.survival(asked)
+        return self._centre + self._spread * mean, self._spread * sd, runs
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, of values and what each is expected to be from all others: how well it predicts."""
+        values = np.array([trial.value for trial in self.good])
+        left_out = rankdata(np.round(self._posterior.left_out(), 6))
+        ranks = rankdata(values)
+        if np.ptp(left_out) == 0 or np.ptp(ranks) == 0:
+            return 0.0
+        return float(np.corrcoef(left_out, ranks)[0, 1])
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A model of the same kind of what failed (1) and what did not (0)."""
+
+    encoding: Encoding
+    hyperparameters: Hyperparameters
+    _posterior: Posterior
+    _configurations: Sequence[Configuration]
+
+    def survival(self, asked: Sequence[Configuration]) -> Array:
+        """The probability that each will reach an objective."""
+        weighted = weighted_distance(
+            self.encoding,
+            self.encoding.encode(asked),
+            self.encoding.encode(self._configurations),
+            self.hyperparameters.relevances,
+        )
+        mean, sd = self._posterior.predict(weighted)
+        found: Array = ndtr((0.5 - _LABELS_CENTRE - mean) / np.sqrt(sd**2 + DOUBT**2))
+        return found
+
+
+def look_ahead(encoding: Encoding, tried: Sequence[Tried]) -> Outlook:
+    """The outlook after these trials, at least two of which reached different objectives."""
+    finished = [trial for trial in tried if math.isfinite(trial.value)]
+    good = chosen(finished, MOST_TRIALS)
+    pending = [trial.configuration for trial in tried if math.isnan(trial.value)][-MOST_PENDING:]
+    milestone = last_milestone(1 + max(trial.number for trial in tried))
+    learnt = chosen([trial for trial in finished if trial.number < milestone], MOST_LEARNT) or good
+    centre, spread, values = _normalised(good)
+    found = _learnt(encoding, tuple(learnt))
+    configurations = [*(trial.configuration for trial in good), *pending]
+    weighted = _distances(encoding, found).among(configurations)
+    return Outlook(
+        encoding=encoding,
+        good=good,
+        hyperparameters=found,
+        _posterior=Posterior(weighted, values, found, n_pending=len(pending)),
+        _configurations=configurations,
+        _centre=centre,
+        _spread=spread,
+        _failing=_failures(encoding, tried),
+    )
+
+
+def chosen(trials: Sequence[Tried], most: int) -> list[Tried]:
+    """At most so many trials: a half the best ones, a quarter the newest, the rest spread evenly over the others."""
+    if len(trials) <= most:
+        return sorted(trials, key=lambda trial: trial.number)
+    best = sorted(trials, key=lambda trial: (trial.value, trial.number))[: most // 2]
+    taken = {trial.number for trial in best}
+    rest = [trial for trial in sorted(trials, key=lambda trial: trial.number) if trial.number not in taken]
+    newest, older = rest[-(most // 4) :], rest[: -(most // 4)]
+    n_spread = most - len(best) - len(newest)
+    spread = [older[at * len(older) // n_spread] for at in range(n_spread)] if len(older) > n_spread else older
+    return sorted([*best, *newest, *spread], key=lambda trial: trial.number)
+
+
+def last_milestone(number: int) -> int:
+    """The last of 8, 12, 18, … that a trial's number has reached; the number itself below them."""
+    milestone = FIRST_MILESTONE
+    if number < milestone:
+        return number
+    while (following := math.ceil(milestone * BETWEEN)) <= number:
+        milestone = following
+    return milestone
+
+
+def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
+    """Centre, spread, and the values of mean 0 and variance 1; far outliers on the bad side are pulled in first."""
+    values = np.array([trial.value for trial in trials])
+    median = float(np.median(values))
+    values = np.minimum(values, median + OUTLIERS * max(median - float(values.min()), 1e-12))
+    centre, spread = float(values.mean()), max(float(values.std()), 1e-12)
+    return centre, spread, (values - centre) / spread
+
+
+@lru_cache(maxsize=64)
+def _learnt(encoding: Encoding, trials: tuple[Tried, ...]) -> Hyperparameters:
+    codes = encoding.encode([trial.configuration for trial in trials])
+    _, _, values = _normalised(trials)
+    return learn(group_distances(encoding, codes, codes), values, prior_of(encoding))
+
+
+# ---- what is kept ------------------------------------------------------------------------------------------------
+
+
+class Distances:
+    """Weighted distances of configurations among each other; those between two that were asked before are kept.
+
+    An element is the same number whether it was kept or not: it is summed up by itself, group by group.
+    """
+
+    def __init__(self, encoding: Encoding, hyperparameters: Hyperparameters) -> None:
+        self._encoding, self._relevances = encoding, hyperparameters.relevances
+        self._known: dict[Configuration, int] = {}
+        self._matrix = np.zeros((0, 0))
+
+    def among(self, configurations: Sequence[Configuration]) -> Array:
+        kept = [at for at in (self._known.get(each) for each in dict.fromkeys(configurations)) if at is not None]
+        names = {at: configuration for configuration, at in self._known.items()}
+        old = [names[at] for at in kept]
+        new = [each for each in dict.fromkeys(configurations) if each not in self._known]
+        rows = self._encoding.encode(new)
+        across = weighted_distance(self._encoding, rows, self._encoding.encode([*old, *new]), self._relevances)
+        n = len(old)
+        matrix = np.zeros((n + len(new), n + len(new)))
+        matrix[:n, :n] = self._matrix[np.ix_(kept, kept)]
+        matrix[n:, :] = across
+        matrix[:n, n:] = across[:, :n].T
+        self._known = {configuration: at for at, configuration in enumerate([*old, *new])}
+        self._matrix = matrix
+        order = [self._known[configuration] for configuration in configurations]
+        found: Array = matrix[np.ix_(order, order)]
+        return found
+
+
+@lru_cache(maxsize=8)
+def _distances(encoding: Encoding, hyperparameters: Hyperparameters) -> Distances:
+    return Distances(encoding, hyperparameters)
+
+
+# ---- failures ------------------------------------------------------------------------------------------------
+
+_LABELS_CENTRE = 0.5
+
+
+def _failures(encoding: Encoding, tried: Sequence[Tried]) -> Failing | None:
+    """None where nothing failed, or everything."""
+    failed = [trial for trial in tried if math.isinf(trial.value)]
+    good = [trial for trial in tried if math.isfinite(trial.value)]
+    if not failed or not good:
+        return None
+    failed, good = failed[-MOST_TRIALS // 2 :], chosen(good, MOST_TRIALS // 2)
+    both = sorted([*failed, *good], key=lambda trial: trial.number)
+    milestone = last_milestone(1 + max(trial.number for trial in tried))
+    learnt = [trial for trial in both if trial.number < milestone][-MOST_LEARNT:]
+    if len({math.isinf(trial.value) for trial in learnt}) < 2:
+        learnt = both[-MOST_LEARNT:]
+    found = _learnt_failures(encoding, tuple((trial.configuration, _label(trial)) for trial in learnt))
+    configurations = [trial.configuration for trial in both]
+    weighted = _distances(encoding, found).among(configurations)
+    labels = np.array([_label(trial) for trial in both])
+    return Failing(encoding, found, Posterior(weighted, labels, found), configurations)
+
+
+def _label(trial: Tried) -> float:
+    return float(math.isinf(trial.value)) - _LABELS_CENTRE
+
+
+@lru_cache(maxsize=64)
+def _learnt_failures(encoding: Encoding, labelled: tuple[tuple[Configuration, float], ...]) -> Hyperparameters:
+    codes = encoding.encode([configuration for configuration, _ in labelled])
+    labels = np.array([label for _, label in labelled])
+    return learn(group_distances(encoding, codes, codes), 2 * labels, prior_of(encoding))

@@ -1,0 +1,160 @@
+"""What the sampler `model` suggests: the past read as configurations, an outlook on it, candidates, a choice."""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from growlab.domains import Fixed, admits
+from growlab.errors import LayoutError, UnknownName
+from growlab.kinds import complete
+from growlab.layout import parse
+from growlab.records import PastTrial, Prediction
+from growlab.search.draw import Draw
+from growlab.search.model.candidates import Breeder, Candidate, Parent
+from growlab.search.model.choice import ranked, scores
+from growlab.search.model.encoding import Configuration, Encoding
+from growlab.search.model.outlook import Outlook, Tried, look_ahead
+from growlab.search.past import loss_of
+from growlab.search.sampling import Ask, Suggestion
+from growlab.study.flat_keys import renamed
+
+MIN_CORRELATION = 0.2
+_N_PARENTS = 10
+_N_CANDIDATES, _N_NEAR = 160, 8  # and so many more near each of the best N_REFINED
+_N_REFINED = 10
+_LEAST = 4  # finished trials, below which nothing is learnt
+
+
+def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Suggestion | None:
+    """A random draw, or the candidate from which most is expected; None where the model has nothing to say.
+
+    Raises UsageError when no layout has as few parameters as the study asks.
+    """
+    rng = ask.rng()
+    reader = _reader(ask)
+    encoding, tried = reader.encoding, reader.read(ask.past)
+    breeder = Breeder(rng, ask.study, ask.menu, encoding)
+    known = {trial.configuration for trial in tried}
+    if at_random or rng.random() < random_share:
+        return _first_fitting(ask, _fresh(breeder, known, tries), "random")
+    good = [trial for trial in tried if math.isfinite(trial.value)]
+    if len(good) < _LEAST or len({trial.value for trial in good}) < 2:
+        return None
+    outlook = look_ahead(encoding, tried)
+    if outlook.rank_correlation <= MIN_CORRELATION:
+        return None
+    candidates = breeder.candidates(_parents(outlook), _N_CANDIDATES, known)
+    if not candidates:
+        return None
+    found = scores(outlook, candidates)
+    known |= {candidate.configuration for candidate in candidates}
+    near = [child for at in ranked(found, candidates)[:_N_REFINED] for child in breeder.near(candidates[at], _N_NEAR)]
+    near = list({child.configuration: child for child in near if child.configuration not in known}.values())
+    if near:
+        candidates, found = [*candidates, *near], np.concatenate([found, scores(outlook, near)])
+    order = ranked(found, candidates)
+    return _first_fitting(ask, [candidates[at] for at in order], "model", outlook)
+
+
+def _parents(outlook: Outlook) -> list[Parent]:
+    """The best trials by what is expected of them, no two alike."""
+    expected = outlook.expected.round(9)
+    order = sorted(range(len(outlook.good)), key=lambda at: (expected[at], outlook.good[at].number))
+    found: dict[Configuration, Parent] = {}
+    for at in order:
+        trial = outlook.good[at]
+        found.setdefault(trial.configuration, Parent(trial.number, trial.configuration))
+        if len(found) == _N_PARENTS:
+            break
+    return list(found.values())
+
+
+def _fresh(breeder: Breeder, known: Collection[Configuration], tries: int) -> Iterator[Candidate]:
+    """Random draws that nobody tried; after so many tries any."""
+    draws = [breeder.fresh()]
+    for _ in range(tries):
+        if draws[-1].configuration not in known:
+            yield draws[-1]
+        draws.append(breeder.fresh())
+    yield from draws
+
+
+def _first_fitting(
+    ask: Ask, candidates: Iterator[Candidate] | Sequence[Candidate], origin: str, outlook: Outlook | None = None
+) -> Suggestion:
+    """The first candidate within the study's limit. Raises UsageError where none of them is."""
+    too_large = []
+    for candidate in candidates:
+        layout = candidate.configuration.layout
+        if n_params := ask.limit.excess(layout):
+            too_large.append((n_params, layout))
+            continue
+        draw = Draw(layout=layout, origin=origin, parent=candidate.parent, words=candidate.description)
+        predicted = None if outlook is None else _prediction(outlook, candidate.configuration)
+        return Suggestion(draw=draw, params=candidate.configuration.params, predicted=predicted)
+    raise ask.limit.nothing_fits(too_large)
+
+
+def _prediction(outlook: Outlook, configuration: Configuration) -> Prediction:
+    mean, sd, runs = outlook.predict([configuration])
+    return Prediction(mean=float(mean[0]), sd=float(sd[0]), runs=float(runs[0]))
+
+
+# ---- the past ----------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads the past of one study. What it read is kept, and read again where a trial has changed since."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.encoding = Encoding(ask.study, ask.menu, ask.limit.measure)
+        self._kinds = ask.menu.kinds
+        self._domains = ask.study.scalars()
+        self._read: dict[int, tuple[PastTrial, Tried | None]] = {}
+
+    def read(self, past: Sequence[PastTrial]) -> list[Tried]:
+        """All trials as configurations. One of another space than the study's, or a damaged row, teaches nothing."""
+        self._read = {trial.number: self._known(trial) for trial in past}
+        return [tried for _, tried in self._read.values() if tried is not None]
+
+    def _known(self, trial: PastTrial) -> tuple[PastTrial, Tried | None]:
+        known = self._read.get(trial.number)
+        return known if known is not None and known[0] == trial else (trial, self._tried(trial))
+
+    def _tried(self, trial: PastTrial) -> Tried | None:
+        try:
+            layout = complete(parse(trial.layout), self._kinds)
+        except (LayoutError, UnknownName):
+            return None
+        params = {
+            name: value
+            for name, value in renamed(trial.params, self._domains).items()
+            if not isinstance(domain := self._domains.get(name, Fixed(value=0)), Fixed) and admits(domain, value)
+        }
+        value = loss_of(trial) if trial.state.is_final else math.nan
+        return Tried(trial.number, Configuration(layout, params), value)
+
+
+def _reader(ask: Ask) -> Reader:
+    """The reader of a study's past, as it was left by the decision before; another one reads the same."""
+    return _kept_reader(repr((ask.study.layouts, ask.study.scalars())), _Asking(ask))
+
+
+class _Asking:
+    """An ask of which nothing but the table of kinds is looked at when two are compared."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asking) and other.ask.menu.kinds is self.ask.menu.kinds
+
+    def __hash__(self) -> int:
+        return id(self.ask.menu.kinds)
+
+
+@lru_cache(maxsize=4)
+def _kept_reader(study: str, asking: _Asking) -> Reader:
+    return Reader(asking.ask)

@@ -1,0 +1,46 @@
+"""Values of a searched scalar on a scale from 0 to 1, where a step means as much everywhere."""
+
+import math
+from random import Random
+
+from growlab.domains import Choice, Domain, Fixed, Range, Value, value_type
+
+
+def to_scale(domain: Domain, value: Value) -> float:
+    """The place of a value in its domain: of a choice that of its rank among the values, of a range by its size.
+
+    A value from outside of the domain, such as an older study file's, is at the nearest end.
+    """
+    match domain:
+        case Fixed():
+            return 0.5
+        case Choice(values=values):
+            return values.index(value) / max(len(values) - 1, 1) if value in values else 0.5
+        case Range(low=low, high=high, log=log):
+            number = min(max(float(value), low), high)
+            if high == low:
+                return 0.5
+            if log:
+                return math.log(number / low) / math.log(high / low)
+            return (number - low) / (high - low)
+
+
+def from_scale(domain: Domain, place: float) -> Value:
+    """The value at a place from 0 to 1; of a choice the nearest one."""
+    place = min(max(place, 0.0), 1.0)
+    match domain:
+        case Fixed(value=value):
+            return value
+        case Choice(values=values):
+            return values[round(place * (len(values) - 1))]
+        case Range(low=low, high=high, log=log):
+            number = low * (high / low) ** place if log else low + place * (high - low)
+            number = min(max(number, low), high)
+            return round(number) if value_type(domain) is int else number
+
+
+def draw_scale(rng: Random, domain: Domain) -> Value:
+    """A value drawn evenly: of a choice, or on the scale of a range."""
+    if isinstance(domain, Choice):
+        return rng.choice(domain.values)
+    return from_scale(domain, rng.random())

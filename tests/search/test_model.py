@@ -1,0 +1,309 @@
+"""The model of layouts and scalars: its arithmetic against closed forms, and what it makes of a past."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+from growlab.domains import Choice, Range
+from growlab.layout import parse
+from growlab.proposal import Proposal
+from growlab.records import PastTrial, TrialState
+from growlab.search import propose
+from growlab.search.menu import Menu
+from growlab.search.model import outlook as outlooks
+from growlab.search.model import suggesting
+from growlab.search.model.candidates import Breeder, Parent
+from growlab.search.model.encoding import Configuration, Encoding
+from growlab.search.model.gaussian_process import Hyperparameters, Posterior, _loss
+from growlab.search.model.kernel import group_distances, names_of, prior_of, weighted_distance
+from growlab.search.model.outlook import Distances, Tried, chosen, last_milestone, look_ahead
+from growlab.study import Study
+from growlab.study.sampler_section import read_sampler
+
+LR = Range(low=1e-4, high=1e-1, log=True)
+
+
+Search = Callable[..., list[PastTrial]]
+Propose = Callable[[Study, Sequence[PastTrial], int], Proposal]
+
+
+def loss(layout: str, params: dict[str, object]) -> float:
+    """Made up: convolution helps, most of all at the front; lr has its best at 3e-3."""
+    kinds = [block.kind for block in parse(layout).blocks]
+    lr = math.log10(float(params["train.lr"])) + 2.5  # type: ignore[arg-type]
+    return 2.0 - 0.2 * kinds.count("conv") / len(kinds) - 0.3 * (kinds[0] == "conv") + 0.1 * lr**2
+
+
+@pytest.fixture(scope="module")
+def ask(kinds, measure) -> Propose:
+    return lambda study, past, number: propose(study, past, number, kinds, measure)
+
+
+@pytest.fixture(scope="module")
+def search(ask: Propose) -> Search:
+    """The first n trials of a study, one after the other, with made up results; inf is a trial that diverged."""
+
+    def searched(study: Study, n: int, result: Callable[..., float] = loss) -> list[PastTrial]:
+        past: list[PastTrial] = []
+        for number in range(n):
+            made = ask(study, past, number)
+            value = result(made.spec.layout, dict(made.params))
+            past.append(
+                PastTrial(
+                    number=number,
+                    state=TrialState.DIVERGED if math.isinf(value) else TrialState.COMPLETED,
+                    layout=made.spec.layout,
+                    params=dict(made.params),
+                    value=None if math.isinf(value) else value,
+                )
+            )
+        return past
+
+    return searched
+
+
+@pytest.fixture(scope="module")
+def study(make_study) -> Study:
+    """A study of attention, convolution, MLP and a nest, with two searched scalars."""
+    return make_study(
+        {"attn": {}, "conv": {"kernel": (3, 4, 7)}, "mlp": {}, "mix(attn,conv)": {}},
+        train={"lr": LR, "dropout": Choice(values=(0.0, 0.1, 0.3))},
+        sampler="model",
+    )
+
+
+@pytest.fixture(scope="module")
+def past(search: Search, study: Study) -> list[PastTrial]:
+    return search(study, 30)
+
+
+@pytest.fixture
+def encoding(study: Study, kinds, measure) -> Encoding:
+    return Encoding(study, Menu(study.layouts, kinds), measure)
+
+
+@pytest.fixture
+def tried(past: list[PastTrial]) -> list[Tried]:
+    return [
+        Tried(trial.number, Configuration(parse(trial.layout), trial.params), float(trial.value or 0)) for trial in past
+    ]
+
+
+def forget() -> None:
+    for kept in (suggesting._kept_reader, outlooks._learnt, outlooks._learnt_failures, outlooks._distances):
+        kept.cache_clear()
+
+
+# ---- decisions -----------------------------------------------------------------------------------------------
+
+
+def test_a_decision_is_the_same_from_a_kept_state_and_from_none(
+    ask: Propose, study: Study, past: list[PastTrial]
+) -> None:
+    kept = ask(study, past, 30)
+    forget()
+
+    fresh = ask(study, past, 30)
+
+    assert fresh == kept
+    assert fresh.decision.origin == "model"
+
+
+def test_the_order_in_which_the_past_comes_decides_nothing(ask: Propose, study: Study, past: list[PastTrial]) -> None:
+    shuffled = Random(0).sample(past, len(past))
+    forget()
+
+    assert ask(study, shuffled, 30) == ask(study, past, 30)
+
+
+def test_it_finds_what_is_good_sooner_than_random_draws(search: Search, study: Study, past: list[PastTrial]) -> None:
+    blind = search(replace(study, sampler=read_sampler("random")), 30)
+
+    best, best_blind = (min(float(trial.value or 9) for trial in trials) for trials in (past, blind))
+
+    assert best < 1.51  # all but the least that there is, 1.5
+    assert best < best_blind
+
+
+def test_a_decision_says_what_was_expected_and_keeps_to_it(ask: Propose, study: Study, past: list[PastTrial]) -> None:
+    made = ask(study, past, 30)
+
+    predicted = made.decision.predicted
+
+    assert predicted is not None
+    assert abs(loss(made.spec.layout, dict(made.params)) - predicted.mean) < 5 * predicted.sd + 0.02
+    assert predicted.runs == 1.0  # nothing has failed
+
+
+def test_what_it_cannot_predict_is_left_to_evolution(ask: Propose, search: Search, study: Study) -> None:
+    rng = Random(3)
+    noise = search(study, 24, lambda layout, params: rng.random())
+
+    origins = {ask(study, noise, number).decision.origin for number in range(24, 34)}
+
+    assert "mutation" in origins
+
+
+def test_a_random_share_of_one_is_a_random_search(ask: Propose, study: Study, past: list[PastTrial]) -> None:
+    blind = replace(study, sampler=read_sampler({"name": "model", "random_share": 1.0}))
+
+    assert ask(blind, past, 30).decision.origin == "random"
+
+
+def test_a_layout_that_is_too_large_is_not_chosen(ask: Propose, study: Study, past: list[PastTrial], measure) -> None:
+    small = replace(study, layouts=replace(study.layouts, max_params=20_000))
+
+    made = ask(small, past, 30)
+
+    assert measure(parse(made.spec.layout)) <= 20_000
+
+
+def test_it_learns_what_fails(search: Search, study: Study) -> None:
+    def fails(layout: str, params: dict[str, object]) -> float:
+        return math.inf if float(params["train.lr"]) > 1e-2 else loss(layout, params)  # type: ignore[arg-type]
+
+    past = search(study, 40, fails)
+
+    failed = [trial.number for trial in past if trial.state is TrialState.DIVERGED]
+
+    assert len([number for number in failed if number < 10]) >= 2  # a third of the space fails
+    assert len([number for number in failed if number >= 20]) <= 2
+
+
+def test_running_trials_are_not_proposed_again(ask: Propose, study: Study, past: list[PastTrial]) -> None:
+    running = list(past)
+    for number in range(30, 38):
+        made = ask(study, running, number)
+        running.append(
+            PastTrial(number=number, state=TrialState.RUNNING, layout=made.spec.layout, params=dict(made.params))
+        )
+
+    asked = {(trial.layout, tuple(sorted(trial.params.items()))) for trial in running}
+
+    assert len(asked) == 38
+
+
+# ---- arithmetic ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def codes(encoding: Encoding, tried: list[Tried]):
+    return encoding.encode([trial.configuration for trial in tried])
+
+
+def test_the_slopes_of_the_posterior_density_are_its_differences(encoding, codes, tried) -> None:
+    distances, prior = group_distances(encoding, codes, codes), prior_of(encoding)
+    values = np.array([trial.value for trial in tried])
+    values = (values - values.mean()) / values.std()
+    logs = prior.mean + 0.3
+
+    _, slope = _loss(logs, distances, values, prior)
+
+    for at in (0, len(logs) - 3, len(logs) - 2, len(logs) - 1):
+        step = np.zeros_like(logs)
+        step[at] = 1e-5
+        ahead, behind = (_loss(logs + sign * step, distances, values, prior)[0] for sign in (1, -1))
+        assert slope[at] == pytest.approx((ahead - behind) / 2e-5, rel=1e-4, abs=1e-5)
+
+
+def test_what_is_expected_of_a_trial_left_out_is_what_the_others_say(encoding, codes, tried) -> None:
+    weighted = weighted_distance(encoding, codes, codes, np.exp(prior_of(encoding).mean[:-2]))
+    found = Hyperparameters(np.ones(1), signal=1.3, noise=0.05)
+    values = np.array([trial.value for trial in tried])
+    left_out = Posterior(weighted, values, found).left_out()
+
+    others = np.arange(len(values)) != 7
+    mean, _ = Posterior(weighted[np.ix_(others, others)], values[others], found).predict(weighted[[7]][:, others])
+
+    assert left_out[7] == pytest.approx(mean[0], rel=1e-6)
+
+
+def test_a_running_trial_moves_no_mean_and_makes_the_model_surer(encoding, codes, tried) -> None:
+    weighted = weighted_distance(encoding, codes, codes, np.exp(prior_of(encoding).mean[:-2]))
+    found = Hyperparameters(np.ones(1), signal=1.0, noise=0.01)
+    values = np.array([trial.value for trial in tried])[:-1]
+
+    mean, sd = Posterior(weighted[:-1, :-1], values, found).predict(weighted[:, :-1])
+    mean_then, sd_then = Posterior(weighted, values, found, n_pending=1).predict(weighted)
+
+    assert mean_then == pytest.approx(mean, rel=1e-9)
+    assert np.all(sd_then <= sd + 1e-12)
+    assert sd_then[-1] < 0.5 * sd[-1]
+
+
+def test_a_distance_is_the_same_number_kept_or_not_and_either_way_round(encoding, tried) -> None:
+    found = Hyperparameters(np.exp(prior_of(encoding).mean[:-2]), 1.0, 0.1)
+    configurations = [trial.configuration for trial in tried]
+    kept = Distances(encoding, found)
+    kept.among(configurations[:10])
+    kept.among(configurations[5:20])
+
+    again, anew = kept.among(configurations), Distances(encoding, found).among(configurations)
+
+    assert np.array_equal(again, anew)
+    assert np.array_equal(again, again.T)
+
+
+def test_equal_configurations_are_no_distance_apart_and_others_are(encoding, tried) -> None:
+    one = tried[0].configuration
+    other = replace(one, params={**one.params, "train.lr": 0.05})
+
+    distances = group_distances(encoding, encoding.encode([one]), encoding.encode([one, other]))[:, 0, :]
+
+    apart = {name for name, distance in zip(names_of(encoding), distances[:, 1], strict=True) if distance > 0}
+    assert not distances[:, 0].any()
+    assert apart == {"train.lr"}
+
+
+def test_blocks_that_differ_in_an_option_are_nearer_than_blocks_of_other_kinds(encoding) -> None:
+    texts = ["conv[gated=true,kernel=3]", "conv[gated=true,kernel=4]", "attn[heads_per_kv=1,n_heads=4]"]
+    some = encoding.encode([Configuration(parse(f"d=32 {text} mlp[expand=2.0]"), {}) for text in texts])
+
+    first_place = group_distances(encoding, some, some)[0]
+
+    assert 0 < first_place[0, 1] < first_place[0, 2] == 1
+
+
+# ---- what it rests on ----------------------------------------------------------------------------------------
+
+
+def test_milestones_rise_by_half() -> None:
+    assert [last_milestone(number) for number in (3, 8, 11, 12, 17, 18, 26, 27)] == [3, 8, 8, 12, 12, 18, 18, 27]
+
+
+def test_of_many_trials_the_best_and_the_newest_are_kept_and_some_of_the_others() -> None:
+    configuration = Configuration(parse("d=8 attn"), {})
+    many = [Tried(number, configuration, abs(number - 500.0)) for number in range(2000)]
+
+    kept = [trial.number for trial in chosen(many, 100)]
+
+    assert len(kept) == len(set(kept)) == 100
+    assert set(range(476, 525)) <= set(kept)
+    assert set(range(1975, 2000)) <= set(kept)
+    assert min(kept) < 50  # and of the old ones that were bad some
+
+
+def test_candidates_lie_in_the_space_and_nobody_tried_them(study, kinds, encoding, tried) -> None:
+    menu = Menu(study.layouts, kinds)
+    breeder = Breeder(Random(0), study, menu, encoding)
+    known = {trial.configuration for trial in tried}
+    parents = [Parent(trial.number, trial.configuration) for trial in tried[:10]]
+
+    made = breeder.candidates(parents, 100, known)
+
+    assert all(menu.contains(candidate.configuration.layout) for candidate in made)
+    assert {candidate.configuration for candidate in made} & known == set()
+    assert len({candidate.configuration for candidate in made}) == len(made) > 80
+    assert {set(candidate.configuration.params) == {"train.lr", "train.dropout"} for candidate in made} == {True}
+
+
+def test_an_outlook_reads_its_noise_from_the_values(encoding, tried) -> None:
+    noisy = [replace(trial, value=trial.value + 0.05 * (-1) ** trial.number) for trial in tried]
+
+    quiet, loud = look_ahead(encoding, tried), look_ahead(encoding, noisy)
+
+    assert loud.hyperparameters.noise > quiet.hyperparameters.noise
