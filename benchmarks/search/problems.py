@@ -20,7 +20,7 @@ import lzma
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -61,7 +61,7 @@ class Problem:
         check_space(study, self.kinds)
         return study
 
-    @property
+    @cached_property
     def encoding(self) -> Encoding:
         study = self.study()
         return Encoding(Menu(study.layouts, self.kinds), study.scalars())

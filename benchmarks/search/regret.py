@@ -21,7 +21,7 @@ from time import process_time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process is one search; set before numpy and torch are loaded
 
-from problems import PROBLEMS
+from problems import PROBLEMS, Problem
 from report import report
 from searches import RIVALS, is_search, make_search
 
@@ -74,7 +74,7 @@ def jobs(asked: argparse.Namespace) -> Iterator[Job]:
     searches = [_with_seeds(word, asked.seeds) for word in asked.searches]
     for name, n_seeds in sorted(searches, key=lambda known: -_cpu_s(known[0])):
         for problem in asked.problems:
-            if not _is_another(name, problem, asked.macro):
+            if not _is_worth_it(name, PROBLEMS[problem](0, asked.macro)):
                 continue
             for seed in range(n_seeds):
                 yield Job(problem=problem, search=name, seed=seed, trials=asked.trials, macro=asked.macro)
@@ -92,12 +92,13 @@ def _cpu_s(name: str) -> float:
     return RIVALS[name].cpu_s if name in RIVALS else 5.0
 
 
-def _is_another(name: str, problem: str, macro: Path | None) -> bool:
-    """Whether the search says something of its own of this problem: one that is padded does where the depth varies."""
-    if name not in RIVALS or not RIVALS[name].needs_depth:
+def _is_worth_it(name: str, problem: Problem) -> bool:
+    """Whether the search can be asked of this problem, and says there what no other one does."""
+    if name not in RIVALS:
         return True
-    low, high = PROBLEMS[problem](0, macro).study().layouts.depth
-    return low < high
+    low, high = problem.study().layouts.depth
+    rival = RIVALS[name]
+    return (low < high or not rival.needs_depth) and (rival.knows_pools or not problem.entries)
 
 
 def finish(wanted: Iterable[Job], out: Path, processes: int) -> None:

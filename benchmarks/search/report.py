@@ -28,7 +28,8 @@ def report(rows: Sequence[Row], of: Sequence[str]) -> str:
         lines += ["", f"{problem}", *_means(known, searches)]
         for search in [name for name in of if name in searches]:
             others = [name for name in searches if name != search]
-            lines += [f"  {search} to", *(_ratio(rows, (problem, search), (problem, name), name) for name in others)]
+            ratios = [_ratio(rows, (problem, search), (problem, name), name) for name in others]
+            lines += [f"  {search} to", *ratios] if ratios else []
     for renamed, plain in RENAMED.items():
         searches = sorted({row["search"] for row in rows if row["problem"] == renamed})
         if searches:

@@ -6,7 +6,7 @@
     plain                      regularised evolution over the encoding (Real et al., AAAI 2019)
     tpe, nsga2, gp             Optuna's, each as it comes; parameters that do not act are not asked
     gp-padded                  all parameters asked always, also of places beyond the depth, which changes nothing
-    smac, smac-blackbox, neps  in an environment of their own: elsewhere.py
+    smac, neps-bo, …           in an environment of their own: elsewhere.py
 
 Where a pool answers (pool.py), a search is told of the entry that it got, in place of the point that it asked for.
 """
@@ -15,8 +15,10 @@ import random
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from elsewhere import NepsBo, NepsGrammar, Smac
 from encoding import Encoding, Parameter, Point, Values
 from problems import Problem
 
@@ -67,7 +69,7 @@ def _no_measure(layout: object) -> int:
 
 
 class Uniform:
-    def __init__(self, problem: Problem, seed: int) -> None:
+    def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
         self.encoding, self.rng = problem.encoding, random.Random(seed)
 
     def ask(self) -> Point:
@@ -82,7 +84,7 @@ class Plain:
 
     N_RANDOM, POPULATION, TOURNAMENT = 10, 20, 5
 
-    def __init__(self, problem: Problem, seed: int) -> None:
+    def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
         self.encoding, self.rng = problem.encoding, random.Random(seed)
         self.past: list[tuple[float, Values]] = []
 
@@ -199,8 +201,8 @@ def _is_ranked(known: Parameter) -> bool:
     return known.is_ordered and not isinstance(known.domain, Range)
 
 
-def _optuna(name: str) -> Callable[[Problem, int], Optuna]:
-    def make(problem: Problem, seed: int) -> Optuna:
+def _optuna(name: str) -> "Make":
+    def make(problem: Problem, seed: int, n_trials: int) -> Optuna:
         import optuna
 
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -220,11 +222,15 @@ def _optuna(name: str) -> Callable[[Problem, int], Optuna]:
 # ---- the table -----------------------------------------------------------------------------------------------------
 
 
+Make = Callable[[Problem, int, int], Search]  # of a problem, a seed and the number of trials
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    make: Callable[[Problem, int], Search]
+    make: Make
     cpu_s: float  # of a run of 100 trials, roughly: the longest are begun first
     needs_depth: bool = False  # whether it differs from another one only where the depth varies
+    knows_pools: bool = True  # whether it can be told of an entry in place of what it asked for
 
 
 RIVALS: Mapping[str, Rival] = {
@@ -234,6 +240,10 @@ RIVALS: Mapping[str, Rival] = {
     "nsga2": Rival(make=_optuna("nsga2"), cpu_s=0.5),
     "gp": Rival(make=_optuna("gp"), cpu_s=20),
     "gp-padded": Rival(make=_optuna("gp-padded"), cpu_s=50, needs_depth=True),
+    "smac": Rival(make=partial(Smac, "HyperparameterOptimizationFacade"), cpu_s=60, knows_pools=False),
+    "smac-blackbox": Rival(make=partial(Smac, "BlackBoxFacade"), cpu_s=80, knows_pools=False),
+    "neps-bo": Rival(make=NepsBo, cpu_s=180, knows_pools=False),
+    "neps-grammar": Rival(make=NepsGrammar, cpu_s=2, knows_pools=False),
 }
 
 
@@ -243,4 +253,4 @@ def is_search(name: str) -> bool:
 
 def make_search(name: str, problem: Problem, seed: int, n_trials: int) -> Search:
     """A search that begins. `name` is one that is_search knows."""
-    return RIVALS[name].make(problem, seed) if name in RIVALS else Growlab(name, problem, seed, n_trials)
+    return RIVALS[name].make(problem, seed, n_trials) if name in RIVALS else Growlab(name, problem, seed, n_trials)

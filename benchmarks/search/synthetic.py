@@ -72,9 +72,10 @@ class Synthetic:
     @cached_property
     def best(self) -> float:
         """The loss of the best layout at its own lr and decay."""
-        return _of_score(min(self._best_score(depth) for depth in range(DEPTH[0], DEPTH[1] + 1)))
+        return _of_score(min(self.best_score(depth) for depth in range(DEPTH[0], DEPTH[1] + 1)))
 
-    def _best_score(self, depth: int) -> float:
+    def best_score(self, depth: int) -> float:
+        """The lowest score of all stacks of a depth whose first block is a sequence mixer."""
         first = np.array([0.0 if role == "sequence" else np.inf for role in ROLES.values()])
         ending = first + (self.kind + self.place[0]) / depth
         for at in range(1, depth):
