@@ -1,4 +1,4 @@
-"""SMAC and NePS, which need other versions of packages than growlab does: an environment of their own each.
+"""SMAC and NePS, which need packages that growlab does not: an environment of their own each, before growlab's.
 
     smac            its random forest (HyperparameterOptimizationFacade), with the conditions of the encoding
     smac-blackbox   its Gaussian process (BlackBoxFacade), likewise
@@ -8,9 +8,13 @@
 Each as it comes, but for SMAC's `deterministic`: a point's answer never changes. They are asked and told, and know
 nothing of a pool.
 
-    python -m venv smac-env && smac-env/bin/pip install -e . smac==2.4.1
-    python -m venv neps-env && neps-env/bin/pip install neural-pipeline-search==0.17.0 'optuna>=5,<6' 'pydantic>=2.10'
-    neps-env/bin/pip install --no-deps -e .
+    for name in smac neps; do
+        python -m venv $name-env
+        GROWLAB/bin/python -c "import numpy, pathlib; print(pathlib.Path(numpy.__file__).parents[1])" \\
+            > $name-env/lib/python3.*/site-packages/growlab.pth      # GROWLAB: the environment that growlab is in
+    done
+    smac-env/bin/pip install smac==2.4.1
+    neps-env/bin/pip install neural-pipeline-search==0.17.0          # brings a torch of its own
     neps-env/bin/python benchmarks/search/regret.py OUT.tsv --searches neps-bo=5 --problems complete macro --macro PATH
 """
 

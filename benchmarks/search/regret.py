@@ -19,7 +19,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process is one search; set before numpy and torch are loaded
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process is one search; said before numpy and torch are loaded
 
 from problems import PROBLEMS, Problem
 from report import report
@@ -98,7 +99,7 @@ def _is_worth_it(name: str, problem: Problem) -> bool:
         return True
     low, high = problem.study().layouts.depth
     rival = RIVALS[name]
-    return (low < high or not rival.needs_depth) and (rival.knows_pools or not problem.entries)
+    return (low < high or not rival.needs_depth) and (rival.for_pools or not problem.entries)
 
 
 def finish(wanted: Iterable[Job], out: Path, processes: int) -> None:

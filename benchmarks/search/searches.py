@@ -163,7 +163,7 @@ class Optuna:
                 value=value,
                 params={each.name: _to_optuna(each, values[each.name]) for each in known},
                 distributions={each.name: self.distributions[each.name] for each in known},
-                system_attrs=self.study.trials[-1].system_attrs,  # NSGA-II notes its generation there
+                system_attrs=self.study.get_trials(deepcopy=False)[-1].system_attrs,  # NSGA-II's generation, among them
             )
         )
 
@@ -230,7 +230,7 @@ class Rival:
     make: Make
     cpu_s: float  # of a run of 100 trials, roughly: the longest are begun first
     needs_depth: bool = False  # whether it differs from another one only where the depth varies
-    knows_pools: bool = True  # whether it can be told of an entry in place of what it asked for
+    for_pools: bool = True  # whether it can be told of an entry in place of what it asked for, and in less than minutes
 
 
 RIVALS: Mapping[str, Rival] = {
@@ -238,12 +238,12 @@ RIVALS: Mapping[str, Rival] = {
     "plain": Rival(make=Plain, cpu_s=0.1),
     "tpe": Rival(make=_optuna("tpe"), cpu_s=1),
     "nsga2": Rival(make=_optuna("nsga2"), cpu_s=0.5),
-    "gp": Rival(make=_optuna("gp"), cpu_s=20),
-    "gp-padded": Rival(make=_optuna("gp-padded"), cpu_s=50, needs_depth=True),
-    "smac": Rival(make=partial(Smac, "HyperparameterOptimizationFacade"), cpu_s=60, knows_pools=False),
-    "smac-blackbox": Rival(make=partial(Smac, "BlackBoxFacade"), cpu_s=80, knows_pools=False),
-    "neps-bo": Rival(make=NepsBo, cpu_s=180, knows_pools=False),
-    "neps-grammar": Rival(make=NepsGrammar, cpu_s=2, knows_pools=False),
+    "gp": Rival(make=_optuna("gp"), cpu_s=10),
+    "gp-padded": Rival(make=_optuna("gp-padded"), cpu_s=20, needs_depth=True, for_pools=False),
+    "smac": Rival(make=partial(Smac, "HyperparameterOptimizationFacade"), cpu_s=11, for_pools=False),
+    "smac-blackbox": Rival(make=partial(Smac, "BlackBoxFacade"), cpu_s=30, for_pools=False),
+    "neps-bo": Rival(make=NepsBo, cpu_s=180, for_pools=False),
+    "neps-grammar": Rival(make=NepsGrammar, cpu_s=2, for_pools=False),
 }
 
 
