@@ -8,14 +8,14 @@
 Each as it comes, but for SMAC's `deterministic`: a point's answer never changes. They are asked and told, and know
 nothing of a pool.
 
+    SITE=$(GROWLAB/bin/python -c "import numpy; print(numpy.__path__[0] + '/..')")   # of the environment growlab is in
     for name in smac neps; do
         python -m venv $name-env
-        GROWLAB/bin/python -c "import numpy, pathlib; print(pathlib.Path(numpy.__file__).parents[1])" \\
-            > $name-env/lib/python3.*/site-packages/growlab.pth      # GROWLAB: the environment that growlab is in
+        echo $SITE > $(echo $name-env/lib/python3.*/site-packages)/growlab.pth
     done
     smac-env/bin/pip install smac==2.4.1
     neps-env/bin/pip install neural-pipeline-search==0.17.0          # brings a torch of its own
-    neps-env/bin/python benchmarks/search/regret.py OUT.tsv --searches neps-bo=5 --problems complete macro --macro PATH
+    PYTHONPATH=. neps-env/bin/python benchmarks/search/regret.py OUT.tsv --searches neps-bo=5 --problems complete
 """
 
 import logging
