@@ -31,6 +31,7 @@ from pool import Pool
 
 from growlab.kinds import KINDS, Cost, Kind, complete
 from growlab.layout import Layout, parse
+from growlab.model.cost import count_params
 from growlab.search.menu import Menu
 from growlab.search.space import check_space
 from growlab.seeds import derived_seed
@@ -40,6 +41,11 @@ from growlab.yaml_file import read_yaml
 
 HERE = Path(__file__).parent
 NOISE = 0.01  # of synthetic: the sd of what is observed
+
+
+def _no_size(layout: Layout) -> int:
+    """Say the same of every layout: where there are no weights, size can tell nothing."""
+    return 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,7 @@ class Problem:
     true: Callable[[Point], float]
     best: float  # the lowest true value
     worst: float  # the highest: what a search has found that has seen nothing but failures
+    measure: Callable[[Layout], int] = _no_size  # parameters, which growlab's samplers may ask for as in its workers
     entries: Sequence[Point] = ()  # all there is; empty where every point of the study has an answer
 
     def study(self, sampler: str = "random", layouts: Mapping[str, Any] | None = None, **changed: Any) -> Study:
@@ -198,6 +205,7 @@ def synthetic_layouts(seed: int, table: Path | None) -> Problem:
 
 CELL_ROLES = {"attn": "sequence", "conv": "sequence", "mlp": "channel"}
 LAST = "loss_400"
+N_CHARACTERS = 65  # of Tiny Shakespeare
 
 
 def complete_table(seed: int, table: Path | None) -> Problem:
@@ -218,6 +226,7 @@ def complete_table(seed: int, table: Path | None) -> Problem:
         true=lambda point: means[_cell(point)],
         best=min(means.values()),
         worst=max(means.values()),
+        measure=_n_params,
     )
 
 
@@ -226,6 +235,11 @@ Cell = tuple[Layout, float, float]
 
 def _cell(point: Point) -> Cell:
     return point.layout, float(point.params["train.lr"]), float(point.params["train.dropout"])
+
+
+def _n_params(layout: Layout) -> int:
+    """Count the parameters of a layout of real kinds; options that are not written are their defaults."""
+    return count_params(layout, N_CHARACTERS)
 
 
 @cache
@@ -251,6 +265,7 @@ def deep_pool(seed: int, table: Path | None) -> Problem:
         true=lambda point: losses[point.key],
         best=min(known),
         worst=max(known),
+        measure=_n_params,
         entries=[point for point, _ in entries],
     )
 

@@ -48,12 +48,12 @@ class Growlab:
     def __init__(self, name: str, problem: Problem, seed: int, n_trials: int) -> None:
         sampler, flat, _ = name.partition(FLAT)
         layouts = {"motif_share": 0.0} if flat else {}
-        self.kinds = problem.kinds
+        self.kinds, self.measure = problem.kinds, problem.measure
         self.study = problem.study(sampler, layouts, seed=seed, n_trials=n_trials)
         self.past: list[PastTrial] = []
 
     def ask(self) -> Point:
-        proposal = propose(self.study, self.past, len(self.past), self.kinds, _no_measure)
+        proposal = propose(self.study, self.past, len(self.past), self.kinds, self.measure)
         return Point(layout=parse(proposal.spec.layout), params=proposal.params)
 
     def tell(self, got: Point, value: float | None) -> None:
@@ -62,10 +62,6 @@ class Growlab:
             number=len(self.past), state=state, layout=str(got.layout), params=dict(got.params), value=value
         )
         self.past.append(row)
-
-
-def _no_measure(layout: object) -> int:
-    raise AssertionError("no study here limits its parameters")
 
 
 class Uniform:
