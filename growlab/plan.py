@@ -10,7 +10,7 @@ from growlab.errors import UsageError
 from growlab.kinds import Kind, complete, units
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse_blocks
 from growlab.recipes import OPERATORS, POSITIONS, TRIGGERS, Entry
-from growlab.specs import GrowthSpec
+from growlab.specs import WATCH_ALL, GrowthSpec
 
 Blocks = tuple[BlockSpec, ...]  # a unit, by what it is made of
 
@@ -32,12 +32,22 @@ def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Enter
     there are not.
     """
     named = None if spec.unit == "last" else parse_blocks(spec.unit)
-    modelled_on = OPERATORS[spec.operator.name].options.modelled_on
+    options = OPERATORS[spec.operator.name].options
     units = []
     for at, entry in enumerate(_entries(spec, len(old))):
-        origin = modelled_on(len(old), entry.origin, newest)
+        followed = entry.origin if spec.watch == WATCH_ALL and options.follows_origin() else newest
+        origin = options.modelled_on(len(old), entry.origin, followed)
         units.append(Entering(gap=entry.gap, place=entry.gap + at, origin=origin, blocks=named or old[origin]))
     return units
+
+
+def n_growths_of(spec: GrowthSpec, n_first: int, n_grown: int) -> int:
+    """The number of growths by which a model of `n_first` units came to have `n_grown` more."""
+    n_units, growths = n_first, 0
+    while n_units < n_first + n_grown:
+        n_units += spec.n_entering(n_units)
+        growths += 1
+    return growths
 
 
 def stack_of(layout: Layout, kinds: Mapping[str, Kind]) -> list[Blocks]:

@@ -19,7 +19,7 @@ from growlab.records import PathStatistics
 Entries = Float[np.ndarray, "n n"]  # of a Gram matrix: on so few numbers NumPy's operations take less time than torch's
 
 # Displacements below this share of the path are rounding: fp32 increments carry 6e-8 each.
-_CLOSED = 1e-7
+CLOSED = 1e-7
 
 
 @np.errstate(all="ignore")  # a path that diverges has no statistics: NaN, as in torch, and no warnings
@@ -46,7 +46,7 @@ def displacement(gram_nn: Gram | Entries) -> float:
     """Distance from start to end ‖Δ‖ = √(1ᵀ G 1), in units of the weights; exactly 0 for a closed path."""
     gram_nn = _entries(gram_nn)
     length = math.sqrt(max(float(gram_nn.sum()), 0.0))
-    return length if length > _CLOSED * path_length(gram_nn) else 0.0
+    return length if length > CLOSED * path_length(gram_nn) else 0.0
 
 
 def tau(gram_nn: Gram | Entries) -> float | None:

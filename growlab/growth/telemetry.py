@@ -3,11 +3,12 @@
 The mean is what the trigger acts on, so what is reported is what acted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from growlab.geometry.trajectory import lasting_drift
+from growlab.growth.paths import Paths
 from growlab.growth.window import Window
 from growlab.records import PathStatistics, TrajectoryPoint, float_fields
 
@@ -24,6 +25,21 @@ def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
     return [
         TrajectoryPoint(step=step, unit=unit, tensor=tensor, n_increments=len(window) - 1, **asdict(statistics))
         for tensor, statistics in named.items()
+    ]
+
+
+def observe_others(paths: Paths, *, step: int, units: Mapping[int, int]) -> list[TrajectoryPoint]:
+    """Make the points of the means (tensor = "") of all watched units besides the newest, by their place.
+
+    `units` are the places of the units, by identity. Empty until there are three snapshots, as above.
+    """
+    if len(paths.newest) < 3:
+        return []
+    means = {units[unit]: mean_statistics(of_unit) for unit, of_unit in paths.statistics_of_others().items()}
+    n = len(paths.newest) - 1
+    return [
+        TrajectoryPoint(step=step, unit=unit, tensor="", n_increments=n, **asdict(means[unit]))
+        for unit in sorted(means)
     ]
 
 
