@@ -103,9 +103,8 @@ def main() -> None:
         step_ms.append(1e3 * of_step)
         for name, run in runs.items():
             shares[name].append(seconds(lambda run=run: observation(run), device) / (EVERY * of_step))
-    print(
-        f"{asked.layout}, {plain.n_params / 1e6:.2f}M parameters, batch {asked.batch} of 256, {device}, {asked.pairs} pairs"
-    )
+    about = f"{asked.layout}, {plain.n_params / 1e6:.2f}M parameters, batch {asked.batch} of 256"
+    print(f"{about}, {device}, {asked.pairs} pairs")
     print(f"step                       {statistics.median(step_ms):.2f} ms ({min(step_ms):.2f} to {max(step_ms):.2f})")
     for name, values in shares.items():
         print(f"{name:<8} of 100 steps      {spread(values)}")
