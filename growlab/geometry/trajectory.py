@@ -125,6 +125,21 @@ def lasting_drift(gram_nn: Gram | Entries) -> float | None:
     return off / noise if noise > 1e-14 * diagonal else math.inf
 
 
+def back_test(gram_nn: Gram) -> float | None:
+    """How far the first half of a window predicts the second, λ = <A, B>/<A, A>: 1 the same again, 0 not at all.
+
+    A and B are the sums of the first and of the last n/2 increments; the middle one of an odd number is in neither. So
+    λ·A is the multiple of the first half that lies nearest to the second; below 0 where that turned back.
+    None below two increments, and where the first half led nowhere.
+    """
+    n = len(gram_nn)
+    if n == 0:
+        raise ValueError("a path needs at least one increment, got an empty window")
+    first, last = slice(0, n // 2), slice(n - n // 2, n)
+    predicted, predictor = float(gram_nn[first, last].sum()), float(gram_nn[first, first].sum())
+    return predicted / predictor if predictor > 0 else None
+
+
 def drift_z(gram_nn: Gram | Entries) -> float | None:
     """A test of 'the increments have no common drift': standard normal under noise, large under drift.
 

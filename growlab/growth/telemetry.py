@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from growlab.geometry.trajectory import lasting_drift
+from growlab.geometry.trajectory import back_test, lasting_drift
 from growlab.growth.paths import Paths
 from growlab.growth.window import Window
 from growlab.records import PathStatistics, TrajectoryPoint, float_fields
@@ -46,6 +46,11 @@ def observe_others(paths: Paths, *, step: int, units: Mapping[int, int]) -> list
 def mean_lasting_drift(window: Window) -> float | None:
     """Average the drift of a window's tensors that is no correlation, r̂², as mean_statistics does the rest."""
     return _mean([lasting_drift(track.gram) for track in window.tracks.values() if len(track.increments)])
+
+
+def mean_back_test(window: Window) -> float | None:
+    """Average λ over a window's tensors: how far the first half of each path predicts its second."""
+    return _mean([back_test(track.gram) for track in window.tracks.values() if len(track.increments)])
 
 
 def mean_statistics(of_tensors: Sequence[PathStatistics]) -> PathStatistics:

@@ -222,12 +222,15 @@ def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
     """A line for a statistic: its course over the snapshots, its range, and what to compare it with."""
     trigger = _trigger_of(growth_of_row(facts.trial.spec_mapping["growth"]))
     critical = {name: f"critical {_value(value)}" for name, value in (trigger.critical() if trigger else {}).items()}
-    lines = (
+    lines: tuple[tuple[str, list[float | None], str], ...] = (
         ("τ", [point.tau for point in means], critical.get("tau", "1 straight")),
         ("κ", [point.kappa for point in means], critical.get("kappa", "0 straight")),
         ("H", [point.diffusion_exponent for point in means], "1 straight, 0.5 random walk"),
         ("r̂²", [point.drift_to_noise for point in means], "drift to noise, 0 random walk"),
     )
+    if predicted := facts.by_step("train", "back_test"):
+        halves = [predicted.get(point.step) for point in means]
+        lines += (("λ", halves, "the window's second half by its first, 1 the same again"),)
     table = _table("", f"steps {means[0].step} to {means[-1].step}", "range", "")
     for name, values, meaning in lines:
         table.add_row(name, sparkline(values, _SPARKLINE_WIDTH), _range(values), meaning)

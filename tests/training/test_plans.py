@@ -154,6 +154,14 @@ def test_what_corrected_acts_on_is_a_metric(make_spec, new_trial) -> None:
     assert all(fact.split == "train" for fact in told)
 
 
+def test_how_far_half_a_window_predicts_the_other_is_a_metric(whole: Any) -> None:
+    told = {fact.step: fact for fact in whole.recorder.facts if getattr(fact, "name", "") == "back_test"}
+    points = {fact.step for fact in whole.recorder.facts if isinstance(fact, TrajectoryPoint)}
+
+    assert told.keys() == points
+    assert all(fact.split == "train" and abs(fact.value) < 10 for fact in told.values())
+
+
 # ---- a plan that makes each unit of the path of another -----------------------------------------------------------
 
 FOLLOWING = PLAN | {"operator": "aiether", "collect_interval_steps": 2, "history_window_size": 5, "entry_scale": 1.0}
