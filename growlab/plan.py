@@ -28,15 +28,16 @@ class Entering:
 def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Entering]:
     """The units that the next growth adds to the `old` ones, from the input side to the output side.
 
-    `newest` is the place of the old unit that entered last. Raises ValueError for a position that names places which
-    there are not.
+    `newest` is the place of the old unit that entered last. Where all are watched, an operator that follows a path
+    follows that of the unit which the position names, unless the study says what new units are made of. Raises
+    ValueError for a position that names places which there are not.
     """
     named = None if spec.unit == "last" else parse_blocks(spec.unit)
     options = OPERATORS[spec.operator.name].options
+    own_paths = spec.watch == WATCH_ALL and named is None and options.follows_origin()
     units = []
     for at, entry in enumerate(_entries(spec, len(old))):
-        followed = entry.origin if spec.watch == WATCH_ALL and options.follows_origin() else newest
-        origin = options.modelled_on(len(old), entry.origin, followed)
+        origin = options.modelled_on(len(old), entry.origin, entry.origin if own_paths else newest)
         units.append(Entering(gap=entry.gap, place=entry.gap + at, origin=origin, blocks=named or old[origin]))
     return units
 

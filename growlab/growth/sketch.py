@@ -46,7 +46,7 @@ class Fold:
         return (x_TD.index_select(1, self.order_P).view(len(x_TD), *self.sign_RB.shape) * self.sign_RB).sum(1)
 
 
-class Sizes:
+class Group:
     """All followed tensors of one size, in order, with what is held of their snapshots."""
 
     def __init__(self, n_entries: int, size: int) -> None:
@@ -93,11 +93,11 @@ class Sketches:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._sizes: dict[int, Sizes] = {}
+        self._groups: dict[int, Group] = {}
         self._grams: Grams = torch.zeros(0, 0, 0, dtype=torch.float64)  # of all tensors, in the order of `_keys`
 
     def clear(self) -> None:
-        self._sizes.clear()
+        self._groups.clear()
         self._grams = self._grams[:0, :0, :0]
 
     @torch.no_grad()
@@ -106,10 +106,10 @@ class Sketches:
 
         Returns the rows for `border`, on their device, and waits for nothing; None of the first snapshot.
         """
-        if not self._sizes:
+        if not self._groups:
             self._arrange(units)
         parameters = {(unit, name): each for unit in units for name, each in units[unit].named_parameters()}
-        rows = [of.append(of.sketch([parameters[key] for key in of.keys])) for of in self._sizes.values()]
+        rows = [group.append(group.sketch([parameters[key] for key in group.keys])) for group in self._groups.values()]
         known = [each for each in rows if each is not None]
         return torch.cat(known) if known else None
 
@@ -123,7 +123,7 @@ class Sketches:
     @property
     def flops(self) -> int:
         """The FLOPs of the newest snapshot."""
-        return sum(of.flops for of in self._sizes.values())
+        return sum(group.flops for group in self._groups.values())
 
     def statistics(self) -> dict[int, list[PathStatistics]]:
         """Statistics of every tensor's path, by the identity of its unit. Empty before the first increment."""
@@ -137,12 +137,12 @@ class Sketches:
 
     def tensors(self) -> dict[str, Float[Tensor, "..."]]:
         """What a checkpoint holds besides the increments."""
-        last = {f"last/{size}": of.last for size, of in self._sizes.items() if of.last is not None}
+        last = {f"last/{size}": group.last for size, group in self._groups.items() if group.last is not None}
         return {**last, "gram": self._grams} if last else {}
 
     def increments(self, at: int) -> dict[str, Float[Tensor, "T B"]]:
         """The increments of number `at` from the oldest, of all tensors of a size together."""
-        return {str(size): of.increments[at] for size, of in self._sizes.items()}
+        return {str(size): group.increments[at] for size, group in self._groups.items()}
 
     def load(
         self,
@@ -154,20 +154,20 @@ class Sketches:
         """Go on from what `tensors` and `increments` gave. Raises KeyError for what is missing."""
         self.clear()
         self._arrange(units)
-        for size, of in self._sizes.items():
-            of.last = _held_on(device, tensors[f"last/{size}"])
-            of.increments.extend(_held_on(device, increment[str(size)]) for increment in increments)
-        if self._sizes:
+        for size, group in self._groups.items():
+            group.last = _held_on(device, tensors[f"last/{size}"])
+            group.increments.extend(_held_on(device, increment[str(size)]) for increment in increments)
+        if self._groups:
             self._grams = tensors["gram"]
 
     def _arrange(self, units: Mapping[int, nn.Module]) -> None:
         for unit in sorted(units):
             for name, parameter in units[unit].named_parameters():
                 size = parameter.numel()
-                self._sizes.setdefault(size, Sizes(size, self.size)).keys.append((unit, name))
+                self._groups.setdefault(size, Group(size, self.size)).keys.append((unit, name))
 
     def _keys(self) -> list[tuple[int, str]]:
-        return [key for of in self._sizes.values() for key in of.keys]
+        return [key for group in self._groups.values() for key in group.keys]
 
 
 def _held_on(device: torch.device, tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -230,7 +230,7 @@ def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
     )
     if predicted := facts.by_step("train", "back_test"):
         halves = [predicted.get(point.step) for point in means]
-        lines += (("λ", halves, "the window's second half by its first, 1 the same again"),)
+        lines += (("λ", halves, "second half by the first, 1 the same"),)
     table = _table("", f"steps {means[0].step} to {means[-1].step}", "range", "")
     for name, values, meaning in lines:
         table.add_row(name, sparkline(values, _SPARKLINE_WIDTH), _range(values), meaning)
@@ -244,7 +244,7 @@ def _trajectories(of_units: Mapping[int, Sequence[TrajectoryPoint]]) -> "Table":
     for unit, points in of_units.items():
         newest = points[-1]
         values = (newest.tau, newest.kappa, newest.diffusion_exponent, newest.drift_to_noise, newest.drift_z)
-        course = sparkline([point.tau for point in points], _SPARKLINE_WIDTH)
+        course = sparkline([point.tau for point in points], _SPARKLINE_WIDTH - 10)
         table.add_row(str(unit), *(amounts.number(value, 2) for value in values), course)
     return table
 

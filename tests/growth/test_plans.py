@@ -225,6 +225,7 @@ def test_where_the_newest_unit_alone_is_watched_all_are_made_of_its_path(
         ({"operator": "stack", "factor": 2}, set(), {0, 1}),
         ({"operator": "copy-last", "factor": 2}, set(), {0, 1}),
         ({"operator": "aiether", "factor": 2, "watch": "newest"}, set(), set()),
+        ({"operator": "aiether", "position": "prepend", "unit": "thin"}, set(), {0, 1}),  # of the newest such unit
         ({"operator": "aiether", "factor": 2, "max_depth": 4}, set(), {0, 1}),
     ],
 )
