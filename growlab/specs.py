@@ -184,8 +184,8 @@ class GrowthSpec:
     watch: str = scalar(
         WATCH_ALL,
         choices=(WATCH_NEWEST, WATCH_ALL),
-        help="whose path of weights is followed, and so made new units of: newest (the unit that entered last) | all "
-        "(every unit, each new one made of that which its position names; as sketches where that is all they are for)",
+        help="whose path is followed: newest (the unit that entered last; operators that follow a path make all new "
+        "units of it) | all (every unit; they make each new one of the path of the unit that its position names)",
         since="0.1.0",
         before=WATCH_NEWEST,
     )

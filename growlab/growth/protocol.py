@@ -99,7 +99,7 @@ class GrowthProtocol:
 
     @property
     def watched(self) -> int:
-        """Index of the unit whose window is kept: the newest."""
+        """Index of the unit whose path the trigger acts on: the newest."""
         units = self.unit_identities
         return units.index(max(units))
 
@@ -232,10 +232,7 @@ class GrowthProtocol:
             origin=new.origin,
             n_alike=n_alike,
             watched=self.watched,
-            windows={
-                self.watched: self.window,
-                **{self.places[unit]: path for unit, path in self.paths.others.items()},
-            },
+            windows={self.watched: self.window} | self._windows_of_others(),
             same_kinds=self._same_kinds,
             out_projections=self.model.out_projections,
             critical=self._critical,

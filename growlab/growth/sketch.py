@@ -7,8 +7,8 @@ Each of D numbers goes into one of B = 4,096 buckets by a random permutation, wi
 bucket add to <s(V), s(V')> has a random sign, so that its mean is <V, V'>; and a permutation that fills the buckets
 evenly puts two numbers into the same one with a probability below 1/B. So the variance is at most
 (‖V‖²‖V'‖² + <V, V'>²) / B, whatever V and V' are, heavy tails, rows and columns included: a length is known to
-1/√(2B) = 1.1 % (one standard deviation), and a mean over a unit's tensors, whose errors are independent, to less. A
-tensor of at most B numbers is kept whole.
+1/√(2B) = 1.1 % (one standard deviation), and a mean over a unit's tensors, whose errors hardly have anything in common,
+to less. A tensor of at most B numbers is kept whole.
 
 Legend: T tensors of one size, D numbers of each; P numbers in R rows of B, P = R·B ≥ D; n increments, m = n + 1; A
 tensors of all sizes.
@@ -57,6 +57,7 @@ class Group:
         self._fold: Fold | None = None
 
     def sketch(self, tensors: Sequence[Float[Tensor, "..."]]) -> Float[Tensor, "T B"]:
+        """Sketch tensors of this size, in float64, or flatten them where they are small, (T, D)."""
         at_once = max(1, _MOST_AT_ONCE // self.n_entries)
         flat = [tensor.detach().flatten() for tensor in tensors]
         return torch.cat(
