@@ -146,6 +146,13 @@ def test_a_bucket_has_as_many_numbers_as_any_other_or_one_more() -> None:
     assert sorted(FOLD.order_P[: 3 * BUCKETS + 7].tolist()) == list(range(3 * BUCKETS + 7))
 
 
+def test_numbers_of_one_sign_do_not_add_up() -> None:
+    n = 3 * BUCKETS + 7
+    [sketched] = FOLD(torch.ones(1, n, dtype=torch.float64))
+
+    assert float(sketched @ sketched) == pytest.approx(n, rel=0.1)  # without signs about three times as much
+
+
 def test_a_fold_of_a_size_is_always_the_same() -> None:
     again = Fold(3 * BUCKETS + 7, CPU)
 
