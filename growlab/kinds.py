@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from typing import Any, Literal, Protocol, TypeVar
 
 from growlab.errors import LayoutError, UnknownName
-from growlab.layout import BlockSpec, Layout, OptionValue, parse_blocks, walk
+from growlab.layout import MOST_PASSES, BlockSpec, Layout, OptionValue, n_passes, parse_blocks, walk
 from growlab.registry import Registry
 
 Role = Literal["sequence", "channel"]
@@ -26,6 +26,7 @@ class Cost:
     activations: int  # numbers kept for the backward pass
     state_size: int  # numbers carried from token to token when decoding at position T
     dropped_activations: int = 0  # numbers kept besides where dropout acts inside the mixer
+    constant_flops: int = 0  # of all FLOPs those through which no gradient passes in training
 
     @property
     def flops(self) -> int:
@@ -51,6 +52,7 @@ class Nesting:
     branches: tuple[int, int]  # fewest and most
     length: tuple[int, int]  # blocks of a branch, fewest and most
     whole: bool  # whole blocks, with their norms and residual sums; else their mixers alone
+    on_stream: bool = False  # these act on the residual stream itself: there is neither norm nor dropout around them
 
     def check(self, spec: BlockSpec) -> None:
         """Raise LayoutError for too few, too many, too short or too long branches."""
@@ -84,6 +86,11 @@ class Kind:
         (spec,) = parse_blocks(f"{self.name}({self.nesting.example})" if self.nesting else self.name)
         return spec
 
+    @property
+    def on_stream(self) -> bool:
+        """Whether its blocks act on the residual stream itself; it has no norm then."""
+        return self.nesting is not None and self.nesting.on_stream
+
     def option_fields(self) -> dict[str, Field[Any]]:
         return {field.name: field for field in fields(self.options)}
 
@@ -95,9 +102,11 @@ class Kind:
         return options
 
     def check_held(self, spec: BlockSpec) -> None:
-        """Raise LayoutError where the block holds what its kind does not."""
+        """Raise LayoutError where the block holds what its kind does not, or loops run it too often."""
         if self.nesting:
             self.nesting.check(spec)
+            if (n := n_passes(spec)) > MOST_PASSES:
+                raise LayoutError(f"{spec.kind} runs a block {n} times, at most {MOST_PASSES} are allowed; lower times")
         elif spec.branches:
             raise LayoutError(f"{self.name} holds no blocks, got {spec}")
 

@@ -35,6 +35,9 @@ MAX_BLOCKS = 4096  # '((attn)x9999)x9999' must not fill the memory
 MAX_TEXT = 100_000  # characters
 MAX_NESTS = 8  # one in another
 CHANNEL_KINDS = frozenset({"mlp", "moe"})  # belong to the unit before them; any other kind begins a unit
+LOOP = "loop"  # the kind that runs what it holds again and again
+LOOP_TIMES = 2  # of a loop that does not say how often
+MOST_PASSES = 64  # of a block through all loops that hold it
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,33 @@ def walk(block: BlockSpec) -> Iterator[BlockSpec]:
     yield block
     for inner in block.inner:
         yield from walk(inner)
+
+
+def n_held(blocks: Sequence[BlockSpec]) -> int:
+    """The number of blocks with weights of their own: a nest is one, but a loop is what it holds, counted once."""
+    return sum(n_held(block.inner) if block.kind == LOOP else 1 for block in blocks)
+
+
+def n_run(blocks: Sequence[BlockSpec]) -> int:
+    """The number of blocks that are run one after another: a nest is one, but a loop is all that its passes run."""
+    return sum(loop_times(block) * n_run(block.inner) if block.kind == LOOP else 1 for block in blocks)
+
+
+def loop_times(block: BlockSpec) -> int:
+    """The number of passes of a loop. One that is no whole number is refused where options are read, not here."""
+    times = dict(block.options).get("times", LOOP_TIMES)
+    return times if isinstance(times, int) else LOOP_TIMES
+
+
+def n_passes(block: BlockSpec) -> int:
+    """The number of times that loops run what is run most often in this block."""
+    own = loop_times(block) if block.kind == LOOP else 1
+    return own * max(map(n_passes, block.inner), default=1)
+
+
+def nest_height(block: BlockSpec) -> int:
+    """The number of blocks that hold one another, from this one inwards; 0 for one that holds none."""
+    return 1 + max(map(nest_height, block.inner)) if block.inner else 0
 
 
 def skeleton(block: BlockSpec) -> BlockSpec:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from growlab.domains import Value
 from growlab.kinds import shorten
-from growlab.layout import parse
+from growlab.layout import n_run, parse
 from growlab.records import Decision
 from growlab.specs import TrialSpec
 
@@ -14,7 +14,7 @@ from growlab.specs import TrialSpec
 class Proposal:
     spec: TrialSpec
     layout: str  # as people read it: options that equal their defaults are left out
-    depth: int  # blocks
+    depth: int  # blocks that are run one after another
     params: Mapping[str, Value]  # the scalars as the sampler drew them, by full name
     decision: Decision
 
@@ -30,7 +30,7 @@ def given_proposal(spec: TrialSpec, number: int, params: Mapping[str, Value]) ->
     return Proposal(
         spec=spec,
         layout=str(shorten(layout)),
-        depth=layout.depth,
+        depth=n_run(layout.blocks),
         params=params,
         decision=Decision(
             number=number, seed=spec.seed, origin="given", parent=None, mutation="", finished=(), running=()

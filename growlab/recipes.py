@@ -7,10 +7,11 @@ In a study their options are growth.trigger.<name>.<option>; what a search draws
 recipe has that name.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+from growlab.layout import BlockSpec
 from growlab.named import Options, Part
 from growlab.registry import Registry
 
@@ -32,6 +33,14 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trying:
+    """How a growth is tried: a copy of the trial grows, another one does not, and the better one stays."""
+
+    share: float  # of the budget, for which each copy is trained
+    least: float  # gain in val_loss, in nats per token, above which the growth is kept
+
+
+@dataclass(frozen=True, kw_only=True)
 class TriggerOptions(Options):
     """Of a trigger, and what can be said of it before anything is trained."""
 
@@ -46,8 +55,16 @@ class TriggerOptions(Options):
         return 0
 
     def n_growths(self) -> int | None:
-        """The number of growths at most; None where training decides."""
+        """The number of growths at most, and exactly unless they are tried; None where training decides."""
         return None
+
+    def trying(self) -> Trying | None:
+        """How a growth is tried before it is kept; None where every growth stays."""
+        return None
+
+    def in_vain(self) -> str:
+        """Why no model ever grows by it, however long the budget, and what to do; '' where one can."""
+        return ""
 
     def first_growth(self, pace: Pace) -> int:
         """The earliest step at which a model can grow."""
@@ -62,6 +79,15 @@ class TriggerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Enclosure:
+    """Old units that a growth makes one, which holds all their blocks: no weight enters, and none changes."""
+
+    first: int  # place of the lowest of them
+    n_units: int
+    blocks: tuple[BlockSpec, ...]  # what the one is made of
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorOptions(Options):
     """The options of an operator, and how they fit a window of snapshots."""
 
@@ -69,6 +95,7 @@ class OperatorOptions(Options):
     inherits: ClassVar[bool] = True  # whether that unit's optimizer state means anything for the new one
     needs_path: ClassVar[bool] = True  # whether it makes anything of a window of snapshots
     of_newest: ClassVar[bool] = False  # whether that is the newest unit's, however many are watched
+    encloses: ClassVar[bool] = False  # whether no unit enters, but old ones become one: it says which, no position does
 
     @classmethod
     def follows_origin(cls) -> bool:
@@ -83,6 +110,10 @@ class OperatorOptions(Options):
         is the position's choice too for an operator that follows a path.
         """
         return origin if cls.copies_origin else newest
+
+    def enclosing(self, units: Sequence[tuple[BlockSpec, ...]]) -> Enclosure | None:
+        """Of an operator that `encloses`: the old units that become one, and what that is; None where none may."""
+        raise NotImplementedError
 
     def fitted(self, window: int, drawn: Collection[str]) -> Self:
         """The same where no window of so many snapshots is too small; else with what was `drawn` cut to it."""

@@ -43,6 +43,10 @@ class Metric:
     value: float
 
 
+AS_IT_WAS = "probe_val_loss_as_it_was"  # metrics of a probe, at the step at which a trial was forked: what its
+GROWN = "probe_val_loss_grown"  # branches came to, and how many steps the dropped one had trained
+DROPPED_STEPS = "probe_dropped_steps"
+
 TEST = "test"  # the split that is read once, by growlab test, and by nothing that chooses
 READ_AT = "read_at"  # the metric of that split that says when: UTC, seconds since 1970, on the database's clock
 
@@ -149,7 +153,7 @@ class TrialProgress:
     step: int
     progress: float  # spent / budget, 0 to 1
     depth: int
-    phase: str  # train | warm-up | cool-down
+    phase: str  # train | warm-up | cool-down | probe
     train_loss: float
     val_loss: float | None
     tau: float | None

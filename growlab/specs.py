@@ -10,7 +10,7 @@ from typing import Literal
 
 from growlab.domains import Choice, Range
 from growlab.errors import LayoutError, SpecError
-from growlab.layout import parse, parse_blocks
+from growlab.layout import n_held, parse, parse_blocks
 from growlab.named import Named
 from growlab.recipes import NEVER, Sort
 from growlab.scalar import check_scalars, either, require, scalar, setting
@@ -290,7 +290,7 @@ class TrialSpec:
     def __post_init__(self) -> None:
         require_curriculum(self.curriculum)
         try:
-            depth = parse(self.layout).depth
+            depth = n_held(parse(self.layout).blocks)
         except LayoutError as error:
             raise SpecError(f"trial.layout: {error}") from None
         if self.growth.grows and self.growth.max_depth < depth:

@@ -74,7 +74,8 @@ def _begun(ablation: Ablation, arm: Arm) -> Any:
     """
     spec = spec_of(ablation, arm, {}, budget=1.0, seed=0)
     trigger = TRIGGERS[spec.growth.trigger.name]
-    if spec.growth.grows and trigger.read(spec.growth.trigger.options).n_growths() is None:
+    options = trigger.read(spec.growth.trigger.options)
+    if spec.growth.grows and (options.n_growths() is None or options.trying()):
         raise UsageError(
             f"arm {arm.name!r} grows as often as trigger {spec.growth.trigger.name} decides, so nobody knows the depth "
             "that it ends with; name an arm with trigger at or never, in envelope.of and in final_depth_of"

@@ -6,6 +6,7 @@ attn      causal attention, rotary positions, grouped heads, QK-norm, gate
 conv      causal gated convolution
 hebbian   fast weights that forget at a rate of each token; added to, or corrected by the delta rule
 hopfield  modern Hopfield retrieval from earlier tokens and a learnt bank
+loop      blocks run a fixed number of times on the residual stream
 mamba     S6: a selective state space, scanned by selective_scan
 mamba2    SSD: a selective state space with one decay for each head
 mix       parallel mixers, fused by a gate of each token
@@ -19,7 +20,7 @@ patch         front end: soft patches of tokens, and a decoder for those of the 
 hebbian_head  head: a memory of which token followed what
 
 parts            what stands before and after the blocks
-nest             what the kinds that hold others share: act, mix, router
+nest             what the kinds that hold others share: act, loop, mix, router
 decaying_memory  the recurrence of hebbian and mamba2, in chunks
 delta_memory     that of hebbian[delta=true]
 
@@ -33,6 +34,7 @@ from growlab.blocks import (
     hebbian,
     hebbian_head,
     hopfield,
+    loop,
     mamba,
     mamba2,
     mix,
@@ -43,7 +45,7 @@ from growlab.blocks import (
     ssm,
     swa,
 )
-from growlab.blocks.base import Block, Mixer, State, block_cost, build_block
+from growlab.blocks.base import Block, Mixer, State, block_around, block_cost, build_block
 
 __all__ = [
     "Block",
@@ -51,12 +53,14 @@ __all__ = [
     "State",
     "act",
     "attn",
+    "block_around",
     "block_cost",
     "build_block",
     "conv",
     "hebbian",
     "hebbian_head",
     "hopfield",
+    "loop",
     "mamba",
     "mamba2",
     "mix",

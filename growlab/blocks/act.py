@@ -60,6 +60,7 @@ def act_cost(d_model: int, options: ActOptions, seq_len: int, branches: Sequence
         activations=options.most * (inner.activations + seq_len * (d_model + 4)),
         state_size=options.most * inner.state_size,
         dropped_activations=options.most * inner.dropped_activations,
+        constant_flops=options.most * inner.constant_flops,
     )
 
 

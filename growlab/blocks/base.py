@@ -5,7 +5,7 @@ Legend of shape suffixes: B batch, T tokens, D d_model.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
@@ -93,8 +93,15 @@ class Block(nn.Module):
         return x_BTD + mixed
 
     def forward_with_penalty(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Penalty]:
-        mixed, penalty = self.mixer.forward_with_penalty(self.norm(x_BTD))
-        return x_BTD + self.dropout(mixed), penalty
+        stream_BTD, mixed_BTD, penalty = self.open(x_BTD)
+        return stream_BTD + self.dropout(mixed_BTD), penalty
+
+    def open(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"], Penalty]:
+        """Run all but the last dropout and residual sum, which whoever is next may fuse with what is his.
+
+        Returns the stream, what is to be dropped of and added to it, and the penalty.
+        """
+        return x_BTD, *self.mixer.forward_with_penalty(self.norm(x_BTD))
 
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         mixed, state = self.mixer.advance(self.norm(x_BTD), state)
@@ -117,6 +124,37 @@ class Block(nn.Module):
         self.spec = _with_plasticity(self.spec, plasticity)
 
 
+class StreamMixer(Mixer):
+    """A nest whose blocks act on the residual stream itself, with norms, residual sums and dropout of their own."""
+
+    @abstractmethod
+    def open(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"], Penalty]:
+        """Run all but the last dropout and residual sum, as Block.open does."""
+
+    @abstractmethod
+    def advance_stream(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        """Make the stream behind the last block of the next T ≥ 1 tokens, going on from `state`."""
+
+
+class StreamBlock(Block):
+    """A block around a StreamMixer: nothing of its own but the last dropout."""
+
+    mixer: StreamMixer
+
+    def __init__(self, spec: BlockSpec, mixer: StreamMixer, d_model: int, dropout: float) -> None:
+        super().__init__(spec, mixer, d_model, dropout)
+        self.norm = nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return self.forward_with_penalty(x_BTD)[0]
+
+    def open(self, x_BTD: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"], Penalty]:
+        return self.mixer.open(x_BTD)
+
+    def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
+        return self.mixer.advance_stream(x_BTD, state)
+
+
 def _with_plasticity(spec: BlockSpec, plasticity: float) -> BlockSpec:
     options = dict(spec.options)
     if "plasticity" in KINDS[spec.kind].option_fields():
@@ -134,13 +172,29 @@ def build_block(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
     stream's variance does not depend on when a block enters. `max_depth` is the depth that growth may
     reach, not today's: a block's initialisation must not depend on the moment of its birth.
     """
-    return Block(spec, build_mixer(spec, d_model, max_depth=max_depth, dropout=dropout), d_model, dropout)
+    return _build(spec, d_model, max_depth, p_mixer=dropout, p_block=dropout)
 
 
-def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float) -> Mixer:
+def block_around(spec: BlockSpec, held: Sequence[Block], d_model: int, dropout: float) -> Block:
+    """Build a block of a kind without weights of its own around blocks that there are already; the spec names them."""
+    kind = KINDS[spec.kind]
+    assert kind.on_stream, f"{spec.kind} has weights of its own"
+    mixer = kind.mixer(d_model, kind.read_options(spec, d_model), [held])
+    mixer.p_dropout = dropout
+    return StreamBlock(spec, mixer, d_model, dropout)
+
+
+def _build(spec: BlockSpec, d_model: int, max_depth: int, *, p_mixer: float, p_block: float) -> Block:
+    """Build a block that drops of its output at the rate `p_block`, and whose mixers do inside at `p_mixer`."""
+    on_stream = KINDS[spec.kind].on_stream
+    mixer = build_mixer(spec, d_model, max_depth=max_depth, dropout=p_mixer, p_held=p_block if on_stream else 0.0)
+    return (StreamBlock if on_stream else Block)(spec, mixer, d_model, p_block)  # type: ignore[arg-type]
+
+
+def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float, p_held: float = 0.0) -> Mixer:
     """Build a block's mixer, and in it those of what it holds.
 
-    Whole blocks in it do not drop of their output: it does.
+    Whole blocks in it drop of their outputs at the rate `p_held`: not at all where the block around them does.
     """
     kind = KINDS[spec.kind]
     options = kind.read_options(spec, d_model)
@@ -148,8 +202,14 @@ def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
     if kind.nesting is None:
         mixer: Mixer = kind.mixer(d_model, options)
     else:
+        whole = kind.nesting.whole
         branches = [
-            [_build_held(inner, d_model, kind.nesting.whole, max_depth, dropout) for inner in branch]
+            [
+                _build(inner, d_model, max_depth, p_mixer=dropout, p_block=p_held)
+                if whole
+                else build_mixer(inner, d_model, max_depth=max_depth, dropout=dropout)
+                for inner in branch
+            ]
             for branch in spec.branches
         ]
         held = {module for branch in branches for inner in branch for module in inner.modules()}
@@ -163,11 +223,6 @@ def build_mixer(spec: BlockSpec, d_model: int, *, max_depth: int, dropout: float
     mixer.p_dropout = dropout
     _require_contract(spec.kind, mixer, mixer_cost(spec, d_model, 1))
     return mixer
-
-
-def _build_held(spec: BlockSpec, d_model: int, whole: bool, max_depth: int, dropout: float) -> nn.Module:
-    mixer = build_mixer(spec, d_model, max_depth=max_depth, dropout=dropout)
-    return Block(spec, mixer, d_model, dropout=0.0) if whole else mixer
 
 
 def _require_contract(kind: str, mixer: Mixer, cost: Cost) -> None:
@@ -200,6 +255,8 @@ def _checked_cost(kind: str, cost: Callable[..., object], *of: object) -> Cost:
 def block_cost(spec: BlockSpec, d_model: int, seq_len: int) -> Cost:
     """The cost of a whole block: its mixer, its norm and its residual sum."""
     mixer = mixer_cost(spec, d_model, seq_len)
+    if KINDS[spec.kind].on_stream:  # which has no norm
+        return mixer
     return replace(
         mixer,
         n_params=mixer.n_params + d_model,

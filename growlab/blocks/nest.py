@@ -1,4 +1,4 @@
-"""A mixer that is made of others: what mix, router and act share."""
+"""A mixer that is made of others: what mix, router, act and loop share."""
 
 from collections.abc import Sequence
 from itertools import islice

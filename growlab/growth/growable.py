@@ -21,6 +21,13 @@ class Growable(Protocol):
         """Make a freshly initialised unit, not yet part of the model."""
         ...
 
+    def enclose(self, units: Sequence[nn.Module], blocks: Sequence[BlockSpec]) -> nn.Module:
+        """Make a unit of these blocks that holds those of old units, the very same modules; not yet part of the model.
+
+        Only operators that enclose ask for it.
+        """
+        ...
+
     def out_projections(self, unit: nn.Module) -> Iterable[nn.Parameter]:
         """The parameters that make the unit the identity when they are zero."""
         ...

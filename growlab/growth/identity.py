@@ -1,21 +1,26 @@
 """Names of parameters that stay what they are when a unit enters below them.
 
 A module's own names count its units from the input side. Optimizer, checkpoints and windows go by the unit's identity
-instead: the units that a model begins with are 0, 1, …, and each that grows has the next number, wherever it enters.
+instead: the units that a model begins with are 0, 1, …, and each that grows has the next number, wherever it enters;
+so has one that old units become, whose parameters go by its name from then on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 from torch import nn
 
 _UNITS = "units"
 
 
-def identities(n_first: int, positions: Iterable[int]) -> list[int]:
-    """The identity of each unit, in order, of a model that began with `n_first` and grew at these positions."""
+def identities(n_first: int, positions: Sequence[int], enclosed: Iterable[int] = ()) -> list[int]:
+    """The identity of each unit, in order, of a model that began with `n_first` and grew at these positions.
+
+    `enclosed` says how many old units, from each position on, became the one that entered there; () that none did.
+    """
     units = list(range(n_first))
-    for at in positions:
-        units.insert(at, len(units))
+    for number, (at, n_units) in enumerate(zip(positions, enclosed or repeat(0), strict=False)):
+        units[at : at + n_units] = [n_first + number]
     return units
 
 

@@ -37,7 +37,7 @@ class Trigger(Protocol):
     2. At every evaluation `look`, where no growth may begin: during another one, or where the model is as deep as it
        may become;
     3. `check` elsewhere; True asks for a growth, and is the last call before it.
-    4. `forget` after a growth.
+    4. `forget` after a growth, also where one is only tried, and in the branch that is trained without it.
 
     What it remembers between calls is `state`: plain JSON values, from which `restore` goes on in another process.
     """

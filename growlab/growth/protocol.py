@@ -27,7 +27,7 @@ from growlab.growth.paths import Paths
 from growlab.growth.source import Made, Source, Weights
 from growlab.growth.window import Window
 from growlab.layout import BlockSpec
-from growlab.plan import Entering, entering, n_growths_of
+from growlab.plan import Entering, n_growths_of, next_growth
 from growlab.recipes import FRESH, OPERATORS, TRIGGERS
 from growlab.specs import WATCH_ALL, GrowthSpec
 
@@ -46,11 +46,12 @@ class GrowthState:
         default_factory=list
     )  # at which each grown unit entered; [] of rows where all were on top
     n_new: int = 1  # units of the newest growth, which train alone in its warm-up
+    enclosed: list[int] = field(default_factory=list)  # old units that became each of those; [] where none ever did
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """A unit that was inserted, and how."""
+    """A unit that was inserted, or that old ones became, and how."""
 
     position: int
     blocks: tuple[BlockSpec, ...]
@@ -62,15 +63,27 @@ class Grown:
 class GrowthProtocol:
     """The protocol, which decides and acts; the caller owns the optimizer, the evaluation and the clock (the step)."""
 
-    def __init__(self, spec: GrowthSpec, model: Growable, *, seed: int, positions: Iterable[int] = ()) -> None:
-        """Begin with `positions`, at which each unit entered that the model has grown so far."""
+    def __init__(
+        self,
+        spec: GrowthSpec,
+        model: Growable,
+        *,
+        seed: int,
+        positions: Iterable[int] = (),
+        enclosed: Iterable[int] = (),
+    ) -> None:
+        """Begin with `positions`, at which each unit entered that the model has grown so far.
+
+        `enclosed` gives how many old units became each of them, () that none did.
+        """
         self.spec, self.model, self.seed = spec, model, seed
         self.paths = Paths(spec.history_window_size)
         self.positions = list(positions)
+        self.enclosed = list(enclosed) or [0] * len(self.positions)
         self._phase: Phase = "train"
         self._phase_ends_at = 0
         self._n_new = 1
-        self._n_first = len(model.units) - len(self.positions)
+        self._n_first = len(model.units) - len(self.positions) + sum(self.enclosed)
         options = TRIGGERS[spec.trigger.name].read(spec.trigger.options)
         self._most_growths: int | None = options.n_growths()
         self._critical: Mapping[str, float] = options.critical()
@@ -90,7 +103,7 @@ class GrowthProtocol:
     @property
     def unit_identities(self) -> list[int]:
         """The identities of the model's units, in their order."""
-        return identities(self._n_first, self.positions)
+        return identities(self._n_first, self.positions, self.enclosed)
 
     @property
     def places(self) -> dict[int, int]:
@@ -116,6 +129,7 @@ class GrowthProtocol:
             n_growths=self.n_grown,
             positions=self.positions,
             n_new=self._n_new,
+            enclosed=self.enclosed,
         )
 
     def restore(self, state: GrowthState) -> None:
@@ -158,35 +172,41 @@ class GrowthProtocol:
         return {self.unit_identities[new.origin] for new in self._entering()}
 
     def _may_grow_again(self) -> bool:
-        done = n_growths_of(self.spec, self._n_first, self.n_grown)
-        return (self._most_growths is None or done < self._most_growths) and self._fits_another()
+        """Whether the trigger may ask once more; where there is no room then, no unit enters."""
+        done = n_growths_of(self.spec, self._n_first, self.enclosed)
+        return self._most_growths is None or done < self._most_growths
 
     # ---- when -----------------------------------------------------------------------------------------------
 
     def snapshot_due(self, step: int) -> bool:
         return self.spec.grows and step % self.spec.collect_interval_steps == 0
 
-    def ask_trigger(self, moment: Moment) -> bool:
+    def ask_trigger(self, moment: Moment, *, may_grow: bool = True) -> bool:
         """Ask the trigger, once at every evaluation as it remembers them, and return whether the model is to grow."""
-        if self._phase != "train" or not self._fits_another():
+        if not may_grow or self._phase != "train" or not self._entering():
             self._trigger.look(moment)
             return False
         return self._trigger.check(moment)
 
     def is_due(self, progress: float) -> bool:
         """Whether the trigger's schedule asks for a growth at this progress; cheap, for every step."""
-        return self._trigger.is_due(progress) and self._phase != "warm-up" and self._fits_another()
+        return self._trigger.is_due(progress) and self._phase != "warm-up" and bool(self._entering())
+
+    def pass_over(self) -> None:
+        """Go on without the growth that was asked for."""
+        self._trigger.forget()
 
     # ---- how ------------------------------------------------------------------------------------------------
 
     def grow(self, step: int) -> list[Grown]:
         """Insert the units of one growth and freeze the rest for `freeze_steps`. All windows start anew.
 
-        Returns them from the input side to the output side; each is made of the model as it was before.
+        Returns them from the input side to the output side; each is made of the model as it was before. A unit that
+        old ones became counts as new, in its place: what it holds trains alone in the warm-up.
         """
         old, planned = list(self.model.units), self._entering()
         seeds = [self.seed + 1 + self.n_grown + at for at in range(len(planned))]
-        units = [self._fresh_unit(new.blocks, seed) for new, seed in zip(planned, seeds, strict=True)]
+        units = [self._new_unit(new, seed) for new, seed in zip(planned, seeds, strict=True)]
         n_alike = Counter(new.origin for new in planned)
         all_made = [
             self._make(unit, new, n_alike[new.origin], seed)
@@ -212,9 +232,12 @@ class GrowthProtocol:
     def _enter_unit(self, new: Entering, unit: nn.Module, made: Made | None, original: nn.Module | None) -> Grown:
         if made is not None:
             fill(unit, made.new, self.spec.operator.name)
-        scale(self.model.out_projections(unit), 0.0 if made is None else self.spec.entry_scale)
+        if not new.encloses:
+            scale(self.model.out_projections(unit), 0.0 if made is None else self.spec.entry_scale)
+        del self.model.units[new.place : new.place + new.encloses]
         self.model.insert_unit(new.place, unit)
         self.positions.append(new.place)
+        self.enclosed.append(new.encloses)
         return Grown(
             position=new.place,
             blocks=self.model.blocks_of(unit),
@@ -274,20 +297,19 @@ class GrowthProtocol:
         self._phase, self._phase_ends_at = phase, ends_at
 
     def _entering(self) -> list[Entering]:
-        """The units of the next growth."""
-        return entering(self.spec, [self.model.blocks_of(unit) for unit in self.model.units], self.watched)
+        """The units of the next growth; [] where there is no room for them."""
+        return next_growth(self.spec, [self.model.blocks_of(unit) for unit in self.model.units], self.watched)
+
+    def _new_unit(self, new: Entering, seed: int) -> nn.Module:
+        if new.encloses:
+            return self.model.enclose(list(self.model.units)[new.place : new.place + new.encloses], new.blocks)
+        return self._fresh_unit(new.blocks, seed)
 
     def _fresh_unit(self, blocks: tuple[BlockSpec, ...], seed: int) -> nn.Module:
         """Make a unit whose weights depend on the seed alone, not on what dropout has drawn."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # a GPU's goes on undisturbed
             return self.model.make_unit(blocks)
-
-    def _fits_another(self) -> bool:
-        if self.spec.n_entering(len(self.model.units)) > self.spec.max_depth:
-            return False  # before a list of them is made
-        depth = sum(len(self.model.blocks_of(unit)) for unit in self.model.units)
-        return depth + sum(len(unit.blocks) for unit in self._entering()) <= self.spec.max_depth
 
     def _same_kinds(self, one: nn.Module, other: nn.Module) -> bool:
         return self.model.blocks_of(one) == self.model.blocks_of(other)

@@ -67,9 +67,12 @@ def training_flops(
     trains_below = not rest_frozen
     seen = n_positions(layout.front, layout.d_model, seq_len)
     for unit in units:
-        forward = sum(block_cost(spec, layout.d_model, seen).flops for spec in unit.blocks)
+        costs = [block_cost(spec, layout.d_model, seen) for spec in unit.blocks]
+        forward = sum(cost.flops for cost in costs)
+        differentiated = forward - sum(cost.constant_flops for cost in costs)
         trains_below = trains_below or not unit.frozen
-        total += forward * (1 + int(trains_below) + int(not unit.frozen) + int(recompute and trains_below))
+        total += forward * (1 + int(recompute and trains_below))
+        total += differentiated * (int(trains_below) + int(not unit.frozen))
     return total * batch_size
 
 

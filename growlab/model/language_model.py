@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from growlab.blocks import Block, State, build_block
+from growlab.blocks import Block, State, block_around, build_block
 from growlab.blocks.base import NORM_EPS, Penalty, total
+from growlab.blocks.loop import Loop
 from growlab.blocks.parts import Front, Head, build_part
 from growlab.blocks.router import Router
 from growlab.kinds import complete, complete_block, shorten_block, units
@@ -188,6 +189,17 @@ class LanguageModel(nn.Module):
         """A freshly initialised unit on the model's device, not yet part of it."""
         blocks = [complete_block(spec, self.d_model) for spec in blocks]
         return self._build_unit(blocks).to(self.embedding.weight)
+
+    def enclose(self, units: Sequence[nn.Module], blocks: Sequence[BlockSpec]) -> Unit:
+        """A unit of one loop that holds the blocks of these units: the same modules, with the same parameters.
+
+        Where the units are one loop already, and `blocks` one of what that holds, it gives its blocks to the new one.
+        """
+        [spec] = (complete_block(spec, self.d_model) for spec in blocks)
+        held = [cast(Block, block) for unit in units for block in cast(Unit, unit)]
+        if len(held) == 1 and isinstance(held[0].mixer, Loop) and held[0].spec.inner == spec.inner:
+            held = held[0].mixer.blocks
+        return Unit([block_around(spec, held, self.d_model, self.p_dropout)])
 
     def blocks_of(self, unit: nn.Module) -> tuple[BlockSpec, ...]:
         return cast(Unit, unit).specs

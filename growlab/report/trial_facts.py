@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from growlab.records import LOSSES, Artifact, Decision, GrowthEvent, Metric, TrajectoryPoint
+from growlab.records import (
+    AS_IT_WAS,
+    DROPPED_STEPS,
+    GROWN,
+    LOSSES,
+    Artifact,
+    Decision,
+    GrowthEvent,
+    Metric,
+    TrajectoryPoint,
+)
 from growlab.report.json_values import json_value
 from growlab.report.overfitting import overfits_since
 from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
@@ -20,6 +30,17 @@ class Pauses:
 
     of_growth: float | None
     of_thaw: float | None  # at the end of its isolated warm-up; part of the growth's where that was not over yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A growth that was tried, and what stayed."""
+
+    step: int  # at which the trial was forked
+    as_it_was: float  # val_loss at the end of the branch without it; inf where it diverged
+    grown: float
+    grown_stayed: bool
+    dropped_steps: int  # of the other branch, which the budget paid for too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +90,22 @@ class TrialFacts:
 
     def means(self) -> list[TrajectoryPoint]:
         return [point for point in self.trajectory if point.tensor == ""]
+
+    def probes(self) -> list[Probe]:
+        """The probes that were decided, in order. A growth at the step of a probe is the one that was tried."""
+        grown, dropped = self.by_step("val", GROWN), self.by_step("train", DROPPED_STEPS)
+        grew = {event.step for event in self.growth_events}
+        return [
+            Probe(
+                step=step,
+                as_it_was=as_it_was,
+                grown=grown[step],
+                grown_stayed=step in grew,
+                dropped_steps=int(dropped[step]),
+            )
+            for step, as_it_was in self.by_step("val", AS_IT_WAS).items()
+            if step in grown and step in dropped
+        ]
 
     @property
     def overfits_since(self) -> int | None:

@@ -13,7 +13,7 @@ from growlab.report.curve import loss_curve
 from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
 from growlab.report.terminal import Trimmed, as_it_is, console_for
-from growlab.report.trial_facts import TrialFacts, read_facts
+from growlab.report.trial_facts import Probe, TrialFacts, read_facts
 from growlab.storage import Store, StudyRow
 from growlab.study.growth_section import growth_of_row
 
@@ -54,6 +54,8 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
         yield "paths of all units' weights (means over their tensors)", _trajectories(of_units)
     if facts.growth_events:
         yield "growth", _growth(facts)
+    if probes := facts.probes():
+        yield "probes of a growth (val_loss at the end of each branch)", _probes(probes)
     if facts.attempts:
         yield "attempts", _attempts(facts)
 
@@ -273,6 +275,19 @@ def _growth(facts: TrialFacts) -> "Table":
             amounts.depth(event.depth_before, event.depth_after),
             amounts.duration(pauses.of_growth),
             amounts.duration(pauses.of_thaw),
+        )
+    return table
+
+
+def _probes(probes: Sequence[Probe]) -> "Table":
+    table = _table("step", "as it was", "grown", "kept", "dropped")
+    for probe in probes:
+        table.add_row(
+            str(probe.step),
+            amounts.loss(probe.as_it_was),
+            amounts.loss(probe.grown),
+            "grown" if probe.grown_stayed else "as it was",
+            f"{amounts.whole(probe.dropped_steps)} steps",
         )
     return table
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, corners, highest, lowest, numbers
 from growlab.kinds import Kind, units
-from growlab.layout import parse, parse_blocks
+from growlab.layout import n_held, parse, parse_blocks
 from growlab.recipes import NEVER, OPERATORS, PARTS, TRIGGERS, Pace, Sort, TriggerOptions
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
@@ -41,8 +41,10 @@ def growth_warnings(study: Study, kinds: Mapping[str, Kind], n_steps: int | None
         return
     yield from _no_room(study, kinds)
     yield from _out_of_reach(study)
+    yield from _in_vain(study)
     if n_steps is not None:
         yield from _no_time(study, n_steps)
+        yield from _tried_frozen(study, n_steps)
 
 
 def _idle(study: Study) -> Iterator[str]:
@@ -83,11 +85,13 @@ def _deepest(study: Study) -> int:
 
 
 def _unit_sizes(text: str, kinds: Mapping[str, Kind]) -> list[int]:
-    return [len(unit) for unit in units(parse(text).blocks, kinds)]
+    return [n_held(unit) for unit in units(parse(text).blocks, kinds)]
 
 
 def _least_growth(study: Study, stack: Sequence[int]) -> int:
     """Blocks that a growth adds at least to units of these sizes; those of a drawn layout are told as one."""
+    if any(OPERATORS[str(name)].options.encloses for name in corners(study.growth["operator"])):
+        return 0
     factor, n_units = (int(lowest(study.growth[key])) for key in ("factor", "units"))
     n_new = (factor - 1) * len(stack) if factor > 1 else n_units
     return n_new * min(
@@ -118,6 +122,25 @@ def _out_of_reach(study: Study) -> Iterator[str]:
                     f"random walk over growth.history_window_size {window}, √{n} = {math.sqrt(n):.2f}: hardly any "
                     "training reaches it; lower it, or widen the window"
                 )
+
+
+def _in_vain(study: Study) -> Iterator[str]:
+    for name, options in _triggers(study).items():
+        if reason := options.in_vain():
+            yield f"growth.trigger.{name} {reason}"
+
+
+def _tried_frozen(study: Study, n_steps: int) -> Iterator[str]:
+    """Of growths that are judged before the rest of the model has trained with them."""
+    freeze_steps = int(lowest(study.growth["freeze_steps"]))
+    for name in _triggers(study):
+        trying = options_at("trigger", name, study, highest).trying()
+        if trying and 0 < (n_branch := max(1, round(trying.share * n_steps))) <= freeze_steps:
+            yield (
+                f"growth.trigger.{name} tries a growth for {n_branch:,} steps, and for growth.freeze_steps "
+                f"{freeze_steps} only what grew trains: it is judged before the rest has trained with it; lower "
+                "freeze_steps"
+            )
 
 
 def _no_time(study: Study, n_steps: int) -> Iterator[str]:

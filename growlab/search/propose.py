@@ -10,7 +10,7 @@ from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, corners
 from growlab.kinds import Kind, complete, shorten
-from growlab.layout import Layout, parse
+from growlab.layout import Layout, n_held, n_run, parse
 from growlab.plan import final_layout
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
@@ -53,7 +53,7 @@ def propose(
     return Proposal(
         spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
         layout=str(shorten(draw.layout, kinds)),
-        depth=draw.layout.depth,
+        depth=n_run(draw.layout.blocks),
         params=params,
         decision=Decision(
             number=number,
@@ -124,9 +124,9 @@ def _growth(
     options = OPERATORS[operator.name].read(operator.options)
     fitted = asdict(options.fitted(spec.history_window_size, keys))
     spec = replace(spec, operator=replace(operator, options=fitted))
-    return (
-        replace(spec, max_depth=final_layout(spec, layout, kinds).depth) if spec.grows and not spec.max_depth else spec
-    )
+    if spec.max_depth or not spec.grows:
+        return spec
+    return replace(spec, max_depth=n_held(final_layout(spec, layout, kinds).blocks))
 
 
 def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Value]) -> dict[str, Any]:

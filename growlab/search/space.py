@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from growlab.domains import Domain, Fixed, corners, highest, lowest
 from growlab.errors import LayoutError, NotRegistered, UsageError, require
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
-from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, parse, parse_blocks, parse_part, walk
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
 from growlab.search.menu import Menu, read_entry
@@ -136,7 +136,7 @@ def _check_growth(study: Study, starts: Sequence[Layout], kinds: Mapping[str, Ki
         _check_unit(str(unit), sorted(widths), kinds)
     if not grows(study):
         return
-    deepest = max([study.layouts.depth[1], *(layout.depth for layout in starts)])
+    deepest = max([study.layouts.depth[1], *(n_held(layout.blocks) for layout in starts)])
     for max_depth in map(int, corners(study.growth["max_depth"])):
         require(
             not 0 < max_depth < deepest,

@@ -7,6 +7,7 @@
         path/<unit>/<tensor>/last, …/gram   the same of another unit, by its identity
         sketch/last/<size>, sketch/gram     the same of all sketched tensors of a size, and of all sizes
         rng/cpu, rng/cuda | rng/mps, loss_sum
+        other/…                             while the trial is forked, all of this of its other branch, increments too
     increments/<sha>.safetensors            one increment of all watched units, written once
 
 Never pickle. Names carry the content's hash, so that a worker that lost its lease cannot overwrite what
@@ -37,28 +38,45 @@ from growlab.files import sha256_of, write_atomically
 from growlab.growth.paths import Paths
 from growlab.growth.protocol import GrowthState
 from growlab.headers import read_header, write_header
-from growlab.layout import format_blocks, format_layout
+from growlab.layout import format_layout
 from growlab.model.language_model import LanguageModel
-from growlab.records import Artifact
+from growlab.records import Artifact, Fact
 from growlab.specs import TrialSpec
+from growlab.training.branch import Branch, Held
 from growlab.training.device import rng_states, set_rng_states
 from growlab.training.run import Counters, TrialRun, assemble_run
 
 _FORMAT = 1
+_OTHER = "other/"
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchHeader:
+    """A branch without the tensors of the other one."""
+
+    grown: bool
+    begun_step: int
+    begun_flops: int
+    ends_at: int
+    as_it_was_loss: float
+    facts: list[Fact]
+    other_facts: list[Fact]
+    other: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointHeader:
     """The contents of a checkpoint's header beside `format`."""
 
-    grown: list[str]  # the blocks of every unit that grew, the eldest first
+    grown: list[str]  # the blocks of every unit that grew, as it was then, the eldest first
     counters: Counters
     loss_count: int
     growth: GrowthState
     n_taken: int  # snapshots
     born: dict[str, int]  # parameter -> the step at which it entered
     increments: list[_Sha256]
+    branch: BranchHeader | None = None  # while the trial is forked
 
 
 class CheckpointFolder:
@@ -74,7 +92,10 @@ class CheckpointFolder:
     def save(self, run: TrialRun) -> Artifact:
         """Write a checkpoint; durable when this returns. Raises CheckpointError when the disk refuses."""
         step = run.counters.step
-        tensors, numbers = _pack(run)
+        tensors, numbers = pack(run)
+        if run.branch is not None:
+            tensors |= {_OTHER + name: tensor for name, tensor in run.branch.other.tensors.items()}
+            numbers["branch"] = _branch_numbers(run.branch)
         try:
             numbers["increments"] = self._save_increments(run.growth.paths)
             return self._save_file("checkpoint", step, tensors, numbers)
@@ -164,14 +185,22 @@ class CheckpointFolder:
         numbers = _numbers(path, header)
         try:
             run = assemble_run(
-                spec, corpus, device, grown=numbers.grown, born=numbers.born, positions=numbers.growth.positions
+                spec,
+                corpus,
+                device,
+                grown=numbers.grown,
+                born=numbers.born,
+                positions=numbers.growth.positions,
+                enclosed=numbers.growth.enclosed,
             )
         except LayoutError as error:  # of what grew; the layout itself was read when the spec was
             raise CheckpointError(f"{path} is no growlab checkpoint: its header's grown: {error}") from None
         _require_same_code(path, run, tensors)
         increments = [read_tensors(self._increment_path(digest), digest)[0] for digest in numbers.increments]
         try:
-            _unpack(run, tensors, numbers, increments)
+            unpack(run, tensors, numbers, increments)
+            if numbers.branch is not None:
+                run.branch = _branch(numbers.branch, below(_OTHER, tensors))
         except KeyError as missing:
             raise CheckpointError(f"{path} is no growlab checkpoint: it has no tensor {missing}") from None
         first = run.growth.window.n_taken - len(increments)
@@ -212,11 +241,26 @@ def _numbers(path: Path, header: Mapping[str, Any]) -> CheckpointHeader:
             f"{path} has checkpoint format {quoted(header.get('format'))}, this growlab reads {_FORMAT}"
         )
     try:
-        return _adapter().validate_python({name: value for name, value in header.items() if name != "format"})
+        return header_of(header)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"{path} is no growlab checkpoint: its header's {place}: {first['msg']}") from None
+
+
+def header_of(numbers: Mapping[str, Any]) -> CheckpointHeader:
+    """Read what `pack` has written, beside the format, into objects of its own. Raises ValidationError."""
+    return _adapter().validate_python({name: value for name, value in numbers.items() if name != "format"})
+
+
+def _branch_numbers(branch: Branch) -> dict[str, Any]:
+    plain = {name: value for name, value in vars(branch).items() if name not in ("facts", "other_facts", "other")}
+    facts = {name: [asdict(fact) for fact in getattr(branch, name)] for name in ("facts", "other_facts")}
+    return plain | facts | {"other": branch.other.numbers}
+
+
+def _branch(numbers: BranchHeader, tensors: dict[str, Tensor]) -> Branch:
+    return Branch(**vars(numbers) | {"other": Held(tensors=tensors, numbers=numbers.other)})
 
 
 @cache
@@ -234,7 +278,11 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
     return [name for name, _ in rebuilt.named_parameters()]
 
 
-def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
+    """All that a run is, without the increments of its windows and without its other branch: tensors and plain JSON.
+
+    The tensors are the run's own, on its device.
+    """
     tensors = {f"model/{name}": parameter.detach() for name, parameter in run.named_parameters()}
     tensors |= {f"adam/{name}": tensor for name, tensor in run.optimizer.state().items()}
     tensors |= run.growth.paths.tensors()
@@ -242,7 +290,7 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,
-        "grown": _grown_units(run),
+        "grown": run.grown,
         "counters": asdict(run.counters),
         "loss_count": run.loss_count,
         "growth": asdict(run.growth.state()),
@@ -252,9 +300,13 @@ def _pack(run: TrialRun) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, numbers
 
 
-def _unpack(
-    run: TrialRun, tensors: dict[str, Tensor], numbers: CheckpointHeader, increments: list[dict[str, Tensor]]
+def unpack(
+    run: TrialRun,
+    tensors: dict[str, Shaped[Tensor, "..."]],
+    numbers: CheckpointHeader,
+    increments: list[dict[str, Shaped[Tensor, "..."]]],
 ) -> None:
+    """Give a run that has its units already all that `pack` took. The numbers become the run's own, tensors do not."""
     with torch.no_grad():
         for name, parameter in run.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
@@ -263,16 +315,16 @@ def _unpack(
     run.growth.restore(numbers.growth)
     run.growth.window.n_taken = numbers.n_taken
     run.growth.restore_paths(tensors, increments, run.device)
-    run.optimizer.load(_below("adam/", tensors))
+    run.optimizer.load(below("adam/", tensors))
     run.growth.apply_freezing()
     run.refit_step()
-    run.loss_sum = tensors["loss_sum"].to(run.device)
+    run.loss_sum.copy_(tensors["loss_sum"])  # in place: a recorded step adds to this one
     run.loss_count = numbers.loss_count
-    set_rng_states(_below("rng/", tensors), run.device)
+    set_rng_states(below("rng/", tensors), run.device)
 
 
 def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) -> None:
-    saved = {name: tuple(tensor.shape) for name, tensor in _below("model/", tensors).items()}
+    saved = {name: tuple(tensor.shape) for name, tensor in below("model/", tensors).items()}
     built = {name: tuple(parameter.shape) for name, parameter in run.named_parameters()}
     for name in sorted(saved.keys() | built.keys()):
         if saved.get(name) != built.get(name):
@@ -282,12 +334,6 @@ def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) ->
             )
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, tensors: dict[str, Shaped[Tensor, "..."]]) -> dict[str, Shaped[Tensor, "..."]]:
+    """The tensors whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _grown_units(run: TrialRun) -> list[str]:
-    """The blocks of every unit that grew, as text, the eldest first."""
-    units, identities = list(run.model.units), run.growth.unit_identities
-    grown = sorted(identities)[len(units) - run.growth.n_grown :]
-    return [format_blocks(run.model.blocks_of(units[identities.index(identity)])) for identity in grown]

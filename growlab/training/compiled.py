@@ -89,8 +89,7 @@ def _embed(ids_BT: Tensor, embedding_VD: Tensor, p_dropout: float) -> Tensor:
 
 def as_it_is(block: Block, stream_BTD: Stream, mixed_BTD: Stream) -> tuple[Stream, Stream, Penalty]:
     """Run a block as one program does."""
-    stream_BTD = stream_BTD + block.dropout(mixed_BTD)
-    return stream_BTD, *block.mixer.forward_with_penalty(block.norm(stream_BTD))
+    return block.open(stream_BTD + block.dropout(mixed_BTD))
 
 
 def _head(

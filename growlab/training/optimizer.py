@@ -52,6 +52,12 @@ class GrowingAdamW:
         for group in self._take(named, born=born):
             self._adamw.add_param_group(group)
 
+    def rename(self, named: Iterable[tuple[str, nn.Parameter]]) -> None:
+        """Call the parameters that it has by these names; all else of them stays. Others are not taken over."""
+        names = {parameter: name for name, parameter in named}
+        self.born = {names[parameter]: self.born[before] for before, parameter in self._parameters.items()}
+        self._parameters = {names[parameter]: parameter for parameter in self._parameters.values()}
+
     def inherit(self, originals: Mapping[str, str], *, scale: float) -> None:
         """Begin with the state of other parameters, by name: first moments times `scale`, second ones times its square.
 

@@ -6,7 +6,17 @@ from typing import Protocol
 from growlab.records import Artifact, Fact, TrialProgress, TrialResult
 
 
-class Recorder(Protocol):
+class Receiver(Protocol):
+    """A receiver of what a trial learns and where it stands."""
+
+    def record(self, fact: Fact) -> None: ...
+
+    def progress(self, progress: TrialProgress) -> None:
+        """Show where the trial stands, for the live display and the signs of life. Never stored as a fact."""
+        ...
+
+
+class Recorder(Receiver, Protocol):
     """A receiver of facts, which become durable with a checkpoint, so that a resumed trial rewrites them and adds none.
 
     `commit`, `settled` and `finish` raise LeaseLost when another worker owns the trial.
@@ -16,18 +26,12 @@ class Recorder(Protocol):
         """The newest committed checkpoint, to resume from."""
         ...
 
-    def record(self, fact: Fact) -> None: ...
-
     def start_over(self, why: str) -> None:
         """Forget a checkpoint that cannot be used and the facts up to it. `why` is for readers of the attempt."""
         ...
 
     def began(self, step: int) -> None:
         """Note that the trial stands at this step and goes on from it. Never stored as a fact."""
-        ...
-
-    def progress(self, progress: TrialProgress) -> None:
-        """Show where the trial stands, for the live display and the signs of life. Never stored as a fact."""
         ...
 
     def commit(self, checkpoint: Artifact) -> None:

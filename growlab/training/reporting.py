@@ -4,10 +4,11 @@ import math
 import time
 
 from growlab.finite import finite
+from growlab.layout import n_run
 from growlab.model.cost import expected_steps
 from growlab.records import Metric, TrajectoryPoint, TrialProgress
 from growlab.training.evaluation import Evaluation, bits_per_byte
-from growlab.training.recorder import Recorder
+from growlab.training.recorder import Receiver
 from growlab.training.run import TrialRun
 from growlab.training.timing import Stopwatch
 
@@ -33,12 +34,17 @@ def is_row(step: int, every: int) -> bool:
 class Reporter:
     """Tells what a trial's run knows: metrics, and now and then its progress."""
 
-    def __init__(self, run: TrialRun, recorder: Recorder, watch: Stopwatch) -> None:
+    def __init__(self, run: TrialRun, recorder: Receiver, watch: Stopwatch) -> None:
         self.run, self.recorder, self.watch = run, recorder, watch
         self.train_loss = math.nan  # of the newest row
         self.row_every = steps_between_rows(expected_steps(run.spec, run.model.vocab_size))
-        self._row_watch, self._tokens_at_row = Stopwatch(), run.counters.tokens
-        self._progress_at, self._tokens_at_progress = time.monotonic(), run.counters.tokens
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Measure speed from here on, where the run stands now."""
+        tokens = self.run.counters.tokens
+        self._row_watch, self._tokens_at_row = Stopwatch(), tokens
+        self._progress_at, self._tokens_at_progress = time.monotonic(), tokens
 
     def begin_step(self) -> None:
         """Take the time of the first step of a row: evaluations and growths between two rows slow nothing down."""
@@ -98,8 +104,8 @@ class Reporter:
         return TrialProgress(
             step=counters.step,
             progress=min(run.progress, 1.0),
-            depth=run.model.layout.depth,
-            phase=run.growth.phase,
+            depth=n_run(run.model.layout.blocks),
+            phase="probe" if run.branch else run.growth.phase,
             train_loss=float(run.loss_sum) / run.loss_count if run.loss_count else self.train_loss,
             val_loss=finite(counters.val_loss),
             tau=path.tau if path else None,

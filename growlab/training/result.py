@@ -2,7 +2,7 @@
 
 from growlab.finite import finite
 from growlab.kinds import shorten
-from growlab.layout import format_layout
+from growlab.layout import format_layout, n_run
 from growlab.records import TrialResult, TrialState
 from growlab.training.evaluation import bits_per_byte
 from growlab.training.run import TrialRun
@@ -20,7 +20,7 @@ def make_result(run: TrialRun, state: TrialState, sample: str) -> TrialResult:
     return TrialResult(
         state=state,
         layout_end=format_layout(shorten(layout)),
-        depth_end=layout.depth,
+        depth_end=n_run(layout.blocks),
         n_params=run.n_params,
         val_loss=val_loss,
         best_val_loss=finite(counters.best_val_loss),

@@ -12,11 +12,12 @@ from growlab.data.corpus import Corpus
 from growlab.errors import SpecError
 from growlab.growth.identity import named_by_identity, unit_prefix
 from growlab.growth.protocol import Grown, GrowthProtocol
-from growlab.layout import parse, parse_blocks
+from growlab.layout import format_blocks, n_held, parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
-from growlab.training.compiled import compiled_objective
+from growlab.training.branch import Branch
+from growlab.training.compiled import Objective, compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_execution, engine_for
 from growlab.training.evaluation import Evaluation, block_metrics, evaluate
@@ -30,8 +31,9 @@ class Counters:
     """Counts of where a trial stands; the step is also the data position."""
 
     step: int = 0
-    flops: int = 0  # training and telemetry; evaluation is not counted
-    tokens: int = 0
+    flops: int = 0  # training and telemetry, dropped branches included; evaluation is not counted
+    tokens: int = 0  # that the model has read, from the first step to `step`
+    dropped_steps: int = 0  # of branches that were dropped: the budget pays for them, and `flops` has theirs
     elapsed_s: float = 0.0  # over all attempts
     val_loss: float = math.nan  # of the last evaluation that was finite
     best_val_loss: float = math.inf
@@ -48,11 +50,13 @@ class TrialRun:
     optimizer: GrowingAdamW
     growth: GrowthProtocol
     counters: Counters = field(default_factory=Counters)
+    grown: list[str] = field(default_factory=list)  # blocks of every unit that has grown, as it was then, eldest first
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # since the last row of training, on the device
     loss_count: int = 0
     grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of the last step, before clipping
     lr: float = 0.0  # of the last step
     flops_per_step: int = 0
+    branch: Branch | None = None  # while the trial is forked
 
     def __post_init__(self) -> None:
         execution = choose_execution(self.device, expected_steps(self.spec, self.model.vocab_size))
@@ -60,18 +64,38 @@ class TrialRun:
             self.spec.train.recompute and self.spec.train.dropout
         ):  # the second pass asks the host for the first's random
             execution = execution.launched
-        self._objective = compiled_objective(self.model) if execution.compiled else self.model.objective
+        self._compiled = execution.compiled
+        self._objective = self._objective_of_model()
         self.engine = engine_for(execution, self._compute_step, self.device)
         self.stage = stage_at(self.progress, self.spec.curriculum)
         self.feed = self._feed_of_stage()
         self._be_plastic()
 
+    def rebuild(
+        self, *, grown: Sequence[str], born: Mapping[str, int], positions: Sequence[int], enclosed: Sequence[int]
+    ) -> None:
+        """Make model, optimizer and growth anew, as `assemble_run` does, for a state that is loaded into them."""
+        self.engine.forget()
+        self.model, self.optimizer, self.growth = _parts(
+            self.spec, self.corpus, self.device, grown=grown, born=born, positions=positions, enclosed=enclosed
+        )
+        self.grown = list(grown)
+        self._objective = self._objective_of_model()
+        self._be_plastic()
+
+    def _objective_of_model(self) -> Objective:
+        return compiled_objective(self.model) if self._compiled else self.model.objective
+
     # ---- one step -------------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
         """Train a step: forward, backward, clip, update. Nothing in here waits for the device."""
+        self.train_step_at(lr_at(self.progress, self.spec.train))
+
+    def train_step_at(self, lr: float) -> None:
+        """Train a step at another learning rate than the schedule's."""
         train, counters = self.spec.train, self.counters
-        self.lr = lr_at(self.progress, train)
+        self.lr = lr
         growth = self.spec.growth
         self.optimizer.set_lr(
             self.lr, step=counters.step, rewarm_steps=growth.rewarm_steps, new_lr_factor=growth.new_lr_factor
@@ -118,9 +142,12 @@ class TrialRun:
 
     @property
     def spent(self) -> int:
-        """The amount that was spent, in the budget's unit."""
-        counters = self.counters
-        return {"flops": counters.flops, "tokens": counters.tokens, "steps": counters.step}[self.spec.budget.unit]
+        """The amount that was spent, in the budget's unit, on branches that were dropped too."""
+        counters, train = self.counters, self.spec.train
+        steps = counters.step + counters.dropped_steps
+        return {"flops": counters.flops, "tokens": steps * train.batch_size * train.seq_len, "steps": steps}[
+            self.spec.budget.unit
+        ]
 
     @property
     def progress(self) -> float:
@@ -131,8 +158,13 @@ class TrialRun:
         return self.spent >= self.spec.budget.amount
 
     @property
+    def branch_over(self) -> bool:
+        """Whether the trial is forked and its present way has spent what it may."""
+        return self.branch is not None and (self.spent >= self.branch.ends_at or self.finished)
+
+    @property
     def evaluation_due(self) -> bool:
-        return self.counters.step % self.spec.train.eval_every == 0 or self.finished
+        return self.counters.step % self.spec.train.eval_every == 0 or self.finished or self.branch_over
 
     def is_finite(self) -> bool:
         """Whether the training loss is still a number. Waits for the device; a NaN stays, so now and then will do."""
@@ -172,12 +204,14 @@ class TrialRun:
         """Hand the parameters of units that just entered to the optimizer, with what their originals' moments leave."""
         growth, units = self.growth, list(self.model.units)
         named = self.named_parameters()
+        self.optimizer.rename(named)  # those of units that became one
         identities = dict(zip(units, growth.unit_identities, strict=True))
         newborn: list[tuple[str, nn.Parameter]] = []
         originals: dict[str, str] = {}
         for unit in grown:
             prefix = unit_prefix(identities[unit.unit])
-            own = [(name, parameter) for name, parameter in named if name.startswith(prefix)]
+            self.grown.append(format_blocks(unit.blocks))
+            own = [(name, each) for name, each in named if name.startswith(prefix) and name not in self.optimizer.born]
             newborn += own
             if unit.original is not None:
                 of = unit_prefix(identities[unit.original])
@@ -232,20 +266,50 @@ def assemble_run(
     grown: Sequence[str],
     born: Mapping[str, int],
     positions: Sequence[int] = (),
+    enclosed: Sequence[int] = (),
 ) -> TrialRun:
     """Make a run at step 0 whose model has grown units of these blocks, one after another.
 
     A checkpoint is loaded into it.
 
     The whole layout would not do: a unit that grew need not be one that the layout's blocks are grouped into.
-    `positions` gives where each entered, () that all were put on top; `born` the step at which each parameter did.
+    `positions` gives where each entered, () that all were put on top; `enclosed` how many old units became it, () that
+    none did; `born` the step at which each parameter entered.
     """
+    model, optimizer, growth = _parts(
+        spec, corpus, device, grown=grown, born=born, positions=positions, enclosed=enclosed
+    )
+    run = TrialRun(
+        spec=spec,
+        corpus=corpus,
+        device=device,
+        model=model,
+        optimizer=optimizer,
+        growth=growth,
+        grown=list(grown),
+        loss_sum=torch.zeros((), device=device),
+        grad_norm=torch.zeros((), device=device),
+    )
+    run.refit_step()
+    return run
+
+
+def _parts(
+    spec: TrialSpec,
+    corpus: Corpus,
+    device: torch.device,
+    *,
+    grown: Sequence[str],
+    born: Mapping[str, int],
+    positions: Sequence[int],
+    enclosed: Sequence[int],
+) -> tuple[LanguageModel, GrowingAdamW, GrowthProtocol]:
     layout = parse(spec.layout)
     if n_positions(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
         raise SpecError(
             f"train.seq_len {spec.train.seq_len} holds fewer than two patches of front={layout.front}; raise it"
         )
-    max_depth = spec.growth.max_depth if spec.growth.grows else layout.depth
+    max_depth = spec.growth.max_depth if spec.growth.grows else n_held(layout.blocks)
     model = build_model(
         layout,
         vocab_size=corpus.tokenizer.vocab_size,
@@ -254,21 +318,12 @@ def assemble_run(
         seed=spec.seed,
     ).to(device)
     positions = list(positions) or [len(model.units) + at for at in range(len(grown))]
-    for position, blocks in zip(positions, grown, strict=True):
+    enclosed = list(enclosed) or [0] * len(grown)
+    for position, n_units, blocks in zip(positions, enclosed, grown, strict=True):
+        del model.units[position : position + n_units]
         model.insert_unit(position, model.make_unit(parse_blocks(blocks)))
     model.train()
     model.recompute = spec.train.recompute
-    growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions)
+    growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions, enclosed=enclosed)
     named = named_by_identity(model, growth.unit_identities)
-    run = TrialRun(
-        spec=spec,
-        corpus=corpus,
-        device=device,
-        model=model,
-        optimizer=GrowingAdamW(named, spec.train, device, born),
-        growth=growth,
-        loss_sum=torch.zeros((), device=device),
-        grad_norm=torch.zeros((), device=device),
-    )
-    run.refit_step()
-    return run
+    return model, GrowingAdamW(named, spec.train, device, born), growth

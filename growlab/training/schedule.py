@@ -22,10 +22,13 @@ def lr_at(progress: float, spec: TrainSpec) -> float:
         return spec.lr * max(progress / spec.warmup_fraction, 0.01)
     if progress > 1 - spec.decay_fraction:
         remaining = max(0.0, 1 - progress) / spec.decay_fraction
-        if spec.decay_shape == "cosine":
-            remaining = (1 - math.cos(math.pi * remaining)) / 2
-        return spec.lr * (spec.min_lr_ratio + (1 - spec.min_lr_ratio) * remaining)
+        return spec.lr * (spec.min_lr_ratio + (1 - spec.min_lr_ratio) * decay(remaining, spec))
     return spec.lr
+
+
+def decay(remaining: float, spec: TrainSpec) -> float:
+    """The share of a fall that is still ahead when this part of the decay is: 1 at its beginning, 0 at its end."""
+    return (1 - math.cos(math.pi * remaining)) / 2 if spec.decay_shape == "cosine" else remaining
 
 
 def stage_at(progress: float, curriculum: Sequence[StageSpec]) -> int:

@@ -10,6 +10,7 @@ from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
 from growlab.growth.telemetry import mean_back_test, mean_lasting_drift, observe, observe_others
+from growlab.layout import n_run
 from growlab.model.language_model import short_unit_text
 from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
@@ -18,7 +19,8 @@ from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
-from growlab.training.recorder import Recorder
+from growlab.training.probing import HeldBack, Probing
+from growlab.training.recorder import Receiver, Recorder
 from growlab.training.reporting import FINITE_EVERY, Reporter
 from growlab.training.run import TrialRun, fresh_run
 from growlab.training.saving import Saver
@@ -46,9 +48,11 @@ def run_trial(
     run = open_run(spec, corpus, recorder, device, folder)
     recorder.began(run.counters.step)
     watch = Stopwatch()
-    reporter = Reporter(run, recorder, watch)
+    facts = HeldBack(run, recorder)
+    reporter = Reporter(run, facts, watch)
     saver = Saver(run, recorder, folder, watch, checkpoint_every_s)
-    attempt = Attempt(run, recorder, reporter)
+    attempt = Attempt(run, facts, reporter)
+    probing = Probing(attempt)
 
     while not run.finished:
         if should_stop():
@@ -57,35 +61,43 @@ def run_trial(
         reporter.begin_step()
         run.train_step()
         attempt.end_pause()
-        step = run.counters.step
-
-        if step % FINITE_EVERY == 0 and not run.is_finite():
-            return saver.finish(TrialState.DIVERGED)
-
-        if run.growth.advance_to(step):  # the warm-up is over: everything trains again
-            attempt.thaw()
-
-        if run.growth.snapshot_due(step):
-            attempt.observe()
-
-        reporter.report_training()
-
-        wants_to_grow = run.growth.is_due(run.progress)
-        if run.evaluation_due:
-            val_loss = attempt.evaluate()
-            if not math.isfinite(val_loss):
-                return saver.finish(TrialState.DIVERGED)
-            if attempt.leaks():
-                return saver.finish(TrialState.LEAK)
-            wants_to_grow |= run.growth.ask_trigger(attempt.moment(val_loss))
-        if wants_to_grow and not run.finished:
-            attempt.grow()
-
+        fault = follow_up(attempt, probing)
+        if fault is not None and not probing.goes_on_without(fault):
+            return saver.finish(fault)
         attempt.follow_curriculum()
         reporter.report_progress_when_due(attempt.path)
         saver.save_when_due()
 
     return saver.finish(TrialState.COMPLETED)
+
+
+def follow_up(attempt: "Attempt", probing: Probing) -> TrialState | None:
+    """Do what may be due after a step: look, thaw, take a snapshot, evaluate, grow. Return the fault that was found."""
+    run, step = attempt.run, attempt.run.counters.step
+    if step % FINITE_EVERY == 0 and not run.is_finite():
+        return TrialState.DIVERGED
+
+    if run.growth.advance_to(step):  # the warm-up is over: everything trains again
+        attempt.thaw()
+
+    if run.growth.snapshot_due(step):
+        attempt.observe()
+
+    attempt.reporter.report_training()
+
+    wants_to_grow = run.growth.is_due(run.progress)
+    if run.evaluation_due:
+        val_loss = attempt.evaluate()
+        if not math.isfinite(val_loss):
+            return TrialState.DIVERGED
+        if attempt.leaks():
+            return TrialState.LEAK
+        wants_to_grow |= run.growth.ask_trigger(attempt.moment(val_loss), may_grow=run.branch is None)
+    if run.branch_over:
+        probing.end_branch(run.counters.val_loss)
+    elif wants_to_grow and run.branch is None and not run.finished:
+        probing.grow()
+    return None
 
 
 def open_run(
@@ -105,12 +117,19 @@ def open_run(
 class Attempt:
     """Acts on a trial between its steps: watches the path of its weights, evaluates, grows, thaws, moves on a stage."""
 
-    def __init__(self, run: TrialRun, recorder: Recorder, reporter: Reporter) -> None:
+    def __init__(self, run: TrialRun, recorder: Receiver, reporter: Reporter) -> None:
         self.run, self.recorder, self.reporter = run, recorder, reporter
         self.pause = Pause(run.device)
         self.path: TrajectoryPoint | None = None  # the mean of the newest observation: what the trigger acts on
         self.lasting_drift: float | None = None  # of the same observation
+        self.recall()
+
+    def recall(self) -> None:
+        """Look at the window as it is, and measure speed anew: the run stands where it did not stand a moment ago."""
+        run = self.run
+        self.path = self.lasting_drift = None
         self._keep_mean(observe(run.growth.window, step=run.counters.step, unit=run.growth.watched))
+        self.reporter.begin_anew()
 
     def observe(self) -> None:
         """Take a snapshot of the watched units and report the statistics of their paths."""
@@ -156,7 +175,7 @@ class Attempt:
         if not run.evaluation_due:  # else this step's loss is known
             run.evaluate()
         self.pause.begin(step)
-        path, before, depth = self.path, run.counters.val_loss, run.model.layout.depth
+        path, before, depth = self.path, run.counters.val_loss, n_run(run.model.layout.blocks)
         grown = run.growth.grow(step)
         run.adopt_units(grown)
         after = run.evaluate().loss
@@ -174,7 +193,7 @@ class Attempt:
                     val_loss_before=before,
                     val_loss_after=after,
                     depth_before=depth,
-                    depth_after=run.model.layout.depth,
+                    depth_after=n_run(run.model.layout.blocks),
                     n_params_after=run.n_params,
                 )
             )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from growlab.amounts import gib
 from growlab.escapes import first_line
-from growlab.layout import parse
+from growlab.layout import n_run, parse
 from growlab.records import TrialResult, TrialState
 from growlab.specs import TrialSpec
 
@@ -41,7 +41,7 @@ def failed_at_once(spec: TrialSpec, layout: str, error: str) -> TrialResult:
     return TrialResult(
         state=TrialState.FAILED,
         layout_end=layout,
-        depth_end=parse(spec.layout).depth,
+        depth_end=n_run(parse(spec.layout).blocks),
         n_params=0,
         val_loss=None,
         best_val_loss=None,

@@ -110,6 +110,10 @@ def test_an_arm_that_growlab_cannot_train_is_refused(read: Read) -> None:
             ("growth: early-double}", "growth: {trigger: stagnation}}"),
             "arm 'grown' grows as often as trigger stagnation decides, so nobody knows the depth",
         ),
+        (
+            ("growth: early-double}", "growth: {trigger: probe}}"),
+            "arm 'grown' grows as often as trigger probe decides, so nobody knows the depth",
+        ),
         (("  silent:", "  ungrown 8:"), "arm 'ungrown 8' has the name of a depth of the envelope"),
         (
             ("growth: early-double}", "growth: {factor: 1000000}}"),

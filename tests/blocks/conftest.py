@@ -29,6 +29,10 @@ NESTED = [
     "act(mlp)",
     "act(conv)",
     "act[most=2](router(conv) mix(attn,ssm) mlp)",
+    "loop(mlp)",
+    "loop[times=3](router(conv) loop[gradient=last](mix(attn,ssm)) mlp)",
+    "act[most=2](loop[gradient=last](conv mlp))",
+    "mix(loop(attn mlp),ssm)",
 ]
 
 

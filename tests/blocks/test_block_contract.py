@@ -210,7 +210,7 @@ def test_the_metrics_of_a_block_are_finite_scalars_with_short_names(spec, block_
 
 @pytest.mark.parametrize("decoding", [False, True])
 def test_bf16_autocast_stays_finite_and_near_fp32(spec, block_of, tokens, decoding):
-    again_and_again = spec.kind == "act"  # where doubled weights would make much of any rounding
+    again_and_again = spec.kind in ("act", "loop")  # where doubled weights would make much of any rounding
     block = block_of(spec, dtype=torch.float32, bold=not again_and_again)
     x_BTD = tokens(2, T, dtype=torch.float32).requires_grad_()
     run = (lambda: advance_in_pieces(block, x_BTD, [4, 5])[0]) if decoding else (lambda: block(x_BTD))
@@ -254,4 +254,4 @@ def test_weights_that_were_first_used_in_inference_mode_can_be_trained(spec, blo
 
     block(x_BTD).sum().backward()
 
-    assert block.norm.weight.grad is not None
+    assert next(block.parameters()).grad is not None  # of the first norm

@@ -56,7 +56,7 @@ def test_without_the_plugin_its_name_is_unknown_and_how_to_give_it_is_said(growl
     outcome = growlab("study", "create", "tiny.yaml", "--set", GROWTH)
 
     assert outcome.code == 2
-    known = "at, corrected, never, slope, stagnation"
+    known = "at, corrected, never, probe, slope, stagnation"
     assert f"unknown growth trigger 'share'; known: {known}. Or give the file that registers it" in outcome.err
 
 

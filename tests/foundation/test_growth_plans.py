@@ -106,6 +106,12 @@ def test_a_trials_row_says_how_deep_its_plan_ends():
     assert first_growth(growth=section | {"max_depth": 9}).max_depth == 9
 
 
+def test_a_plan_that_is_tried_ends_no_deeper_than_with_every_growth_kept():
+    section = {"trigger": {"probe": {"shares": "0.1 0.3"}}, "operator": "stack", "factor": 2, "max_depth": 0}
+
+    assert first_growth(growth=section).max_depth == 8
+
+
 def test_a_depth_that_only_training_could_tell_is_refused():
     grown = study(growth={"trigger": ["at", "stagnation"], "max_depth": 0})
 

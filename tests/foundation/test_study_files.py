@@ -354,7 +354,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("growth: {preserve_function: 1}", "growth.preserve_function must be true or false, got 1; today's name is"),
         (
             "growth: {trigger: always}",
-            "unknown growth trigger 'always'; known: at, corrected, never, slope, stagnation.",
+            "unknown growth trigger 'always'; known: at, corrected, never, probe, slope, stagnation.",
         ),
         ("growth: {history_window_size: [2, 5]}", "growth.history_window_size must be at least 3 (a curvature needs"),
         ("growth: {unit: 'conv['}", "growth.unit must be 'last' or blocks: layout 'conv[': cannot read '['"),

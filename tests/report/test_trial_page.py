@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from growlab.errors import NotFound, StorageError
-from growlab.records import Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
+from growlab.records import AS_IT_WAS, DROPPED_STEPS, GROWN, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.report.leaderboard import read_leaderboard
 from growlab.report.trial_facts import trial_as_mapping
 from growlab.report.trial_page import trial_page
@@ -129,6 +129,22 @@ def test_growth_events_are_a_table(page, run_trial, result_of):
 
     cells = ("50", "1", "attn[n_heads=2] mlp", "aiether", "3.74", "3.61", "2.6001 → 2.6002", "2 → 4", "–", "–")
     assert re.search(r"^ +" + r" {2,}".join(map(re.escape, cells)) + r" *$", page(0), re.MULTILINE)
+
+
+def probe_of(step, as_it_was, grown, dropped):
+    values = (("val", AS_IT_WAS, as_it_was), ("val", GROWN, grown), ("train", DROPPED_STEPS, dropped))
+    return [Metric(step=step, split=split, name=name, value=value) for split, name, value in values]
+
+
+def test_probes_are_a_table_of_what_both_branches_came_to(page, run_trial, result_of):
+    facts = [*probe_of(50, 2.5, 2.25, 5), EVENT, *probe_of(70, 2.0, math.inf, 3)]
+    run_trial(0, result=result_of(), facts=facts)
+
+    text = page(0)
+
+    assert "probes of a growth (val_loss at the end of each branch)" in text
+    for cells in (("50", "2.5000", "2.2500", "grown", "5 steps"), ("70", "2.0000", "∞", "as it was", "3 steps")):
+        assert re.search(r"^ +" + r" {2,}".join(map(re.escape, cells)) + r" *$", text, re.MULTILINE)
 
 
 def pause_of(step, seconds):

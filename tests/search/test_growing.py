@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from growlab.domains import Choice, Fixed, Range
+from growlab.domains import Choice, Fixed, Range, Rising
 from growlab.growth.moment import Moment
 from growlab.growth.triggers.stagnation import Stagnation, StagnationOptions
 from growlab.recipes import Pace
@@ -85,6 +85,27 @@ def test_growth_that_hardly_does_what_it_says_is_warned_of(warned, growth, messa
     [warning] = warned(**growth)
 
     assert message in warning
+
+
+@pytest.mark.parametrize(
+    ("options", "freeze_steps", "message"),
+    [
+        ({"shares": Rising("0.9")}, 20,
+         "growth.trigger.probe begins at 0.9 of the budget, and its two branches of 0.05 each leave none of it"),
+        ({}, 30, "growth.trigger.probe tries a growth for 30 steps, and for growth.freeze_steps 30 only what grew"),
+        ({}, 20, ""),
+        ({"share": Range(low=0.02, high=0.1)}, 20, ""),
+        ({"shares": Choice(values=(Rising("0.1"), Rising("0.9")))}, 20, ""),
+    ],
+)  # fmt: skip
+def test_a_growth_that_is_tried_in_vain_is_warned_of(warned, options, freeze_steps, message):
+    options = {"shares": Rising("0.1"), "share": 0.05, "least": 0.0, **options}
+    of_probe = {f"trigger.probe.{name}": value for name, value in options.items()}
+
+    warnings = warned(trigger="probe", freeze_steps=freeze_steps, **of_probe)
+
+    assert len(warnings) == bool(message)
+    assert message in "".join(warnings)
 
 
 def test_one_lucky_value_of_a_search_is_enough(warned):

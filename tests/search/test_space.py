@@ -136,7 +136,7 @@ def test_searching_growth_that_never_happens_is_warned_of(make_study):
 
     assert warning == (
         "growth.trigger is never, so growth.operator identity, searching operator.aiether.beta0 changes nothing; "
-        "name a trigger in growth.trigger (at, corrected, slope, stagnation), or leave it out"
+        "name a trigger in growth.trigger (at, corrected, probe, slope, stagnation), or leave it out"
     )
 
 

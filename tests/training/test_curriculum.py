@@ -236,3 +236,38 @@ def test_a_recorded_step_moves_on_as_an_eager_one_does(
         seen.append(losses)
 
     assert seen[1] == seen[0]
+
+
+@pytest.mark.parametrize("least", [-100.0, 100.0], ids=["kept", "dropped"])
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ((0.05, 0.9), {2: 1, 30: 2}),
+        ((0.15, 0.4), {6: 1, 10: 2}),
+        ((0.1, 0.25), {4: 1, 10: 2}),
+    ],
+    ids=["before and after it", "on its way and by its charge", "at the fork and at its branches' end"],
+)
+def test_a_curriculum_moves_on_through_a_probe(
+    new_staged_trial: Callable[..., Any],
+    spec: TrialSpec,
+    make_spec: MakeSpec,
+    least: float,
+    ends: tuple[float, float],
+    told: dict[int, int],
+) -> None:
+    """Of 40 steps a probe forks at 4; each branch goes to step 10, and the charge leaves 16 spent there."""
+    stages = tuple(replace(stage, until=end) for stage, end in zip(spec.curriculum, (*ends, 1.0), strict=True))
+    trigger = {"probe": {"shares": 0.1, "share": 0.15, "least": least}}
+    probing = replace(make_spec(trigger=trigger, dropout=0.1, steps=40), curriculum=stages, layout=spec.layout)
+    whole = new_staged_trial(probing)
+    whole.attempt()
+
+    reported = [(fact.step, fact.value) for fact in whole.recorder.facts if getattr(fact, "name", "") == "stage"]
+    assert reported == list(told.items())
+    assert bool(whole.recorder.growths) is (least < 0)
+    for stop in (10, 16):  # right after the change-over, right after the decision
+        stopped = new_staged_trial(probing)
+        assert stopped.attempt(stop_at=stop) is None
+        stopped.attempt()
+        assert (stopped.recorder.timeless, weights_of(stopped)) == (whole.recorder.timeless, weights_of(whole))

@@ -110,6 +110,7 @@ EVERY_KIND = [
     "mix(swa[window=8],hebbian,mamba2) moe[balancing=bias,top_k=1]",
     "router(conv) router(mlp)",
     "act(attn mlp)",
+    "loop(attn mlp) loop[gradient=last,times=3](conv moe)",
     "hebbian[delta=true] mlp",
     "hopfield[n_updates=2] moe[n_experts=4,renormalise=true]",
     "front=patch attn mlp",

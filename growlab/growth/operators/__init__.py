@@ -1,4 +1,4 @@
-"""With what weights a unit enters: one file for each operator, or for two that share a formula.
+"""With what weights a unit enters, or what old ones become: one file for each operator, or for two with one formula.
 
 To import this package fills OPERATORS.
 """
@@ -10,6 +10,7 @@ from growlab.growth.operators import (  # noqa: F401  (they register themselves)
     copy_middle,
     forecast,
     identity,
+    loop,
     random,
     random_direction,
     reordered,
