@@ -132,6 +132,7 @@ def test_the_paths_of_looped_units_end_and_the_loops_own_begins() -> None:
         ({}, [], 0),
         ({}, [2, 1, 3], 3),
         ({"factor": 2}, [0, 0, 0, 0], 1),
+        ({"factor": 2}, [4, 0, 0, 0, 0, 0, 0, 0], 4),  # 4 units, 1 loop, then 2, 4 and 8 units
         ({"factor": 2}, [0, 0, 0, 0, 4, 0, 0, 0, 0, 0], 3),  # 4 units, 8, 5 with the loop, 10
         ({"units": 2}, [2, 0, 0, 5, 0, 0], 4),
     ],
