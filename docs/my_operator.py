@@ -4,6 +4,7 @@ Use it with --plugin: growlab study keys growth.operator --plugin my_operator.py
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from growlab.domains import Range
 from growlab.growth.source import Made, Source
@@ -13,6 +14,7 @@ from growlab.scalar import scalar
 
 @dataclass(frozen=True, kw_only=True)
 class MeanOptions(OperatorOptions):
+    needs_path: ClassVar[bool] = False  # it is made of the units as they are
     newer: float = scalar(0.5, at_least=0, at_most=1, search=Range(low=0.0, high=1.0), help="share of the upper unit")
 
 

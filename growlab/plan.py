@@ -10,7 +10,7 @@ from growlab.errors import UsageError
 from growlab.kinds import Kind, complete, units
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse_blocks
 from growlab.recipes import OPERATORS, POSITIONS, TRIGGERS, Enclosure, Entry
-from growlab.specs import GrowthSpec
+from growlab.specs import WATCH_ALL, GrowthSpec
 
 Blocks = tuple[BlockSpec, ...]  # a unit, by what it is made of
 
@@ -42,18 +42,20 @@ def next_growth(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[En
 def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Entering]:
     """The units that the next growth adds to the `old` ones, from the input side to the output side.
 
-    `newest` is the place of the old unit that entered last. Raises ValueError for a position that names places which
-    there are not.
+    `newest` is the place of the old unit that entered last. Where all are watched, an operator that follows a path
+    follows that of the unit which the position names, unless the study says what new units are made of. Raises
+    ValueError for a position that names places which there are not.
     """
     operator = OPERATORS[spec.operator.name]
     if operator.options.encloses:
         found = operator.read(spec.operator.options).enclosing(old)
         return [] if found is None else [_enclosing(found)]
     named = None if spec.unit == "last" else parse_blocks(spec.unit)
-    modelled_on = operator.options.modelled_on
+    options = operator.options
+    own_paths = spec.watch == WATCH_ALL and named is None and options.follows_origin()
     units = []
     for at, entry in enumerate(_entries(spec, len(old))):
-        origin = modelled_on(len(old), entry.origin, newest)
+        origin = options.modelled_on(len(old), entry.origin, entry.origin if own_paths else newest)
         units.append(Entering(gap=entry.gap, place=entry.gap + at, origin=origin, blocks=named or old[origin]))
     return units
 
@@ -61,6 +63,20 @@ def entering(spec: GrowthSpec, old: Sequence[Blocks], newest: int) -> list[Enter
 def _enclosing(found: Enclosure) -> Entering:
     at = found.first
     return Entering(gap=at, place=at, origin=at, blocks=found.blocks, encloses=found.n_units)
+
+
+def n_growths_of(spec: GrowthSpec, n_first: int, enclosed: Sequence[int]) -> int:
+    """The number of growths by which units entered a model of `n_first`, or old ones became one, as `enclosed` tells.
+
+    It says of each of them how many old units became it: 0 of one that entered, with all others of its growth.
+    """
+    n_units, at, growths = n_first, 0, 0
+    while at < len(enclosed):
+        n_entered = 1 if enclosed[at] else spec.n_entering(n_units)
+        n_units += n_entered - enclosed[at]
+        at += n_entered
+        growths += 1
+    return growths
 
 
 def stack_of(layout: Layout, kinds: Mapping[str, Kind]) -> list[Blocks]:

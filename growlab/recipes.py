@@ -94,13 +94,20 @@ class OperatorOptions(Options):
     copies_origin: ClassVar[bool] = False  # whether a new unit is modelled on the one that its position names
     inherits: ClassVar[bool] = True  # whether that unit's optimizer state means anything for the new one
     needs_path: ClassVar[bool] = True  # whether it makes anything of a window of snapshots
+    of_newest: ClassVar[bool] = False  # whether that is the newest unit's, however many are watched
     encloses: ClassVar[bool] = False  # whether no unit enters, but old ones become one: it says which, no position does
+
+    @classmethod
+    def follows_origin(cls) -> bool:
+        """Whether a new unit is made of the path of the one that its position names, where all units are watched."""
+        return cls.needs_path and not cls.of_newest
 
     @classmethod
     def modelled_on(cls, n_units: int, origin: int, newest: int) -> int:
         """The place of the old unit that a new one is made of, and whose kinds it has where a study names none.
 
-        `origin` is the position's choice, `newest` the unit that entered last.
+        `origin` is the position's choice, `newest` the unit that entered last; where all units are watched, `newest`
+        is the position's choice too for an operator that follows a path.
         """
         return origin if cls.copies_origin else newest
 

@@ -19,6 +19,7 @@ BudgetUnit = Literal["flops", "tokens", "steps"]
 BUDGET_UNITS: tuple[BudgetUnit, ...] = ("flops", "tokens", "steps")
 
 DEFAULT_PARTS: Mapping[Sort, str] = {"trigger": NEVER, "operator": "aiether", "position": "append"}  # of a silent study
+WATCH_NEWEST, WATCH_ALL = "newest", "all"
 _FEWEST_TOKENS = {"bpe": 256, "ids": 2}  # of the tokenizers whose vocabulary has a size of its own
 
 
@@ -179,6 +180,14 @@ class GrowthSpec:
         help="what the number of units is multiplied by: 2 doubles the stack; 1: `units` enter",
         since="0.1.0",
         before=1,
+    )
+    watch: str = scalar(
+        WATCH_ALL,
+        choices=(WATCH_NEWEST, WATCH_ALL),
+        help="whose path is followed: newest (the unit that entered last; operators that follow a path make all new "
+        "units of it) | all (every unit; they make each new one of the path of the unit that its position names)",
+        since="0.1.0",
+        before=WATCH_NEWEST,
     )
     unit: str = scalar(
         "last",

@@ -3,7 +3,7 @@
 Everything a growth operator needs is such a combination, so inner products are cᵀ G d, and only the
 final one is ever formed with D entries.
 
-Legend: n increments, r directions.
+Legend: n increments, r directions, D entries of an increment.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ _RANK_TOLERANCE = 1e-10
 # An inner product in the Gram matrix carries 1e-16 of its trace, so a length its root.
 _ROUNDING_OF_PRODUCTS = 1e-12
 _ROUNDING_OF_LENGTHS = 1e-7
+_ENERGY = 0.9  # of what is above the noise: the least that a subspace must hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,28 @@ def principal_directions(gram_nn: Gram, *, centred: bool = True) -> Directions:
     sigma_r = eigenvalues[kept].sqrt()
     coefficients_nr = centring_nn @ vectors_nn[:, kept] / sigma_r
     return Directions(singular_values=sigma_r, coefficients=coefficients_nr * _signs(gram_nn, coefficients_nr, sigma_r))
+
+
+def modes_above_noise(singular_values: Float[Tensor, " r"], n_entries: int) -> int:
+    """Count the leading directions, at least 1 of r, that are more than noise, in a spectrum that falls.
+
+    1. Floor, the most: those above ω(β) times the median, β = r/D, which is the threshold of least squared error for
+       noise of unknown size in r vectors of D independent numbers. It takes more than half of them to be noise.
+    2. Energy, the least: the fewest that have 0.9 of the sum of squares of those above the floor.
+    3. Gap: between the two, as many as lie above the widest gap, σ_k / σ_(k+1).
+    Where none is above the floor, 1.
+    Source: Gavish and Donoho 2014, "The optimal hard threshold for singular values is 4/√3", equation 5.
+    """
+    r = len(singular_values)
+    beta = min(r / n_entries, n_entries / max(r, 1))
+    floor = (0.56 * beta**3 - 0.95 * beta**2 + 1.82 * beta + 1.43) * float(singular_values.median()) if r else 0.0
+    most = int((singular_values > floor).sum())  # fewer than r, as the median is not above its 1.43-fold
+    if most == 0:
+        return 1
+    energy_k = singular_values[:most].square().cumsum(0)
+    least = 1 + int((energy_k < _ENERGY * energy_k[-1]).sum())
+    gaps = singular_values[least - 1 : most] / singular_values[least : most + 1]
+    return least + int(gaps.argmax())
 
 
 def project(gram_nn: Gram, directions_nr: Float[Tensor, "n r"], vector_n: Coefficients) -> Coefficients:

@@ -19,7 +19,7 @@ from growlab.records import PathStatistics
 Entries = Float[np.ndarray, "n n"]  # of a Gram matrix: on so few numbers NumPy's operations take less time than torch's
 
 # Displacements below this share of the path are rounding: fp32 increments carry 6e-8 each.
-_CLOSED = 1e-7
+CLOSED = 1e-7
 
 
 @np.errstate(all="ignore")  # a path that diverges has no statistics: NaN, as in torch, and no warnings
@@ -46,7 +46,7 @@ def displacement(gram_nn: Gram | Entries) -> float:
     """Distance from start to end ‖Δ‖ = √(1ᵀ G 1), in units of the weights; exactly 0 for a closed path."""
     gram_nn = _entries(gram_nn)
     length = math.sqrt(max(float(gram_nn.sum()), 0.0))
-    return length if length > _CLOSED * path_length(gram_nn) else 0.0
+    return length if length > CLOSED * path_length(gram_nn) else 0.0
 
 
 def tau(gram_nn: Gram | Entries) -> float | None:
@@ -123,6 +123,21 @@ def lasting_drift(gram_nn: Gram | Entries) -> float | None:
     off, diagonal = float(products_m.mean() - slope * memory_m.mean()), float(gram_nn.diagonal().mean())
     noise = diagonal - off
     return off / noise if noise > 1e-14 * diagonal else math.inf
+
+
+def back_test(gram_nn: Gram) -> float | None:
+    """How far the first half of a window predicts the second, λ = <A, B>/<A, A>: 1 the same again, 0 not at all.
+
+    A and B are the sums of the first and of the last n/2 increments; the middle one of an odd number is in neither. So
+    λ·A is the multiple of the first half that lies nearest to the second; below 0 where that turned back.
+    None below two increments, and where the first half led nowhere.
+    """
+    n = len(gram_nn)
+    if n == 0:
+        raise ValueError("a path needs at least one increment, got an empty window")
+    first, last = slice(0, n // 2), slice(n - n // 2, n)
+    predicted, predictor = float(gram_nn[first, last].sum()), float(gram_nn[first, first].sum())
+    return predicted / predictor if predictor > 0 else None
 
 
 def drift_z(gram_nn: Gram | Entries) -> float | None:

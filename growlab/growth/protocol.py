@@ -9,12 +9,13 @@ another.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 import growlab.growth.operators
 import growlab.growth.positions
@@ -22,19 +23,20 @@ import growlab.growth.triggers  # noqa: F401  (they fill the tables)
 from growlab.growth.growable import Growable
 from growlab.growth.identity import identities
 from growlab.growth.moment import Moment, Trigger
+from growlab.growth.paths import Paths
 from growlab.growth.source import Made, Source, Weights
 from growlab.growth.window import Window
 from growlab.layout import BlockSpec
-from growlab.plan import Entering, next_growth
+from growlab.plan import Entering, n_growths_of, next_growth
 from growlab.recipes import FRESH, OPERATORS, TRIGGERS
-from growlab.specs import GrowthSpec
+from growlab.specs import WATCH_ALL, GrowthSpec
 
 Phase = Literal["train", "warm-up", "cool-down"]
 
 
 @dataclass
 class GrowthState:
-    """All that a checkpoint must hold of growth besides the weights and the window."""
+    """All that a checkpoint must hold of growth besides the weights and the windows."""
 
     phase: Phase = "train"
     phase_ends_at: int = 0  # step at which warm-up or cool-down is over
@@ -75,7 +77,7 @@ class GrowthProtocol:
         `enclosed` gives how many old units became each of them, () that none did.
         """
         self.spec, self.model, self.seed = spec, model, seed
-        self.window = Window(spec.history_window_size)
+        self.paths = Paths(spec.history_window_size)
         self.positions = list(positions)
         self.enclosed = list(enclosed) or [0] * len(self.positions)
         self._phase: Phase = "train"
@@ -83,6 +85,7 @@ class GrowthProtocol:
         self._n_new = 1
         self._n_first = len(model.units) - len(self.positions) + sum(self.enclosed)
         options = TRIGGERS[spec.trigger.name].read(spec.trigger.options)
+        self._most_growths: int | None = options.n_growths()
         self._critical: Mapping[str, float] = options.critical()
         self._trigger: Trigger = TRIGGERS[spec.trigger.name].make(options)
 
@@ -103,10 +106,20 @@ class GrowthProtocol:
         return identities(self._n_first, self.positions, self.enclosed)
 
     @property
+    def places(self) -> dict[int, int]:
+        """The place of each unit by its identity."""
+        return {unit: place for place, unit in enumerate(self.unit_identities)}
+
+    @property
     def watched(self) -> int:
-        """Index of the unit whose window is kept: the newest."""
+        """Index of the unit whose path the trigger acts on: the newest."""
         units = self.unit_identities
         return units.index(max(units))
+
+    @property
+    def window(self) -> Window:
+        """The path of the newest unit."""
+        return self.paths.newest
 
     def state(self) -> GrowthState:
         return GrowthState(
@@ -124,6 +137,44 @@ class GrowthProtocol:
         self._enter(state.phase, state.phase_ends_at)
         self._n_new = state.n_new
         self._trigger.restore(state.trigger)
+
+    def restore_paths(
+        self,
+        tensors: Mapping[str, Float[Tensor, "..."]],
+        increments: Sequence[Mapping[str, Float[Tensor, "..."]]],
+        device: torch.device,
+    ) -> None:
+        """Go on from the windows that a checkpoint holds. Raises KeyError for what is missing."""
+        self.paths.load(*self._watched_units(), tensors, increments, device)
+
+    # ---- the paths of the weights ---------------------------------------------------------------------------
+
+    def snapshot(self) -> int:
+        """Take a snapshot of every unit that is watched, and return the FLOPs that it cost."""
+        return self.paths.snapshot(*self._watched_units())
+
+    def _watched_units(self) -> tuple[nn.Module, dict[int, nn.Module], dict[int, nn.Module]]:
+        """The newest unit, those besides it that the next growth needs whole, and those to be sketched: by identity,
+        the eldest first, and the same ones until the next growth.
+        """
+        units = dict(sorted(zip(self.unit_identities, self.model.units, strict=True)))
+        newest = units.pop(max(units))
+        if self.spec.watch != WATCH_ALL:
+            return newest, {}, {}
+        needed = self._extrapolated()
+        others = {unit: module for unit, module in units.items() if unit in needed}
+        return newest, others, {unit: module for unit, module in units.items() if unit not in needed}
+
+    def _extrapolated(self) -> set[int]:
+        """Identities of the units whose path the next growth makes new ones of."""
+        if not OPERATORS[self.spec.operator.name].options.needs_path or not self._may_grow_again():
+            return set()
+        return {self.unit_identities[new.origin] for new in self._entering()}
+
+    def _may_grow_again(self) -> bool:
+        """Whether the trigger may ask once more; where there is no room then, no unit enters."""
+        done = n_growths_of(self.spec, self._n_first, self.enclosed)
+        return self._most_growths is None or done < self._most_growths
 
     # ---- when -----------------------------------------------------------------------------------------------
 
@@ -148,7 +199,7 @@ class GrowthProtocol:
     # ---- how ------------------------------------------------------------------------------------------------
 
     def grow(self, step: int) -> list[Grown]:
-        """Insert the units of one growth and freeze the rest for `freeze_steps`. The window starts anew.
+        """Insert the units of one growth and freeze the rest for `freeze_steps`. All windows start anew.
 
         Returns them from the input side to the output side; each is made of the model as it was before. A unit that
         old ones became counts as new, in its place: what it holds trains alone in the warm-up.
@@ -171,7 +222,7 @@ class GrowthProtocol:
             for index, weights in made.old.items():
                 fill(old[index], weights, self.spec.operator.name)
         self._n_new = len(grown)
-        self.window.clear()
+        self.paths.clear()
         self._trigger.forget()
         self._enter("warm-up", step + self.spec.freeze_steps)
         self.advance_to(step)  # a warm-up of no steps is over at once
@@ -204,7 +255,7 @@ class GrowthProtocol:
             origin=new.origin,
             n_alike=n_alike,
             watched=self.watched,
-            windows={self.watched: self.window},
+            windows={self.watched: self.window} | self._windows_of_others(),
             same_kinds=self._same_kinds,
             out_projections=self.model.out_projections,
             critical=self._critical,
@@ -214,6 +265,10 @@ class GrowthProtocol:
         with torch.no_grad():
             made: Made | None = part.make(source, part.read(self.spec.operator.options))
         return made
+
+    def _windows_of_others(self) -> dict[int, Window]:
+        places = self.places
+        return {places[unit]: window for unit, window in self.paths.others.items()}
 
     def advance_to(self, step: int) -> bool:
         """Move on to the phase that holds at `step`. True when what is frozen changed."""

@@ -33,9 +33,13 @@ class Source:
 
     @property
     def twin_path(self) -> Window | None:
-        """The path of the newest unit, if there is one and the new unit is made of the same blocks."""
-        window = self.windows.get(self.watched)
-        if window is None or len(window) == 0 or not self.same_kinds(self.units[self.watched], self.unit):
+        """The path of the unit that the new one is modelled on, of the newest one where that is not kept.
+
+        None where there is none yet, or where the new unit is made of other blocks.
+        """
+        place = self.origin if self.origin in self.windows else self.watched
+        window = self.windows.get(place)
+        if window is None or len(window) == 0 or not self.same_kinds(self.units[place], self.unit):
             return None
         return window
 
@@ -67,8 +71,8 @@ Operator = Callable[[Source, Any], Made | None]
 def tensor_by_tensor(extrapolate: Extrapolate) -> Operator:
     """Make an operator of a function (path, options, source) → tensor: each tensor from its namesake's path.
 
-    What a block marked `copied_at_growth` (time constants, skips) is copied, whatever the function. None where the
-    newest unit is of other kinds, or was never looked at.
+    The path is that of the unit that the new one is modelled on. What a block marked `copied_at_growth` (time
+    constants, skips) is copied, whatever the function. None where that unit is of other kinds, or was never looked at.
     """
 
     @wraps(extrapolate)

@@ -3,11 +3,12 @@
 The mean is what the trigger acts on, so what is reported is what acted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from growlab.geometry.trajectory import lasting_drift
+from growlab.geometry.trajectory import back_test, lasting_drift
+from growlab.growth.paths import Paths
 from growlab.growth.window import Window
 from growlab.records import PathStatistics, TrajectoryPoint, float_fields
 
@@ -27,9 +28,29 @@ def observe(window: Window, *, step: int, unit: int) -> list[TrajectoryPoint]:
     ]
 
 
+def observe_others(paths: Paths, *, step: int, units: Mapping[int, int]) -> list[TrajectoryPoint]:
+    """Make the points of the means (tensor = "") of all watched units besides the newest, by their place.
+
+    `units` are the places of the units, by identity. Empty until there are three snapshots, as above.
+    """
+    if len(paths.newest) < 3:
+        return []
+    means = {units[unit]: mean_statistics(of_unit) for unit, of_unit in paths.statistics_of_others().items()}
+    n = len(paths.newest) - 1
+    return [
+        TrajectoryPoint(step=step, unit=unit, tensor="", n_increments=n, **asdict(means[unit]))
+        for unit in sorted(means)
+    ]
+
+
 def mean_lasting_drift(window: Window) -> float | None:
     """Average the drift of a window's tensors that is no correlation, r̂², as mean_statistics does the rest."""
     return _mean([lasting_drift(track.gram) for track in window.tracks.values() if len(track.increments)])
+
+
+def mean_back_test(window: Window) -> float | None:
+    """Average λ over a window's tensors: how far the first half of each path predicts its second."""
+    return _mean([back_test(track.gram) for track in window.tracks.values() if len(track.increments)])
 
 
 def mean_statistics(of_tensors: Sequence[PathStatistics]) -> PathStatistics:

@@ -72,6 +72,25 @@ class TrialFacts:
             for event, next_step in zip(self.growth_events, until, strict=False)
         ]
 
+    def means_of_newest(self) -> list[TrajectoryPoint]:
+        """The means over the newest unit's tensors, by step: of the unit whose tensors have rows of their own."""
+        newest = {point.step: point.unit for point in self.trajectory if point.tensor}
+        return [point for point in self.means() if newest.get(point.step, point.unit) == point.unit]
+
+    def means_since_growth(self) -> dict[int, list[TrajectoryPoint]]:
+        """The means over each unit's tensors since the last growth that a window follows, by unit, from the input side.
+
+        A unit's place is the same in all of them.
+        """
+        means = self.means()
+        last = means[-1].step if means else 0
+        since = max([event.step for event in self.growth_events if event.step < last], default=-1)
+        units = sorted({point.unit for point in means if point.step > since})
+        return {unit: [point for point in means if point.unit == unit and point.step > since] for unit in units}
+
+    def means(self) -> list[TrajectoryPoint]:
+        return [point for point in self.trajectory if point.tensor == ""]
+
     def probes(self) -> list[Probe]:
         """The probes that were decided, in order. A growth at the step of a probe is the one that was tried."""
         grown, dropped = self.by_step("val", GROWN), self.by_step("train", DROPPED_STEPS)

@@ -48,8 +48,10 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
         yield "result", _pairs(_so_far(facts))
     if curve := _curve(facts):
         yield "loss", as_it_is(curve)
-    if means := [point for point in facts.trajectory if point.tensor == ""]:
+    if means := facts.means_of_newest():
         yield "path of the newest unit's weights (mean over its tensors)", _trajectory(means, facts)
+    if len(of_units := facts.means_since_growth()) > 1:
+        yield "paths of all units' weights (means over their tensors)", _trajectories(of_units)
     if facts.growth_events:
         yield "growth", _growth(facts)
     if probes := facts.probes():
@@ -222,15 +224,30 @@ def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
     """A line for a statistic: its course over the snapshots, its range, and what to compare it with."""
     trigger = _trigger_of(growth_of_row(facts.trial.spec_mapping["growth"]))
     critical = {name: f"critical {_value(value)}" for name, value in (trigger.critical() if trigger else {}).items()}
-    lines = (
+    lines: tuple[tuple[str, list[float | None], str], ...] = (
         ("τ", [point.tau for point in means], critical.get("tau", "1 straight")),
         ("κ", [point.kappa for point in means], critical.get("kappa", "0 straight")),
         ("H", [point.diffusion_exponent for point in means], "1 straight, 0.5 random walk"),
         ("r̂²", [point.drift_to_noise for point in means], "drift to noise, 0 random walk"),
     )
+    if predicted := facts.by_step("train", "back_test"):
+        halves = [predicted.get(point.step) for point in means]
+        lines += (("λ", halves, "second half by the first, 1 the same"),)
     table = _table("", f"steps {means[0].step} to {means[-1].step}", "range", "")
     for name, values, meaning in lines:
         table.add_row(name, sparkline(values, _SPARKLINE_WIDTH), _range(values), meaning)
+    return table
+
+
+def _trajectories(of_units: Mapping[int, Sequence[TrajectoryPoint]]) -> "Table":
+    """A line for a unit, from the input side: its newest statistics, and the course of τ since the units are these."""
+    steps = [point.step for points in of_units.values() for point in points]
+    table = _table("unit", "τ", "κ", "H", "r̂²", "z", f"τ, steps {min(steps)} to {max(steps)}")
+    for unit, points in of_units.items():
+        newest = points[-1]
+        values = (newest.tau, newest.kappa, newest.diffusion_exponent, newest.drift_to_noise, newest.drift_z)
+        course = sparkline([point.tau for point in points], _SPARKLINE_WIDTH - 10)
+        table.add_row(str(unit), *(amounts.number(value, 2) for value in values), course)
     return table
 
 

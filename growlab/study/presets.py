@@ -34,6 +34,7 @@ def _founding(
         "trigger": {"stagnation": stagnation | {"warmup_steps": 400}},
         "operator": {"aiether": gains},
         "position": "append",
+        "watch": "newest",
         "entry_scale": 1.0,
         "history_window_size": 15,
         "collect_interval_steps": 100,

@@ -3,10 +3,12 @@
     checkpoint-<step>-<sha>.safetensors
         model/<parameter>                   weights
         adam/<parameter>/<moment>           optimizer state, by name
-        window/<tensor>/last, …/gram        the newest snapshot and the Gram matrix of the increments
+        window/<tensor>/last, …/gram        the newest unit's newest snapshot and the Gram matrix of its increments
+        path/<unit>/<tensor>/last, …/gram   the same of another unit, by its identity
+        sketch/last/<size>, sketch/gram     the same of all sketched tensors of a size, and of all sizes
         rng/cpu, rng/cuda | rng/mps, loss_sum
-        other/…                             while the trial is forked, all of this of its other branch
-    increments/<sha>.safetensors            one increment of the watched unit, written once
+        other/…                             while the trial is forked, all of this of its other branch, increments too
+    increments/<sha>.safetensors            one increment of all watched units, written once
 
 Never pickle. Names carry the content's hash, so that a worker that lost its lease cannot overwrite what
 its successor wrote.
@@ -14,7 +16,6 @@ its successor wrote.
 
 import hashlib
 import shutil
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -34,8 +35,8 @@ from growlab.data.tokenizers import Tokenizer
 from growlab.errors import ArtifactsError, CheckpointError, LayoutError, OtherCode
 from growlab.escapes import quoted
 from growlab.files import sha256_of, write_atomically
+from growlab.growth.paths import Paths
 from growlab.growth.protocol import GrowthState
-from growlab.growth.window import Track, Window
 from growlab.headers import read_header, write_header
 from growlab.layout import format_layout
 from growlab.model.language_model import LanguageModel
@@ -96,7 +97,7 @@ class CheckpointFolder:
             tensors |= {_OTHER + name: tensor for name, tensor in run.branch.other.tensors.items()}
             numbers["branch"] = _branch_numbers(run.branch)
         try:
-            numbers["increments"] = self._save_increments(run.growth.window)
+            numbers["increments"] = self._save_increments(run.growth.paths)
             return self._save_file("checkpoint", step, tensors, numbers)
         except OSError as error:
             raise CheckpointError(f"cannot write a checkpoint of step {step} in {self.folder}: {error}") from error
@@ -142,8 +143,8 @@ class CheckpointFolder:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "increments", ignore_errors=True)
 
-    def _save_increments(self, window: Window) -> list[str]:
-        held = window.increments()
+    def _save_increments(self, paths: Paths) -> list[str]:
+        held = paths.increments()
         self._written = {serial: digest for serial, digest in self._written.items() if serial in held}
         for serial, tensors in held.items():
             if serial not in self._written:
@@ -278,15 +279,13 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
 
 
 def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
-    """All that a run is, without the increments of its window and without its other branch: tensors and plain JSON.
+    """All that a run is, without the increments of its windows and without its other branch: tensors and plain JSON.
 
     The tensors are the run's own, on its device.
     """
     tensors = {f"model/{name}": parameter.detach() for name, parameter in run.named_parameters()}
     tensors |= {f"adam/{name}": tensor for name, tensor in run.optimizer.state().items()}
-    for name, track in run.growth.window.tracks.items():
-        tensors[f"window/{name}/last"] = track.last
-        tensors[f"window/{name}/gram"] = track.gram
+    tensors |= run.growth.paths.tensors()
     tensors |= {f"rng/{device_type}": state for device_type, state in rng_states(run.device).items()}
     tensors["loss_sum"] = run.loss_sum
     numbers = {
@@ -315,14 +314,7 @@ def unpack(
     run.advance_stage()
     run.growth.restore(numbers.growth)
     run.growth.window.n_taken = numbers.n_taken
-    run.growth.window.tracks = {
-        name: Track(
-            tensors[f"window/{name}/last"].to(run.device),
-            deque((increment[name].to(run.device) for increment in increments), maxlen=run.growth.window.size - 1),
-            tensors[f"window/{name}/gram"],
-        )
-        for name in _window_names(run, tensors)
-    }
+    run.growth.restore_paths(tensors, increments, run.device)
     run.optimizer.load(below("adam/", tensors))
     run.growth.apply_freezing()
     run.refit_step()
@@ -345,9 +337,3 @@ def _require_same_code(path: Path, run: TrialRun, tensors: dict[str, Tensor]) ->
 def below(prefix: str, tensors: dict[str, Shaped[Tensor, "..."]]) -> dict[str, Shaped[Tensor, "..."]]:
     """The tensors whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _window_names(run: TrialRun, tensors: dict[str, Tensor]) -> list[str]:
-    """Names in the order of the unit's parameters, as snapshots have them: the last bit of a mean depends on it."""
-    watched = run.model.units[run.growth.watched]
-    return [name for name, _ in watched.named_parameters() if f"window/{name}/last" in tensors]

@@ -2,7 +2,7 @@
 
 One mechanism for whatever tries something and may take it back: a probe of growth (growlab.training.probing), and a
 copy that is decayed off its trunk (`decay_off`). What a run is made of is said once, by what a checkpoint holds
-of it (growlab.training.checkpoint.pack). What is held lies in host memory, one copy of weights, moments and window.
+of it (growlab.training.checkpoint.pack). What is held lies in host memory, one copy of weights, moments and windows.
 """
 
 import copy
@@ -16,7 +16,7 @@ from growlab.training.checkpoint import below, header_of, pack, unpack
 from growlab.training.run import TrialRun
 from growlab.training.schedule import decay, lr_at
 
-_INCREMENT = "increment/"  # of the window; a checkpoint has files of their own for them
+_INCREMENT = "increment/"  # of the windows and sketches; a checkpoint has files of their own for them
 
 
 def hold(run: TrialRun) -> Held:
@@ -25,7 +25,7 @@ def hold(run: TrialRun) -> Held:
     Waits for the device.
     """
     tensors, numbers = pack(run)
-    for at, increment in enumerate(run.growth.window.increments().values()):
+    for at, increment in enumerate(run.growth.paths.increments().values()):
         tensors |= {f"{_INCREMENT}{at}/{name}": tensor for name, tensor in increment.items()}
     held = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
     return Held(tensors=held, numbers=copy.deepcopy(numbers) | {"increments": []})

@@ -4,7 +4,8 @@
           └────► grown ──────(share of the budget)──► its val_loss ─┴─► the lower one trains on, at the cost of both
 
 Both branches begin with the same weights, moments, data and random numbers, and see the same progress: the dropped one
-is charged when the decision falls, which moves progress, and with it lr and curriculum, on by its share at once. A
+is charged when the decision falls, which moves progress, and with it lr and curriculum, on by its share at once. It is
+charged as training is anywhere else: for its steps, and in FLOPs for its snapshots of what growth.watch follows too. A
 branch that diverges loses. The facts of a branch wait beside its weights, in checkpoints too, and become rows only
 where it stays: of the dropped one nothing ever is in the database but what it cost and the loss that it came to.
 """

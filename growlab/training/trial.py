@@ -9,7 +9,7 @@ from growlab.data.corpus import Corpus, require_windows
 from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
-from growlab.growth.telemetry import mean_lasting_drift, observe
+from growlab.growth.telemetry import mean_back_test, mean_lasting_drift, observe, observe_others
 from growlab.layout import n_run
 from growlab.model.language_model import short_unit_text
 from growlab.recipes import TRIGGERS
@@ -132,16 +132,18 @@ class Attempt:
         self.reporter.begin_anew()
 
     def observe(self) -> None:
-        """Take a snapshot of the newest unit and report the statistics of its path."""
-        run = self.run
-        run.counters.flops += run.growth.window.snapshot(run.model.units[run.growth.watched])
-        points = observe(run.growth.window, step=run.counters.step, unit=run.growth.watched)
-        for point in points:
+        """Take a snapshot of the watched units and report the statistics of their paths."""
+        run, step = self.run, self.run.counters.step
+        run.counters.flops += run.growth.snapshot()
+        points = observe(run.growth.window, step=step, unit=run.growth.watched)
+        for point in [*points, *observe_others(run.growth.paths, step=step, units=run.growth.places)]:
             self.recorder.record(point)
         self._keep_mean(points)
-        if points and self.lasting_drift is not None:
-            metric = Metric(step=run.counters.step, split="train", name="lasting_drift", value=self.lasting_drift)
-            self.recorder.record(metric)
+        if points:
+            named = {"lasting_drift": self.lasting_drift, "back_test": mean_back_test(run.growth.window)}
+            for name, value in named.items():
+                if value is not None:
+                    self.recorder.record(Metric(step=step, split="train", name=name, value=value))
 
     def evaluate(self) -> float:
         """Make a full validation pass, report it and return its loss."""

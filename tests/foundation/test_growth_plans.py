@@ -7,6 +7,7 @@ import growlab.search  # noqa: F401  (fill the tables)
 from growlab.domains import Choice, Fixed, Rising
 from growlab.errors import SpecError, UsageError
 from growlab.kinds import KINDS
+from growlab.recipes import OPERATORS
 from growlab.search import check_space, preview
 from growlab.study.column import study_from_column, study_to_mapping, trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.study.growth_section import growth_defaults, read_growth
@@ -92,7 +93,9 @@ def test_the_founding_preset_is_what_its_project_wrote_down():
         "kappa_crit": 0.5,
         "warmup_steps": 400,
     }
-    assert growth.operator.options == {"beta0": 0.1, "gamma0": 0.15, "eta0": 0.03, "k_subspace": 10, "ell_orth": 5}
+    gains = {"beta0": 0.1, "gamma0": 0.15, "eta0": 0.03}
+    assert growth.operator.options == gains | {"k_subspace": 10, "ell_orth": 5, "k_rule": "fixed"}
+    assert growth.watch == "newest"
     assert (growth.entry_scale, growth.freeze_steps, growth.factor, growth.units) == (1.0, 400, 1, 1)
 
 
@@ -148,3 +151,18 @@ def test_a_study_from_before_there_was_a_scale_searches_what_it_searched():
 
     assert domains["entry_scale"] == Choice(values=(0.0, 1.0))
     assert domains["factor"] == domains["units"] == Fixed(value=1)
+
+
+def test_a_trial_that_grows_watches_every_unit_and_a_row_of_before_means_the_newest():
+    [proposal] = preview(study(growth={"trigger": "at"}), KINDS, lambda layout: 0, n=1)
+    row = trial_spec_to_mapping(proposal.spec)
+    of_study = study_to_mapping(study(growth={"trigger": "at"}))
+    del row["growth"]["watch"], of_study["growth"]["watch"]
+    del row["growth"]["operator"]["aiether"]["k_rule"]
+
+    before = trial_spec_from_mapping(row).growth
+
+    assert proposal.spec.growth.watch == "all"
+    assert before.watch == "newest"
+    assert OPERATORS["aiether"].read(before.operator.options).k_rule == "fixed"
+    assert study_from_column(of_study).growth["watch"] == Fixed(value="newest")

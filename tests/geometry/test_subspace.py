@@ -11,7 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from growlab.geometry.subspace import Directions, norm, normalise, principal_directions, project
+from growlab.geometry.subspace import (
+    Directions,
+    modes_above_noise,
+    norm,
+    normalise,
+    principal_directions,
+    project,
+)
 
 seeds = st.integers(0, 999)
 
@@ -196,3 +203,56 @@ def test_a_vector_that_is_zero_but_for_rounding_stays_zero(seed, n):
 def test_a_vector_must_have_a_coefficient_for_each_increment():
     with pytest.raises(TypeCheckError, match="vector_n"):
         norm(torch.eye(3, dtype=torch.float64), torch.ones(4, dtype=torch.float64))
+
+
+# ---- how many of them are more than noise ------------------------------------------------------------------------
+
+
+def planted(seed: int, rank: int, n: int = 14, D: int = 2000, *, times: float) -> torch.Tensor:
+    """Noise of n increments, and in it so many directions whose singular values are 4, 3.5, … times its own, √D."""
+    left_nr, right_Dr = (torch.linalg.qr(noise(seed + at, size, rank)).Q for at, size in ((1, n), (2, D)))
+    sizes_r = times * math.sqrt(D) * torch.linspace(1, 0.6, rank, dtype=torch.float64)
+    return noise(seed, n, D) + left_nr * sizes_r @ right_Dr.T
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 5])
+@pytest.mark.parametrize("times", [5, 30])
+@pytest.mark.parametrize("D", [60, 2000, 20_000])
+@pytest.mark.parametrize("seed", [0, 10])
+def test_a_planted_rank_is_found_in_noise(rank, times, D, seed):
+    velocity_nD = planted(seed, rank, D=D, times=times)
+
+    sigma_r = principal_directions(velocity_nD @ velocity_nD.T, centred=False).singular_values
+
+    assert modes_above_noise(sigma_r, D) == rank
+
+
+@pytest.mark.parametrize("D", [3, 14, 200, 20_000])
+@pytest.mark.parametrize("n", [1, 2, 3, 14, 40])
+def test_noise_alone_has_hardly_a_direction(n, D):
+    found = []
+    for seed in range(20):
+        velocity_nD = noise(seed, n, D)
+        sigma_r = principal_directions(velocity_nD @ velocity_nD.T).singular_values
+        found.append(modes_above_noise(sigma_r, D))
+
+    assert min(found) == 1
+    assert sum(k > 1 for k in found) <= 1
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "k"),
+    [
+        ([], 1),
+        ([5.0], 1),
+        ([10, 1], 1),
+        ([1, 1, 1, 1], 1),
+        ([100, 30, 10, 1, 1, 1, 1, 1], 3),  # the first has the energy; the widest gap is after the third
+        ([100, 90, 2, 1, 1, 1, 1, 1], 2),  # above the floor, but behind the gap
+        ([10, 9.9, 4, 3.9, 1, 1, 1, 1, 1, 1], 4),  # gaps after the second and the fourth: what is wider decides
+        ([10, 9.9, 2.9, 2, 1, 1, 1, 1, 1, 1], 2),
+        ([10, 5, 5, 5, 5, 1, 1, 1, 1, 1, 1, 1], 5),  # the gap after the first would leave half of the energy
+    ],
+)
+def test_floor_energy_and_gap_choose_together(spectrum, k):
+    assert modes_above_noise(torch.tensor(spectrum, dtype=torch.float64), n_entries=10**6) == k

@@ -364,3 +364,46 @@ def test_path_statistics_gathers_what_the_single_functions_say():
         path=path_length(gram_nn),
         displacement=displacement(gram_nn),
     )
+
+
+# ---- back-test -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([1.0], None),
+        ([1.0, 1.0], 1.0),
+        ([2.0, 1.0], 0.5),
+        ([1.0, 1.0, 100.0, 1.0, 1.0], 1.0),  # the middle one is in neither half
+        ([1.0, 1.0, -1.0, -1.0], -1.0),
+        ([1.0, 1.0, 3.0, 3.0], 3.0),
+        ([1.0, -1.0, 3.0, 3.0], None),  # the first half led nowhere
+        ([0.0, 0.0, 0.0, 0.0], None),
+    ],
+)
+def test_a_back_test_is_the_multiple_of_the_first_half_that_the_second_is(steps, expected):
+    assert trajectory.back_test(gram([torch.tensor([each], dtype=torch.float64) for each in steps])) == expected
+
+
+def test_what_leads_aside_in_the_second_half_was_not_predicted():
+    along, aside = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+
+    assert trajectory.back_test(gram([along, along, along + aside, aside])) == pytest.approx(0.5)
+
+
+def test_a_random_walk_predicts_nothing_and_a_drift_what_it_is_of_a_step():
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(60, 14, 400, generator=random, dtype=torch.float64)
+    drift = torch.randn(400, generator=random, dtype=torch.float64)
+
+    without = [trajectory.back_test(gram(list(steps))) for steps in noise]
+    with_drift = [trajectory.back_test(gram(list(steps + drift))) for steps in noise]
+
+    assert sum(without) / 60 == pytest.approx(0, abs=0.03)
+    assert sum(with_drift) / 60 == pytest.approx(7**2 / (7**2 + 7), abs=0.03)  # of A, the noise of 7 steps is no drift
+
+
+def test_an_empty_window_has_no_back_test():
+    with pytest.raises(ValueError, match="empty window"):
+        trajectory.back_test(torch.zeros(0, 0, dtype=torch.float64))

@@ -11,7 +11,7 @@ from growlab.kinds import KINDS, complete, shorten
 from growlab.layout import n_held, n_run, parse, parse_blocks
 from growlab.model.cost import TrainedUnit, count_params, forward_flops, training_flops
 from growlab.model.language_model import LanguageModel, build_model
-from growlab.plan import final_layout
+from growlab.plan import final_layout, n_growths_of
 from growlab.recipes import OPERATORS
 from growlab.scalar import default_values
 from growlab.specs import GrowthSpec
@@ -107,6 +107,40 @@ def test_weights_are_the_same_objects_with_the_same_bits_and_none_is_new() -> No
     assert all(map(torch.equal, after, bits))
     assert str(shorten(model.layout)) == "d=16 attn mlp loop((attn mlp)x2) attn mlp"
     assert (event.operator, event.position, event.original) == ("loop", 1, None)
+
+
+def test_the_paths_of_looped_units_end_and_the_loops_own_begins() -> None:
+    model = model_of("d=16 (attn mlp)x4")
+    protocol = GrowthProtocol(plan(), model, seed=0)
+    for _ in range(3):
+        protocol.snapshot()
+    before = set(protocol.paths.sketches.statistics())
+
+    protocol.grow(1)
+
+    assert protocol.paths.tensors() == {}
+    for _ in range(3):
+        protocol.snapshot()
+    assert (before, protocol.unit_identities) == ({0, 1, 2}, [0, 4, 3])
+    assert set(protocol.paths.sketches.statistics()) == {0, 3}
+    assert list(protocol.window.tracks) == [name for name, _ in model.units[1].named_parameters()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "enclosed", "n_growths"),
+    [
+        ({}, [], 0),
+        ({}, [2, 1, 3], 3),
+        ({"factor": 2}, [0, 0, 0, 0], 1),
+        ({"factor": 2}, [4, 0, 0, 0, 0, 0, 0, 0], 4),  # 4 units, 1 loop, then 2, 4 and 8 units
+        ({"factor": 2}, [0, 0, 0, 0, 4, 0, 0, 0, 0, 0], 3),  # 4 units, 8, 5 with the loop, 10
+        ({"units": 2}, [2, 0, 0, 5, 0, 0], 4),
+    ],
+)
+def test_a_loop_counts_as_one_growth_before_others_and_after_them(
+    changes: dict[str, int], enclosed: list[int], n_growths: int
+) -> None:
+    assert n_growths_of(plan(**changes), 4, enclosed) == n_growths
 
 
 def test_one_pass_leaves_every_logit_as_it_was() -> None:

@@ -455,3 +455,35 @@ def test_an_operator_is_one_registered_function(monkeypatch):
     new = extrapolated("double", path_of(walk(0)))
     assert torch.equal(new, 2 * walk(0)[-1])
     assert not math.isnan(float(new.sum()))
+
+
+# ---- how many directions ---------------------------------------------------------------------------------------
+
+
+@trajectory
+def test_k_of_the_spectrum_is_that_of_what_stands_out_of_noise(name):
+    left_nr, right_Dr = torch.linalg.qr(noise(1, 14, 3)).Q, torch.linalg.qr(noise(2, 1000, 3)).Q
+    increments = (noise(0, 14, 1000) + 300 * left_nr @ right_Dr.T).view(14, 20, 50)
+    snapshots = torch.cat((torch.zeros(1, 20, 50, dtype=torch.float64), increments.cumsum(0)))
+
+    chosen = of_rule(name, snapshots, "spectrum", 10)
+
+    assert torch.equal(chosen, of_rule(name, snapshots, "fixed", 3))
+    assert not torch.equal(chosen, of_rule(name, snapshots, "fixed", 10))
+    assert torch.equal(of_rule(name, snapshots, "spectrum", 2), of_rule(name, snapshots, "fixed", 2))  # at most
+
+
+def of_rule(name: str, snapshots: torch.Tensor, rule: str, k: int) -> torch.Tensor:
+    options = {"k_rule": rule, "k_subspace": k}
+    part = OPERATORS[name]
+    read = part.read(growth_with(operator={name: options}).operator.options)
+    source = source_of(nn.Identity(), nn.Identity(), Window(15), {"tau": 0.0, "kappa": 0.0})
+    return part.make.__wrapped__(path_of(snapshots), read, source)
+
+
+def test_options_of_a_row_before_there_was_a_rule_mean_a_fixed_k():
+    old = {"beta0": 0.1, "gamma0": 0.15, "eta0": 0.03, "k_subspace": 7, "ell_orth": 5}
+
+    options = OPERATORS["aiether"].read(old)
+
+    assert (options.k_rule, options.k_subspace) == ("fixed", 7)

@@ -12,11 +12,13 @@ import growlab.blocks  # noqa: F401  (fills the table of kinds)
 from growlab.growth.identity import named_by_identity
 from growlab.growth.moment import Moment
 from growlab.growth.protocol import GrowthProtocol
+from growlab.growth.source import Source, Weights
+from growlab.growth.window import Window
 from growlab.kinds import KINDS, block_kinds, complete
 from growlab.layout import format_layout, parse
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.plan import final_layout
-from growlab.recipes import POSITIONS, Entry
+from growlab.recipes import OPERATORS, POSITIONS, Entry
 from growlab.specs import GrowthSpec
 from growlab.study.growth_section import growth_with
 
@@ -101,6 +103,159 @@ def test_several_units_of_one_growth_are_made_of_the_newest_by_an_operator_that_
 
     assert all(equal(parameters(unit), parameters(net.units[1])) for unit in net.units[2:])
     assert len(net.units) == 5
+
+
+# ---- made of the paths of several units ------------------------------------------------------------------------
+
+FOLLOWERS = ["aiether", "aiether-code", "forecast", "random-direction", "reversed", "time-shuffled"]
+
+
+def wander(net: nn.Module, protocol: GrowthProtocol, snapshots: int) -> dict[int, list[dict[str, Tensor]]]:
+    """Move every unit with a drift of its own, watched as in a trial. Returns the weights at each snapshot, by unit."""
+    random = torch.Generator().manual_seed(0)
+    drifts = {name: torch.randn(parameter.shape, generator=random) for name, parameter in net.named_parameters()}
+    seen: dict[int, list[dict[str, Tensor]]] = {at: [] for at in range(len(net.units))}
+    for _ in range(snapshots):
+        protocol.snapshot()
+        for at, unit in enumerate(net.units):
+            seen[at].append({name: parameter.detach().clone() for name, parameter in unit.named_parameters()})
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                parameter += 0.01 * (drifts[name] + 0.3 * torch.randn(parameter.shape, generator=random))
+    return seen
+
+
+def of_one_path(
+    protocol: GrowthProtocol, weights: list[dict[str, Tensor]], new: nn.Module, seed: int, keeps: torch.dtype
+) -> Weights:
+    """What the protocol's operator makes of these snapshots, as of a model of one unit."""
+    window, unit = Window(len(weights), keeps), deepcopy(new)
+    for snapshot in weights:
+        unit.load_state_dict(snapshot)
+        window.snapshot(unit)
+    part = OPERATORS[protocol.spec.operator.name]
+    alone = Source(
+        units=[unit],
+        unit=new,
+        position=1,
+        origin=0,
+        n_alike=1,
+        watched=0,
+        windows={0: window},
+        same_kinds=lambda one, other: True,
+        out_projections=lambda unit: [],
+        critical={"tau": 0.0, "kappa": 0.0},
+        entry_scale=1.0,
+        seed=seed,
+    )
+    return part.make(alone, part.read(protocol.spec.operator.options)).new
+
+
+@pytest.mark.parametrize("operator", FOLLOWERS)
+@pytest.mark.parametrize(
+    ("plan", "origins"),
+    [
+        ({"factor": 2}, [0, 1, 2]),
+        ({"factor": 2, "position": "interleaved"}, [0, 1, 2]),
+        ({"factor": 2, "position": "prepend"}, [0, 1, 2]),
+        ({"units": 2, "position": {"after": {"unit": 1}}}, [0, 1]),
+        ({"units": 2, "position": "middle"}, [0, 1]),
+        ({"position": "prepend"}, [0]),
+        ({}, [2]),
+    ],
+)
+def test_each_new_unit_is_made_of_the_path_of_the_unit_that_its_position_names(
+    toy_net: ToyNet, make_growth: MakeGrowth, operator: str, plan: dict[str, Any], origins: list[int]
+) -> None:
+    net = toy_net("thin", "wide", "thin wide")
+    protocol = GrowthProtocol(make_growth(operator=operator, entry_scale=1.0, max_depth=20, **plan), net, seed=0)
+    seen, old = wander(net, protocol, snapshots=7), list(net.units)
+    with torch.no_grad():  # a growth comes some steps after the last snapshot
+        for parameter in net.parameters():
+            parameter += 1
+
+    grown = protocol.grow(0)
+
+    assert [unit.operator for unit in grown] == [operator] * len(origins)
+    assert [unit.original for unit in grown] == [old[origin] for origin in origins]
+    for at, (unit, origin) in enumerate(zip(grown, origins, strict=True)):
+        own = seen[origin][-5:]
+        keeps = torch.float32 if origin == 2 else torch.bfloat16  # the newest unit's are not rounded
+        expected = of_one_path(protocol, own, unit.unit, seed=1 + at, keeps=keeps)
+        whole = of_one_path(protocol, own, unit.unit, seed=1 + at, keeps=torch.float32)
+        for name, parameter in unit.unit.named_parameters():
+            assert torch.equal(parameter, expected[name])
+            step = (whole[name] - own[-1][name]).norm()
+            assert 0 <= (parameter.detach() - whole[name]).norm() < 0.05 * step
+
+
+def test_a_unit_on_top_is_the_same_whoever_is_watched_besides(toy_net: ToyNet, make_growth: MakeGrowth) -> None:
+    plans = [make_growth(operator="aiether", entry_scale=1.0, watch=watch) for watch in ("newest", "all")]
+    nets = [toy_net("thin", "thin") for _ in plans]
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    for net, plan in zip(nets, plans, strict=True):
+        wander(net, protocol := GrowthProtocol(plan, net, seed=0), snapshots=7)
+        protocol.grow(0)
+
+    assert equal(*map(parameters, nets))
+
+
+def test_where_the_newest_unit_alone_is_watched_all_are_made_of_its_path(
+    toy_net: ToyNet, make_growth: MakeGrowth
+) -> None:
+    net = toy_net("thin", "wide", "thin")
+    plan = make_growth(operator="forecast", factor=2, watch="newest", entry_scale=1.0, max_depth=9)
+    protocol = GrowthProtocol(plan, net, seed=0)
+    wander(net, protocol, snapshots=7)
+
+    grown = protocol.grow(0)
+
+    assert len(grown) == 3
+    assert all(equal(parameters(unit.unit), parameters(grown[0].unit)) for unit in grown)
+    assert {unit.blocks for unit in grown} == {net.blocks_of(net.units[2])}
+
+
+@pytest.mark.parametrize(
+    ("plan", "whole", "sketched"),
+    [
+        ({"operator": "aiether", "factor": 2}, {0, 1}, set()),
+        ({"operator": "aiether", "position": "prepend"}, {0}, {1}),
+        ({"operator": "aiether"}, set(), {0, 1}),
+        ({"operator": "stack", "factor": 2}, set(), {0, 1}),
+        ({"operator": "copy-last", "factor": 2}, set(), {0, 1}),
+        ({"operator": "aiether", "factor": 2, "watch": "newest"}, set(), set()),
+        ({"operator": "aiether", "position": "prepend", "unit": "thin"}, set(), {0, 1}),  # of the newest such unit
+        ({"operator": "aiether", "factor": 2, "max_depth": 4}, set(), {0, 1}),
+    ],
+)
+def test_a_path_is_kept_whole_where_the_next_growth_needs_it_and_sketched_elsewhere(
+    toy_net: ToyNet, make_growth: MakeGrowth, plan: dict[str, Any], whole: set[int], sketched: set[int]
+) -> None:
+    net = toy_net("thin", "wide", "thin")
+    protocol = GrowthProtocol(make_growth(**{"max_depth": 9, **plan}), net, seed=0)
+
+    wander(net, protocol, snapshots=4)
+
+    tracks = [track for path in protocol.paths.others.values() for track in path.tracks.values()]
+    assert set(protocol.paths.others) == whole
+    assert set(protocol.paths.sketches.statistics()) == sketched
+    assert all(track.increments[0].dtype == torch.bfloat16 for track in tracks)
+    assert all(track.last.dtype == torch.float32 for track in tracks)
+    assert protocol.window.path("inner.0.weight").increments[0].dtype == torch.float32
+
+
+def test_no_path_is_kept_whole_once_a_plan_is_over(toy_net: ToyNet, make_growth: MakeGrowth) -> None:
+    net = toy_net("thin", "wide")
+    plan = make_growth(operator="aiether", factor=2, trigger={"at": {"shares": "0.1 0.2"}}, max_depth=99)
+    protocol, kept = GrowthProtocol(plan, net, seed=0), []
+
+    for step in range(3):
+        wander(net, protocol, snapshots=3)
+        kept.append(len(protocol.paths.others))
+        protocol.grow(step)
+
+    assert kept == [1, 3, 0]
 
 
 @pytest.mark.parametrize("entry_scale", [0.0, 0.25, 1.0])

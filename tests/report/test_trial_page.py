@@ -36,10 +36,10 @@ MUTATION = Decision(
 )
 
 
-def point_of(step, tau, tensor=""):
+def point_of(step, tau, tensor="", unit=0):
     return TrajectoryPoint(
         step=step,
-        unit=0,
+        unit=unit,
         tensor=tensor,
         n_increments=3,
         tau=tau,
@@ -397,3 +397,28 @@ def test_a_damaged_row_is_named_and_every_other_trial_is_shown(
 
     assert [row.trial for row in read_leaderboard(store, study_row.id)] == [0, 1]
     assert trial_as_mapping(store, study_row, 0)["trial"] == 0
+
+
+def test_a_page_tells_the_newest_units_path_and_then_that_of_every_unit_since_it_entered(page, run_trial, result_of):
+    facts = [point_of(40, 9.0), point_of(40, 9.0, "mlp.up"), EVENT]
+    for step, (lower, newest) in {60: (2.0, 3.0), 70: (2.5, 3.5)}.items():
+        facts += [point_of(step, newest, unit=1), point_of(step, newest, "mlp.up", unit=1), point_of(step, lower)]
+    run_trial(0, facts=facts, result=result_of())
+
+    text = page(0)
+
+    newest = text[text.index("path of the newest unit's weights") :]
+    assert "3.00 to 9.00" in newest
+    of_all = newest[newest.index("paths of all units' weights") :].splitlines()
+    assert of_all[1].split() == ["unit", "τ", "κ", "H", "r̂²", "z", "τ,", "steps", "60", "to", "70"]
+    assert of_all[2].split()[:4] == ["0", "2.50", "0.50", "0.75"]
+    assert of_all[3].split()[:4] == ["1", "3.50", "0.50", "0.75"]
+
+
+def test_a_page_of_a_trial_that_watched_one_unit_says_it_once(page, run_trial, result_of):
+    run_trial(0, facts=[point_of(40, 1.5), point_of(40, 1.5, "mlp.up"), point_of(50, 2.5)], result=result_of())
+
+    text = page(0)
+
+    assert "1.50 to 2.50" in text
+    assert "all units" not in text

@@ -93,11 +93,12 @@ def test_max_depth_is_free_where_nothing_grows(make_study, kinds):
     check_space(make_study(growth={"max_depth": Fixed(value=1)}), kinds)
 
 
-def test_a_window_without_an_escape_direction_is_warned_of(make_study):
-    study = make_study(growth={"k_subspace": Fixed(value=15), **STAGNATION})
+@pytest.mark.parametrize("k", [13, 15])  # from k + 1 > S - 2 on
+def test_a_window_without_an_escape_direction_is_warned_of(make_study, k):
+    study = make_study(growth={"k_subspace": Fixed(value=k), **STAGNATION})
 
     assert warnings_for(study) == [
-        "growth.k_subspace 15 with growth.history_window_size 15 leaves no escape direction "
+        f"growth.k_subspace {k} with growth.history_window_size 15 leaves no escape direction "
         "(the centred window has rank 13); the term is dead"
     ]
 
@@ -105,7 +106,8 @@ def test_a_window_without_an_escape_direction_is_warned_of(make_study):
 @pytest.mark.parametrize(
     "growth",
     [
-        {"k_subspace": Fixed(value=12), **STAGNATION},  # one mode is left
+        {"k_subspace": Fixed(value=12), **STAGNATION},  # one mode is left: k + 1 = S - 2
+        {"k_subspace": Fixed(value=15), "operator.aiether.k_rule": Fixed(value="spectrum"), **STAGNATION},
         {"k_subspace": Fixed(value=15), "operator": Fixed(value="copy-last"), **STAGNATION},
         {"k_subspace": Range(low=5, high=30), **STAGNATION},
         {"k_subspace": Range(low=15, high=30), **STAGNATION},  # a drawn k is cut to the window

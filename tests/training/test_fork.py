@@ -23,7 +23,7 @@ def train(run: TrialRun, n_steps: int) -> None:
         if run.growth.advance_to(run.counters.step):
             run.refit_step()
         if run.growth.snapshot_due(run.counters.step):
-            run.counters.flops += run.growth.window.snapshot(run.model.units[run.growth.watched])
+            run.counters.flops += run.growth.snapshot()
 
 
 def grow(run: TrialRun) -> None:
@@ -37,10 +37,16 @@ def state(run: TrialRun, *, serials: bool = True) -> tuple[dict[str, Any], dict[
     return {name: tensor.tolist() for name, tensor in held.tensors.items()}, numbers
 
 
-@pytest.fixture
-def run(make_spec: MakeSpec, corpus: Corpus) -> TrialRun:
-    """A run in the warm-up of a growth, with a window half full."""
-    run = fresh_run(make_spec(dropout=0.2, trigger="at", operator="stack", factor=2, max_depth=9), corpus, CPU)
+@pytest.fixture(
+    params=[("newest", "stack"), ("all", "stack"), ("all", "aiether")],
+    ids=["one window", "sketches beside it", "another window beside it"],
+)
+def run(make_spec: MakeSpec, corpus: Corpus, request: pytest.FixtureRequest) -> TrialRun:
+    """A run in the warm-up of a growth, with windows half full."""
+    watch, operator = request.param
+    paths = {"watch": watch, "operator": operator, "collect_interval_steps": 1}
+    plan = {"trigger": {"at": {"shares": "0.2 0.5"}}, "factor": 2, "max_depth": 9}
+    run = fresh_run(make_spec(dropout=0.2, **paths, **plan), corpus, CPU)
     train(run, 10)
     grow(run)
     train(run, 3)
@@ -90,14 +96,16 @@ def test_a_run_stands_where_it_grew_also_when_it_went_back_before_that(run: Tria
     assert [bool(p.requires_grad) for p in run.model.parameters()].count(False) == 0
 
 
-def test_what_is_held_is_a_copy_of_all_that_a_checkpoint_holds_and_of_the_window(run: TrialRun) -> None:
+def test_what_is_held_is_a_copy_of_all_that_a_checkpoint_holds_and_of_the_windows(run: TrialRun) -> None:
     held = hold(run)
     tensors, numbers = pack(run)
     increments = [name for name in held.tensors if name.startswith("increment/")]
 
     assert held.tensors.keys() - set(increments) == tensors.keys()
     assert held.numbers.keys() == numbers.keys() | {"increments"}
-    assert len(increments) == (len(run.growth.window) - 1) * len(run.growth.window.tracks)
+    taken = run.growth.paths.increments()
+    assert len(taken) == 2
+    assert len(increments) == sum(len(tensors_of_all) for tensors_of_all in taken.values())
     of_run = {tensor.untyped_storage().data_ptr() for tensor in tensors.values() if tensor.numel()}
     assert not of_run & {tensor.untyped_storage().data_ptr() for tensor in held.tensors.values()}
 

@@ -17,6 +17,7 @@ from growlab.layout import parse
 from growlab.model.cost import forward_flops
 from growlab.model.decoding import Sampling, generate
 from growlab.named import Named
+from growlab.records import TrajectoryPoint
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.run import TrialRun, fresh_run
@@ -64,7 +65,16 @@ def test_the_result_tells_the_looped_layout(whole: Any) -> None:
     assert result.depth_end == 20
 
 
-@pytest.mark.parametrize("stop", [14, 15, 17, 29, 30])
+def test_every_unit_has_its_mean_after_a_loop_too_and_the_loop_is_the_newest(whole: Any) -> None:
+    points = [fact for fact in whole.recorder.facts if isinstance(fact, TrajectoryPoint)]
+    rows = {step: [point.unit for point in points if (point.step, point.tensor) == (step, "")] for step in (15, 24, 39)}
+    of_tensors = {point.unit for point in points if point.step > 15 and point.tensor}
+
+    assert rows == {15: [3, 0, 1, 2], 24: [1, 0, 2], 39: [1, 0, 2]}  # three snapshots after each growth
+    assert of_tensors == {1}
+
+
+@pytest.mark.parametrize("stop", [14, 15, 17, 25, 29, 30])
 def test_a_looped_trial_that_was_stopped_is_the_one_that_was_not(
     new_trial: NewTrial, spec: TrialSpec, whole: Any, stop: int
 ) -> None:
@@ -121,6 +131,8 @@ def steps(run: TrialRun, n_steps: int) -> list[float]:
         losses.append(float(run.loss_sum))
         if run.growth.advance_to(run.counters.step):
             run.refit_step()
+        if run.growth.snapshot_due(run.counters.step):
+            run.growth.snapshot()
     return losses
 
 
@@ -172,7 +184,8 @@ def test_the_step_is_charged_for_every_pass(make_spec: MakeSpec, corpus: Corpus)
 def test_units_that_entered_before_a_loop_and_after_it_are_found_again(
     make_spec: MakeSpec, corpus: Corpus, tmp_path: Any, then: str
 ) -> None:
-    run = run_of(make_spec, corpus, freeze_steps=1, layout="d=16 attn[n_heads=2] mlp conv mlp", dropout=0.1)
+    watched = {"layout": "d=16 attn[n_heads=2] mlp conv mlp", "collect_interval_steps": 1}
+    run = run_of(make_spec, corpus, **watched, freeze_steps=1, dropout=0.1)
     steps(run, 2)
     for operator, changes in [("stack", {}), ("loop", {"start": 0.5, "stop": 1.0}), (then, {})]:
         grow(run, operator, **changes)
@@ -191,6 +204,10 @@ def test_units_that_entered_before_a_loop_and_after_it_are_found_again(
     torch.set_rng_state(random)
     assert steps(again, 3) == losses
     assert all(map(torch.equal, again.model.parameters(), run.model.parameters()))
+    windows, of_again = run.growth.paths.tensors(), again.growth.paths.tensors()
+    assert windows.keys() == of_again.keys()
+    assert all(torch.equal(of_again[name], tensor) for name, tensor in windows.items())
+    assert again.growth.paths.sketches.statistics().keys() == again.growth.places.keys() - {max(again.growth.places)}
 
 
 @pytest.mark.parametrize("stop", [16, 18, 22])

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from growlab.records import GrowthEvent
+from growlab.files import sha256_of
+from growlab.headers import write_header
+from growlab.records import GrowthEvent, TrajectoryPoint
 from growlab.specs import TrialSpec
+from growlab.training.checkpoint import read_tensors
 
 MakeSpec = Callable[..., TrialSpec]
 NewTrial = Callable[[TrialSpec], Any]  # a Trial, see conftest
@@ -148,3 +152,89 @@ def test_what_corrected_acts_on_is_a_metric(make_spec, new_trial) -> None:
     told = [fact for fact in trial.recorder.facts if getattr(fact, "name", "") == "lasting_drift"]
     assert [fact.step for fact in told][:2] == [4, 5]  # three increments, then four
     assert all(fact.split == "train" for fact in told)
+
+
+def test_how_far_half_a_window_predicts_the_other_is_a_metric(whole: Any) -> None:
+    told = {fact.step: fact for fact in whole.recorder.facts if getattr(fact, "name", "") == "back_test"}
+    points = {fact.step for fact in whole.recorder.facts if isinstance(fact, TrajectoryPoint)}
+
+    assert told.keys() == points
+    assert all(fact.split == "train" and abs(fact.value) < 10 for fact in told.values())
+
+
+# ---- a plan that makes each unit of the path of another -----------------------------------------------------------
+
+FOLLOWING = PLAN | {"operator": "aiether", "collect_interval_steps": 2, "history_window_size": 5, "entry_scale": 1.0}
+
+
+@pytest.fixture(scope="module")
+def following(new_trial: NewTrial, make_spec: MakeSpec) -> Any:
+    trial = new_trial(make_spec(**FOLLOWING))
+    trial.attempt()
+    return trial
+
+
+def rows_of(trial: Any, step: int) -> list[tuple[int, bool]]:
+    """The unit of each row of a step, and whether it is its mean."""
+    points = [fact for fact in trial.recorder.facts if isinstance(fact, TrajectoryPoint) and fact.step == step]
+    return [(point.unit, point.tensor == "") for point in points]
+
+
+def test_every_unit_has_its_mean_beside_the_newest_ones_rows(following: Any) -> None:
+    for step, newest, n_units in ((14, 1, 2), (28, 3, 4), (44, 7, 8)):
+        rows = rows_of(following, step)
+
+        assert [unit for unit, is_mean in rows if is_mean] == [newest, *range(newest), *range(newest + 1, n_units)]
+        assert {unit for unit, is_mean in rows if not is_mean} == {newest}
+
+
+def test_the_units_of_a_doubling_are_of_the_kinds_of_those_that_they_extrapolate(following: Any) -> None:
+    units = [(event.unit, event.operator) for event in following.recorder.growths]
+
+    doubled = ["attn[n_heads=2] mlp", "conv", *("attn[n_heads=2] mlp",) * 2, *("conv",) * 2]
+    assert units == [(unit, "aiether") for unit in doubled]
+
+
+@pytest.mark.parametrize("stop", MOMENTS, ids=MOMENTS.values())
+def test_a_plan_that_follows_every_path_goes_on_to_the_same_bits(
+    new_trial: NewTrial, following: Any, stop: int, killed: type[Exception]
+) -> None:
+    trial = new_trial(following.spec)
+    assert trial.attempt(stop_at=stop) is None
+    with pytest.raises(killed):
+        trial.attempt(die_at=min(stop + 3, 44))
+
+    trial.attempt()
+
+    assert ending(trial) == ending(following)
+
+
+def test_sketches_go_on_to_the_same_bits(new_trial: NewTrial, make_spec: MakeSpec) -> None:
+    """Of tensors that are folded, which those of other tests here are too small for."""
+    plan = PLAN | {"layout": "d=48 attn[n_heads=2] mlp conv", "collect_interval_steps": 2, "steps": 26, "max_depth": 6}
+    whole, stopped = new_trial(make_spec(**plan)), new_trial(make_spec(**plan))
+    whole.attempt()
+
+    for stop in (5, 8, 12, 20, 23):
+        assert stopped.attempt(stop_at=stop) is None
+    stopped.attempt()
+
+    assert [unit for unit, is_mean in rows_of(whole, 24) if is_mean] == [3, 0, 1, 2]
+    assert ending(stopped) == ending(whole)
+
+
+def test_a_checkpoint_without_a_path_that_the_plan_needs_is_none(new_trial: NewTrial, following: Any) -> None:
+    trial = new_trial(following.spec)
+    trial.attempt(stop_at=12)
+    held = trial.recorder.committed
+    tensors, numbers = read_tensors(trial.root / held.path, held.sha256)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("path/0/")}
+    assert len(kept) < len(tensors)
+    save_file(kept, trial.root / held.path, write_header(numbers))
+    trial.recorder.committed = replace(held, sha256=sha256_of(trial.root / held.path))
+
+    trial.attempt()
+
+    [reason] = trial.recorder.reasons_to_start_over
+    assert "it has no tensor 'path/0/" in reason
+    assert ending(trial) == ending(following)

@@ -16,7 +16,7 @@ from growlab.growth.moment import Memory, Moment
 from growlab.recipes import TRIGGERS, TriggerOptions, Trying, register_trigger
 from growlab.records import Fact, Metric, TrialState
 from growlab.specs import TrialSpec
-from growlab.training.checkpoint import CheckpointFolder, read_tensors
+from growlab.training.checkpoint import CheckpointFolder, below, read_tensors
 from growlab.training.run import TrialRun
 from growlab.training.trial import run_trial
 
@@ -167,13 +167,16 @@ def test_the_budget_pays_for_the_dropped_branch(
     assert totals[-1] == result.flops
 
 
-def test_flops_are_those_of_both_branches(make_spec: MakeSpec, new_trial: NewTrial) -> None:
+@pytest.mark.parametrize("watch", ["newest", "all"])
+def test_flops_are_those_of_both_branches_and_of_their_snapshots(
+    make_spec: MakeSpec, new_trial: NewTrial, watch: str
+) -> None:
+    plan = PLAN | CONSTANT_LR | {"watch": watch, "collect_interval_steps": 1}
     kept, dropped = (
-        trained(new_trial, make_spec(**PLAN, **CONSTANT_LR, trigger=probe(least=least), steps=50))
-        for least in (KEEP, DROP)
+        trained(new_trial, make_spec(**plan, trigger=probe(least=least), steps=50)) for least in (KEEP, DROP)
     )
-    grown = trained(new_trial, make_spec(**PLAN, **CONSTANT_LR, trigger={"at": {"shares": 0.2222}}, steps=45))
-    never = trained(new_trial, make_spec(**PLAN, **CONSTANT_LR, trigger={"at": {"shares": 0.999}}, steps=45))
+    grown = trained(new_trial, make_spec(**plan, trigger={"at": {"shares": 0.2222}}, steps=45))
+    never = trained(new_trial, make_spec(**plan, trigger={"at": {"shares": 0.999}}, steps=45))
 
     def at(trial: Any, step: int) -> float:
         return metric(trial, "train", "flops")[step]
@@ -321,7 +324,14 @@ def test_a_leak_in_a_branch_ends_the_trial_and_all_is_charged(
 # ---- killed and resumed ----------------------------------------------------------------------------------------
 
 
-TWO_PROBES = {**PLAN, "operator": "aiether", "factor": 1, "units": 2, "position": "interleaved", "freeze_steps": 3}
+# Every unit is watched, and each new one made of the path of another.
+TWO_PROBES = {
+    **PLAN,
+    "layout": "d=16 attn[n_heads=2] mlp conv",
+    "operator": "aiether",
+    "position": "interleaved",
+    "freeze_steps": 3,
+}
 # Of 60 steps: probes at 12 and at 33 spent, each branch 6. The counts are of steps trained, whatever their number.
 MOMENTS = {
     15: "in the first branch",
@@ -376,7 +386,8 @@ def test_two_probes_leave_two_decisions(whole: Any, spec: TrialSpec) -> None:
     kept = spec.growth.trigger.options["least"] == KEEP
 
     assert list(metric(whole, "train", "probe_dropped_steps").items()) == [(12, 6), (27, 6)]
-    assert [growth.step for growth in whole.recorder.growths] == ([12, 12, 27, 27] if kept else [])
+    assert [growth.step for growth in whole.recorder.growths] == ([12] * 2 + [27] * 4 if kept else [])
+    assert {growth.operator for growth in whole.recorder.growths} == ({"aiether"} if kept else set())
     assert list(metric(whole, "val", "probe_val_loss_grown")) == steps
     assert whole.recorder.result.steps == 48
 
@@ -426,6 +437,35 @@ def test_checkpoints_after_every_step_change_nothing_and_leave_no_file(
     assert [artifact.step for artifact in trial.recorder.commits] == back_and_forth
     assert ending(trial) == ending(whole)
     assert sorted(path.name for path in trial.folder.iterdir())[1:] == ["tokenizer.json"]
+
+
+@pytest.mark.parametrize("spec", [DROP], indirect=True, ids=["dropped"])
+@pytest.mark.parametrize("stop", [15, 20], ids=["as it was", "grown"])
+def test_a_checkpoint_in_a_branch_holds_every_path_of_the_other_with_its_increments(
+    new_trial: NewTrial, spec: TrialSpec, stop: int
+) -> None:
+    """Of two units, of which the second is the newest: snapshots after steps 3, 6, 9, 12 and 15."""
+    trial = new_trial(spec)
+    attempt(trial, stop)
+
+    other = below("other/", committed(trial)[0])
+
+    for unit, of_window, of_increment in ((0, "path/0/", "path/0/"), (1, "window/", "")):
+        names = below(f"model/units.{unit}.", other).keys()
+        assert names == {name.removesuffix("/last") for name in below(of_window, other) if name.endswith("/last")}
+        for at in range(3):
+            assert names <= below(f"increment/{at}/{of_increment}", other).keys()
+
+
+def test_a_probe_of_one_path_may_be_interrupted_in_either_branch(make_spec: MakeSpec, new_trial: NewTrial) -> None:
+    spec = make_spec(**TWO_PROBES | {"watch": "newest"}, trigger=probe("0.2 0.55", 0.1, KEEP), steps=60)
+    undisturbed, stopped = trained(new_trial, spec), new_trial(spec)
+    for n_steps in (15, 5, 22):
+        assert attempt(stopped, n_steps) is None
+
+    stopped.attempt()
+
+    assert ending(stopped) == ending(undisturbed)
 
 
 def test_nothing_of_a_branch_is_on_record_before_the_decision(new_trial: NewTrial, spec: TrialSpec) -> None:

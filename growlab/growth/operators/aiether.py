@@ -18,7 +18,7 @@ from torch import Tensor
 
 from growlab.domains import Range
 from growlab.geometry.gram import Gram
-from growlab.geometry.subspace import Coefficients, normalise, principal_directions, project
+from growlab.geometry.subspace import Coefficients, modes_above_noise, normalise, principal_directions, project
 from growlab.geometry.trajectory import kappa, tau
 from growlab.growth.path import TensorPath
 from growlab.growth.source import Source, tensor_by_tensor
@@ -26,6 +26,7 @@ from growlab.recipes import OperatorOptions, register_operator
 from growlab.scalar import scalar
 
 _EPSILON = 1e-8
+FIXED, SPECTRUM = "fixed", "spectrum"
 _TAU_CRIT, _KAPPA_CRIT = 2.0, 0.5  # of the report, where the trigger has none of its own
 
 
@@ -39,7 +40,17 @@ class AietherOptions(OperatorOptions):
     beta0: float = scalar(0.1, at_least=0, search=Range(low=0.05, high=0.5), help="gain of the linear velocity term")
     gamma0: float = scalar(0.15, at_least=0, search=Range(low=0.05, high=0.3), help="gain of the curvature correction")
     eta0: float = scalar(0.03, at_least=0, search=Range(low=0.01, high=0.1), help="gain of the orthogonal escape term")
-    k_subspace: int = scalar(10, at_least=1, search=Range(low=5, high=30), help="dimension of the dynamic subspace")
+    k_subspace: int = scalar(
+        10, at_least=1, search=Range(low=5, high=30), help="dimension of the dynamic subspace, at most"
+    )
+    k_rule: str = scalar(
+        FIXED,
+        choices=(FIXED, SPECTRUM),
+        since="0.1.0",
+        before=FIXED,
+        help="that dimension: fixed (k_subspace) | spectrum (of each tensor's window, up to k_subspace: the singular "
+        "values above a floor of noise, at least 0.9 of their energy, cut at the widest gap)",
+    )
     ell_orth: int = scalar(
         5, at_least=1, search=Range(low=3, high=10), help="number of secondary modes in the escape direction"
     )
@@ -55,7 +66,7 @@ class AietherOptions(OperatorOptions):
         return replace(self, k_subspace=k, ell_orth=ell)
 
     def dead_terms(self, window: int) -> str:
-        if self.k_subspace < _centred_rank(window):
+        if self.k_subspace < _centred_rank(window) or self.k_rule == SPECTRUM:
             return ""
         return (
             f"growth.k_subspace {self.k_subspace} with growth.history_window_size {window} leaves no escape direction "
@@ -68,12 +79,17 @@ def _centred_rank(window: int) -> int:
     return window - 2
 
 
-def founding_step(gram: Gram, options: AietherOptions, critical: Mapping[str, float]) -> Coefficients:
-    """The step from the newest snapshot by the formula of `aiether`, over the increments; 0 where nothing moved."""
+def founding_step(
+    gram: Gram, options: AietherOptions, critical: Mapping[str, float], *, n_entries: int
+) -> Coefficients:
+    """The step from the newest snapshot by the formula of `aiether`, over the increments; 0 where nothing moved.
+
+    `n_entries` is the number of entries of the tensor whose Gram matrix this is.
+    """
     stretch, curvature = _tau_and_kappa(gram)
     if stretch is None:
         return torch.zeros(len(gram), dtype=torch.float64)
-    modes = _Modes(gram, options)
+    modes = _Modes(gram, options, n_entries)
     tau_crit, kappa_crit = critical.get("tau", _TAU_CRIT), critical.get("kappa", _KAPPA_CRIT)
     eta = options.eta0 * max(0.0, stretch - tau_crit) * max(0.0, curvature - kappa_crit)
     velocity, acceleration = (normalise(gram, vector) for vector in (modes.velocity(), modes.acceleration()))
@@ -89,7 +105,7 @@ def aiether(path: TensorPath, options: AietherOptions, source: Source) -> Float[
 
     η = η0·max(0, τ - τ_crit)·max(0, κ - κ_crit).
     """
-    return path.combine(founding_step(path.gram, options, source.critical))
+    return path.combine(founding_step(path.gram, options, source.critical, n_entries=path.last.numel()))
 
 
 @register_operator(
@@ -101,7 +117,7 @@ def aiether_code(path: TensorPath, options: AietherOptions, source: Source) -> F
     stretch, curvature = _tau_and_kappa(path.gram)
     if stretch is None:
         return path.last.clone()
-    modes = _Modes(path.gram, options)
+    modes = _Modes(path.gram, options, path.last.numel())
     if path.last.dim() == 1:
         nothing_n = torch.zeros(modes.n)
         return path.combine(_weighted(options, stretch, curvature, modes.mean_n, modes.second_n, nothing_n))
@@ -145,13 +161,15 @@ class _Modes:
     A steady pace (or a single increment) has no directions once its mean is removed: v̄ and ā are taken whole.
     """
 
-    def __init__(self, gram: Gram, options: AietherOptions) -> None:
+    def __init__(self, gram: Gram, options: AietherOptions, n_entries: int) -> None:
         self.gram, self.n = gram, len(gram)
         self.mean_n = torch.full((self.n,), 1 / self.n, dtype=torch.float64)
         self.second_n = torch.zeros(self.n, dtype=torch.float64)
         if self.n >= 2:  # the mean of second differences telescopes
             self.second_n[-1], self.second_n[0] = 1 / (self.n - 1), -1 / (self.n - 1)
         directions, k, ell = principal_directions(gram), options.k_subspace, options.ell_orth
+        if options.k_rule == SPECTRUM:
+            k = min(k, modes_above_noise(directions.singular_values, n_entries))
         self.dominant_nk = directions.coefficients[:, :k]
         self.secondary_nl = directions.coefficients[:, k : k + ell]
         self.secondary_sigma_l = directions.singular_values[k : k + ell]

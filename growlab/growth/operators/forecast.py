@@ -11,7 +11,7 @@ from torch import Tensor
 
 from growlab.domains import Range
 from growlab.geometry.gram import Gram
-from growlab.geometry.trajectory import drift_z
+from growlab.geometry.trajectory import back_test, drift_z
 from growlab.growth.path import TensorPath
 from growlab.growth.source import Source, tensor_by_tensor
 from growlab.recipes import OperatorOptions, register_operator
@@ -43,15 +43,13 @@ def forecast(path: TensorPath, options: ForecastOptions, source: Source) -> Floa
 
 
 def trust(gram: Gram) -> float:
-    """How much of a path's pace goes on, λ = <A, B>/<A, A> in [0, 1]; 0 where there is no significant drift.
+    """How much of a path's pace goes on, by its back-test, cut to [0, 1]; 0 where there is no significant drift.
 
-    A and B are the sums of the first and of the last n/2 increments; the middle one of an odd number is in neither.
     0 below four increments, which allow no test.
     """
     n = len(gram)
     z = drift_z(gram) if n else None
     if z is None or z < _SIGNIFICANT:
         return 0.0
-    first, last = slice(0, n // 2), slice(n - n // 2, n)
-    predicted, predictor = float(gram[first, last].sum()), float(gram[first, first].sum())
-    return min(max(predicted / predictor, 0.0), 1.0) if predictor > 0 else 0.0
+    predicted = back_test(gram)
+    return 0.0 if predicted is None else min(max(predicted, 0.0), 1.0)

@@ -21,7 +21,9 @@ from growlab.recipes import register_operator
 @tensor_by_tensor
 def random_direction(path: TensorPath, options: AietherOptions, source: Source) -> Float[Tensor, "*shape"]:
     """Step from W_last by ‖step of aiether‖ · g/‖g‖, with g normal, of the unit's seed and the parameter's name."""
-    length = norm(path.gram, founding_step(path.gram, options, source.critical)) if len(path.increments) else 0.0
+    n_entries = path.last.numel()
+    step_n = founding_step(path.gram, options, source.critical, n_entries=n_entries)
+    length = norm(path.gram, step_n) if len(path.increments) else 0.0
     if length == 0:
         return path.last.clone()
     drawn = torch.randn(path.last.shape, generator=_generator(source.seed, path.name), dtype=torch.float64)

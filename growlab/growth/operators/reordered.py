@@ -39,5 +39,6 @@ def _step(
     A sign that all share leaves their inner products as they are.
     """
     coefficients_n = torch.zeros(len(order_n), dtype=torch.float64)
-    coefficients_n[order_n] = sign * founding_step(path.gram[order_n][:, order_n], options, source.critical)
+    reordered_nn = path.gram[order_n][:, order_n]
+    coefficients_n[order_n] = sign * founding_step(reordered_nn, options, source.critical, n_entries=path.last.numel())
     return path.combine(coefficients_n)
