@@ -12,7 +12,16 @@ import pytest
 from sqlalchemy import text
 
 from growlab.proposal import Proposal
-from growlab.records import Artifact, Decision, GrowthEvent, Metric, Prediction, TrajectoryPoint, TrialResult, TrialState
+from growlab.records import (
+    Artifact,
+    Decision,
+    GrowthEvent,
+    Metric,
+    Prediction,
+    TrajectoryPoint,
+    TrialResult,
+    TrialState,
+)
 from growlab.scalar import with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
