@@ -16,12 +16,14 @@ from growlab.search.model.encoding import Array
 from growlab.search.model.outlook import Outlook
 from growlab.seeds import derived_seed
 
+WIDER = 1.5  # than what the model says: one set of hyperparameters is surer than all that the past allows are
 _DIGITS = 6  # of a score, as a share of the range of all scores: what is beyond is noise of the arithmetic
 
 
 def scores(outlook: Outlook, candidates: Sequence[Candidate]) -> Array:
     """Expected improvement on the best that is expected, times the probability of running, on the objective's scale."""
     mean, sd, runs = outlook.predict([candidate.configuration for candidate in candidates])
+    sd = WIDER * sd
     ahead = (float(outlook.expected.min()) - mean) / sd
     density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
     found: Array = sd * (ahead * ndtr(ahead) + density) * runs

@@ -19,7 +19,7 @@ from growlab.search.model.encoding import Array
 from growlab.search.model.kernel import Prior
 
 STEPS = 40  # of Rprop
-REACH = 5.0  # standard deviations of the prior within which a hyperparameter is looked for, in log
+REACH = 2.5  # standard deviations of the prior within which a hyperparameter is looked for, in log
 _JITTER = 1e-8  # of the signal, so that configurations tried twice leave the matrix invertible
 
 

@@ -35,7 +35,7 @@ def prior_of(encoding: Encoding) -> Prior:
     own = [(PLACE / n_places, 1.0)] * len(encoding.places)
     for group in encoding.groups:
         of_layout = "." not in group.name
-        own.append((COUNT, 2.0) if of_layout else (NUMBER, 1.5))
+        own.append((COUNT, 1.0) if of_layout else (NUMBER, 1.0))
     own += [(1.0, 1.0), (0.01, 2.0)]
     mean, sd = zip(*own, strict=True)
     return Prior(np.log(mean), np.array(sd))
