@@ -63,6 +63,12 @@ class DataSpec:
         before="uint16",
         help="of the ids of a .bin: uint16 or uint32 from its first byte on, or auto: as its header says, else uint16",
     )
+    train_on_val: bool = scalar(
+        False,
+        since="0.1.0",
+        before=False,
+        help="train on the val split too, for a last training after which nothing is chosen; val_loss is no judge then",
+    )
 
     def __post_init__(self) -> None:
         check_scalars("data", self)

@@ -28,6 +28,10 @@ def train(
     ] = None,
     budget: Annotated[str | None, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.")] = None,
     name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
+    with_val: Annotated[
+        bool,
+        typer.Option("--with-val", help="Train on the val split too: a last training, after which nothing is chosen."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="CPU threads of torch; 0: all cores.")] = 0,
@@ -46,7 +50,7 @@ def train(
 
     trained = train_again(
         config,
-        set_ or [],
+        [*(set_ or []), *(["data.train_on_val=true"] if with_val else [])],
         budget,
         name=name,
         storage=storage,
@@ -60,4 +64,5 @@ def train(
         plugins=plugin or [],
         follower=follower(),
     )
-    say(f"completed: val_loss {trained.trial.val_loss:.4f}; see {trained.report}")
+    seen = " (which it was trained on)" if trained.trial.spec.data.train_on_val else ""
+    say(f"completed: val_loss {trained.trial.val_loss:.4f}{seen}; see {trained.report}")

@@ -143,7 +143,7 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
     others = {at: _stage_text(text, at, stage) for at, stage in enumerate(curriculum) if stage.path}
     tokenizer, tokenizer_sha256 = tokenizer_for(text, list(others.values()))
     if tokenizer_sha256:
-        splits = kept_splits(text, tokenizer, tokenizer_sha256)
+        splits = _with_val(spec, kept_splits(text, tokenizer, tokenizer_sha256))
         ids = {at: kept_splits(text, tokenizer, tokenizer_sha256)[0] for at, text in others.items()}
     else:
         shared = spec.tokenizer == "char" and len(others) > 0
@@ -219,6 +219,8 @@ def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageS
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
             f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
         )
+    if spec.train_on_val:
+        raise SpecError(f"data.train_on_val: source {spec.source!r} makes as many training sequences as are asked for")
     _require_no_stage_texts(spec, curriculum, "has none")
     task = source.task(spec.vocab_size, spec.n_items)
     sha256 = sha256_of_task(source.name, task)
@@ -260,6 +262,7 @@ def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]
     parts = (questions[:val_from], questions[val_from:test_from], questions[test_from:])
     train, val, test = ([pair for answers in part for pair in answers] for part in parts)
     tokenizer, tokenizer_sha256 = tokenizer_of_pairs(spec, pairs, train)
+    train += val if spec.train_on_val else []
     try:
         splits = (TurnSplit.of(train, tokenizer), TurnSplit.of(val, tokenizer), TurnSplit.of(test, tokenizer))
     except CannotEncode as error:
@@ -345,7 +348,14 @@ def _stage_named(at: int, label: str) -> Iterator[None]:
 def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:
     test_from = _without_last(spec.test_fraction, ids.size)
     val_from = _without_last(spec.val_fraction, test_from)
-    return ids[:val_from], ids[val_from:test_from], ids[test_from:]
+    train_to = test_from if spec.train_on_val else val_from
+    return ids[:train_to], ids[val_from:test_from], ids[test_from:]
+
+
+def _with_val(spec: DataSpec, splits: tuple[Ids, Ids, Ids]) -> tuple[Ids, Ids, Ids]:
+    """The splits of a text that was encoded split by split; its val split in train as well where the spec says so."""
+    train, val, test = splits
+    return (np.concatenate([train, val]) if spec.train_on_val else train), val, test
 
 
 def _without_last(fraction: float, n_tokens: int) -> int:

@@ -280,3 +280,13 @@ def test_a_trial_spec_that_is_no_mapping_is_refused(growlab: Callable, home: Pat
 
     assert outcome.code == 2
     assert outcome.err.startswith("error: bad.yaml: trial_spec: must be a mapping, got ")
+
+
+def test_a_last_training_takes_val_in_and_goes_on_with_it(
+    growlab: Callable, config: Path, at_work: list[dict[str, Any]]
+) -> None:
+    growlab("train", "config.yaml", "--with-val")
+
+    (call,) = at_work
+    assert [spec.data.train_on_val for spec in call["specs"]] == [True]
+    assert call["again"] == "growlab train config.yaml --with-val --resume"

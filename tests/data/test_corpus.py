@@ -37,6 +37,18 @@ def test_test_is_the_end_of_the_text_and_val_the_end_of_what_is_before_it(spec_o
     assert decode(corpus.test) == "€abé"
 
 
+@pytest.mark.parametrize("changes", [{"tokenizer": "char"}, {"tokenizer": "bpe", "vocab_size": 300}])
+def test_a_last_training_reads_val_too_and_never_test(spec_of: SpecOf, changes: dict[str, object]) -> None:
+    before = load_corpus(spec_of(MULTIBYTE, **changes))
+
+    last = load_corpus(spec_of(MULTIBYTE, train_on_val=True, **changes))
+
+    assert last.train.tolist() == [*before.train.tolist(), *before.val.tolist()]
+    assert last.val.tolist() == before.val.tolist()
+    assert last.test.tolist() == before.test.tolist()
+    assert last.tokenizer_sha256 == before.tokenizer_sha256
+
+
 def test_a_text_as_long_as_tiny_shakespeare_is_split_like_nanogpt(spec_of: SpecOf) -> None:
     corpus = load_corpus(spec_of("ab" * (1_115_394 // 2), val_fraction=0.05, test_fraction=0.1))
 

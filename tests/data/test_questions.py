@@ -447,3 +447,11 @@ def test_an_empty_test_split_has_no_bytes(corpus_of: CorpusOf) -> None:
 def test_a_question_that_no_character_is_known_of_is_refused(corpus_of: CorpusOf) -> None:
     with pytest.raises(CannotEncode, match="cannot encode 'ğ'"):
         corpus_of(PAIRS).tokenizer.question("ğ")
+
+
+def test_a_last_training_asks_the_val_questions_too(corpus_of: Callable[..., Corpus]) -> None:
+    before, last = corpus_of(PAIRS), corpus_of(PAIRS, train_on_val=True)
+
+    assert set(last.train.wheres) == {*before.train.wheres, *before.val.wheres}
+    assert last.val.wheres == before.val.wheres
+    assert set(last.test.wheres).isdisjoint(last.train.wheres)

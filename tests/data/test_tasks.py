@@ -219,3 +219,8 @@ def test_a_sequence_too_short_for_its_items_is_named() -> None:
     require_windows(corpus, 31)
     with pytest.raises(SpecError, match=r"data\.n_items 8 of this task needs train\.seq_len of at least 31, got 30"):
         require_windows(corpus, 30)
+
+
+def test_a_task_has_no_val_split_to_train_on() -> None:
+    with pytest.raises(SpecError, match="train_on_val: source 'recall' makes as many training sequences"):
+        load("recall", train_on_val=True)
