@@ -246,7 +246,7 @@ def _n_params(layout: Layout) -> int:
 def _cells() -> dict[Cell, list[float]]:
     """The losses of every cell, the first seed's first."""
     losses: dict[Cell, list[float]] = {}
-    for row in [*_rows("complete"), *_rows("seeds")]:
+    for row in [*_rows("complete"), *_rows("seeds"), *_rows("top")]:
         cell = parse(row["layout"]), float(row["lr"]), float(row["dropout"])
         losses.setdefault(cell, []).append(float(row[LAST]))
     return losses
