@@ -140,10 +140,10 @@ def check(run: TrialRun, windows: Sequence[Window], n_steps: int) -> Row:
     for _ in range(n_steps):
         run.train_step()
     row = {"step": str(run.counters.step), "progress": f"{run.progress:.4g}", "val_loss": f"{run.evaluate().loss:.6g}"}
+    newest = run.growth.watched
     for window in windows:
-        run_unit = run.growth.watched
-        window.snapshot(run.model.units[run_unit])
-        points = observe(window, step=run.counters.step, unit=run_unit)
+        window.snapshot(run.model.units[newest])
+        points = observe(window, step=run.counters.step, unit=newest)
         seen = asdict(points[0]) | drifts(window) if points else {}
         row |= {f"n_{window.size}": str(len(window))}
         row |= {f"{name}_{window.size}": "" if seen.get(name) is None else f"{seen[name]:.5g}" for name in SEEN}
@@ -275,13 +275,12 @@ def report_lines(rows: Sequence[Row]) -> Iterator[str]:
             falls = statistics.fmean(gain(losses[: i + 1]) >= GAIN for i in at)
             mean_gain = (losses[at[0]] - losses[at[-1]]) / losses[at[0]] / max(1, len(at) - 1)
             least, most = RIGHT[kind_of(name)]
-            n_right[kind_of(name), size] += least <= fires <= most
+            is_right = least <= fires <= most
+            n_right[kind_of(name), size] += is_right
             yield (
                 f"{name:<10} {size:>2} {len(at):>4} {falls:>6.0%} {mean_gain:>7.2%} {fires:>15.0%} {stagnant:>8.0%} "
                 f"{seed_fires:>10.0%} {seed_stagnant:>8.0%} {drifts_text([of_run[i] for i in at], size)}   "
-                f"{subject.layout:<36} {subject.lr:>5g} {subject.weight_decay:>5g}"
-                + "  !"
-                * (not least <= fires <= most)
+                f"{subject.layout:<36} {subject.lr:>5g} {subject.weight_decay:>5g}{'' if is_right else '  !'}"
             )
     for (kind, size), n in n_right.items():
         least, most = RIGHT[kind]
@@ -294,7 +293,7 @@ def main() -> None:
     parser.add_argument("corpora", type=Path, nargs="*", metavar="CORPUS")
     parser.add_argument("--report", action="store_true", help="of what is in OUT.tsv; trains nothing")
     parser.add_argument("--runs", nargs="*", choices=list(RUNS), metavar="RUN", help="these alone, such as 'plateau 1'")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--processes", type=int, default=10)
     parser.add_argument("--interval", type=int, default=100, help="steps between checks, and between snapshots")
     parser.add_argument("--checks", type=int, default=60, help="of a healthy run, and recorded on a plateau")

@@ -58,7 +58,7 @@ def _exact_change(
     n_at_once = max(1, EXACT_TOKENS // x_WT.shape[1])
     batches = zip(*(torch.split(tensor.to(device), n_at_once) for tensor in (x_WT, y_WT)), strict=True)
     try:
-        exact = copy.deepcopy(model).to(device, torch.float64)
+        exact = copy.deepcopy(model).to(device).to(torch.float64)
         return float(torch.cat([_changes(exact, x_wT, y_wT) for x_wT, y_wT in batches]).max())
     except RuntimeError as error:
         if is_out_of_memory(error) or is_of_device(error):
