@@ -1,6 +1,7 @@
 """An arm's training as a trial to run: everything fixed, and equal to the other arms' but for what the file says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ UNGROWN = "ungrown"
 def container(ablation: Ablation) -> Study:
     """The study that holds the trainings: its data is theirs; its layout is that of the first arm."""
     first = next(iter(ablation.arms.values()))
-    study = _study(ablation, first, {}, flops=ablation.flops)
+    study = study_of(ablation, first, {})
     return replace(study, sampler=replace(study.sampler, name="given", options={}))
 
 
@@ -33,7 +34,7 @@ def all_arms(ablation: Ablation) -> dict[str, Arm]:
     arms = {name: replace(arm, layout=layout_of(ablation, arm)) for name, arm in ablation.arms.items()}
     ungrown = {arm.name: arm for arm in ungrown_arms(ablation)}
     for name in arms.keys() & ungrown.keys():
-        raise UsageError(f"arm {name!r} has the name of a depth of the envelope; give it another")
+        raise UsageError(f"{ablation.file}: arm {name!r} has the name of a depth of the envelope; give it another")
     return arms | ungrown
 
 
@@ -42,7 +43,7 @@ def ungrown_arms(ablation: Ablation) -> list[Arm]:
     if ablation.envelope is None:
         return []
     grown = ablation.arms[ablation.envelope.of]
-    end = final_layout(*_begun(ablation, grown))
+    end = _end(ablation, grown)
     units = stack_of(end, KINDS)
     step = max(1, len(units) // 4)
     depths = sorted({n for n in (len(units) - step, len(units), len(units) + step) if n >= 1})
@@ -64,7 +65,14 @@ def layout_of(ablation: Ablation, arm: Arm) -> str:
     """The layout that an arm begins with, also where it is the one that another ends with."""
     if not arm.final_depth_of:
         return arm.layout
-    return format_layout(final_layout(*_begun(ablation, ablation.arms[arm.final_depth_of])))
+    return format_layout(_end(ablation, ablation.arms[arm.final_depth_of]))
+
+
+def _end(ablation: Ablation, arm: Arm) -> Layout:
+    """The layout that an arm ends with."""
+    begun = _begun(ablation, arm)
+    with _named(ablation, arm):
+        return final_layout(*begun)
 
 
 def _begun(ablation: Ablation, arm: Arm) -> Any:
@@ -77,8 +85,9 @@ def _begun(ablation: Ablation, arm: Arm) -> Any:
     options = trigger.read(spec.growth.trigger.options)
     if spec.growth.grows and (options.n_growths() is None or options.trying()):
         raise UsageError(
-            f"arm {arm.name!r} grows as often as trigger {spec.growth.trigger.name} decides, so nobody knows the depth "
-            "that it ends with; name an arm with trigger at or never, in envelope.of and in final_depth_of"
+            f"{ablation.file}: arm {arm.name!r} grows as often as trigger {spec.growth.trigger.name} decides, so "
+            "nobody knows the depth that it ends with; name an arm with trigger at or never, in envelope.of and in "
+            "final_depth_of"
         )
     return spec.growth, parse(spec.layout), KINDS
 
@@ -88,20 +97,39 @@ def spec_of(ablation: Ablation, arm: Arm, values: Mapping[str, OptionValue], *, 
 
     Equal seeds mean equal data in an equal order and, where layouts are equal, equal weights to begin with.
     """
-    study = _study(ablation, arm, values, flops=round(budget * ablation.flops))
+    study = study_of(ablation, arm, values, budget=budget)
     for name, domain in study.scalars().items():
         if not isinstance(domain, Fixed):
             raise UsageError(
-                f"an ablation compares what is fixed, and arm {arm.name!r} searches {name}; "
+                f"{ablation.file}: arm {arm.name!r} searches {name}, and an ablation compares what is fixed; "
                 "give it one value, or list it under tune"
             )
-    spec = propose(study, [], 0, KINDS, lambda layout: 0).spec
+    with _named(ablation, arm):
+        spec = propose(study, [], 0, KINDS, lambda layout: 0).spec
     return replace(spec, seed=seed)
 
 
-def _study(ablation: Ablation, arm: Arm, values: Mapping[str, OptionValue], *, flops: int) -> Study:
+def study_of(ablation: Ablation, arm: Arm, values: Mapping[str, OptionValue], *, budget: float = 1.0) -> Study:
+    """The study of one trial that an arm's training is, with these tuned values. Raises SpecError, UsageError."""
     text = arm.layout or layout_of(ablation, arm)
-    layout = complete(parse(text), KINDS)
+    with _named(ablation, arm):
+        mapping = _mapping(ablation, arm, complete(parse(text), KINDS), values, flops=round(budget * ablation.flops))
+        return with_absolute_paths(study_from_mapping(mapping), ablation.file.parent)
+
+
+@contextmanager
+def _named(ablation: Ablation, arm: Arm) -> Iterator[None]:
+    """Let the message of what is wrong with an arm begin with the file and the arm's name."""
+    try:
+        yield
+    except UsageError as error:
+        raise SpecError(f"{ablation.file}: arm {arm.name!r}: {error}") from None
+
+
+def _mapping(
+    ablation: Ablation, arm: Arm, layout: Layout, values: Mapping[str, OptionValue], *, flops: int
+) -> dict[str, Any]:
+    """The study file that has an arm's training as its only trial."""
     mapping: dict[str, Any] = {
         "name": ablation.name,
         "seed": ablation.seed,
@@ -121,10 +149,7 @@ def _study(ablation: Ablation, arm: Arm, values: Mapping[str, OptionValue], *, f
     if not isinstance(mapping["growth"], dict) and any(name.startswith("growth.") for name in values):
         mapping["growth"] = {"preset": mapping["growth"]} if isinstance(mapping["growth"], str) else {}
     apply_overrides(mapping, [f"{name}={_yaml(value)}" for name, value in values.items()])
-    try:
-        return with_absolute_paths(study_from_mapping(mapping), ablation.folder)
-    except SpecError as error:
-        raise SpecError(f"arm {arm.name!r}: {error}") from None
+    return mapping
 
 
 def _yaml(value: OptionValue) -> str:

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any, Literal, TypeGuard
 
 from growlab.ablate.file import Ablation, Arm
+from growlab.errors import UsageError
 from growlab.layout import OptionValue
 from growlab.seeds import derived_seed
 from growlab.study.reading import scalar_named
@@ -38,8 +39,10 @@ class Cell:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "Cell":
-        """The cell of a row."""
+        """The cell of a row. Raises UsageError for the row of a trial that is no training of an ablation."""
         own = ("stage", "arm", "budget", "repeat")
+        if missing := [name for name in own if name not in params]:
+            raise UsageError(f"a trial without {', '.join(missing)} is no training of an ablation")
         values = tuple((name, value) for name, value in params.items() if name not in own)
         return cls(values=values, **{name: params[name] for name in own})
 

@@ -58,7 +58,7 @@ class EnvelopePlan:
 class Ablation:
     name: str
     seed: int
-    folder: Path  # from which relative paths are meant
+    file: Path  # in its folder relative paths are meant
     data: Mapping[str, Any]
     train: Mapping[str, Any]
     flops: int  # that each arm may spend
@@ -80,12 +80,12 @@ def read_ablation(path: Path, overrides: Sequence[str] = (), name: str = "") -> 
     try:
         raw = read_yaml(path)
         apply_overrides(raw, overrides)
-        return _ablation(raw | ({"name": name} if name else {}), path.parent)
+        return _ablation(raw | ({"name": name} if name else {}), path)
     except (SpecError, UnknownName) as error:
         raise SpecError(f"{path}: {error}") from None
 
 
-def _ablation(raw: Mapping[str, Any], folder: Path) -> Ablation:
+def _ablation(raw: Mapping[str, Any], file: Path) -> Ablation:
     refuse_unknown("", raw, (*_SECTIONS, *_OF_ITS_OWN))
     for key in ("name", "budget", "arms"):
         require(key in raw, key, "said", "nothing")
@@ -105,7 +105,7 @@ def _ablation(raw: Mapping[str, Any], folder: Path) -> Ablation:
     return Ablation(
         name=validated("name", raw["name"], str),
         seed=validated("seed", raw.get("seed", 0), int),
-        folder=folder,
+        file=file,
         data=dict(require_mapping("data", raw.get("data", {}))),
         train=dict(require_mapping("train", raw.get("train", {}))),
         flops=_flops(raw["budget"]),

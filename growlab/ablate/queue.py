@@ -1,4 +1,4 @@
-"""An ablation's trainings in the database: queued all at once, known again by their rows, and what became of them."""
+"""An ablation's trainings in the database: as trials, known again by their rows, and what became of them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from growlab.errors import UsageError
 from growlab.moved import moves_between
 from growlab.proposal import Proposal, given_proposal
 from growlab.specs import TrialSpec
-from growlab.storage import Store, StudyRow, TrialRow
+from growlab.storage import StudyRow, TrialRow
 from growlab.study import Study
 
 
@@ -40,14 +40,6 @@ def proposals(
     ]
 
 
-def enqueue(store: Store, row: StudyRow, new: Sequence[Proposal]) -> None:
-    """Put trials into the queue. No worker proposes any of its own, as the study's sampler is `given`."""
-    if new:
-        store.set_n_trials(row.study.name, new[-1].number + 1)
-    for proposal in new:
-        store.enqueue(row.id, proposal)
-
-
 def require_same(
     ablation: Ablation, arms: Mapping[str, Arm], row: StudyRow, study: Study, trials: Sequence[TrialRow]
 ) -> None:
@@ -58,14 +50,20 @@ def require_same(
             f"study {study.name!r} is there already, and is no ablation over this text; choose another --name"
         )
     for trial in trials:
-        cell = Cell.of(trial.params)
+        try:
+            cell = Cell.of(trial.params)
+        except UsageError as error:
+            raise UsageError(
+                f"study {study.name!r} is there already, and trial {trial.number} of it says that it is no ablation: "
+                f"{error}; choose another --name"
+            ) from None
         if cell.arm not in arms:
             continue  # an arm that the file has no more
         wanted = _spec(ablation, arms, study, cell)
         if replace(trial.spec, data=wanted.data, curriculum=wanted.curriculum) != wanted:
             raise UsageError(
-                f"arm {cell.arm!r} of study {study.name!r} was another one when trial {trial.number} was made; "
-                "give the changed arm another name, or the ablation another --name"
+                f"{ablation.file}: arm {cell.arm!r} of study {study.name!r} was another one when trial {trial.number} "
+                "was made; give the changed arm another name, or the ablation another --name"
             )
 
 

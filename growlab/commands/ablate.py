@@ -20,6 +20,7 @@ from growlab.commands.options import (
     say,
 )
 from growlab.defaults import LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.errors import UsageError
 
 
 def ablate(
@@ -52,6 +53,10 @@ def ablate(
 
     Better, worse, equal within the margin, or cannot tell and how many repeats would. Stopped, it goes on.
     """
+    if dry_run and read_only:
+        raise UsageError(
+            "--dry-run shows what would be trained and --read what has been; leave out --read, or --dry-run"
+        )
     from growlab.ablate.plan_table import print_plan
     from growlab.ablate.table import ended_text, print_json, print_table, print_trainings, print_tsv
     from growlab.bench.estimate import seconds_of

@@ -11,21 +11,20 @@ from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     from growlab.data import Corpus
+    from growlab.specs import TrialSpec
     from growlab.study import Study
 
 _SAMPLED = 10  # trials that tell how many steps a budget in FLOPs gives
 
 
-def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study, Corpus]":
+def prepare(study: "Study", plugins: Sequence[Path], tell: Tell, *, warns: bool = True) -> "tuple[Study, Corpus]":
     """Check a study, write its corpus's hash into it, and return it with the corpus. Tells what to beware of.
 
-    Raises GrowlabError for what cannot be trained.
+    Without `warns` that is of the corpus alone, and nothing of `warnings_of`. Raises GrowlabError for what cannot be
+    trained.
     """
     from growlab.data import load_corpus, recorded_curriculum, require_windows
-    from growlab.kinds import KINDS
-    from growlab.model.cost import count_params, expected_steps
     from growlab.preparation.corpus_notes import tell_of_corpus
-    from growlab.search import preview, warnings_for
 
     check(study, plugins)
     corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
@@ -35,13 +34,34 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study
         raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
     data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
-    vocab_size = corpus.tokenizer.vocab_size
-    n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
-    sampled = preview(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
-    for warning in warnings_for(study, n_steps=max(expected_steps(trial.spec, vocab_size) for trial in sampled)):
+    sampled = _first_trials(study, corpus)
+    for warning in _warnings(study, corpus, sampled) if warns else ():
         tell(f"warning: {warning}")
-    tell_of_corpus(corpus, sampled[0].spec, min(windows(study)), tell)
+    tell_of_corpus(corpus, sampled[0], min(windows(study)), tell)
     return study, corpus
+
+
+def warnings_of(study: "Study", corpus: "Corpus") -> list[str]:
+    """What of a study can run on this corpus but will hardly be what was meant, a line each."""
+    return _warnings(study, corpus, _first_trials(study, corpus))
+
+
+def _first_trials(study: "Study", corpus: "Corpus") -> "list[TrialSpec]":
+    """Trials that tell how many steps a budget in FLOPs gives, and whether a layout fits at all."""
+    from growlab.kinds import KINDS
+    from growlab.model.cost import count_params
+    from growlab.search import preview
+
+    n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1
+    proposed = preview(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=n)
+    return [proposal.spec for proposal in proposed]
+
+
+def _warnings(study: "Study", corpus: "Corpus", sampled: "Sequence[TrialSpec]") -> list[str]:
+    from growlab.model.cost import expected_steps
+    from growlab.search import warnings_for
+
+    return warnings_for(study, n_steps=max(expected_steps(spec, corpus.tokenizer.vocab_size) for spec in sampled))
 
 
 def check(study: "Study", plugins: Sequence[Path]) -> None:

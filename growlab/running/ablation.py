@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from growlab.ablate.arms import all_arms, container
+from growlab.ablate.arms import all_arms, container, study_of
 from growlab.ablate.cells import Cell, cells_of, planned_cells
 from growlab.ablate.file import Ablation, Arm, read_ablation
-from growlab.ablate.queue import enqueue, outcomes_of, proposals, require_same
+from growlab.ablate.queue import outcomes_of, proposals, require_same
 from growlab.ablate.verdicts import Result, read_result
 from growlab.data import Corpus
-from growlab.errors import GrowlabError
+from growlab.errors import GrowlabError, StorageError
 from growlab.plugins import load_plugins
-from growlab.preparation.checking import prepare
+from growlab.preparation.checking import prepare, warnings_of
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
 from growlab.resources import shipped_ablations
@@ -47,8 +47,12 @@ def read_and_prepare(file: Path, overrides: Sequence[str], name: str, plugins: S
     load_plugins(plugins)
     path = file if file.is_file() else shipped_ablations().get(str(file), file)
     ablation = read_ablation(path, overrides, name)
-    study, corpus = prepare(container(ablation), plugins, tell)
-    return Prepared(ablation=ablation, arms=all_arms(ablation), study=study, corpus=corpus)
+    study, corpus = prepare(container(ablation), plugins, tell, warns=False)
+    arms = all_arms(ablation)
+    for arm in arms.values():
+        for warning in warnings_of(study_of(ablation, arm, {}), corpus):
+            tell(f"warning: arm {arm.name!r}: {warning}")
+    return Prepared(ablation=ablation, arms=arms, study=study, corpus=corpus)
 
 
 def run_ablation(prepared: Prepared, *, workers: Workers, again: str, follower: Follower) -> Result:
@@ -61,15 +65,16 @@ def run_ablation(prepared: Prepared, *, workers: Workers, again: str, follower: 
     crew = workers.crew(devices_for(workers.device, workers.workers))
     patience = telling_patience(workers.patience_s, follower.tell)
     with Store.open(workers.storage, create=True, patience=patience) as store:
-        row = _find_or_create(store, prepared, follower.tell)
+        row = find_or_create(store, prepared, follower.tell)
         while True:
-            n_new = _enqueue_missing(store, row, prepared)
+            n_new = enqueue_missing(store, row, prepared)
             unfinished = [trial for trial in store.trials(row.id) if not trial.state.is_final]
             if not unfinished:
                 return _result(store, row, prepared)
             follower.tell(f"{n_new} new trainings, {len(unfinished)} to do")
             work(store, row, crew, again=again, follower=follower)
-            if any(not trial.state.is_final for trial in store.trials(row.id)):
+            waited_for = {trial.number for trial in unfinished}  # another `ablate` may have queued more meanwhile
+            if any(not trial.state.is_final and trial.number in waited_for for trial in store.trials(row.id)):
                 raise GrowlabError(f"some trainings are not finished; go on with: {again}")
 
 
@@ -87,22 +92,35 @@ def _result(store: Store, row: StudyRow, prepared: Prepared) -> Result:
     return read_result(prepared.ablation, prepared.arms, cells, outcomes)
 
 
-def _find_or_create(store: Store, prepared: Prepared, tell: Tell) -> StudyRow:
+def find_or_create(store: Store, prepared: Prepared, tell: Tell) -> StudyRow:
     study = prepared.study
-    if study.name in {summary.name for summary in store.studies()}:
-        row = store.study(study.name)
-        require_same(prepared.ablation, prepared.arms, row, study, store.trials(row.id))
-        return replace(row, study=replace(study, n_trials=row.study.n_trials))
-    store.create_study(study)
-    tell(f"created ablation {study.name!r} in {store.url}")
-    return store.study(study.name)
+    if not _is_there(store, study.name):
+        try:
+            store.create_study(study)
+            tell(f"created ablation {study.name!r} in {store.url}")
+            return store.study(study.name)
+        except StorageError:
+            if not _is_there(store, study.name):  # else another `ablate` was first: it is joined
+                raise
+    row = store.study(study.name)
+    require_same(prepared.ablation, prepared.arms, row, study, store.trials(row.id))
+    return replace(row, study=replace(study, n_trials=row.study.n_trials))
 
 
-def _enqueue_missing(store: Store, row: StudyRow, prepared: Prepared) -> int:
-    """Queue the trainings that are wanted by now and not there; returns how many."""
-    trials = store.trials(row.id)
-    there = {Cell.of(trial.params) for trial in trials}
-    wanted = cells_of(prepared.ablation, prepared.arms, outcomes_of(trials))
-    missing = [cell for cell in wanted if cell not in there]
-    enqueue(store, row, proposals(prepared.ablation, prepared.arms, prepared.study, missing, first=len(trials)))
-    return len(missing)
+def _is_there(store: Store, name: str) -> bool:
+    return name in {summary.name for summary in store.studies()}
+
+
+def enqueue_missing(store: Store, row: StudyRow, prepared: Prepared) -> int:
+    """Queue the trainings that are wanted by now and not there; returns how many.
+
+    No worker proposes any of its own, as the study's sampler is `given`; but another `ablate` may queue them first.
+    """
+    while True:
+        trials = store.trials(row.id)
+        there = {Cell.of(trial.params) for trial in trials}
+        wanted = cells_of(prepared.ablation, prepared.arms, outcomes_of(trials))
+        missing = [cell for cell in wanted if cell not in there]
+        new = proposals(prepared.ablation, prepared.arms, prepared.study, missing, first=len(trials))
+        if not new or store.enqueue_next(row.id, new):
+            return len(new)

@@ -127,6 +127,22 @@ class Store:
         """
         return self._write(lambda connection: queue.enqueue(connection, study_id, proposal))
 
+    def enqueue_next(self, study_id: int, proposals: Sequence[Proposal]) -> bool:
+        """Add trials behind all that a study has, which it then wants; False, and none, when these are not the next.
+
+        So of two processes that propose at once, from the same trials, one adds its own and the other looks again.
+        Raises NotFound.
+        """
+
+        def enqueue(connection: Connection) -> bool:
+            if not studies.reserve(connection, study_id, proposals[0].number, len(proposals)):
+                return False
+            for proposal in proposals:
+                queue.enqueue(connection, study_id, proposal)
+            return True
+
+        return self._write(enqueue)
+
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
         """Take the first trial that is queued, or whose worker let its lease run out; None when there is none.
 

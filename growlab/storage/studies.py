@@ -101,6 +101,20 @@ def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequ
     connection.execute(update(studies).where(studies.c.id == row.id).values(spec=spec))
 
 
+def reserve(connection: Connection, study_id: int, first: int, n: int) -> bool:
+    """Let a study want n trials more than it has, if it has those before `first` and no others; else change nothing.
+
+    The row stays locked until the end of the transaction, so that nobody else adds a trial meanwhile. Raises NotFound.
+    """
+    spec = connection.scalar(select(studies.c.spec).where(studies.c.id == study_id).with_for_update())
+    if spec is None:
+        raise NotFound("the study was deleted; nothing can be added to it")
+    if sum(count_trials(connection, study_id).values()) != first:
+        return False
+    connection.execute(update(studies).where(studies.c.id == study_id).values(spec={**spec, "n_trials": first + n}))
+    return True
+
+
 def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:
     """Count the trials in every state, also in those that none is in."""
     return _counts(connection.execute(_trials_by_state().where(trials.c.study_id == study_id)))

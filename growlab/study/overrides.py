@@ -12,6 +12,9 @@ from growlab.yaml_file import MAX_DEPTH, parse_yaml
 
 _DATA_TEXTS = ("path", "sha256", "tokenizer_path", "tokenizer_sha256")  # as typed, though 12e3 looks like a number
 
+# sections whose keys have dots: growth, where a part may be a name so far, or stand in a list; tune, for full names
+_OF_DOTTED = (["growth"], ["tune"])
+
 
 def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> None:
     """Set keys as `--set key.path=value` asks, in place. Raises SpecError."""
@@ -27,7 +30,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     *parents, last = path.split(".")
     if len(parents) >= MAX_DEPTH:
         raise SpecError(f"--set {quoted(override)}: names a key more than {MAX_DEPTH} deep")
-    if parents[:1] == ["growth"] and len(parents) > 1:  # the part may be a name so far, or stand in a list
+    if parents[:1] in _OF_DOTTED and len(parents) > 1:
         parents, last = parents[:1], ".".join([*parents[1:], last])
     section = _section(raw, parents, override)
     if not isinstance(section, dict):

@@ -92,14 +92,14 @@ def test_a_slip_is_refused_with_its_key(write: Callable[..., Path], change: tupl
 def test_an_arm_that_searches_is_refused(read: Read) -> None:
     ablation = read(("train: {batch_size: 4, seq_len: 16}", "train: {batch_size: 4, seq_len: 16, dropout: [0, 0.1]}"))
 
-    with pytest.raises(UsageError, match=r"arm 'grown' searches train\.dropout; give it one value, or list it under"):
+    with pytest.raises(UsageError, match=r"ablation.yaml: arm 'grown' searches train\.dropout, and .* list it"):
         all_arms(ablation)
 
 
 def test_an_arm_that_growlab_cannot_train_is_refused(read: Read) -> None:
     ablation = read(("growth: early-double}\n", "growth: {trigger: sometimes}}\n"))
 
-    with pytest.raises(UsageError, match="unknown growth trigger 'sometimes'"):
+    with pytest.raises(UsageError, match=r"ablation\.yaml: arm 'grown': unknown growth trigger 'sometimes'"):
         all_arms(ablation)
 
 
@@ -128,5 +128,11 @@ def test_an_arm_that_growlab_cannot_train_is_refused(read: Read) -> None:
 def test_arms_that_no_envelope_can_be_made_for_are_refused(read: Read, change: tuple[str, str], message: str) -> None:
     ablation = read(change)
 
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=f"ablation.yaml: (arm 'grown': )?{message}"):
         all_arms(ablation)
+
+
+def test_a_tuned_value_is_set_by_its_full_name(write: Callable[..., Path]) -> None:
+    sets = ["tune.train.lr=[1e-3, 5e-3]", "tune.growth.entry_scale=[0.3, 1.0]"]
+
+    assert read_ablation(write(), sets).tune == {"train.lr": (1e-3, 5e-3), "growth.entry_scale": (0.3, 1.0)}

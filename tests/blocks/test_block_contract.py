@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from growlab.kinds import KINDS, role_of
 from growlab.layout import CHANNEL_KINDS
@@ -28,6 +30,21 @@ def advance_in_pieces(block, x_BTD, cuts):
     return torch.cat(outputs, dim=1), states
 
 
+class NarrowerThanFloat64(TorchDispatchMode):
+    """Notes the operations that give numbers of fewer digits than float64's."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        narrow = {torch.float16, torch.bfloat16, torch.float32, torch.complex32, torch.complex64}
+        if any(isinstance(leaf, torch.Tensor) and leaf.dtype in narrow for leaf in tree_leaves(result)):
+            self.operations.append(str(operation))
+        return result
+
+
 def zero_out_projections(block):
     for weight in block.out_projections():
         torch.nn.init.zeros_(weight)
@@ -47,6 +64,16 @@ def test_a_block_keeps_shape_and_type(spec, block_of, tokens, n_tokens, dtype):
     assert y_BTD.shape == (2, n_tokens, 32)
     assert y_BTD.dtype == dtype
     assert y_BTD.isfinite().all()
+
+
+def test_a_block_in_float64_computes_nothing_in_less(spec, block_of, tokens):
+    """The leak alarm relies on it: it asks a copy in float64 whether a change was rounding."""
+    block = block_of(spec)
+
+    with torch.no_grad(), NarrowerThanFloat64() as narrower:
+        block(tokens(2, T))
+
+    assert narrower.operations == []
 
 
 @pytest.mark.parametrize("t", [1, 8, T - 1])

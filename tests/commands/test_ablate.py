@@ -2,12 +2,17 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from growlab import api
+from growlab.ablate.cells import Cell
+from growlab.running import ablation
+from growlab.running.ablation import read_and_prepare
+from growlab.storage import Store, TrialRow
 
 FILE = """
     name: tiny
@@ -88,3 +93,58 @@ def test_a_file_that_is_none_is_one_line(growlab, home: Path) -> None:
     outcome = growlab("ablate", "gone.yaml")
 
     assert (outcome.code, outcome.err) == (2, "error: gone.yaml: no such file\n")
+
+
+def test_to_plan_and_to_read_are_not_asked_for_at_once(growlab, home: Path, file: str) -> None:
+    outcome = growlab("ablate", file, "--dry-run", "--read")
+
+    assert outcome.code == 2
+    assert outcome.err.endswith("leave out --read, or --dry-run\n")
+
+
+def test_what_to_beware_of_is_told_of_every_arm_by_its_name(growlab, home: Path, file: str) -> None:
+    late = "{layout: 'd=8 attn[n_heads=2] mlp', growth: {trigger: stagnation}}"
+
+    outcome = growlab("ablate", file, "--dry-run", "--set", f"arms.late={late}")
+
+    assert "warning: arm 'late': nothing can grow: growth.warmup_steps 400 leaves none of the budget's" in outcome.err
+    assert "warning: arm 'final'" not in outcome.err
+
+
+def test_a_study_of_given_trials_that_is_no_ablation_is_refused(growlab, home: Path, file: str) -> None:
+    prepared = read_and_prepare(Path(file), (), "", (), lambda note: None)
+    foreign = [replace(planned, params={"train.lr": 1e-3}) for planned in prepared.planned()]
+    with Store.open(f"sqlite:///{home}/growlab.db", create=True) as store:
+        store.create_study(replace(prepared.study, n_trials=len(foreign)), foreign)
+
+    for words in ([], ["--read"]):
+        outcome = growlab("ablate", file, *words)
+
+        assert outcome.code == 2
+        assert outcome.err.endswith(
+            "error: study 'tiny' is there already, and trial 0 of it says that it is no ablation: a trial without "
+            "stage, arm, budget, repeat is no training of an ablation; choose another --name\n"
+        )
+
+
+def test_two_at_once_queue_each_training_once(home: Path, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one queues its own between the moments at which this one reads trials and adds some."""
+    prepared = read_and_prepare(Path(file), (), "", (), lambda note: None)
+    fewer = read_and_prepare(Path(file), ["repeats=1"], "", (), lambda note: None)
+    with Store.open(f"sqlite:///{home}/growlab.db", create=True) as store:
+        row = ablation.find_or_create(store, prepared, lambda note: None)
+        honest, n_new = store.trials, []
+
+        def trials(study_id: int) -> list[TrialRow]:
+            found = honest(study_id)
+            monkeypatch.setattr(store, "trials", honest)
+            n_new.append(ablation.enqueue_missing(store, row, fewer))
+            return found
+
+        monkeypatch.setattr(store, "trials", trials)
+        n_new.append(ablation.enqueue_missing(store, row, prepared))
+
+        assert n_new == [2, 2]
+        assert [trial.number for trial in store.trials(row.id)] == [0, 1, 2, 3]
+        assert len({Cell.of(trial.params) for trial in store.trials(row.id)}) == 4
+        assert store.n_trials(row.id) == 4

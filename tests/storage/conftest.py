@@ -197,19 +197,16 @@ class Lab:
         return self.store.register_worker(name=name, device="cpu", versions={"torch": "2.13"})
 
     def enqueue(self, *numbers: int, store: Store | None = None) -> list[bool]:
-        return [
-            (store or self.store).enqueue(
-                self.study_id,
-                Proposal(
-                    spec=trial_spec(),
-                    layout="d=8 attn mlp",
-                    depth=2,
-                    params={"train.lr": 1e-3},
-                    decision=self.decision(number),
-                ),
-            )
-            for number in numbers
-        ]
+        return [(store or self.store).enqueue(self.study_id, self.proposal(number)) for number in numbers]
+
+    def proposal(self, number: int) -> Proposal:
+        return Proposal(
+            spec=trial_spec(),
+            layout="d=8 attn mlp",
+            depth=2,
+            params={"train.lr": 1e-3},
+            decision=self.decision(number),
+        )
 
     def claim(self, worker_id: int, *, lease_s: float = 60) -> Claim | None:
         return self.store.claim_next(self.study_id, worker_id, lease_s=lease_s)

@@ -36,6 +36,17 @@ def test_numbers_count_from_zero_and_end_below_n_trials(lab):
     assert lab.enqueue(9, 10) == [True, False]
 
 
+def test_trials_are_added_behind_those_that_were_read_or_not_at_all(lab):
+    first, second = ([lab.proposal(number) for number in range(n)] for n in (2, 3))
+
+    assert lab.store.enqueue_next(lab.study_id, first)
+    assert not lab.store.enqueue_next(lab.study_id, second)  # of somebody who had read no trial
+    assert [trial.number for trial in lab.store.trials(lab.study_id)] == [0, 1]
+    assert lab.store.n_trials(lab.study_id) == 2
+    assert lab.store.enqueue_next(lab.study_id, second[2:])
+    assert lab.store.n_trials(lab.study_id) == 3
+
+
 def test_nothing_can_be_queued_in_a_deleted_study(lab):
     lab.store.delete_study("nightly")
 
