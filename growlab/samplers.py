@@ -9,4 +9,5 @@ from growlab.registry import Registry
 
 SAMPLERS: Registry[Part] = Registry("sampler")
 
-DEFAULT_SAMPLER = "evolution"  # of a silent study, and of every row that names none
+DEFAULT_SAMPLER = "model"  # of a silent study: what measured best (benchmarks/results/search.txt)
+NAMELESS_SAMPLER = "evolution"  # of every row that names none

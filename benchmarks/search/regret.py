@@ -99,7 +99,8 @@ def _is_worth_it(name: str, problem: Problem) -> bool:
         return True
     low, high = problem.study().layouts.depth
     rival = RIVALS[name]
-    return (low < high or not rival.needs_depth) and (rival.for_pools or not problem.entries)
+    fits = rival.for_pools if problem.entries else not rival.needs_pool
+    return fits and (low < high or not rival.needs_depth)
 
 
 def finish(wanted: Iterable[Job], out: Path, processes: int) -> None:

@@ -2,6 +2,7 @@
 
     evolution, random, …       growlab's samplers by their names, asked as its workers ask them
     NAME~flat                  the same, random layouts without repeated motifs (layouts.motif_share: 0)
+    model-on-pool              sampler model's choice among the entries of a pool, where others get the nearest one
     uniform                    every acting parameter of the encoding drawn evenly
     plain                      regularised evolution over the encoding (Real et al., AAAI 2019)
     tpe, nsga2, gp             Optuna's, each as it comes; parameters that do not act are not asked
@@ -26,7 +27,16 @@ from growlab.domains import Range, Value, value_type
 from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
 from growlab.samplers import SAMPLERS
+from growlab.scalar import with_defaults
+from growlab.search.menu import Menu
+from growlab.search.model.candidates import Candidate
+from growlab.search.model.choice import ranked, scores
+from growlab.search.model.encoding import Configuration
+from growlab.search.model.encoding import Encoding as Encoded
+from growlab.search.model.outlook import Tried, look_ahead
+from growlab.search.past import loss_of
 from growlab.search.propose import propose
+from growlab.search.samplers.model import ModelOptions
 
 if TYPE_CHECKING:
     import optuna
@@ -62,6 +72,31 @@ class Growlab:
             number=len(self.past), state=state, layout=str(got.layout), params=dict(got.params), value=value
         )
         self.past.append(row)
+
+
+class ModelOnPool(Growlab):
+    """The model of sampler `model` over the entries that are left; the first, and some later ones, at random."""
+
+    def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
+        super().__init__("model", problem, seed, n_trials)
+        self.options, self.rng = with_defaults(ModelOptions), random.Random(seed)
+        self.encoding = Encoded(self.study, Menu(self.study.layouts, self.kinds), self.measure)
+        self.left = {point.key: point for point in problem.entries}
+
+    def ask(self) -> Point:
+        entries = list(self.left.values())
+        at_random = len(self.past) < self.options.startup_trials or self.rng.random() < self.options.random_share
+        if at_random:
+            return self.rng.choice(entries)
+        tried = [
+            Tried(trial.number, Configuration(parse(trial.layout), trial.params), loss_of(trial)) for trial in self.past
+        ]
+        candidates = [Candidate(Configuration(entry.layout, entry.params)) for entry in entries]
+        return entries[ranked(scores(look_ahead(self.encoding, tried), candidates), candidates)[0]]
+
+    def tell(self, got: Point, value: float | None) -> None:
+        super().tell(got, value)
+        del self.left[got.key]
 
 
 class Uniform:
@@ -226,12 +261,14 @@ class Rival:
     make: Make
     cpu_s: float  # of a run of 100 trials, roughly: the longest are begun first
     needs_depth: bool = False  # whether it differs from another one only where the depth varies
+    needs_pool: bool = False  # whether it can be asked of a pool alone
     for_pools: bool = True  # whether it can be told of an entry in place of what it asked for, and in less than minutes
 
 
 RIVALS: Mapping[str, Rival] = {
     "uniform": Rival(make=Uniform, cpu_s=0.1),
     "plain": Rival(make=Plain, cpu_s=0.1),
+    "model-on-pool": Rival(make=ModelOnPool, cpu_s=10, needs_pool=True),
     "tpe": Rival(make=_optuna("tpe"), cpu_s=1),
     "nsga2": Rival(make=_optuna("nsga2"), cpu_s=0.5),
     "gp": Rival(make=_optuna("gp"), cpu_s=10),

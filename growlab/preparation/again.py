@@ -109,7 +109,7 @@ def study_of_one(spec: "TrialSpec", name: str) -> "Study":
         n_trials=1,
         train={key: Fixed(value=value) for key, value in asdict(spec.train).items()},
         growth=growth_domains(spec.growth),
-        sampler=read_sampler({}),
+        sampler=read_sampler("evolution"),  # it is never asked, and stored studies of one have it
         seed=spec.seed,
     )
 

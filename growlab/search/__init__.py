@@ -4,10 +4,12 @@
     propose      the next trial of a study; ten of them as a preview
     sampling     what a sampler sees and gives; the table of them is growlab.samplers
     samplers/    one file for each
+    ├── model        the candidate from which a model of layouts and scalars expects most
     ├── evolution    a child of a good young trial that nobody has tried; scalars by TPE
     ├── grid         every layout to start with at every combination of the choices
     ├── random       the control
     └── given        nothing: trials that somebody enqueued
+    model/           what the sampler of that name knows: encoding, kernel, process, outlook, candidates, choice
     draw             one layout, and how it came about
     mutations        the small changes: insert, delete, swap, substitute, options, width, units
     repair           back into the study's space
@@ -26,7 +28,7 @@ from growlab.proposal import Proposal
 from growlab.search.decide import Done, New, Next, Wait, decide
 from growlab.search.propose import preview, propose
 from growlab.search.random_layouts import random_layout
-from growlab.search.samplers import evolution, given, grid, random  # noqa: F401  (they fill the table)
+from growlab.search.samplers import evolution, given, grid, model, random  # noqa: F401  (they fill the table)
 from growlab.search.sampling import sampler_options
 from growlab.search.space import check_space, warnings_for
 

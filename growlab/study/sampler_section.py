@@ -12,7 +12,7 @@ from growlab.domains import Value
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
-from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
+from growlab.samplers import DEFAULT_SAMPLER, NAMELESS_SAMPLER, SAMPLERS
 from growlab.scalar import default_values
 from growlab.study.checking import refuse_unknown, require_mapping, validated
 from growlab.study.study import SamplerSpec
@@ -48,7 +48,7 @@ def stored_sampler(raw: object) -> SamplerSpec:
     for key, value in options.items():
         if not isinstance(value, Value):
             raise SpecError(f"sampler.{key}: must be a value, got {quoted(value)}")
-    return SamplerSpec(name=str(written.get("name", DEFAULT_SAMPLER)), options=options, start_with=_start_with(written))
+    return SamplerSpec(name=str(written.get("name", NAMELESS_SAMPLER)), options=options, start_with=_start_with(written))
 
 
 def write_sampler(sampler: SamplerSpec) -> dict[str, Any]:

@@ -428,11 +428,12 @@ def test_a_stored_study_holds_its_defaults(read):
     assert set(column["train"]) == set(defaults_of(TrainSpec))
     assert column["growth"]["operator"]["aiether"]["beta0"] == 0.1
     assert column["sampler"] == {
-        "name": "evolution",
+        "name": "model",
         "startup_trials": 8,
         "population": 20,
         "tournament": 5,
         "tries": 200,
+        "random_share": 0.05,
         "start_with": {},
     }
 
@@ -446,7 +447,7 @@ def test_a_sampler_is_a_word_or_a_name_with_options_and_a_grid_was_a_flag(read, 
 
 
 def test_a_row_from_before_samplers_had_names_is_read_as_what_it_meant(read):
-    study = read(BASE)
+    study = read(BASE + "sampler: evolution")
     row = study_to_mapping(study)
     old = {"startup_trials": 8, "population": 20, "tournament": 5, "tries": 200, "start_with": {}}
 
