@@ -48,7 +48,8 @@ def stored_sampler(raw: object) -> SamplerSpec:
     for key, value in options.items():
         if not isinstance(value, Value):
             raise SpecError(f"sampler.{key}: must be a value, got {quoted(value)}")
-    return SamplerSpec(name=str(written.get("name", NAMELESS_SAMPLER)), options=options, start_with=_start_with(written))
+    name = str(written.get("name", NAMELESS_SAMPLER))
+    return SamplerSpec(name=name, options=options, start_with=_start_with(written))
 
 
 def write_sampler(sampler: SamplerSpec) -> dict[str, Any]:
