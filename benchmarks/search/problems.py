@@ -21,6 +21,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,7 +31,7 @@ from encoding import Encoding, Point
 from pool import Pool
 
 from growlab.kinds import KINDS, Cost, Kind, complete
-from growlab.layout import Layout, parse
+from growlab.layout import BlockSpec, Layout, parse
 from growlab.model.cost import count_params
 from growlab.search.menu import Menu
 from growlab.search.space import check_space
@@ -163,6 +164,12 @@ def _macro(name: str, seed: int, table: Path | None, names: Sequence[tuple[str, 
     )
 
 
+def macro_points() -> list[Point]:
+    """All networks, under the names of problem macro."""
+    stacks = product(OPERATIONS, repeat=N_PLACES)
+    return [Point(layout=Layout(64, tuple(map(BlockSpec, stack))), params={}) for stack in stacks]
+
+
 @cache
 def _macro_errors(table: Path) -> dict[str, list[float]]:
     return {code: [100 - one for one in row["test_acc"]] for code, row in json.loads(table.read_text()).items()}
@@ -228,6 +235,10 @@ def complete_table(seed: int, table: Path | None) -> Problem:
         worst=max(means.values()),
         measure=_n_params,
     )
+
+
+def complete_points() -> list[Point]:
+    return [Point(layout=layout, params={"train.lr": lr, "train.dropout": dropout}) for layout, lr, dropout in _cells()]
 
 
 Cell = tuple[Layout, float, float]

@@ -1,7 +1,8 @@
 """Which candidate to try: the one from which most is to be gained.
 
 Source: Mockus 1978 (expected improvement); with noise, the value to beat is the best that is expected, not the best
-that was seen (Gramacy & Lee 2011); times the probability that it runs at all (Gelbart et al. 2014).
+that was seen (Gramacy & Lee 2011); times the probability that it runs at all (Gelbart et al. 2014). Near what is known
+little is to be gained, where everything fails much would be: so what will probably fail comes after all the rest.
 """
 
 import math
@@ -17,17 +18,21 @@ from growlab.search.model.outlook import Outlook
 from growlab.seeds import derived_seed
 
 WIDER = 1.5  # than what the model says: one set of hyperparameters is surer than all that the past allows are
+SAFE = 0.6  # the probability of running from which on a candidate is not one that will probably fail
 _DIGITS = 6  # of a score, as a share of the range of all scores: what is beyond is noise of the arithmetic
 
 
 def scores(outlook: Outlook, candidates: Sequence[Candidate]) -> Array:
-    """Expected improvement on the best that is expected, times the probability of running, on the objective's scale."""
+    """Expected improvement on the best that is expected, times the probability of running, as a share of the highest.
+
+    Below 0 what will probably fail: the less, the surer that is.
+    """
     mean, sd, runs = outlook.predict([candidate.configuration for candidate in candidates])
     sd = WIDER * sd
     ahead = (float(outlook.expected.min()) - mean) / sd
     density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
     found: Array = sd * (ahead * ndtr(ahead) + density) * runs
-    return found
+    return np.where(runs < SAFE, runs - 1, found / max(float(found.max()), 1e-300))
 
 
 def ranked(found: Array, candidates: Sequence[Candidate]) -> list[int]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
+from random import Random
 
 import numpy as np
 
@@ -37,12 +38,14 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     encoding, tried = reader.encoding, reader.read(ask.past)
     breeder = Breeder(rng, ask.study, ask.menu, encoding)
     known = {trial.configuration for trial in tried}
-    if at_random or rng.random() < random_share:
+    if at_random:
         return _first_fitting(ask, _fresh(breeder, known, tries), "random")
     good = [trial for trial in tried if math.isfinite(trial.value)]
     if len(good) < _LEAST or len({trial.value for trial in good}) < 2:
         return None
     outlook = look_ahead(encoding, tried)
+    if rng.random() < random_share:
+        return _first_fitting(ask, _likely(rng, outlook, _fresh(breeder, known, tries)), "random")
     if outlook.rank_correlation <= MIN_CORRELATION:
         return None
     candidates = breeder.candidates(_parents(outlook), _N_CANDIDATES, known)
@@ -79,6 +82,15 @@ def _fresh(breeder: Breeder, known: Collection[Configuration], tries: int) -> It
             yield draws[-1]
         draws.append(breeder.fresh())
     yield from draws
+
+
+def _likely(rng: Random, outlook: Outlook, draws: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Each draw as often as it is expected to run; the last of them in any case."""
+    for draw in draws:
+        *_, runs = outlook.predict([draw.configuration])
+        if rng.random() < runs[0]:
+            yield draw
+    yield draw
 
 
 def _first_fitting(
