@@ -1,8 +1,13 @@
-"""Our domains as Optuna's distributions."""
+"""Domains and parameters as Optuna's distributions, and their values.
 
+Of a choice between numbers Optuna is told their ranks, and so their order.
+"""
+
+from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from growlab.domains import Choice, Domain, Fixed, Range, value_type
+from growlab.domains import Choice, Domain, Fixed, Range, Value, value_type
+from growlab.search.parameters import Parameter, ParameterSpace, Values
 
 
 def distribution_of(domain: Domain) -> BaseDistribution:
@@ -15,3 +20,45 @@ def distribution_of(domain: Domain) -> BaseDistribution:
             return CategoricalDistribution(domain.values)
         case Fixed():
             return CategoricalDistribution((domain.value,))
+
+
+def parameter_distribution(known: Parameter) -> BaseDistribution:
+    if _is_ranked(known):
+        return IntDistribution(0, len(known.domain.values) - 1)  # type: ignore[union-attr]  # a choice
+    return distribution_of(known.domain)
+
+
+def to_optuna(known: Parameter, value: Value) -> Value:
+    return _ranked(known).index(value) if _is_ranked(known) else value
+
+
+def from_optuna(known: Parameter, value: Value) -> Value:
+    return _ranked(known)[int(value)] if _is_ranked(known) else value
+
+
+def suggested(trial: Trial, space: ParameterSpace, *, padded: bool = False) -> Values:
+    """A setting that the trial's study suggests: of the parameters that act, or, `padded`, of all."""
+    values: Values = {}
+    for known in space.parameters:
+        if padded or known.acts(values):
+            values[known.name] = from_optuna(known, _suggest(trial, known.name, parameter_distribution(known)))
+    return values
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Value:
+    match distribution:
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, distribution.choices)  # type: ignore[return-value]  # no None in ours
+        case IntDistribution():
+            return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
+        case FloatDistribution():
+            return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+    raise AssertionError(f"no domain is {distribution}")
+
+
+def _is_ranked(known: Parameter) -> bool:
+    return known.is_ordered and isinstance(known.domain, Choice)
+
+
+def _ranked(known: Parameter) -> list[Value]:
+    return sorted(known.domain.values)  # type: ignore[union-attr]  # a choice between numbers

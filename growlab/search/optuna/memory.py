@@ -5,7 +5,7 @@ ask a sampler, an empty study is opened over them: what it is asked for is the o
 that is kept ever changes. A sampler sees what it would see in a study made of the same past at once.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy as copied
 from datetime import datetime
@@ -19,6 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from growlab.records import PastTrial
 
+Params = dict[str, Any]
+Distributions = dict[str, BaseDistribution]
 Read = Callable[[PastTrial], FrozenTrial | None]  # None for a trial that has nothing to tell
 
 
@@ -59,32 +61,21 @@ def opened(past: Sequence[FrozenTrial], sampler: BaseSampler) -> optuna.Study:
         return optuna.create_study(sampler=sampler, storage=_PastAndOne(past))
 
 
-def complete(
-    number: int,
-    value: float,
-    params: dict[str, Any],
-    distributions: Mapping[str, BaseDistribution],
-    system_attrs: Mapping[str, Any] | None = None,
-) -> FrozenTrial:
+def complete(number: int, value: float, params: Params, distributions: Distributions) -> FrozenTrial:
     """A trial for `opened`, of growlab's number, that reached a value."""
-    return _frozen(number, TrialState.COMPLETE, value, params, distributions, system_attrs)
+    return _frozen(number, TrialState.COMPLETE, value, params, distributions)
 
 
-def running(number: int, params: dict[str, Any], distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def running(number: int, params: Params, distributions: Distributions) -> FrozenTrial:
     return _frozen(number, TrialState.RUNNING, None, params, distributions)
 
 
-def failed(number: int, params: dict[str, Any], distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def failed(number: int, params: Params, distributions: Distributions) -> FrozenTrial:
     return _frozen(number, TrialState.FAIL, None, params, distributions)
 
 
 def _frozen(
-    number: int,
-    state: TrialState,
-    value: float | None,
-    params: dict[str, Any],
-    distributions: Mapping[str, BaseDistribution],
-    system_attrs: Mapping[str, Any] | None = None,
+    number: int, state: TrialState, value: float | None, params: Params, distributions: Distributions
 ) -> FrozenTrial:
     """Not `create_trial`, which makes and checks a date and copies every distribution: the past is long."""
     return FrozenTrial(
@@ -95,9 +86,9 @@ def _frozen(
         datetime_start=_ONCE,
         datetime_complete=_ONCE if state.is_finished() else None,
         params=params,
-        distributions=distributions if isinstance(distributions, dict) else dict(distributions),
+        distributions=distributions,
         user_attrs=_NONE,
-        system_attrs=dict(system_attrs) if system_attrs else _NONE,
+        system_attrs=_NONE,
         intermediate_values=_NONE,
     )
 
