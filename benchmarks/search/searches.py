@@ -135,7 +135,7 @@ class Optuna:
 
     def ask(self) -> Configuration:
         self.trial = self.study.ask()
-        self.values = suggested(self.trial, self.encoding, padded=self.padded)
+        self.values = suggested(self.trial, self.encoding.parameters, padded=self.padded)
         self.asked = self.encoding.decode(self.values)
         return self.asked
 

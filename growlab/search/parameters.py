@@ -47,6 +47,11 @@ class Parameter:
         return self.fixed is None or bool(acts(self.name, {**self.fixed, **values}))
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether it is one of the study's numbers, and no part of the layout."""
+        return self.name.startswith(("train.", "growth."))
+
+    @property
     def is_option(self) -> bool:
         """Whether it is an option of a block: kind_3.conv.kernel."""
         return self.name.startswith("kind_") and "." in self.name
@@ -111,7 +116,10 @@ class ParameterSpace:
         return Configuration(layout, found.params)
 
     def decode(self, values: Mapping[str, Value]) -> Configuration:
-        """What a setting says; parameters that do not act in it are not read. Its layout may need a repair."""
+        """What a setting says; parameters that do not act in it are not read. Its layout may need a repair.
+
+        Scalars may be missing, what its layout is made of may not.
+        """
         low, _ = self.menu.space.depth
         d_model = int(values.get("d_model", self.menu.space.d_model[0]))
         blocks = tuple(self._block(at, values) for at in range(int(values.get("depth", low))))
@@ -121,7 +129,7 @@ class ParameterSpace:
     def _acting_scalars(self, values: Mapping[str, Value]) -> Values:
         found: Values = {}
         for known in self._searched:
-            if known.acts(found):
+            if known.name in values and known.acts(found):
                 found[known.name] = values[known.name]
         return {name: found[name] for name in self.scalars if name in found}
 

@@ -3,11 +3,13 @@
 Of a choice between numbers Optuna is told their ranks, and so their order.
 """
 
+from collections.abc import Iterable
+
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from growlab.domains import Choice, Domain, Fixed, Range, Value, value_type
-from growlab.search.parameters import Parameter, ParameterSpace, Values
+from growlab.search.parameters import Parameter, Values
 
 
 def distribution_of(domain: Domain) -> BaseDistribution:
@@ -36,10 +38,10 @@ def from_optuna(known: Parameter, value: Value) -> Value:
     return _ranked(known)[int(value)] if _is_ranked(known) else value
 
 
-def suggested(trial: Trial, space: ParameterSpace, *, padded: bool = False) -> Values:
-    """A setting that the trial's study suggests: of the parameters that act, or, `padded`, of all."""
+def suggested(trial: Trial, parameters: Iterable[Parameter], *, padded: bool = False) -> Values:
+    """Values that the trial's study suggests: of the parameters that act, or, `padded`, of all."""
     values: Values = {}
-    for known in space.parameters:
+    for known in parameters:
         if padded or known.acts(values):
             values[known.name] = from_optuna(known, _suggest(trial, known.name, parameter_distribution(known)))
     return values

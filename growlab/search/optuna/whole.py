@@ -37,7 +37,7 @@ def suggest(
     origin = "random" if n_completed < n_random else "optuna"
     for seed in (ask.seed, *(derived_seed(ask.seed, at) for at in range(1, tries))):
         trial = opened(past, make_sampler(seed)).ask()
-        found = told.space.configuration(suggested(trial, told.space, padded=padded))
+        found = told.space.configuration(suggested(trial, told.space.parameters, padded=padded))
         if not ask.limit.excess(found.layout):
             return Suggestion(draw=Draw(layout=found.layout, origin=origin), params=found.params)
     rng = ask.rng()
