@@ -74,11 +74,12 @@ class Asked:
         self._memory = Memory(self._read)
 
     def suggest(self, past: Sequence[PastTrial], seed: int, startup_trials: int) -> dict[str, Value]:
-        from growlab.search.optuna.memory import opened
+        from growlab.search.optuna.memory import opened, quiet
         from growlab.search.optuna.samplers import Tpe
 
         sampler = Tpe(multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed)
-        asked = opened(self._memory.trials(past), sampler).ask(self._distributions).params
+        with quiet():
+            asked = opened(self._memory.trials(past), sampler).ask(self._distributions).params
         return {name: asked[self._known_as[name]] for name in self._searched}
 
     def _read(self, trial: PastTrial) -> "FrozenTrial | None":

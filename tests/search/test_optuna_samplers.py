@@ -22,7 +22,7 @@ from growlab.search.scale import from_scale
 from growlab.study import FromLayer, Study
 
 NAMES = ("tpe", "gp", "nsga2")
-EARLY = {"tpe": {"startup_trials": 4}, "gp": {"startup_trials": 4}, "nsga2": {"population_size": 4}}
+EARLY = {"tpe": {"startup_trials": 4}, "gp": {"startup_trials": 8}, "nsga2": {"population_size": 4}}
 SEARCHED = {
     "train": {"lr": Range(low=1e-4, high=1e-1, log=True), "dropout": Choice(values=(0.0, 0.1, 0.3))},
     "growth": {
@@ -117,11 +117,11 @@ def test_a_layout_from_outside_of_the_space_is_no_setting(make_study, kinds) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_proposal_is_the_same_from_a_kept_past_and_from_none(ask: Ask, make_study, name: str) -> None:
     study = make_study(**SEARCHED, sampler=name, **EARLY[name])
-    past = searched(ask, study, 20)
+    past = searched(ask, study, 15)
 
-    kept = [ask(study, past[:number], number) for number in (12, 16, 20)]
+    kept = [ask(study, past[:number], number) for number in (13, 15)]
 
-    for number, proposal in zip((12, 16, 20), kept, strict=True):
+    for number, proposal in zip((13, 15), kept, strict=True):
         forget()
         assert ask(study, past[:number][::-1], number) == proposal
         assert proposal.decision.origin == "optuna"
@@ -138,9 +138,9 @@ def test_a_proposal_is_what_optuna_s_own_sampler_says(
 
     study = make_study(**SEARCHED, sampler=name, **EARLY[name])
     done = {"state": TrialState.COMPLETED}
-    past = [replace(trial, **done, value=float(trial.number % 5)) for trial in searched(ask, study, 18)]
+    past = [replace(trial, **done, value=float(trial.number % 5)) for trial in searched(ask, study, 14)]
     forget()
-    ours = ask(study, past, 18)
+    ours = ask(study, past, 14)
 
     def made_anew(past: Sequence[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -157,7 +157,7 @@ def test_a_proposal_is_what_optuna_s_own_sampler_says(
     for own, theirs in (("Tpe", "TPESampler"), ("Gp", "GPSampler"), ("Nsga2", "NSGAIISampler")):
         monkeypatch.setattr(samplers, own, getattr(optuna.samplers, theirs))
     forget()
-    assert ask(study, past, 18) == ours
+    assert ask(study, past, 14) == ours
 
 
 @pytest.mark.parametrize("name", NAMES)

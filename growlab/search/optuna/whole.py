@@ -15,7 +15,7 @@ from growlab.search.configuration import configuration_of
 from growlab.search.draw import Draw, draw_random, first_new
 from growlab.search.kept import Kept
 from growlab.search.optuna.distributions import parameter_distribution, suggested, to_optuna
-from growlab.search.optuna.memory import Memory, complete, failed, opened, running
+from growlab.search.optuna.memory import Memory, complete, failed, opened, quiet, running
 from growlab.search.parameters import ParameterSpace, Values
 from growlab.search.past import loss_of
 from growlab.search.sampling import Ask, Suggestion
@@ -36,8 +36,9 @@ def suggest(
     n_completed = sum(trial.state is TrialState.COMPLETE for trial in past)
     origin = "random" if n_completed < n_random else "optuna"
     for seed in (ask.seed, *(derived_seed(ask.seed, at) for at in range(1, tries))):
-        trial = opened(past, make_sampler(seed)).ask()
-        found = told.space.configuration(suggested(trial, told.space.parameters, padded=padded))
+        with quiet():
+            setting = suggested(opened(past, make_sampler(seed)).ask(), told.space.parameters, padded=padded)
+        found = told.space.configuration(setting)
         if not ask.limit.excess(found.layout):
             return Suggestion(draw=Draw(layout=found.layout, origin=origin), params=found.params)
     rng = ask.rng()
