@@ -20,6 +20,7 @@ from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
 
     from growlab.export.held_out import HeldOut
@@ -389,6 +390,29 @@ def held_out(
             plugins=plugins,
             tell=tell,
         )
+
+
+def optuna_study(
+    study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+) -> "optuna.Study":
+    """Read the finished trials of a study as one of Optuna's, in memory, for its importances and plots.
+
+    Its parameters are a layout's width, depth and blocks by their places, and the searched scalars; `.user_attrs` of a
+    trial have growlab's `trial` and `layout`. Trials from outside of the study's space are left out, which is told.
+    Raises NotFound.
+    """
+    from growlab.plugins import load_plugins
+    from growlab.search.optuna.finished import optuna_study_of
+    from growlab.storage import Store
+
+    load_plugins(plugins)
+    with Store.open(storage) as store:
+        row = store.study(study)
+        past = store.past_trials(row.id, row.study.objective.metric)
+    found, outside = optuna_study_of(row.study, past)
+    if outside:
+        tell(f"left out, as their layouts are not of the study's space: trials {', '.join(map(str, outside))}")
+    return found
 
 
 def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:

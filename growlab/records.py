@@ -188,7 +188,7 @@ class Decision:
 
     number: int
     seed: int
-    origin: str  # seed | random | mutation | model | given (growlab train, growlab study confirm)
+    origin: str  # seed | random | mutation | model | optuna | given (growlab train, growlab study confirm)
     parent: int | None  # trial number; in a study that confirms winners that of the search
     mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen

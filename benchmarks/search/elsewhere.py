@@ -25,10 +25,11 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from encoding import Encoding, Parameter, Point
 from problems import Problem
 
 from growlab.domains import Range, Value, value_type
+from growlab.search.configuration import Configuration
+from growlab.search.parameters import Parameter, ParameterSpace
 
 
 def ranked(known: Parameter) -> list[Value]:
@@ -36,7 +37,7 @@ def ranked(known: Parameter) -> list[Value]:
     return sorted(known.domain.values) if known.is_ordered and not isinstance(known.domain, Range) else []
 
 
-def unranked(encoding: Encoding, told: Mapping[str, Value]) -> Point:
+def unranked(encoding: ParameterSpace, told: Mapping[str, Value]) -> Configuration:
     """The point of a setting in which numbers to choose between are told as their ranks."""
     values = {
         known.name: ranked(known)[int(told[known.name])] if ranked(known) else told[known.name]
@@ -63,12 +64,12 @@ class Smac:
         )
         self.smac = getattr(smac, facade)(scenario, _never_called, logging_level=False, overwrite=True)
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         self.asked = self.smac.ask()
         told = {name: value.item() if hasattr(value, "item") else value for name, value in self.asked.config.items()}
         return unranked(self.encoding, told)
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         from smac.runhistory import TrialValue
 
         assert value is not None, "no problem without a pool has failures"
@@ -79,7 +80,7 @@ def _never_called(config: object, seed: int) -> float:
     raise AssertionError("asked and told from outside")
 
 
-def config_space(encoding: Encoding, seed: int) -> Any:
+def config_space(encoding: ParameterSpace, seed: int) -> Any:
     """The encoding as SMAC reads it."""
     from ConfigSpace import AndConjunction, ConfigurationSpace, InCondition
 
@@ -107,7 +108,7 @@ def _hyperparameter(known: Parameter) -> Any:
 class Neps:
     """One of its optimisers, which have no seed but the global ones."""
 
-    def __init__(self, optimizer: Any, encoding: Encoding, seed: int) -> None:
+    def __init__(self, optimizer: Any, encoding: ParameterSpace, seed: int) -> None:
         import neps
         import numpy as np
         import torch
@@ -117,11 +118,11 @@ class Neps:
         torch.manual_seed(seed)
         self.encoding, self.neps = encoding, neps.AskAndTell(optimizer)
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         self.trial = self.neps.ask()
         return unranked(self.encoding, self.read(self.trial.config))
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         assert value is not None, "no problem without a pool has failures"
         self.neps.tell(self.trial, value)
 

@@ -31,28 +31,28 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from encoding import Point
 from problems import OPERATIONS, PROBLEMS, Problem, complete_points, macro_points
 from report import compare
 from searches import make_search
 
 from growlab.plugins import load_plugins
+from growlab.search.configuration import Configuration
 from growlab.search.model import suggesting
 
 TRIALS, FIRST_READ, FIRST_JUDGED = 200, 20, 100
 ARMS = ("model", "told", "tpe")
 COLUMNS = ("case", "arm", "seed", "failed", "regrets")
-Fails = Callable[[Point], bool]
+Fails = Callable[[Configuration], bool]
 
 
 @dataclass(frozen=True)
 class Case:
     problem: str
-    points: Callable[[Path | None], list[Point]]  # all that there are
+    points: Callable[[Path | None], list[Configuration]]  # all that there are
     fails: Callable[[Path | None], Fails]
 
 
-def _kinds(point: Point) -> tuple[str, ...]:
+def _kinds(point: Configuration) -> tuple[str, ...]:
     return tuple(block.kind for block in point.layout.blocks)
 
 
@@ -105,8 +105,10 @@ class Truth:
     def __init__(self, fails: Fails) -> None:
         self._fails = fails
 
-    def survival(self, asked: list[object]) -> np.ndarray:
-        return np.array([0.0 if self._fails(Point(layout=one.layout, params=one.params)) else 1.0 for one in asked])
+    def survival(self, asked: list[Configuration]) -> np.ndarray:
+        return np.array(
+            [0.0 if self._fails(Configuration(layout=one.layout, params=one.params)) else 1.0 for one in asked]
+        )
 
 
 def run(job: tuple[str, str, int, Path | None]) -> dict[str, object]:

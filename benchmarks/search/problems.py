@@ -27,13 +27,14 @@ from statistics import fmean
 from typing import Any
 
 import synthetic
-from encoding import Encoding, Point
 from pool import Pool
 
 from growlab.kinds import KINDS, Cost, Kind, complete
 from growlab.layout import BlockSpec, Layout, parse
 from growlab.model.cost import count_params
+from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
+from growlab.search.parameters import ParameterSpace
 from growlab.search.space import check_space
 from growlab.seeds import derived_seed
 from growlab.study import Study
@@ -55,12 +56,12 @@ class Problem:
 
     written: Mapping[str, Any]  # the study as a file says it, without its sampler
     kinds: Mapping[str, Kind]
-    observe: Callable[[Point], float | None]
-    true: Callable[[Point], float]
+    observe: Callable[[Configuration], float | None]
+    true: Callable[[Configuration], float]
     best: float  # the lowest true value
     worst: float  # the highest: what a search has found that has seen nothing but failures
     measure: Callable[[Layout], int] = _no_size  # parameters, which growlab's samplers may ask for as in its workers
-    entries: Sequence[Point] = ()  # all there is; empty where every point of the study has an answer
+    entries: Sequence[Configuration] = ()  # all there is; empty where every point of the study has an answer
 
     def study(self, sampler: str = "random", layouts: Mapping[str, Any] | None = None, **changed: Any) -> Study:
         """The study with this sampler, and with these keys of its own and of its layouts."""
@@ -70,9 +71,9 @@ class Problem:
         return study
 
     @cached_property
-    def encoding(self) -> Encoding:
+    def encoding(self) -> ParameterSpace:
         study = self.study()
-        return Encoding(Menu(study.layouts, self.kinds), study.scalars())
+        return ParameterSpace(Menu(study.layouts, self.kinds), study.scalars())
 
     def pool(self) -> Pool | None:
         """A pool of which nothing has been taken; None where every point has an answer."""
@@ -147,10 +148,10 @@ def _macro(name: str, seed: int, table: Path | None, names: Sequence[tuple[str, 
     errors = _macro_errors(table)
     kinds = named_kinds(dict.fromkeys(OPERATIONS, "sequence"))
 
-    def code(point: Point) -> str:
+    def code(point: Configuration) -> str:
         return "".join(str(known.index(block.kind)) for known, block in zip(names, point.layout.blocks, strict=True))
 
-    def observe(point: Point) -> float:
+    def observe(point: Configuration) -> float:
         return _one_of(errors[code(point)], seed, code(point))
 
     means = {key: fmean(known) for key, known in errors.items()}
@@ -164,10 +165,10 @@ def _macro(name: str, seed: int, table: Path | None, names: Sequence[tuple[str, 
     )
 
 
-def macro_points() -> list[Point]:
+def macro_points() -> list[Configuration]:
     """All networks, under the names of problem macro."""
     stacks = product(OPERATIONS, repeat=N_PLACES)
-    return [Point(layout=Layout(64, tuple(map(BlockSpec, stack))), params={}) for stack in stacks]
+    return [Configuration(layout=Layout(64, tuple(map(BlockSpec, stack))), params={}) for stack in stacks]
 
 
 @cache
@@ -187,11 +188,11 @@ def synthetic_layouts(seed: int, table: Path | None) -> Problem:
     drawn = synthetic.Synthetic(seed)
     kinds = named_kinds(synthetic.ROLES)
 
-    def true(point: Point) -> float:
+    def true(point: Configuration) -> float:
         names = [block.kind for block in point.layout.blocks]
         return drawn.loss(names, point.params["train.lr"], point.params["train.weight_decay"])
 
-    def observe(point: Point) -> float:
+    def observe(point: Configuration) -> float:
         rng = random.Random(derived_seed(seed, point.layout, sorted(point.params.items()), "noise"))
         return true(point) + rng.gauss(0, NOISE)
 
@@ -223,7 +224,7 @@ def complete_table(seed: int, table: Path | None) -> Problem:
     lr, dropout = ([float(value) for value in study["train"][key]] for key in ("lr", "dropout"))
     means = {key: fmean(known) for key, known in losses.items()}
 
-    def observe(point: Point) -> float:
+    def observe(point: Configuration) -> float:
         return _one_of(losses[_cell(point)], seed, " ".join(map(str, _cell(point))))
 
     return Problem(
@@ -237,14 +238,17 @@ def complete_table(seed: int, table: Path | None) -> Problem:
     )
 
 
-def complete_points() -> list[Point]:
-    return [Point(layout=layout, params={"train.lr": lr, "train.dropout": dropout}) for layout, lr, dropout in _cells()]
+def complete_points() -> list[Configuration]:
+    return [
+        Configuration(layout=layout, params={"train.lr": lr, "train.dropout": dropout})
+        for layout, lr, dropout in _cells()
+    ]
 
 
 Cell = tuple[Layout, float, float]
 
 
-def _cell(point: Point) -> Cell:
+def _cell(point: Configuration) -> Cell:
     return point.layout, float(point.params["train.lr"]), float(point.params["train.dropout"])
 
 
@@ -267,13 +271,13 @@ def deep_pool(seed: int, table: Path | None) -> Problem:
     """Each entry was trained once: what is observed is what is true. Its limit of parameters is not asked again."""
     written = read_yaml(HERE / "deep.yaml")
     entries = _entries()
-    losses = {point.key: loss for point, loss in entries}
+    losses = dict(entries)
     known = [loss for loss in losses.values() if loss is not None]
     return Problem(
         written={**written, "layouts": {**written["layouts"], "max_params": 0}},
         kinds=KINDS,
-        observe=lambda point: losses[point.key],
-        true=lambda point: losses[point.key],
+        observe=lambda point: losses[point],
+        true=lambda point: losses[point],
         best=min(known),
         worst=max(known),
         measure=_n_params,
@@ -282,12 +286,12 @@ def deep_pool(seed: int, table: Path | None) -> Problem:
 
 
 @cache
-def _entries() -> list[tuple[Point, float | None]]:
+def _entries() -> list[tuple[Configuration, float | None]]:
     """Every training of the pool with its loss; None where it failed."""
     scalars = ("dropout", "lr", "warmup_fraction", "weight_decay")
     return [
         (
-            Point(
+            Configuration(
                 layout=complete(parse(row["layout"])),
                 params={f"train.{name}": float(row[name]) for name in scalars},
             ),

@@ -62,7 +62,7 @@ def run(job: Job) -> dict[str, object]:
         began = process_time()
         search.tell(got, value)
         cpu_s += process_time() - began
-        seen.add(asked.key)
+        seen.add(asked)
         if value is not None and value < incumbent:
             incumbent, regret = value, problem.true(got) - problem.best
         regrets.append(regret)

@@ -20,7 +20,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from elsewhere import NepsBo, NepsGrammar, Smac
-from encoding import Encoding, Parameter, Point, Values
 from problems import Problem
 
 from growlab.domains import Range, Value, value_type
@@ -28,27 +27,28 @@ from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
 from growlab.samplers import SAMPLERS
 from growlab.scalar import with_defaults
+from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.model.candidates import Candidate
 from growlab.search.model.choice import ranked, scores
-from growlab.search.model.encoding import Configuration
-from growlab.search.model.encoding import Encoding as Encoded
+from growlab.search.model.encoding import Encoding
 from growlab.search.model.outlook import Tried, look_ahead
+from growlab.search.optuna.distributions import parameter_distribution, suggested, to_optuna
+from growlab.search.parameters import Parameter, ParameterSpace, Values
 from growlab.search.past import loss_of
 from growlab.search.propose import propose
 from growlab.search.samplers.model import ModelOptions
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
 
 FLAT = "~flat"
 
 
 class Search(Protocol):
-    def ask(self) -> Point: ...
+    def ask(self) -> Configuration: ...
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         """Tell what came of the last point asked for, or of the one got in its place; None: its training failed."""
 
 
@@ -62,11 +62,11 @@ class Growlab:
         self.study = problem.study(sampler, layouts, seed=seed, n_trials=n_trials)
         self.past: list[PastTrial] = []
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         proposal = propose(self.study, self.past, len(self.past), self.kinds, self.measure)
-        return Point(layout=parse(proposal.spec.layout), params=proposal.params)
+        return Configuration(layout=parse(proposal.spec.layout), params=proposal.params)
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         state = TrialState.FAILED if value is None else TrialState.COMPLETED
         row = PastTrial(
             number=len(self.past), state=state, layout=str(got.layout), params=dict(got.params), value=value
@@ -80,10 +80,10 @@ class ModelOnPool(Growlab):
     def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
         super().__init__("model", problem, seed, n_trials)
         self.options, self.rng = with_defaults(ModelOptions), random.Random(seed)
-        self.encoding = Encoded(self.study, Menu(self.study.layouts, self.kinds), self.measure)
-        self.left = {point.key: point for point in problem.entries}
+        self.encoding = Encoding(self.study, Menu(self.study.layouts, self.kinds), self.measure)
+        self.left = {point: point for point in problem.entries}
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         entries = list(self.left.values())
         at_random = len(self.past) < self.options.startup_trials or self.rng.random() < self.options.random_share
         if at_random:
@@ -91,22 +91,22 @@ class ModelOnPool(Growlab):
         tried = [
             Tried(trial.number, Configuration(parse(trial.layout), trial.params), loss_of(trial)) for trial in self.past
         ]
-        candidates = [Candidate(Configuration(entry.layout, entry.params)) for entry in entries]
+        candidates = [Candidate(entry) for entry in entries]
         return entries[ranked(scores(look_ahead(self.encoding, tried), candidates), candidates)[0]]
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         super().tell(got, value)
-        del self.left[got.key]
+        del self.left[got]
 
 
 class Uniform:
     def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
         self.encoding, self.rng = problem.encoding, random.Random(seed)
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         return self.encoding.decode(filled(self.encoding, {}, self.rng))
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         """Learn nothing."""
 
 
@@ -119,7 +119,7 @@ class Plain:
         self.encoding, self.rng = problem.encoding, random.Random(seed)
         self.past: list[tuple[float, Values]] = []
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         if len(self.past) < self.N_RANDOM:
             return self.encoding.decode(filled(self.encoding, {}, self.rng))
         young = self.past[-self.POPULATION :]
@@ -128,11 +128,11 @@ class Plain:
         value = drawn(changed, self.rng, but=parent[changed.name])
         return self.encoding.decode(filled(self.encoding, parent | {changed.name: value}, self.rng))
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         self.past.append((float("inf") if value is None else value, self.encoding.encode(got)))
 
 
-def filled(encoding: Encoding, given: Mapping[str, Value], rng: random.Random) -> Values:
+def filled(encoding: ParameterSpace, given: Mapping[str, Value], rng: random.Random) -> Values:
     """A value for every parameter that acts: the given one, else one drawn."""
     values: Values = {}
     for known in encoding.parameters:
@@ -165,19 +165,15 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.encoding, self.padded = problem.encoding, padded
         self.study = optuna.create_study(sampler=sampler)
-        self.distributions = {known.name: _distribution(known) for known in self.encoding.parameters}
+        self.distributions = {known.name: parameter_distribution(known) for known in self.encoding.parameters}
 
-    def ask(self) -> Point:
+    def ask(self) -> Configuration:
         self.trial = self.study.ask()
-        self.values: Values = {}
-        for known in self.encoding.parameters:
-            if self.padded or known.acts(self.values):
-                suggested = _suggest(self.trial, known.name, self.distributions[known.name])
-                self.values[known.name] = _from_optuna(known, suggested)
+        self.values = suggested(self.trial, self.encoding.parameters, padded=self.padded)
         self.asked = self.encoding.decode(self.values)
         return self.asked
 
-    def tell(self, got: Point, value: float | None) -> None:
+    def tell(self, got: Configuration, value: float | None) -> None:
         """A failed trial is FAIL. An entry in place of what was asked is a trial of its own; that asked for is FAIL."""
         from optuna.trial import TrialState, create_trial
 
@@ -192,44 +188,11 @@ class Optuna:
         self.study.add_trial(
             create_trial(
                 value=value,
-                params={each.name: _to_optuna(each, values[each.name]) for each in known},
+                params={each.name: to_optuna(each, values[each.name]) for each in known},
                 distributions={each.name: self.distributions[each.name] for each in known},
                 system_attrs=self.study.get_trials(deepcopy=False)[-1].system_attrs,  # NSGA-II's generation, among them
             )
         )
-
-
-def _distribution(known: Parameter) -> "BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    domain = known.domain
-    if isinstance(domain, Range):
-        of_type = IntDistribution if value_type(domain) is int else FloatDistribution
-        return of_type(domain.low, domain.high, log=domain.log)
-    if known.is_ordered:
-        return IntDistribution(0, len(domain.values) - 1)
-    return CategoricalDistribution(domain.values)
-
-
-def _suggest(trial: "optuna.Trial", name: str, distribution: "BaseDistribution") -> Value:
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    suggest = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
-    return suggest(name, distribution.low, distribution.high, log=distribution.log)
-
-
-def _from_optuna(known: Parameter, value: Value) -> Value:
-    return sorted(known.domain.values)[int(value)] if _is_ranked(known) else value
-
-
-def _to_optuna(known: Parameter, value: Value) -> Value:
-    return sorted(known.domain.values).index(value) if _is_ranked(known) else value
-
-
-def _is_ranked(known: Parameter) -> bool:
-    return known.is_ordered and not isinstance(known.domain, Range)
 
 
 def _optuna(name: str) -> "Make":

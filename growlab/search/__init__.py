@@ -8,14 +8,19 @@
     ├── evolution    a child of a good young trial that nobody has tried; scalars by TPE
     ├── grid         every layout to start with at every combination of the choices
     ├── random       the control
+    ├── tpe, gp, nsga2   Optuna's, over layouts and scalars together
     └── given        nothing: trials that somebody enqueued
     model/           what the sampler of that name knows: encoding, kernel, process, outlook, candidates, choice
+    optuna/          Optuna's side: the past as its trials, kept; our samplers in anybody's study
+    parameters       the space as a list of parameters with conditions, as other optimisers are told it
+    configuration    what a search decides of a trial
+    kept             what stays in memory from one decision to the next
     draw             one layout, and how it came about
     mutations        the small changes: insert, delete, swap, substitute, options, width, units
     repair           back into the study's space
     random_layouts   a layout as people build them
     past             how good each trial was, which layouts were tried
-    scalars          TPE in memory; failures count as the worst
+    scalars          TPE over the past; failures count as the worst
     growing          can a trial grow at all, has a stage of a curriculum any step
     space            is a study sound, is it wise
     menu             which blocks a study may draw, and what fits a width

@@ -17,7 +17,7 @@ class Draw:
     """A layout and how it came about."""
 
     layout: Layout  # every option written out
-    origin: str  # seed | random | mutation | model
+    origin: str  # seed | random | mutation | model | optuna
     parent: int | None = None
     words: str = ""
 

@@ -1,6 +1,6 @@
 """The next trial of a study, as a function of the study, its past and the trial's number.
 
-Nothing is kept between calls and nothing is random but by the number's seed: the same past gives the
+What is kept between calls saves time alone, and nothing is random but by the number's seed: the same past gives the
 same proposal on any machine.
 """
 

@@ -1,17 +1,16 @@
-"""The numbers of a trial, suggested by Optuna's TPE over a study rebuilt in memory.
+"""The numbers of a trial, suggested by Optuna's TPE over the past.
 
-Our rows are the truth: nothing is stored on Optuna's side, so the same past and the same seed give the
-same suggestion. With twenty numbers one suggestion takes a tenth of a second of a core after a hundred trials, and half
-a second after a thousand (0.35 to 0.6 s where it was measured).
+Our rows are the truth: nothing is stored on Optuna's side, so the same past and the same seed give the same suggestion,
+whatever was kept in memory from the one before (growlab.search.optuna.memory).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from growlab.domains import Choice, Domain, Fixed, Range, Value, admits, value_type
+from growlab.domains import Domain, Fixed, Value, admits
 from growlab.records import PastTrial
+from growlab.search.kept import Kept
 from growlab.search.past import loss_of
 from growlab.study import Study
 from growlab.study.flat_keys import renamed
@@ -39,12 +38,12 @@ def suggest(
     scalars = study.scalars()
     fixed = {name: domain.value for name, domain in scalars.items() if isinstance(domain, Fixed)}
     searched = {name: domain for name, domain in scalars.items() if name not in fixed}
-    past = [replace(trial, params=renamed(trial.params, scalars)) for trial in past]
     stage = 0
     while ready := {
         name: domain for name, domain in searched.items() if name not in values and acts(name, fixed | values)
     }:
-        values |= _asked(past, (seed + stage) % 2**32, startup_trials, ready)
+        asked = _MEMORIES.get(repr((ready, list(scalars))), partial(Asked, ready, scalars))
+        values |= asked.suggest(past, (seed + stage) % 2**32, startup_trials)
         stage += 1
     return {name: values[name] for name in searched if name in values}
 
@@ -57,70 +56,48 @@ def acts(name: str, values: Mapping[str, Value]) -> bool | None:
     return acting(key, {name.removeprefix("growth."): value for name, value in values.items()})
 
 
-def _asked(
-    past: Sequence[PastTrial], seed: int, startup_trials: int, searched: Mapping[str, Domain]
-) -> dict[str, Value]:
-    import optuna
+class Asked:
+    """Scalars that are asked for together, and what the past says of them."""
 
-    # Optuna sorts by name: with a number before it, the order is that of our names without the parts in between
-    ranked = sorted(searched, key=lambda name: (name.partition(".")[0], name.rpartition(".")[2], name))
-    known_as = {name: f"{ranked.index(name):04d} {name}" for name in searched}
-    distributions = {known_as[name]: _distribution(domain) for name, domain in searched.items()}
-    sampler = optuna.samplers.TPESampler(
-        multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed
-    )
-    with _quiet():
-        memory = optuna.create_study(sampler=sampler)
-        for trial in sorted(past, key=lambda each: each.number):
-            if _fits(trial, searched):
-                drawn = {known_as[name]: trial.params[name] for name in searched}
-                memory.add_trial(_in_memory(trial, drawn, distributions))
-        asked = memory.ask(distributions).params
-    return {name: asked[known_as[name]] for name in searched}
+    def __init__(self, searched: Mapping[str, Domain], scalars: Collection[str]) -> None:
+        """`scalars` are all names of the study, under which an older row's values are read."""
+        from growlab.search.optuna.distributions import distribution_of
+        from growlab.search.optuna.memory import Memory
 
+        self._searched, self._scalars = searched, scalars
+        # Optuna sorts by name: with a number before it, the order is that of our names without the parts in between
+        ranked = sorted(searched, key=lambda name: (name.partition(".")[0], name.rpartition(".")[2], name))
+        self._known_as = {name: f"{ranked.index(name):04d} {name}" for name in searched}
+        self._distributions: dict[str, BaseDistribution] = {
+            self._known_as[name]: distribution_of(domain) for name, domain in searched.items()
+        }
+        self._memory = Memory(self._read)
 
-def _in_memory(
-    trial: PastTrial, params: dict[str, Value], distributions: Mapping[str, "BaseDistribution"]
-) -> "FrozenTrial":
-    """A finished trial as COMPLETE, any other as RUNNING, which TPE takes for a bad one (the constant liar).
+    def suggest(self, past: Sequence[PastTrial], seed: int, startup_trials: int) -> dict[str, Value]:
+        from growlab.search.optuna.memory import opened, quiet
+        from growlab.search.optuna.samplers import Tpe
 
-    What diverged or failed has the value inf. As FAIL it would be invisible to TPE and proposed again; TPE
-    only ranks values, so inf is no more than worse than the worst.
-    """
-    from optuna.trial import TrialState, create_trial
+        sampler = Tpe(multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed)
+        with quiet():
+            asked = opened(self._memory.trials(past), sampler).ask(self._distributions).params
+        return {name: asked[self._known_as[name]] for name in self._searched}
 
-    if not trial.state.is_final:
-        return create_trial(state=TrialState.RUNNING, params=params, distributions=dict(distributions))
-    return create_trial(value=loss_of(trial), params=params, distributions=dict(distributions))
+    def _read(self, trial: PastTrial) -> "FrozenTrial | None":
+        """A finished trial as COMPLETE, any other as RUNNING, which TPE takes for a bad one (the constant liar).
 
+        What diverged or failed has the value inf. As FAIL it would be invisible to TPE and proposed again; TPE
+        only ranks values, so inf is no more than worse than the worst. None for a trial without a number in today's
+        domain for every name: an older study file may have asked others.
+        """
+        from growlab.search.optuna.memory import complete, running
 
-def _distribution(domain: Domain) -> "BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    match domain:
-        case Range() if value_type(domain) is int:
-            return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
-        case Range():
-            return FloatDistribution(domain.low, domain.high, log=domain.log)
-        case Choice():
-            return CategoricalDistribution(domain.values)
-        case Fixed():
-            return CategoricalDistribution((domain.value,))
+        params = renamed(trial.params, self._scalars)
+        if not all(name in params and admits(domain, params[name]) for name, domain in self._searched.items()):
+            return None
+        drawn = {self._known_as[name]: params[name] for name in self._searched}
+        if not trial.state.is_final:
+            return running(trial.number, drawn, self._distributions)
+        return complete(trial.number, loss_of(trial), drawn, self._distributions)
 
 
-def _fits(trial: PastTrial, searched: Mapping[str, Domain]) -> bool:
-    """Whether the trial has a number in today's domain for every name: an older study file may have asked others."""
-    return all(name in trial.params and admits(domain, trial.params[name]) for name, domain in searched.items())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna announces every study that it makes."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
+_MEMORIES: Kept[Asked] = Kept(8)  # a study has one for each step in which its scalars are drawn

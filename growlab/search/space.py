@@ -34,6 +34,12 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     _check_growth(study, starts, kinds)
 
 
+def check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
+    """Refuse a space of which some layout could not be drawn. Raises UsageError, or one of its kin."""
+    _check_layouts(space, kinds)
+    _check_menu(Menu(space, kinds))
+
+
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
     expected = f"{{low: …, high: …}} with 1 <= low <= high <= {MAX_BLOCKS}"

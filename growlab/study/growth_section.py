@@ -230,6 +230,9 @@ def growth_domains(spec: GrowthSpec) -> dict[str, Domain]:
     return domains
 
 
+DECIDING = ("trigger", *(sort for sort in SORTS if sort != "trigger"), "factor")  # that `acting` asks, in this order
+
+
 def acting(key: str, values: Mapping[str, Value]) -> bool | None:
     """Whether a key of the section changes anything beside these `values` of others; None where that is still open.
 

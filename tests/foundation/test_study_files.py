@@ -315,11 +315,12 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("sampler: {startup_trials: -1}", "sampler.startup_trials must be at least 0, got -1"),
         (
             "sampler: evolutoin",
-            "unknown sampler 'evolutoin'; known: evolution, given, grid, model, random. Did you mean 'evolution'?",
+            "unknown sampler 'evolutoin'; known: evolution, given, gp, grid, model, nsga2, random, tpe. Did you mean "
+            "'evolution'?",
         ),
         (
             "sampler: {name: 3}",
-            "sampler.name: must be the name of a sampler, evolution, given, grid, model, random, got 3",
+            "sampler.name: must be the name of a sampler, evolution, given, gp, grid, model, nsga2, random, tpe, got 3",
         ),
         ("sampler: {name: random, population: 3}", "sampler.population: unknown key."),
         ("sampler: {name: random, grid: true}", "sampler.grid: write name: grid in its place, got True"),

@@ -13,11 +13,12 @@ from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, TrialState
 from growlab.search import propose
+from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.model import outlook as outlooks
 from growlab.search.model import suggesting
 from growlab.search.model.candidates import Breeder, Parent
-from growlab.search.model.encoding import Configuration, Encoding
+from growlab.search.model.encoding import Encoding
 from growlab.search.model.gaussian_process import Hyperparameters, Posterior, _loss
 from growlab.search.model.kernel import group_distances, names_of, prior_of, weighted_distance
 from growlab.search.model.outlook import Distances, Tried, chosen, last_milestone, look_ahead

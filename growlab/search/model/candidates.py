@@ -10,8 +10,9 @@ from random import Random
 
 from growlab.domains import Choice, Domain, Fixed, Value
 from growlab.layout import Layout
+from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
-from growlab.search.model.encoding import Configuration, Encoding
+from growlab.search.model.encoding import Encoding
 from growlab.search.mutations import mutate
 from growlab.search.random_layouts import random_layout
 from growlab.search.repair import repair

@@ -7,9 +7,9 @@ Legend: n configurations, p places, k columns.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 
 from growlab.domains import Choice, Domain, Fixed, Value
 from growlab.layout import BlockSpec, Layout, flat_options, walk
+from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.repair import PLACES
 from growlab.search.scale import to_scale
@@ -27,21 +28,6 @@ _KEPT = 4096  # configurations whose codes are kept
 _EDGE = "|"  # stands before the first block of a stack and behind its last one
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What a trial is made of, as far as a search decides it."""
-
-    layout: Layout  # every option written out
-    params: Mapping[str, Value]  # the searched scalars that act, by full name
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.layout, *sorted(self.params.items())))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
-from growlab.search.model.encoding import Array, Configuration, Encoding
+from growlab.search.configuration import Configuration
+from growlab.search.model.encoding import Array, Encoding
 from growlab.search.model.gaussian_process import Hyperparameters, Posterior, learn
 from growlab.search.model.kernel import group_distances, prior_of, weighted_distance
 

@@ -7,19 +7,15 @@ from random import Random
 
 import numpy as np
 
-from growlab.domains import Fixed, admits
-from growlab.errors import LayoutError, UnknownName
-from growlab.kinds import complete
-from growlab.layout import parse
 from growlab.records import PastTrial, Prediction
+from growlab.search.configuration import Configuration, configuration_of
 from growlab.search.draw import Draw
 from growlab.search.model.candidates import Breeder, Candidate, Parent
 from growlab.search.model.choice import ranked, scores
-from growlab.search.model.encoding import Configuration, Encoding
+from growlab.search.model.encoding import Encoding
 from growlab.search.model.outlook import Outlook, Tried, look_ahead
 from growlab.search.past import loss_of
 from growlab.search.sampling import Ask, Suggestion
-from growlab.study.flat_keys import renamed
 
 MIN_CORRELATION = 0.2
 _N_PARENTS = 10
@@ -136,17 +132,9 @@ class Reader:
         return known if known is not None and known[0] == trial else (trial, self._tried(trial))
 
     def _tried(self, trial: PastTrial) -> Tried | None:
-        try:
-            layout = complete(parse(trial.layout), self._kinds)
-        except (LayoutError, UnknownName):
-            return None
-        params = {
-            name: value
-            for name, value in renamed(trial.params, self._domains).items()
-            if not isinstance(domain := self._domains.get(name, Fixed(value=0)), Fixed) and admits(domain, value)
-        }
+        configuration = configuration_of(trial, self._domains, self._kinds)
         value = loss_of(trial) if trial.state.is_final else math.nan
-        return Tried(trial.number, Configuration(layout, params), value)
+        return None if configuration is None else Tried(trial.number, configuration, value)
 
 
 def _reader(ask: Ask) -> Reader:

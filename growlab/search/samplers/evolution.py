@@ -32,13 +32,16 @@ class EvolutionOptions(SamplerOptions):
     tries: int = scalar(200, at_least=1, help="draws before the space is called exhausted")
 
     def warnings(self, study: Study) -> Iterator[str]:
-        n_first = self.n_first(study)
-        unlearnt = n_first + self.startup_trials
-        if n_first < study.n_proposals <= unlearnt:
-            yield (
-                f"n_trials {study.n_trials} ends before the search learns: the first {unlearnt * study.repeats} trials "
-                "are start_with layouts and sampler.startup_trials random ones"
-            )
+        return ends_unlearnt(study, self.n_first(study), self.startup_trials)
+
+
+def ends_unlearnt(study: Study, n_first: int, n_random: int, key: str = "startup_trials") -> Iterator[str]:
+    """A warning where all trials are first ones or random ones; `key` is the option that says how many are random."""
+    if n_first < study.n_proposals <= n_first + n_random:
+        yield (
+            f"n_trials {study.n_trials} ends before the search learns: the first "
+            f"{(n_first + n_random) * study.repeats} trials are start_with layouts and sampler.{key} random ones"
+        )
 
 
 @register_sampler("evolution", "evolution on layouts, TPE on scalars", options=EvolutionOptions)

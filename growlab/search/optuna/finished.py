@@ -1,0 +1,50 @@
+"""The finished trials of a stored study as a study of Optuna's, for what Optuna makes of one: importance, plots."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from growlab.kinds import KINDS, Kind
+from growlab.records import PastTrial
+from growlab.search.configuration import configuration_of
+from growlab.search.menu import Menu
+from growlab.search.optuna.distributions import parameter_distribution, to_optuna
+from growlab.search.optuna.memory import quiet
+from growlab.search.parameters import ParameterSpace
+from growlab.search.past import loss_of
+from growlab.study import Study
+
+
+def optuna_study_of(
+    study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind] = KINDS
+) -> tuple[optuna.Study, list[int]]:
+    """A study in memory, and the numbers of the finished trials that are not of the study's space.
+
+    What diverged or failed is a FAIL; growlab's number and layout are the user attributes `trial` and `layout`. Of a
+    choice between numbers Optuna has their ranks.
+    """
+    space = ParameterSpace(Menu(study.layouts, kinds), study.scalars())
+    finished = sorted((trial for trial in past if trial.state.is_final), key=lambda trial: trial.number)
+    made = {trial.number: _trial(trial, space, kinds) for trial in finished}
+    with quiet():
+        found = optuna.create_study(study_name=study.name)
+    found.add_trials([trial for trial in made.values() if trial is not None])
+    return found, [number for number, trial in made.items() if trial is None]
+
+
+def _trial(trial: PastTrial, space: ParameterSpace, kinds: Mapping[str, Kind]) -> FrozenTrial | None:
+    configuration = configuration_of(trial, space.scalars, kinds)
+    setting = None if configuration is None else space.setting(configuration)
+    if setting is None:
+        return None
+    known = [parameter for parameter in space.parameters if parameter.name in setting]
+    value = loss_of(trial)
+    return create_trial(
+        state=TrialState.FAIL if math.isinf(value) else TrialState.COMPLETE,
+        value=None if math.isinf(value) else value,
+        params={parameter.name: to_optuna(parameter, setting[parameter.name]) for parameter in known},
+        distributions={parameter.name: parameter_distribution(parameter) for parameter in known},
+        user_attrs={"trial": trial.number, "layout": trial.layout},
+    )
