@@ -194,3 +194,4 @@ class Decision:
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]
     predicted: Prediction | None = None  # of the objective, by a sampler that models it
+    revision: int = 0  # of the study that was asked: how often it had been changed

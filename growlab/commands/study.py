@@ -1,4 +1,4 @@
-"""growlab study: create, list, show, set, delete, run, confirm, preview, keys."""
+"""growlab study: create, list, show, set, delete, run, confirm, replay, preview, keys."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ from growlab.commands.options import (
     Deterministic,
     Devices,
     Json,
+    Paths,
     Patience,
     Plugin,
     Set,
@@ -30,6 +31,7 @@ from growlab.preparation.command_lines import place_options
 from growlab.report.terminal import print_wrapped
 from growlab.suggest import command
 
+_MOST_DEVIATIONS = 5  # that are shown whole
 _INDENT = 4  # of the lines about a key
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
@@ -227,6 +229,31 @@ def confirm(
     render_confirmation(confirmation, "json" if as_json else "table" if sys.stdout.isatty() else "tsv", sys.stdout)
     for line in confirmation.lines:
         say(line)
+
+
+@app.command()
+def replay(
+    study: StudyName,
+    storage: Storage = STORAGE_DEFAULT,
+    set_: Paths = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Make every proposal again, each from the trials that it had seen, and compare it with what is stored.
+
+    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte. What
+    does not is printed, and the exit status is 1: a plugin was edited, or another growlab or Optuna is installed here.
+    """
+    found = api.replay(study, storage=storage, paths=set_ or [], plugins=plugin or [], tell=say)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        print(visible(found.summary))
+        for deviation in found.deviations[:_MOST_DEVIATIONS]:
+            print(visible(deviation.line))
+    if found.deviations:
+        numbers = ", ".join(str(deviation.trial) for deviation in found.deviations)
+        raise GrowlabError(f"{len(found.deviations)} proposal(s) came out otherwise, of trials {numbers}")
 
 
 @app.command()

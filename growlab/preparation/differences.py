@@ -28,7 +28,7 @@ def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str
     from growlab.study.column import study_to_mapping
 
     keys = list(differing(study_to_mapping(stored), study_to_mapping(study)))
-    shown = [f"{key} is {_shown(before)} there, {_shown(now)} here" for key, before, now in keys[:_MOST_KEYS]]
+    shown = [f"{key} is {shown(before)} there, {shown(now)} here" for key, before, now in keys[:_MOST_KEYS]]
     more = [f"and {len(keys) - _MOST_KEYS} more"] if len(keys) > _MOST_KEYS else []
     ways = [f"go on with the stored one: {command('study run', stored.name, options=place)}"]
     if [key for key, _, _ in keys] == ["n_trials"]:
@@ -50,6 +50,6 @@ def stored_alone(name: str, overrides: Sequence[str], new_name: str, place: Sequ
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

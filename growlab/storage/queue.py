@@ -39,8 +39,9 @@ def enqueue(
     connection: Connection,
     study_id: int,
     proposal: Proposal,
+    revision: int = 0,
 ) -> bool:
-    """Add a proposed trial; False when that number is taken, or beyond the study's n_trials."""
+    """Add a trial that this revision of the study proposed; False when its number is taken, or beyond n_trials."""
     if proposal.number >= _n_trials(connection, study_id):
         return False
     row = {
@@ -61,7 +62,9 @@ def enqueue(
     trial_id = connection.scalar(insert_unless_there(connection, trials, row).returning(trials.c.id))
     if trial_id is None:
         return False
-    connection.execute(insert(decisions).values(trial_id=trial_id, **_decision_row(proposal.decision)))
+    connection.execute(
+        insert(decisions).values(trial_id=trial_id, revision=revision, **_decision_row(proposal.decision))
+    )
     return True
 
 

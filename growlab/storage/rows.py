@@ -18,6 +18,7 @@ class StudyRow:
     id: int
     created_at: float  # UTC, seconds since 1970, as all times here
     study: Study
+    revision: int = 0  # how often it was changed
 
 
 @dataclass(frozen=True, kw_only=True)

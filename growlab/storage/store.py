@@ -90,6 +90,10 @@ class Store:
         """Read a study by its name. Raises NotFound with the known names."""
         return self._read(lambda connection: studies.read_study(connection, name, self.options))
 
+    def revisions(self, study_id: int) -> list[Study]:
+        """Read a study as it was at first, after each change, and as it is: by revision. Raises NotFound."""
+        return self._read(lambda connection: studies.read_revisions(connection, study_id))
+
     def studies(self) -> list[StudySummary]:
         return self._read(studies.read_studies)
 
@@ -120,12 +124,13 @@ class Store:
 
     # ---- the queue -------------------------------------------------------------------------------------------
 
-    def enqueue(self, study_id: int, proposal: Proposal) -> bool:
-        """Add a proposed trial. False when somebody else has added that number, or the study has n_trials already.
+    def enqueue(self, study_id: int, proposal: Proposal, *, revision: int = 0) -> bool:
+        """Add a trial that this revision of the study proposed.
 
-        Numbers count from 0, so that any number of workers together make exactly n_trials.
+        False when somebody else has added that number, or the study has n_trials already. Numbers count from 0, so that
+        any number of workers together make exactly n_trials.
         """
-        return self._write(lambda connection: queue.enqueue(connection, study_id, proposal))
+        return self._write(lambda connection: queue.enqueue(connection, study_id, proposal, revision))
 
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
         """Take the first trial that is queued, or whose worker let its lease run out; None when there is none.

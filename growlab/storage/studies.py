@@ -48,11 +48,28 @@ def read_study(connection: Connection, name: str, options: Sequence[str] = ()) -
     if row is None:
         raise _not_found(connection, name, options)
     try:
-        return StudyRow(id=row.id, created_at=row.created_at, study=study_from_column(row.spec))
+        return StudyRow(
+            id=row.id, created_at=row.created_at, study=study_from_column(row.spec), revision=len(row.former_specs)
+        )
     except SpecError as error:
-        raise StorageError(
-            f"study {quoted(name)} has a damaged row: gl_studies.spec: {error}; bring the database back from its backup"
-        ) from None
+        raise _damaged(name, "spec", error) from None
+
+
+def read_revisions(connection: Connection, study_id: int) -> list[Study]:
+    """Read a study as it was at first, after each change, and as it is. Raises NotFound, StorageError."""
+    row = connection.execute(select(studies).where(studies.c.id == study_id)).one_or_none()
+    if row is None:
+        raise NotFound("the study was deleted")
+    try:
+        return [study_from_column(spec) for spec in [*row.former_specs, row.spec]]
+    except SpecError as error:
+        raise _damaged(row.name, "former_specs or spec", error) from None
+
+
+def _damaged(name: str, column: str, error: SpecError) -> StorageError:
+    return StorageError(
+        f"study {quoted(name)} has a damaged row: gl_studies.{column}: {error}; bring the database back from its backup"
+    )
 
 
 def read_studies(connection: Connection) -> list[StudySummary]:
@@ -85,7 +102,7 @@ def read_n_trials(connection: Connection, study_id: int) -> int:
 
 
 def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequence[str] = ()) -> None:
-    """Set the number of trials that a study wants.
+    """Set the number of trials that a study wants: its next revision.
 
     Raises NotFound, and UsageError for fewer than there are: none is ever taken away.
 
@@ -98,7 +115,9 @@ def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequ
     if n_trials < there:
         raise UsageError(f"n_trials must be at least {there}, as study {name!r} has so many trials, got {n_trials}")
     spec = {**row.spec, "n_trials": n_trials}
-    connection.execute(update(studies).where(studies.c.id == row.id).values(spec=spec))
+    if spec != row.spec:
+        changed = {"spec": spec, "former_specs": [*row.former_specs, row.spec]}
+        connection.execute(update(studies).where(studies.c.id == row.id).values(changed))
 
 
 def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]:

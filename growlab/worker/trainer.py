@@ -154,7 +154,7 @@ class _Trainer:
             case New(proposal):
                 # loads a compiler now, not in the trial
                 choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
-                self.store.enqueue(row.id, proposal)
+                self.store.enqueue(row.id, proposal, revision=row.revision)
             case Wait() | Done():
                 pass  # somebody was faster
 
