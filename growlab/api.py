@@ -405,6 +405,7 @@ def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:
             "n_trials": summary.n_trials,
             "counts": {str(state): n for state, n in summary.counts.items()},
             "best_val_loss": summary.best_val_loss,
+            "over": summary.over,
             "created_at": summary.created_at,
             "trials_per_hour": pace and pace.trials_per_hour,
             "trials_at_once": pace and pace.at_once,

@@ -82,7 +82,8 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     for row in rows:
         done = ", ".join(f"{n} {state}" for state, n in row["counts"].items() if n) or "not begun"
         best = "" if row["best_val_loss"] is None else f", best val_loss {row['best_val_loss']:.4f}"
-        print(visible(f"{row['name']}\t{row['n_trials']} trials: {done}{best}"))
+        over = f"; over: {row['over']}" if row["over"] else ""
+        print(visible(f"{row['name']}\t{row['n_trials']} trials: {done}{best}{over}"))
 
 
 @app.command()
@@ -103,31 +104,42 @@ def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = F
 @app.command("set")
 def set_(
     study: StudyName,
-    change: Annotated[str, typer.Argument(metavar="n_trials=N", help="The one thing that can be changed.")],
+    change: Annotated[
+        str,
+        typer.Argument(
+            metavar="n_trials=N",
+            help="What can be changed; also budget.study.UNIT=X and stop_when.LOSS=X ('' for none).",
+        ),
+    ],
     storage: Storage = STORAGE_DEFAULT,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Change how many trials a study has, finished or not. Those that exist stay; workers that run notice.
+    """Change how many trials a study has, or when it is over, finished or not. Its trials stay; workers notice.
 
     A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
     not on how many are to come. After the last cell of a grid it draws layouts and values.
     """
     from growlab.preparation.confirming import refuse_more_trials
-    from growlab.preparation.storing import wanted_trials
+    from growlab.preparation.storing import changed, changes_between
     from growlab.records import n_ended
+    from growlab.running.following import n_unfinished
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
         refuse_more_trials(store, row)
-        n_trials = wanted_trials(row.study, change, plugin or [])
-        store.set_n_trials(study, n_trials)
-        n_done = n_ended(store.counts(row.id))
+        new = changed(row.study, change, plugin or [])
+        store.change_study(study, changes_between(row.study, new))
+        n_done, over, n_left = n_ended(store.counts(row.id)), store.why_over(row.id), n_unfinished(store, row)
     if as_json:
-        print(json.dumps({"name": study, "n_trials": n_trials}, indent=2))
-    say(f"study {study!r}: n_trials {row.study.n_trials} → {n_trials}, {n_done} done")
-    if n_done < n_trials:
+        limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
+        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits}, indent=2))
+    n_trials = f"n_trials {row.study.n_trials} → {new.n_trials}"
+    say(f"study {study!r}: {n_trials if new.limits == row.study.limits else change}, {n_done} done")
+    if over:
+        say(f"the study is over: {over}")
+    if n_left:
         say(f"go on with: {command('study run', study, options=place_options(storage, plugin or []))}")
 
 

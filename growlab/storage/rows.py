@@ -29,6 +29,7 @@ class StudySummary:
     n_trials: int  # asked for; `counts` says how many there are
     counts: Mapping[TrialState, int]
     best_val_loss: float | None  # the lowest val_loss of a completed trial
+    over: str = ""  # the limit that ended it before it had all its trials, in words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,13 @@ from growlab.records import (
     GrowthEvent,
     Metric,
     PastTrial,
+    Spent,
     TrajectoryPoint,
     TrialResult,
     TrialState,
 )
 from growlab.storage import artifacts as files
-from growlab.storage import commits, facts, fence, queue, reading, schema, studies, workers
+from growlab.storage import commits, facts, fence, queue, reading, schema, spending, studies, workers
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
@@ -100,6 +101,13 @@ class Store:
     def set_n_trials(self, name: str, n_trials: int) -> None:
         """Set the number of trials that a study wants. Raises NotFound, and UsageError for fewer than there are."""
         self._database.write(lambda connection: studies.set_n_trials(connection, name, n_trials, self.options))
+
+    def change_study(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Set sections of a study as its mapping has them (growlab.study.column), None for one that it shall not have.
+
+        Raises NotFound, and UsageError for fewer trials than there are.
+        """
+        self._database.write(lambda connection: studies.change_study(connection, name, changes, self.options))
 
     def n_trials(self, study_id: int) -> int:
         """Read the number of trials that the study wants now: that may be raised while workers run. Raises NotFound."""
@@ -190,6 +198,18 @@ class Store:
     def counts(self, study_id: int) -> dict[TrialState, int]:
         """Count the trials in every state, also in those that none is in."""
         return self._read(lambda connection: studies.count_trials(connection, study_id))
+
+    def spent(self, study_id: int) -> Spent:
+        """Read what all trials of the study have spent, and the best that they have reached."""
+        return self._read(lambda connection: spending.read_spent(connection, study_id))
+
+    def why_over(self, study_id: int) -> str:
+        """The limit that the study has reached, in words; '' while it has reached none."""
+        return self._read(lambda connection: spending.why_over(connection, study_id))
+
+    def n_under_way(self, study_id: int) -> int:
+        """Count the trials that have begun and have not ended, whether somebody trains them or not."""
+        return self._read(lambda connection: spending.n_under_way(connection, study_id))
 
     def trials(self, study_id: int) -> list[TrialRow]:
         """Read the trials of a study by number."""

@@ -36,8 +36,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = parse_yaml(text)
     except SpecError as error:
         raise SpecError(f"--set {quoted(override)}: {error}") from None
-    if path.startswith("budget.") and last in BUDGET_UNITS:  # the other unit in the file gives way
-        raw["budget"] = {last: section[last]}
+    if parents == ["budget"] and last in BUDGET_UNITS:  # the other unit in the file gives way
+        raw["budget"] = {key: value for key, value in section.items() if key == last or key not in BUDGET_UNITS}
     if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = absolute(Path.cwd(), text) if text and is_path(section.get("source"), last) else text
     if parents[:1] == ["curriculum"] and last == "path":
