@@ -123,6 +123,7 @@ def set_(
     from growlab.preparation.confirming import refuse_more_trials
     from growlab.preparation.storing import changed, changes_between
     from growlab.records import n_ended
+    from growlab.report.title import read_over
     from growlab.running.following import n_unfinished
     from growlab.storage import Store
 
@@ -131,7 +132,11 @@ def set_(
         refuse_more_trials(store, row)
         new = changed(row.study, change, plugin or [])
         store.change_study(study, changes_between(row.study, new))
-        n_done, over, n_left = n_ended(store.counts(row.id)), store.why_over(row.id), n_unfinished(store, row)
+        n_done, over, n_left = (
+            n_ended(store.counts(row.id)),
+            read_over(store, store.study(study)),
+            n_unfinished(store, row),
+        )
     if as_json:
         limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
         print(json.dumps({"name": study, "n_trials": new.n_trials, **limits}, indent=2))

@@ -18,7 +18,7 @@ from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, USUAL_PATIENCE_S
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
 from growlab.escapes import first_line
 from growlab.moved import moves_between
-from growlab.records import EndReason
+from growlab.records import EndReason, n_ended
 from growlab.storage import Claim, Patience, Store, StudyRow
 from growlab.study import Study
 from growlab.worker.display import Display
@@ -194,11 +194,12 @@ class _Worker:
         Waiting matters: one of the others may die, and its trial is ours then.
         """
         counts = self.store.counts(self.stored.id)
-        if over := self.store.why_over(self.stored.id):
-            if not self.store.n_under_way(self.stored.id):
+        over = self.store.why_over(self.stored.id)
+        if over and not self.store.n_under_way(self.stored.id):
+            if n_ended(counts) < self.store.n_trials(self.stored.id):
                 self.display.note(f"the study is over: {over}")
-                return False
-        elif all(state.is_final for state, n in counts.items() if n):
+            return False
+        if all(state.is_final for state, n in counts.items() if n):
             return False
         self.display.waiting(counts)
         self._pause(min(IDLE_S, self.options.lease_s / LOOKS_PER_LEASE))

@@ -154,11 +154,13 @@ def test_trials_that_nobody_searched_for_are_counted_and_left_out(store):
     store.create_study(study_named(n_trials=6))
     for claim in work(store, "nightly"):
         store.finish(claim, result(claim, TrialState.COMPLETED, 0.5), [], [])
-    find_or_confirm(store, store.study("nightly"), 1, 2, print)
+    store.change_study("nightly", {"stop_when": {"val_loss": 9.0}})
+    confirming = find_or_confirm(store, store.study("nightly"), 1, 2, print)
 
     found = replay(store, "nightly-confirm")
 
     assert found.summary == "0 of 0 proposals made again, byte for byte; 2 more were given, not searched for"
+    assert not confirming.study.limits  # all its winners are trained
 
 
 def test_a_text_that_is_needed_and_not_there_is_an_error(tmp_path, monkeypatch):

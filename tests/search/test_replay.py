@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,8 +106,6 @@ def test_another_process_makes_them_again(make_study, kinds, measure):
         "again = [propose_again(study, each, trials, c.KINDS, c.n_params) for each in decisions];"
         "print(*(json.dumps(as_mapping(each), sort_keys=True) for each in again), sep='\\n')"
     )
-    import pickle
-
     asked = pickle.dumps((study, [proposal.decision for proposal in proposals[::-1]], trials))
 
     printed = subprocess.run(

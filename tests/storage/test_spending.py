@@ -19,7 +19,7 @@ def limit(lab):
     return set_to
 
 
-def aged(lab, claim, hours, *, heard=True):
+def aged(lab, claim, hours):
     """As if the claim's attempt had begun so many hours ago, and was heard until now."""
     lab.sql("UPDATE gl_attempts SET started_at = started_at - :by WHERE id = :id", by=hours * 3600, id=claim.attempt_id)
 
