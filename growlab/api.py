@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from growlab.export.held_out import HeldOut
+    from growlab.preparation.replaying import Replay
     from growlab.report.confirmation import Confirmation
     from growlab.running.outcome import Standing
     from growlab.running.run import Run
@@ -428,12 +429,33 @@ def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:
             "n_trials": summary.n_trials,
             "counts": {str(state): n for state, n in summary.counts.items()},
             "best_val_loss": summary.best_val_loss,
+            "over": summary.over,
             "created_at": summary.created_at,
             "trials_per_hour": pace and pace.trials_per_hour,
             "trials_at_once": pace and pace.at_once,
         }
         for summary, pace in stored
     ]
+
+
+def replay(
+    study: str,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    paths: Sequence[str] = (),
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Replay":
+    """Make every proposal of a study again and compare it with what is stored: `growlab study replay`.
+
+    `.deviations` has the trials that came out otherwise; `paths` say where texts lie here, as data.path=FILE. Raises
+    NotFound, NotRegistered for a kind that no plugin brings.
+    """
+    from growlab.preparation.replaying import replay_study
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return replay_study(store, store.study(study), paths=paths, storage=storage, plugins=plugins, tell=tell)
 
 
 def export(

@@ -147,6 +147,16 @@ class TrialResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What all trials of a study have spent so far, and the best that they have reached."""
+
+    flops: float = 0.0  # of a trial that runs those of its newest checkpoint
+    gpu_hours: float = 0.0  # of all attempts, added up, until each ended or was last heard
+    hours: float = 0.0  # since the first attempt began
+    best: Mapping[Loss, float] = field(default_factory=dict)  # the lowest of completed trials
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialProgress:
     """A glimpse for the live display; never stored."""
 
@@ -194,3 +204,4 @@ class Decision:
     finished: tuple[int, ...]  # numbers of the trials whose results were seen
     running: tuple[int, ...]
     predicted: Prediction | None = None  # of the objective, by a sampler that models it
+    revision: int = 0  # of the study that was asked: how often it had been changed

@@ -178,12 +178,24 @@ def in_words(rows: Sequence[Estimate], study: Study) -> list[str]:
     if cells is not None:
         after = "; what comes after them is searched, and not shown" if n_trials > cells else ""
         lines.insert(0, f"{n} of the {cells} cells of sampler {study.sampler.name}{after}")
+    lines += _limits_in_words(study, mean[0])
     device = resolve_device("auto")
     lines.append(
         f"Time on {device}: one layout was timed for {_TIMED_STEPS} steps, the others (≈) are scaled by FLOPs. "
         "Evaluation and growth are not in it."
     )
     return lines
+
+
+def _limits_in_words(study: Study, mean_flops: float) -> list[str]:
+    """What may end the study before it has all its trials; of FLOPs after about how many."""
+    limits = [f"budget.study.{unit} {most:g}" for unit, most in study.limits.budget.items()]
+    limits += [f"stop_when.{loss} {target:g}" for loss, target in study.limits.stop_when.items()]
+    if not limits:
+        return []
+    flops = study.limits.budget.get("flops")
+    about = "" if flops is None else f"; those FLOPs are spent after about {max(1, round(flops / mean_flops))} trials"
+    return [f"It is over earlier at {' or '.join(limits)}; trials under way finish{about}"]
 
 
 def _seconds_per_step(proposal: Proposal, corpus: Corpus) -> float:

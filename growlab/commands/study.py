@@ -1,4 +1,4 @@
-"""growlab study: create, list, show, set, delete, run, confirm, preview, keys."""
+"""growlab study: create, list, show, set, delete, run, confirm, replay, preview, keys."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ from growlab.commands.options import (
     Deterministic,
     Devices,
     Json,
+    Paths,
     Patience,
     Plugin,
     Set,
@@ -30,6 +31,7 @@ from growlab.preparation.command_lines import place_options
 from growlab.report.terminal import print_wrapped
 from growlab.suggest import command
 
+_MOST_DEVIATIONS = 5  # that are shown whole
 _INDENT = 4  # of the lines about a key
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
@@ -80,7 +82,8 @@ def list_(storage: Storage = STORAGE_DEFAULT, as_json: Json = False) -> None:
     for row in rows:
         done = ", ".join(f"{n} {state}" for state, n in row["counts"].items() if n) or "not begun"
         best = "" if row["best_val_loss"] is None else f", best val_loss {row['best_val_loss']:.4f}"
-        print(visible(f"{row['name']}\t{row['n_trials']} trials: {done}{best}"))
+        over = f"; over: {row['over']}" if row["over"] else ""
+        print(visible(f"{row['name']}\t{row['n_trials']} trials: {done}{best}{over}"))
 
 
 @app.command()
@@ -101,31 +104,47 @@ def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = F
 @app.command("set")
 def set_(
     study: StudyName,
-    change: Annotated[str, typer.Argument(metavar="n_trials=N", help="The one thing that can be changed.")],
+    change: Annotated[
+        str,
+        typer.Argument(
+            metavar="n_trials=N",
+            help="What can be changed; also budget.study.UNIT=X and stop_when.LOSS=X ('' for none).",
+        ),
+    ],
     storage: Storage = STORAGE_DEFAULT,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Change how many trials a study has, finished or not. Those that exist stay; workers that run notice.
+    """Change how many trials a study has, or when it is over, finished or not. Its trials stay; workers notice.
 
     A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
     not on how many are to come. After the last cell of a grid it draws layouts and values.
     """
     from growlab.preparation.confirming import refuse_more_trials
-    from growlab.preparation.storing import wanted_trials
+    from growlab.preparation.storing import changed, changes_between
     from growlab.records import n_ended
+    from growlab.report.title import read_over
+    from growlab.running.following import n_unfinished
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
         refuse_more_trials(store, row)
-        n_trials = wanted_trials(row.study, change, plugin or [])
-        store.set_n_trials(study, n_trials)
-        n_done = n_ended(store.counts(row.id))
+        new = changed(row.study, change, plugin or [])
+        store.change_study(study, changes_between(row.study, new))
+        n_done, over, n_left = (
+            n_ended(store.counts(row.id)),
+            read_over(store, store.study(study)),
+            n_unfinished(store, row),
+        )
     if as_json:
-        print(json.dumps({"name": study, "n_trials": n_trials}, indent=2))
-    say(f"study {study!r}: n_trials {row.study.n_trials} → {n_trials}, {n_done} done")
-    if n_done < n_trials:
+        limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
+        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits}, indent=2))
+    n_trials = f"n_trials {row.study.n_trials} → {new.n_trials}"
+    say(f"study {study!r}: {n_trials if new.limits == row.study.limits else change}, {n_done} done")
+    if over:
+        say(f"the study is over: {over}")
+    if n_left:
         say(f"go on with: {command('study run', study, options=place_options(storage, plugin or []))}")
 
 
@@ -227,6 +246,31 @@ def confirm(
     render_confirmation(confirmation, "json" if as_json else "table" if sys.stdout.isatty() else "tsv", sys.stdout)
     for line in confirmation.lines:
         say(line)
+
+
+@app.command()
+def replay(
+    study: StudyName,
+    storage: Storage = STORAGE_DEFAULT,
+    set_: Paths = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Make every proposal again, each from the trials that it had seen, and compare it with what is stored.
+
+    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte. What
+    does not is printed, and the exit status is 1: a plugin was edited, or another growlab or Optuna is installed here.
+    """
+    found = api.replay(study, storage=storage, paths=set_ or [], plugins=plugin or [], tell=say)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        print(visible(found.summary))
+        for deviation in found.deviations[:_MOST_DEVIATIONS]:
+            print(visible(deviation.line))
+    if found.deviations:
+        numbers = ", ".join(str(deviation.trial) for deviation in found.deviations)
+        raise GrowlabError(f"{len(found.deviations)} proposal(s) came out otherwise, of trials {numbers}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ places.py         folders that follow from where the database is
 command_lines.py  options by which another process finds the same database, files, plugins and texts
 confirming.py     the winners of a study on fresh seeds, as a study of their own
 again.py          an exported trial as a study of one
+replaying.py      every proposal of a stored study made again, and compared with its row
 telling.py        who hears what a person may want to know
 
 Nothing is printed here.

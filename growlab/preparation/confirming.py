@@ -17,6 +17,7 @@ from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
 from growlab.records import Decision, TrialState
 from growlab.seeds import derived_seed
+from growlab.study import Limits
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def find_or_confirm(store: "Store", row: "StudyRow", top: int, n_seeds: int, tel
         for at, winner in enumerate(winners)
         for repeat, seed in enumerate(seeds)
     ]
-    store.create_study(replace(row.study, name=name, n_trials=len(given)), given)
+    store.create_study(replace(row.study, name=name, n_trials=len(given), limits=Limits()), given)
     tell(
         f"created study {name!r} in {store.url}: {len(winners)} trial(s) of {row.study.name!r} on {n_seeds} fresh seeds"
     )

@@ -1,9 +1,11 @@
 """What a stored study and the one in a file differ in, and what can be done about it."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from growlab.errors import UsageError
+from growlab.preparation.storing import can_be_changed
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -28,28 +30,28 @@ def not_the_same(stored: "Study", study: "Study", file: str, place: Sequence[str
     from growlab.study.column import study_to_mapping
 
     keys = list(differing(study_to_mapping(stored), study_to_mapping(study)))
-    shown = [f"{key} is {_shown(before)} there, {_shown(now)} here" for key, before, now in keys[:_MOST_KEYS]]
+    parts = [f"{key} is {shown(before)} there, {shown(now)} here" for key, before, now in keys[:_MOST_KEYS]]
     more = [f"and {len(keys) - _MOST_KEYS} more"] if len(keys) > _MOST_KEYS else []
     ways = [f"go on with the stored one: {command('study run', stored.name, options=place)}"]
-    if [key for key, _, _ in keys] == ["n_trials"]:
-        change = f"n_trials={study.n_trials}"
+    if len(keys) == 1 and can_be_changed(keys[0][0]):
+        change = f"{keys[0][0]}={'' if keys[0][2] is None else json.dumps(keys[0][2])}"
         ways = [f"change the stored one: {command('study set', stored.name, change, options=place)}"]
     ways += ["make another with --name", f"or delete it: {command('study delete', stored.name, options=place)}"]
     return UsageError(
-        f"study {stored.name!r} exists and is not the one in {file}: {'; '.join([*shown, *more])}. {'; '.join(ways)}"
+        f"study {stored.name!r} exists and is not the one in {file}: {'; '.join([*parts, *more])}. {'; '.join(ways)}"
     )
 
 
 def stored_alone(name: str, overrides: Sequence[str], new_name: str, place: Sequence[str]) -> UsageError:
     """Make an error for --set or --name with a study that no file says: there is nothing to change them in."""
     asked = [f"--set {override}" for override in overrides] + ([f"--name {new_name}"] if new_name else [])
-    change = next((override for override in overrides if override.startswith("n_trials=")), "n_trials=N")
+    change = next((each for each in overrides if can_be_changed(each.partition("=")[0])), "n_trials=N")
     return UsageError(
-        f"study {name!r} is stored, and {', '.join(asked)} would change it: only its n_trials can be, with "
+        f"study {name!r} is stored, and {', '.join(asked)} would change it: only how long it goes on can be, with "
         f"{command('study set', name, change, options=place)}. For another study give a file, and --name"
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

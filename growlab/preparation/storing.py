@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from growlab.errors import StorageError, UsageError
 from growlab.preparation.sources import is_new, is_stored, read_study
@@ -13,6 +13,8 @@ from growlab.preparation.texts import are_paths, with_paths
 if TYPE_CHECKING:
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
+
+CHANGEABLE = "n_trials=N, budget.study.UNIT=X and stop_when.LOSS=X"
 
 
 def find_or_create(
@@ -49,31 +51,47 @@ def find_or_create(
     return replace(row, study=study)
 
 
-def wanted_trials(study: "Study", change: str, plugins: Sequence[Path]) -> int:
-    """Read the number of trials that `change`, as n_trials=N, asks for.
+def changed(study: "Study", change: str, plugins: Sequence[Path]) -> "Study":
+    """Give a study as `change`, a KEY=VALUE, makes it: its number of trials, its own budget or its target.
 
-    Raises UsageError for another key, or where more cannot be drawn.
+    Raises UsageError for another key, or where more trials cannot be drawn.
     """
     from growlab.plugins import load_plugins
     from growlab.preparation.checking import check
     from growlab.samplers import SAMPLERS
     from growlab.search import sampler_options
     from growlab.study.column import study_from_column, study_to_mapping
+    from growlab.study.limits_section import with_n_trials
     from growlab.study.overrides import apply_overrides
 
     key = change.partition("=")[0]
-    if key != "n_trials":
+    if not can_be_changed(key):
         raise UsageError(
-            f"{key!r} of a stored study cannot be changed, as its trials were made with it: n_trials=N alone can. "
+            f"{key!r} of a stored study cannot be changed, as its trials were made with it: {CHANGEABLE} alone can. "
             "Make another study of its file, with --set and --name"
         )
     mapping = study_to_mapping(study)
+    if key == "budget.study.trials":
+        key, change = "n_trials", change.replace("budget.study.trials", "n_trials", 1)
     apply_overrides(mapping, [change])
-    changed = study_from_column(mapping)
+    new = study_from_column(with_n_trials(mapping))
     if study.sampler.name not in SAMPLERS:
         load_plugins(plugins)
     if (
-        study.n_proposals <= sampler_options(study).n_first(study) < changed.n_proposals
+        study.n_proposals <= sampler_options(study).n_first(study) < new.n_proposals
     ):  # from now on layouts are drawn too
-        check(changed, plugins)
-    return changed.n_trials
+        check(new, plugins)
+    return new
+
+
+def can_be_changed(key: str) -> bool:
+    """Whether a stored study may have another value of this key: no trial that it has was made with it."""
+    return key in ("n_trials", "stop_when") or key == "budget.study" or key.startswith(("budget.study.", "stop_when."))
+
+
+def changes_between(before: "Study", after: "Study") -> dict[str, Any]:
+    """The sections that differ, of those that a change may set; None for one that there is no more."""
+    from growlab.study.column import study_to_mapping
+
+    old, new = study_to_mapping(before), study_to_mapping(after)
+    return {key: new.get(key) for key in ("n_trials", "budget", "stop_when") if new.get(key) != old.get(key)}

@@ -10,7 +10,16 @@ from growlab.storage import Store, StudyRow
 def read_title(store: Store, row: StudyRow) -> str:
     counts = store.counts(row.id)
     pace = read_pace(store, row.id, counts)
-    return title_of(row.study.name, counts, row.study.n_trials, row.study.objective.metric, pace)
+    title = title_of(row.study.name, counts, row.study.n_trials, row.study.objective.metric, pace)
+    over = read_over(store, row)
+    return f"{title} · over: {over}" if over else title
+
+
+def read_over(store: Store, row: StudyRow) -> str:
+    """The limit that ended a study before it had all its trials, in words; '' where none did."""
+    if not row.study.limits or n_ended(store.counts(row.id)) >= store.n_trials(row.id):
+        return ""
+    return store.why_over(row.id)
 
 
 def title_of(

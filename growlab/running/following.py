@@ -16,7 +16,9 @@ def ended_trials(store: Store, row: StudyRow) -> frozenset[int]:
 
 
 def n_unfinished(store: Store, row: StudyRow) -> int:
-    """The number of trials that the study wants and that have not ended."""
+    """The number of trials that the study wants and that have not ended; once it is over those that have begun."""
+    if store.why_over(row.id):
+        return store.n_under_way(row.id)
     return store.n_trials(row.id) - n_ended(store.counts(row.id))
 
 

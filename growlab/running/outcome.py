@@ -11,7 +11,7 @@ from growlab.escapes import first_line
 from growlab.preparation.command_lines import place_options, plugin_options, speaking_command
 from growlab.report.columns import LeaderboardRow
 from growlab.report.leaderboard import read_leaderboard
-from growlab.report.title import read_title
+from growlab.report.title import read_over, read_title
 from growlab.running.following import n_unfinished
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.suggest import command
@@ -58,10 +58,22 @@ def read_standing(
         study=row.study.name,
         title=read_title(store, row),
         rows=rows,
-        lines=outcome(row, trials, rows, storage=storage, artifacts=artifacts, plugins=plugins),
+        lines=[
+            *over_in_words(store, row),
+            *outcome(row, trials, rows, storage=storage, artifacts=artifacts, plugins=plugins),
+        ],
         n_unfinished=n_unfinished(store, row),
         again=again,
     )
+
+
+def over_in_words(store: Store, row: StudyRow) -> list[str]:
+    """A line that says which limit ended a study, and how it goes on; none where it has all its trials."""
+    if not (over := read_over(store, row)):
+        return []
+    key = over.partition(" ")[0]
+    more = command("study set", row.study.name, f"{key}=…", options=store.options)
+    return [f"the study is over: {over}; what is queued stays so. To go on: {more}"]
 
 
 def outcome(

@@ -10,6 +10,7 @@ from growlab.preparation.places import artifact_root
 from growlab.preparation.sources import is_new, read_study
 from growlab.preparation.storing import find_or_create
 from growlab.preparation.texts import with_found_texts
+from growlab.report.title import read_over
 from growlab.running.crew import Crew
 from growlab.running.devices import devices_for
 from growlab.running.following import n_unfinished
@@ -66,7 +67,8 @@ def run_study(
     with Store.open(workers.storage, create=new, patience=telling_patience(workers.patience_s, tell)) as store:
         row, again = find_or_create(store, name_or_file, overrides, new_name, plugins, tell), ""
         if n_unfinished(store, row) <= 0:
-            tell(_finished(store, row))
+            if not read_over(store, row):  # which the standing says
+                tell(_finished(store, row))
         else:
             if not sampler_options(row.study).proposes and len(store.trials(row.id)) < row.study.n_trials:
                 tell(f"sampler {row.study.sampler.name} proposes nothing: this waits for trials that somebody enqueues")

@@ -2,6 +2,7 @@
 
     decide       is there a trial to propose, or only to wait
     propose      the next trial of a study; ten of them as a preview
+    replay       a proposal made again, from what its decision saw
     sampling     what a sampler sees and gives; the table of them is growlab.samplers
     samplers/    one file for each
     ├── model        the candidate from which a model of layouts and scalars expects most

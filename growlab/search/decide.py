@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
-from growlab.records import PastTrial
+from growlab.records import PastTrial, Spent, TrialState
 from growlab.search.propose import Measure, propose
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
@@ -20,23 +20,31 @@ class New:
 
 @dataclass(frozen=True)
 class Wait:
-    """Every trial is there, and some are not over yet."""
+    """There is nothing to propose, and some trials are not over yet."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """Every trial is over."""
+    """Every trial is over, or the study is and none of its trials runs."""
 
 
 Next = New | Wait | Done
 
+_NOTHING = Spent()
 
-def decide(study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure) -> Next:
+
+def decide(
+    study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, spent: Spent = _NOTHING
+) -> Next:
     """Decide after `past`, which holds every trial known, also queued and running ones, in any order.
+
+    A study that has `spent` its budget or reached its target proposes nothing more, and what is queued stays so.
 
     Nothing is kept between calls: the same past gives the same decision on any machine. Raises UsageError when no
     layout has as few parameters as the study asks.
     """
+    if study.limits.why_over(spent):
+        return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()
     if len(past) < study.n_trials and sampler_options(study).proposes:
         return New(propose(study, past, len(past), kinds, measure))
     return Done() if all(trial.state.is_final for trial in past) else Wait()

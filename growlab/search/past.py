@@ -11,6 +11,11 @@ from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
 
 
+def unfinished(trial: PastTrial) -> PastTrial:
+    """The trial before it ended. Whether it waited or ran is not told: a decision does not keep it."""
+    return replace(trial, state=TrialState.RUNNING, value=None)
+
+
 def loss_of(trial: PastTrial) -> float:
     """The objective where the trial reached one, else inf: what diverged or failed loses to everything else."""
     if trial.state is TrialState.COMPLETED and trial.value is not None and math.isfinite(trial.value):

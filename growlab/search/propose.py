@@ -18,7 +18,7 @@ from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw, SizeLimit
 from growlab.search.menu import Menu
-from growlab.search.past import grouped
+from growlab.search.past import grouped, unfinished
 from growlab.search.sampling import Ask, Suggestion, sampler_options
 from growlab.seeds import derived_seed
 from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
@@ -36,7 +36,9 @@ def propose(
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
     in any order. Raises UsageError when no layout has as few parameters as the study asks.
     """
-    past = sorted(past, key=lambda trial: trial.number)
+    past = [
+        trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=lambda each: each.number)
+    ]
     group, repeat = divmod(number, study.repeats)
     seed = derived_seed(study.seed, group, "proposal")
     ask = Ask(

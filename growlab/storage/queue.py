@@ -14,18 +14,19 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, true, update
 
 from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import Decision, EndReason, TrialState
 from growlab.specs import TrialSpec
-from growlab.storage import fence, silence
+from growlab.storage import fence, silence, spending
 from growlab.storage.artifacts import newest_checkpoint
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
 from growlab.storage.silence import may_be_taken
+from growlab.storage.spending import HAS_BEGUN
 from growlab.storage.tables import IS_OPEN, attempts, decisions, studies, trials, workers
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
@@ -39,8 +40,9 @@ def enqueue(
     connection: Connection,
     study_id: int,
     proposal: Proposal,
+    revision: int = 0,
 ) -> bool:
-    """Add a proposed trial; False when that number is taken, or beyond the study's n_trials."""
+    """Add a trial that this revision of the study proposed; False when its number is taken, or beyond n_trials."""
     if proposal.number >= _n_trials(connection, study_id):
         return False
     row = {
@@ -61,7 +63,9 @@ def enqueue(
     trial_id = connection.scalar(insert_unless_there(connection, trials, row).returning(trials.c.id))
     if trial_id is None:
         return False
-    connection.execute(insert(decisions).values(trial_id=trial_id, **_decision_row(proposal.decision)))
+    connection.execute(
+        insert(decisions).values(trial_id=trial_id, revision=revision, **_decision_row(proposal.decision))
+    )
     return True
 
 
@@ -70,13 +74,16 @@ def claim_next(
 ) -> Claim | None:
     """Take the first trial that waits or is no longer heard of; what cannot be run is failed on the way.
 
+    Of a study that is over (growlab.study.limits) only a trial that has begun is taken.
+
     With `asked_before` the answer to the same question was lost: a trial that it gave is given once more.
     """
     own = _own(connection, study_id, worker_id, lease_s) if asked_before else None
     silence.heard(connection, worker_id, lease_s)
     if own is not None:
         return _claim(connection, own, _spec(own), study_id, lease_s)
-    while taken := _take(connection, study_id, lease_s):
+    begun_only = bool(spending.why_over(connection, study_id))
+    while taken := _take(connection, study_id, lease_s, begun_only=begun_only):
         _close_superseded(connection, taken.id)
         try:
             spec = _spec(taken)
@@ -139,11 +146,12 @@ def _decision_row(decision: Decision) -> dict[str, Any]:
 _OF_TAKEN = (*(trials.c[name] for name in ("id", "number", "epoch", "layout")), cast(trials.c.spec, Text).label("spec"))
 
 
-def _take(connection: Connection, study_id: int, lease_s: float) -> Row[Any] | None:
+def _take(connection: Connection, study_id: int, lease_s: float, *, begun_only: bool) -> Row[Any] | None:
     """Find, lock and take a trial in one statement: to select first and update then gives it to several."""
     first = (
         select(trials.c.id)
         .where(trials.c.study_id == study_id, IS_OPEN, or_(trials.c.lease_expires_at.is_(None), may_be_taken()))
+        .where(HAS_BEGUN if begun_only else true())
         .order_by(trials.c.number)
         .limit(1)
         .with_for_update(skip_locked=True, of=trials)  # PostgreSQL; SQLite has one writer at a time

@@ -108,6 +108,7 @@ def read_decision(connection: Connection, trial_id: int) -> Decision:
         mutation=row.mutation,
         finished=seen["finished"],
         running=seen["running"],
+        revision=row.revision,
         predicted=None if None in predicted else Prediction(mean=predicted[0], sd=predicted[1], runs=predicted[2]),
     )
 

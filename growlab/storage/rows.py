@@ -18,6 +18,7 @@ class StudyRow:
     id: int
     created_at: float  # UTC, seconds since 1970, as all times here
     study: Study
+    revision: int = 0  # how often it was changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class StudySummary:
     n_trials: int  # asked for; `counts` says how many there are
     counts: Mapping[TrialState, int]
     best_val_loss: float | None  # the lowest val_loss of a completed trial
+    over: str = ""  # the limit that ended it before it had all its trials, in words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,13 @@ from growlab.records import (
     GrowthEvent,
     Metric,
     PastTrial,
+    Spent,
     TrajectoryPoint,
     TrialResult,
     TrialState,
 )
 from growlab.storage import artifacts as files
-from growlab.storage import commits, facts, fence, queue, reading, schema, studies, workers
+from growlab.storage import commits, facts, fence, queue, reading, schema, spending, studies, workers
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
@@ -90,12 +91,23 @@ class Store:
         """Read a study by its name. Raises NotFound with the known names."""
         return self._read(lambda connection: studies.read_study(connection, name, self.options))
 
+    def revisions(self, study_id: int) -> list[Study]:
+        """Read a study as it was at first, after each change, and as it is: by revision. Raises NotFound."""
+        return self._read(lambda connection: studies.read_revisions(connection, study_id))
+
     def studies(self) -> list[StudySummary]:
         return self._read(studies.read_studies)
 
     def set_n_trials(self, name: str, n_trials: int) -> None:
         """Set the number of trials that a study wants. Raises NotFound, and UsageError for fewer than there are."""
         self._database.write(lambda connection: studies.set_n_trials(connection, name, n_trials, self.options))
+
+    def change_study(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Set sections of a study as its mapping has them (growlab.study.column), None for one that it shall not have.
+
+        Raises NotFound, and UsageError for fewer trials than there are.
+        """
+        self._database.write(lambda connection: studies.change_study(connection, name, changes, self.options))
 
     def n_trials(self, study_id: int) -> int:
         """Read the number of trials that the study wants now: that may be raised while workers run. Raises NotFound."""
@@ -120,12 +132,13 @@ class Store:
 
     # ---- the queue -------------------------------------------------------------------------------------------
 
-    def enqueue(self, study_id: int, proposal: Proposal) -> bool:
-        """Add a proposed trial. False when somebody else has added that number, or the study has n_trials already.
+    def enqueue(self, study_id: int, proposal: Proposal, *, revision: int = 0) -> bool:
+        """Add a trial that this revision of the study proposed.
 
-        Numbers count from 0, so that any number of workers together make exactly n_trials.
+        False when somebody else has added that number, or the study has n_trials already. Numbers count from 0, so that
+        any number of workers together make exactly n_trials.
         """
-        return self._write(lambda connection: queue.enqueue(connection, study_id, proposal))
+        return self._write(lambda connection: queue.enqueue(connection, study_id, proposal, revision))
 
     def enqueue_next(self, study_id: int, proposals: Sequence[Proposal]) -> bool:
         """Add trials behind all that a study has, which it then wants; False, and none, when these are not the next.
@@ -201,6 +214,18 @@ class Store:
     def counts(self, study_id: int) -> dict[TrialState, int]:
         """Count the trials in every state, also in those that none is in."""
         return self._read(lambda connection: studies.count_trials(connection, study_id))
+
+    def spent(self, study_id: int) -> Spent:
+        """Read what all trials of the study have spent, and the best that they have reached."""
+        return self._read(lambda connection: spending.read_spent(connection, study_id))
+
+    def why_over(self, study_id: int) -> str:
+        """The limit that the study has reached, in words; '' while it has reached none."""
+        return self._read(lambda connection: spending.why_over(connection, study_id))
+
+    def n_under_way(self, study_id: int) -> int:
+        """Count the trials that have begun and have not ended, whether somebody trains them or not."""
+        return self._read(lambda connection: spending.n_under_way(connection, study_id))
 
     def trials(self, study_id: int) -> list[TrialRow]:
         """Read the trials of a study by number."""

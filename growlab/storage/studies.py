@@ -1,13 +1,14 @@
-"""Studies: made once, never changed but for their number of trials, deleted whole."""
+"""Studies: made once, never changed but for how long they go on, deleted whole."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from growlab.errors import NotFound, SpecError, StorageError, UsageError, did_you_mean
 from growlab.escapes import quoted
-from growlab.records import TrialState
+from growlab.records import TrialState, n_ended
+from growlab.storage import spending
 from growlab.storage.clock import database_now
 from growlab.storage.rows import StudyRow, StudySummary
 from growlab.storage.tables import studies, trials
@@ -48,11 +49,28 @@ def read_study(connection: Connection, name: str, options: Sequence[str] = ()) -
     if row is None:
         raise _not_found(connection, name, options)
     try:
-        return StudyRow(id=row.id, created_at=row.created_at, study=study_from_column(row.spec))
+        return StudyRow(
+            id=row.id, created_at=row.created_at, study=study_from_column(row.spec), revision=len(row.former_specs)
+        )
     except SpecError as error:
-        raise StorageError(
-            f"study {quoted(name)} has a damaged row: gl_studies.spec: {error}; bring the database back from its backup"
-        ) from None
+        raise _damaged(name, "spec", error) from None
+
+
+def read_revisions(connection: Connection, study_id: int) -> list[Study]:
+    """Read a study as it was at first, after each change, and as it is. Raises NotFound, StorageError."""
+    row = connection.execute(select(studies).where(studies.c.id == study_id)).one_or_none()
+    if row is None:
+        raise NotFound("the study was deleted")
+    try:
+        return [study_from_column(spec) for spec in [*row.former_specs, row.spec]]
+    except SpecError as error:
+        raise _damaged(row.name, "former_specs or spec", error) from None
+
+
+def _damaged(name: str, column: str, error: SpecError) -> StorageError:
+    return StorageError(
+        f"study {quoted(name)} has a damaged row: gl_studies.{column}: {error}; bring the database back from its backup"
+    )
 
 
 def read_studies(connection: Connection) -> list[StudySummary]:
@@ -61,17 +79,20 @@ def read_studies(connection: Connection) -> list[StudySummary]:
     by_study: dict[int, list[Row[Any]]] = {}
     for row in connection.execute(_trials_by_state()):
         by_study.setdefault(row.study_id, []).append(row)
-    return [
-        StudySummary(
-            id=study.id,
-            name=study.name,
-            created_at=study.created_at,
-            n_trials=_n_trials(study.spec),
-            counts=_counts(by_study.get(study.id, [])),
-            best_val_loss=_best(by_study.get(study.id, [])),
-        )
-        for study in connection.execute(asked)
-    ]
+    return [_summary(connection, study, by_study.get(study.id, [])) for study in connection.execute(asked).all()]
+
+
+def _summary(connection: Connection, study: Any, by_state: Sequence[Row[Any]]) -> StudySummary:
+    counts, n_trials = _counts(by_state), _n_trials(study.spec)
+    return StudySummary(
+        id=study.id,
+        name=study.name,
+        created_at=study.created_at,
+        n_trials=n_trials,
+        counts=counts,
+        best_val_loss=_best(by_state),
+        over=spending.why_over(connection, study.id) if n_ended(counts) < n_trials else "",
+    )
 
 
 def read_n_trials(connection: Connection, study_id: int) -> int:
@@ -85,9 +106,14 @@ def read_n_trials(connection: Connection, study_id: int) -> int:
 
 
 def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequence[str] = ()) -> None:
-    """Set the number of trials that a study wants.
+    """Set the number of trials that a study wants, as `change_study` does."""
+    change_study(connection, name, {"n_trials": n_trials}, options)
 
-    Raises NotFound, and UsageError for fewer than there are: none is ever taken away.
+
+def change_study(connection: Connection, name: str, changes: Mapping[str, Any], options: Sequence[str] = ()) -> None:
+    """Set sections of a study's column: its next revision. None takes a section away.
+
+    Raises NotFound, and UsageError for fewer trials than there are: none is ever taken away.
 
     The row is locked, so that no worker adds a trial meanwhile.
     """
@@ -95,10 +121,12 @@ def set_n_trials(connection: Connection, name: str, n_trials: int, options: Sequ
     if row is None:
         raise _not_found(connection, name, options)
     there = sum(count_trials(connection, row.id).values())
-    if n_trials < there:
+    if (n_trials := changes.get("n_trials", there)) < there:
         raise UsageError(f"n_trials must be at least {there}, as study {name!r} has so many trials, got {n_trials}")
-    spec = {**row.spec, "n_trials": n_trials}
-    connection.execute(update(studies).where(studies.c.id == row.id).values(spec=spec))
+    spec = {key: value for key, value in {**row.spec, **changes}.items() if value is not None}
+    if spec != row.spec:
+        changed = {"spec": spec, "former_specs": [*row.former_specs, row.spec]}
+        connection.execute(update(studies).where(studies.c.id == row.id).values(changed))
 
 
 def reserve(connection: Connection, study_id: int, first: int, n: int) -> bool:

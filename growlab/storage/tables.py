@@ -58,6 +58,8 @@ studies = Table(
     Column("name", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("spec", JSON, nullable=False),  # growlab.study.column.study_to_mapping
+    # since 0005: what `spec` was before each change, the oldest first; their number is the study's revision
+    Column("former_specs", JSON, nullable=False, server_default="[]"),
     UniqueConstraint("name"),
     sqlite_autoincrement=True,
 )
@@ -228,4 +230,5 @@ decisions = Table(
     Column("predicted_mean", Double),
     Column("predicted_sd", Double),
     Column("predicted_runs", Double),
+    Column("revision", Integer, nullable=False, server_default="0"),  # since 0005: of the study that was asked
 )

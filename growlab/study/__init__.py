@@ -8,11 +8,14 @@ flat_keys   names of its options from before they had sections
 reading     a study's sections, from what YAML or JSON made of them
 checking    one value of a dataclass's type from plain data, or an error with its path
 column      studies and trial specs as JSON columns         trusted: growlab wrote it
+limits      what all trials may spend together, what is good enough
+limits_section   these two, read and written
 sampler_section  which sampler decides what to try
 keys        the names that the field uses for keys
 reference   every key that a study file may have
 """
 
+from growlab.study.limits import Limits
 from growlab.study.study import (
     PLAIN,
     FromLayer,
@@ -26,6 +29,7 @@ __all__ = [
     "PLAIN",
     "FromLayer",
     "LayoutSpace",
+    "Limits",
     "Objective",
     "SamplerSpec",
     "Study",

@@ -14,6 +14,7 @@ from growlab.scalar import before_of, scalars_of
 from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec, TrialSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
+from growlab.study.limits_section import read_limits, trial_part, write_limits
 from growlab.study.reading import positive, refuse_missing, trial_budget, with_lists, write_depth
 from growlab.study.sampler_section import stored_sampler, write_sampler
 from growlab.study.study import LayoutSpace, Objective, Study
@@ -34,7 +35,9 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
     mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
     mapping["growth"] = write_growth(study.growth)
     mapping["sampler"] = _plain(write_sampler(study.sampler))
-    mapping["budget"] = {study.budget.unit: study.budget.amount}
+    of_budget, at_the_top = write_limits(study.limits)
+    mapping["budget"] = {study.budget.unit: study.budget.amount, **of_budget}
+    mapping |= at_the_top
     mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
     return mapping
 
@@ -43,7 +46,7 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
     """Read what study_to_mapping wrote, now or in an earlier version. Raises SpecError for a damaged row."""
     refuse_missing(require_mapping("study", raw))
     growth, sampler = stored_growth(raw.get("growth")), stored_sampler(raw.get("sampler"))
-    [(unit, amount)] = require_mapping("budget", raw["budget"]).items()
+    [(unit, amount)] = trial_part(require_mapping("budget", raw["budget"])).items()
     return Study(
         name=raw["name"],
         seed=raw["seed"],
@@ -54,6 +57,7 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
         train=_train(raw.get("train")),
         growth=growth,
         budget=validated("budget", {"unit": unit, "amount": amount}, BudgetSpec),
+        limits=read_limits(raw),
         objective=validated("objective", raw.get("objective"), Objective),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, growth)),
         curriculum=validated("curriculum", raw.get("curriculum", []), tuple[StageSpec, ...]),

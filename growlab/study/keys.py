@@ -22,7 +22,9 @@ _SECTIONS: Mapping[str, type] = {
 
 def _known_in(section: str, spec: type) -> set[str]:
     """The keys of a section, also those that stand there for what was declared elsewhere."""
-    known = {key.name for key in fields(spec)} - {"options"}
+    known = {key.name for key in fields(spec)} - {"options", "limits"}
+    if section == "":
+        known.add("stop_when")
     if section == "growth":
         known |= set(FLAT_KEYS)
     if section == "sampler":
@@ -37,6 +39,9 @@ _OTHER_NAMES = {
     "budget.steps": "max_steps n_steps num_steps train_steps iterations iters max_iters num_iterations",
     "budget.tokens": "max_tokens n_tokens num_tokens train_tokens epochs n_epochs num_epochs num_train_epochs",
     "budget.flops": "max_flops compute n_flops",
+    "budget.study.hours": "hours max_hours max_time time_limit time_budget walltime wall_clock wallclock timeout",
+    "budget.study.gpu_hours": "gpu_hours max_gpu_hours worker_hours gpu_time",
+    "stop_when": "target early_stop early_stopping stop_at",
     "data.path": "dataset corpus file files filename data_path text_path",
     "data.vocab_size": "vocab n_vocab",
     "data.val_fraction": "val_split validation_split val_ratio",

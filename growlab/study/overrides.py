@@ -7,6 +7,7 @@ from typing import Any
 from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.specs import BUDGET_UNITS
+from growlab.study.limits_section import STUDY
 from growlab.study.paths import absolute, is_path
 from growlab.yaml_file import MAX_DEPTH, parse_yaml
 
@@ -39,8 +40,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         section[last] = parse_yaml(text)
     except SpecError as error:
         raise SpecError(f"--set {quoted(override)}: {error}") from None
-    if path.startswith("budget.") and last in BUDGET_UNITS:  # the other unit in the file gives way
-        raw["budget"] = {last: section[last]}
+    if parents == ["budget"] and last in BUDGET_UNITS:  # the other unit in the file gives way
+        raw["budget"] = {key: section[key] for key in (STUDY, last) if key in section}
     if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = absolute(Path.cwd(), text) if text and is_path(section.get("source"), last) else text
     if parents[:1] == ["curriculum"] and last == "path":

@@ -26,6 +26,7 @@ from growlab.scalar import Scalar, before_of, default_values, defaults_of, scala
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import SILENT, flat_growth, growth_scalar, read_growth
+from growlab.study.limits_section import STUDY, read_limits, trial_part, with_n_trials
 from growlab.study.paths import HUB
 from growlab.study.sampler_section import read_sampler
 from growlab.study.study import LayoutSpace, Objective, Study
@@ -41,6 +42,7 @@ _SECTIONS = (
     "train",
     "growth",
     "budget",
+    "stop_when",
     "objective",
     "sampler",
 )
@@ -51,6 +53,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
     if "arms" in raw:
         raise SpecError("arms: this is an ablation, not a study; run it with growlab ablate FILE")
     refuse_unknown("", raw, _SECTIONS)
+    raw = with_n_trials(raw)
     refuse_missing(raw)
     train = _domains("train", raw.get("train", {}), TrainSpec)
     growth = read_growth(raw.get("growth", SILENT))
@@ -64,7 +67,8 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
         layouts=validated("layouts", with_lists(raw["layouts"]), LayoutSpace),
         train=train,
         growth=growth,
-        budget=_budget(raw["budget"]),
+        budget=_budget(trial_part(raw["budget"])),
+        limits=read_limits(raw),
         objective=validated("objective", raw.get("objective", {}), Objective),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, train, growth)),
         curriculum=_curriculum(raw.get("curriculum", [])),
@@ -159,8 +163,8 @@ def _curriculum(raw: Any) -> tuple[StageSpec, ...]:
 
 
 def _budget(raw: Any) -> BudgetSpec:
-    refuse_unknown("budget.", raw, BUDGET_UNITS)
-    if len(raw) != 1:
+    refuse_unknown("budget.", raw, (*BUDGET_UNITS, STUDY))
+    if len(raw) != 1 or STUDY in raw:
         raise SpecError(f"budget: needs exactly one of {', '.join(BUDGET_UNITS)}, got {', '.join(raw) or 'none'}")
     [(unit, amount)] = raw.items()
     return BudgetSpec(unit=unit, amount=positive(f"budget.{unit}", amount))

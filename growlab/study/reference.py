@@ -9,9 +9,11 @@ from growlab.errors import UsageError, did_you_mean
 from growlab.escapes import quoted
 from growlab.named import Part
 from growlab.recipes import PARTS, SORTS
+from growlab.records import LOSSES
 from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
 from growlab.scalar import Scalar, either, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
+from growlab.study.limits import STUDY_UNITS
 from growlab.study.presets import EARLY_DOUBLE, PRESETS
 from growlab.study.study import FromLayer, LayoutSpace, Objective, SamplerSpec, Study
 
@@ -52,6 +54,7 @@ def all_keys() -> list[Key]:
     return [
         *_settings("", Study),
         *_budget(),
+        *_limits(),
         *_scalars("data", DataSpec),
         *_settings("curriculum[]", StageSpec),
         *_scalars("curriculum[]", StageSpec),
@@ -203,6 +206,19 @@ def _budget() -> Iterator[Key]:
             since="",
             help=f"{unit} that a trial may spend; one of {', '.join(BUDGET_UNITS)}",
         )
+
+
+def _limits() -> Iterator[Key]:
+    """What ends a study before it has all its trials."""
+
+    def key(name: str, about: str, type_: type, default: str, admitted: str) -> Key:
+        return Key(name=name, type=_TYPES[type_], default=default, range=admitted, search="", since="0.1.0", help=about)
+
+    yield key("budget.study.trials", "n_trials by another name", int, "n_trials", "at least 1")
+    for unit, about in STUDY_UNITS.items():
+        yield key(f"budget.study.{unit}", about, float, "no limit", "greater than 0")
+    for loss in LOSSES:
+        yield key(f"stop_when.{loss}", "ends the study once a completed trial is as low", float, "no target", "")
 
 
 def _settings(section: str, spec: type[Any]) -> Iterator[Key]:

@@ -6,7 +6,7 @@ means the same under a later growlab.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from growlab.domains import Domain, Fixed, Value
 from growlab.errors import SpecError
@@ -16,6 +16,7 @@ from growlab.named import Named
 from growlab.records import LOSSES, Loss
 from growlab.scalar import either, setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
+from growlab.study.limits import Limits
 
 MAX_TRIALS = 10**9  # their numbers are 32-bit integers in SQL
 
@@ -113,6 +114,7 @@ class Study:
     growth: Mapping[str, Domain]  # by key, as growlab.study.growth_section has them: 'trigger.stagnation.tau_crit'
     sampler: SamplerSpec
     objective: Objective = Objective()
+    limits: Limits = field(default_factory=Limits)  # budget.study and stop_when
     curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
     seed: int = setting(type="whole number", default=0, help="of everything that is drawn")
 

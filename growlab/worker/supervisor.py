@@ -18,7 +18,7 @@ from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, USUAL_PATIENCE_S
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
 from growlab.escapes import first_line
 from growlab.moved import moves_between
-from growlab.records import EndReason
+from growlab.records import EndReason, n_ended
 from growlab.storage import Claim, Patience, Store, StudyRow
 from growlab.study import Study
 from growlab.worker.display import Display
@@ -172,7 +172,9 @@ class _Worker:
     # ---- the queue ------------------------------------------------------------------------------------------
 
     def _propose(self) -> bool:
-        """Have one trial added if the study wants more. Returns False when it has all."""
+        """Have one trial added if the study wants more. Returns False when it has all, or is over."""
+        if self.store.why_over(self.stored.id):
+            return False
         number = sum(self.store.counts(self.stored.id).values())
         if number >= self.stored.study.n_trials:
             self.stored = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
@@ -187,9 +189,16 @@ class _Worker:
     def _wait_for_others(self) -> bool:
         """Wait while all trials exist and none is free, as others are at work. Returns False when all are done.
 
+        Of a study that is over those under way are all.
+
         Waiting matters: one of the others may die, and its trial is ours then.
         """
         counts = self.store.counts(self.stored.id)
+        over = self.store.why_over(self.stored.id)
+        if over and not self.store.n_under_way(self.stored.id):
+            if n_ended(counts) < self.store.n_trials(self.stored.id):
+                self.display.note(f"the study is over: {over}")
+            return False
         if all(state.is_final for state, n in counts.items() if n):
             return False
         self.display.waiting(counts)

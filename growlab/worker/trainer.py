@@ -25,7 +25,7 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PastTrial, TrialResult, TrialState
+from growlab.records import PastTrial, Spent, TrialResult, TrialState
 from growlab.search import Done, New, Next, Wait, decide
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
 from growlab.study import Study
@@ -52,6 +52,7 @@ from growlab.worker.signals import ignore_stopping
 
 ORPHANED, CRASHED = 70, 71  # exit codes
 LEAVING_S = 15.0  # of a trainer that was asked to stop, for a database that is away
+_NOTHING = Spent()
 _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
 
 
@@ -150,11 +151,12 @@ class _Trainer:
 
         row = self.store.study(name)
         vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
-        match decided(row.study, self.store.past_trials(row.id, row.study.objective.metric), vocab_size):
+        past, spent = self.store.past_trials(row.id, row.study.objective.metric), self.store.spent(row.id)
+        match decided(row.study, past, vocab_size, spent):
             case New(proposal):
                 # loads a compiler now, not in the trial
                 choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
-                self.store.enqueue(row.id, proposal)
+                self.store.enqueue(row.id, proposal, revision=row.revision)
             case Wait() | Done():
                 pass  # somebody was faster
 
@@ -221,12 +223,12 @@ class _Trainer:
         return crowded_out(device_memory(self.device))
 
 
-def decided(study: Study, past: Sequence[PastTrial], vocab_size: int) -> Next:
+def decided(study: Study, past: Sequence[PastTrial], vocab_size: int, spent: Spent = _NOTHING) -> Next:
     """Decide what comes next in a study, by the kinds that are registered here."""
     from growlab.kinds import KINDS
     from growlab.model.cost import count_params
 
-    return decide(study, past, KINDS, lambda layout: count_params(layout, vocab_size))
+    return decide(study, past, KINDS, lambda layout: count_params(layout, vocab_size), spent)
 
 
 def unfit(error: GrowlabError) -> Unfit:

@@ -9,6 +9,7 @@ import pytest
 
 from growlab.commands.watching import show_standing
 from growlab.records import TrialResult, TrialState
+from growlab.report.title import read_title
 from growlab.running.outcome import read_standing
 from growlab.storage import Store
 
@@ -70,7 +71,7 @@ def test_the_number_of_trials_is_raised_and_lowered_to_what_there_is(growlab: Ca
 
     assert (raised.code, raised.out) == (0, "")
     assert "study 'tiny': n_trials 2 → 9, 0 done\ngo on with: growlab study run tiny\n" in raised.err
-    assert json.loads(as_json.out) == {"name": "tiny", "n_trials": 10}
+    assert json.loads(as_json.out) == {"name": "tiny", "n_trials": 10, "budget": {}, "stop_when": {}}
     assert lowered.code == 0
     with Store.open(STORAGE) as store:
         assert (store.study("tiny").study.n_trials, store.n_trials(store.study("tiny").id)) == (1, 1)
@@ -120,7 +121,7 @@ def test_a_stored_study_that_no_file_says_is_not_changed_by_a_run(growlab: Calla
     named = growlab("study", "run", "tiny", "--name", "other")
 
     assert (changed.code, named.code) == (2, 2)
-    assert "only its n_trials can be, with growlab study set tiny n_trials=9." in changed.err
+    assert "only how long it goes on can be, with growlab study set tiny n_trials=9." in changed.err
     assert "study 'tiny' is stored, and --name other would change it" in named.err
 
 
@@ -142,3 +143,60 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_made(growlab: 
     assert outcome.code == 2
     assert "device 'cuda:77'" in outcome.err
     assert not (home / "growlab.db").exists()
+
+
+# ---- a study that is over before it has all its trials -----------------------------------------------------------
+
+
+@pytest.fixture
+def over(growlab: Callable) -> None:
+    """Two trials of nine, after which the study's FLOPs are spent."""
+    growlab("study", "create", "tiny.yaml", "--set", "n_trials=9", "--set", "budget.study={flops: 6, hours: 8}")
+    with Store.open(STORAGE) as store:
+        _end_as_diverged(store, store.study("tiny"), "the loss was nan at step 3")
+
+
+@pytest.mark.usefixtures("over")
+def test_lists_reports_and_runs_say_why_a_study_is_over(growlab: Callable) -> None:
+    reason = "over: budget.study.flops 6 is spent (6)"
+
+    listed, as_json = growlab("study", "list"), growlab("study", "list", "--json")
+    run, shown = growlab("study", "run", "tiny"), growlab("study", "show", "tiny")
+
+    assert listed.out.rstrip().endswith(reason)
+    assert f"over: {json.loads(as_json.out)[0]['over']}" == reason
+    assert run.code == 0
+    assert f"the study is {reason}; what is queued stays so. To go on: growlab study set tiny" in run.err
+    assert "study:\n    flops: 6" in shown.out
+    with Store.open(STORAGE) as store:
+        assert read_title(store, store.study("tiny")).endswith(f" · {reason}")
+
+
+@pytest.mark.usefixtures("over")
+def test_a_larger_budget_or_none_lets_it_go_on(growlab: Callable) -> None:
+    more = growlab("study", "set", "tiny", "budget.study.flops=7")
+    none = growlab("study", "set", "tiny", "budget.study={}", "--json")
+    less = growlab("study", "set", "tiny", "budget.study.flops=5")
+    target = growlab("study", "set", "tiny", "stop_when.val_loss=low")
+
+    assert (more.code, more.err.splitlines()) == (
+        0,
+        ["study 'tiny': budget.study.flops=7, 2 done", "go on with: growlab study run tiny"],
+    )
+    assert json.loads(none.out) == {"name": "tiny", "n_trials": 9, "budget": {}, "stop_when": {}}
+    assert "the study is over: budget.study.flops 5 is spent (6)" in less.err
+    assert (target.code, "stop_when.val_loss: must be a number, got 'low'" in target.err) == (2, True)
+    with Store.open(STORAGE) as store:
+        assert store.study("tiny").revision == 3
+
+
+def test_a_preview_says_what_may_end_a_study_before_it_has_all_its_trials(growlab: Callable) -> None:
+    limits = ("--set", "budget.study.flops=1e9", "--set", "stop_when.val_loss=1.5")
+
+    previewed = growlab("study", "preview", "tiny.yaml", "-n", "1", *limits)
+
+    assert (
+        "It is over earlier at budget.study.flops 1e+09 or stop_when.val_loss 1.5; trials under way finish"
+        in previewed.err
+    )
+    assert "those FLOPs are spent after about" in previewed.err

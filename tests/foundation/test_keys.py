@@ -7,6 +7,8 @@ from growlab.scalar import scalars_of
 from growlab.specs import DataSpec, GrowthSpec, TrainSpec
 from growlab.study import LayoutSpace, Study
 from growlab.study.keys import _MEANT, hint
+from growlab.study.limits import STUDY_UNITS
+from growlab.study.limits_section import read_limits
 
 SECTIONS = {"train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace, "data": DataSpec}
 
@@ -17,6 +19,10 @@ def test_what_is_meant_is_a_key_of_a_study(meant):
 
     if section == "budget":
         assert name in ("flops", "tokens", "steps")
+    elif section == "budget.study":
+        assert name in STUDY_UNITS
+    elif meant == "stop_when":
+        assert read_limits({"budget": {}, meant: {"val_loss": 1.0}})
     elif section == "layouts.blocks.attn":
         assert name in KINDS["attn"].option_fields()
     else:

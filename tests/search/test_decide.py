@@ -1,7 +1,10 @@
 """What comes next in a study: a new trial, waiting for those that run, or nothing."""
 
-from growlab.records import PastTrial, TrialState
+from dataclasses import replace
+
+from growlab.records import PastTrial, Spent, TrialState
 from growlab.search import Done, New, Wait, decide, propose
+from growlab.study import Limits
 
 
 def past_of(*states):
@@ -22,3 +25,16 @@ def test_a_study_that_has_all_its_trials_waits_for_those_that_are_not_over(make_
 
     assert [isinstance(each, Done) for each in waits] == [state.is_final for state in TrialState]
     assert all(isinstance(each, Done | Wait) for each in waits)
+
+
+def test_a_study_that_is_over_proposes_nothing_and_waits_for_what_runs_not_for_what_is_queued(
+    make_study, kinds, measure
+):
+    study = replace(make_study(n_trials=9), limits=Limits(budget={"hours": 8.0}))
+    spent = [Spent(hours=7.9), Spent(hours=8.0)]
+
+    goes_on, over = (decide(study, past_of(TrialState.RUNNING), kinds, measure, each) for each in spent)
+    queued = decide(study, past_of(TrialState.COMPLETED, TrialState.QUEUED), kinds, measure, spent[1])
+
+    assert isinstance(goes_on, New)
+    assert (over, queued) == (Wait(), Done())

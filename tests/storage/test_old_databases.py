@@ -40,6 +40,7 @@ SINCE = {
     "0002": {("gl_trials", "engine")},
     "0003": {("gl_trials", "lease_s"), ("gl_attempts", "step"), ("gl_workers", "silence_ended_at")},
     "0004": {("gl_decisions", f"predicted_{name}") for name in ("mean", "sd", "runs")},
+    "0005": {("gl_studies", "former_specs"), ("gl_decisions", "revision")},
 }
 
 

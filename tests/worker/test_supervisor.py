@@ -319,6 +319,22 @@ def test_a_worker_waits_while_others_train_and_leaves_when_all_is_done(
     assert screen.getvalue().startswith("waiting: 1 trial(s) are running elsewhere")
 
 
+def test_a_worker_of_a_study_that_is_over_waits_for_what_is_under_way_and_leaves_the_queue(
+    worker: supervisor._Worker, claim: Claim, enqueue: Callable[[], None], screen: io.StringIO, result: TrialResult
+) -> None:
+    worker.store.change_study("tiny", {"n_trials": 3, "stop_when": {"val_loss": 1e9}})
+    before = worker.store.why_over(worker.stored.id)
+
+    assert (before, worker._wait_for_others()) == ("", True)
+    worker.store.finish(claim, result, [], [])
+    enqueue()
+    assert worker.store.claim_next(worker.stored.id, worker.worker_id, lease_s=5) is None
+    assert not worker._propose()
+    assert not worker._wait_for_others()
+
+    assert "the study is over: stop_when.val_loss 1e+09 is reached" in screen.getvalue()
+
+
 # ---- the whole loop ----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,135 @@
+"""Every proposal of a stored study made again, and compared with its row."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from growlab.preparation.confirming import ORIGIN
+from growlab.preparation.differences import differing, shown
+from growlab.preparation.telling import Tell
+from growlab.proposal import Proposal
+
+if TYPE_CHECKING:
+    from growlab.search.propose import Measure
+    from growlab.storage import Store, StudyRow, TrialRow
+    from growlab.study import Study
+
+_MOST_KEYS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """A trial whose proposal came out otherwise."""
+
+    trial: int
+    keys: Mapping[str, tuple[Any, Any]]  # by full name, what is stored and what was made again
+
+    @property
+    def line(self) -> str:
+        parts = [f"{key} is {shown(stored)} there, {shown(again)} again" for key, (stored, again) in self.keys.items()]
+        more = [f"and {len(parts) - _MOST_KEYS} more"] if len(parts) > _MOST_KEYS else []
+        return f"trial {self.trial}: {'; '.join([*parts[:_MOST_KEYS], *more])}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """What became of a study's proposals when they were made again."""
+
+    study: str
+    n_proposals: int  # that a sampler made
+    n_given: int  # trials that nobody searched for
+    n_rounded: int  # alike but for the last digits of what was predicted
+    deviations: Sequence[Deviation]  # by number
+
+    @property
+    def summary(self) -> str:
+        n_same = self.n_proposals - len(self.deviations)
+        given = f"; {self.n_given} more were given, not searched for" if self.n_given else ""
+        rounded = f"; in {self.n_rounded} the prediction differs in its last digits" if self.n_rounded else ""
+        return f"{n_same} of {self.n_proposals} proposals made again, byte for byte{rounded}{given}"
+
+
+def replay_study(
+    store: "Store", row: "StudyRow", *, paths: Sequence[str], storage: str, plugins: Sequence[Path], tell: Tell
+) -> Replay:
+    """Make every proposal of a study again, each from the past that it saw, and compare it with what is stored.
+
+    A text is read only where a layout's parameters are asked for; `paths` say where it lies here, as data.path=FILE.
+    Raises GrowlabError for a kind or a sampler that is not registered here, and for a damaged row.
+    """
+    from growlab.kinds import KINDS
+    from growlab.plugins import load_plugins
+    from growlab.search.replay import propose_again
+
+    load_plugins(plugins)
+    trials = store.trials(row.id)
+    stored = [_proposal(store, trial) for trial in trials]
+    past = {trial.number: trial for trial in store.past_trials(row.id, row.study.objective.metric)}
+    revisions = store.revisions(row.id)
+    searched = [proposal for proposal in stored if proposal.decision.origin != ORIGIN]
+    measure = _measure(row.study, paths, storage, plugins, tell)
+    deviations, n_rounded = [], 0
+    for proposal in searched:
+        decision = proposal.decision
+        study = revisions[min(decision.revision, len(revisions) - 1)]
+        keys, is_rounded = compared(proposal, propose_again(study, decision, past, KINDS, measure))
+        n_rounded += is_rounded
+        if keys:
+            deviations.append(Deviation(trial=proposal.number, keys=keys))
+    return Replay(
+        study=row.study.name,
+        n_proposals=len(searched),
+        n_given=len(stored) - len(searched),
+        n_rounded=n_rounded,
+        deviations=deviations,
+    )
+
+
+def compared(stored: Proposal, again: Proposal) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    """Keys in which two proposals differ as JSON, with both values; and whether they differ only in a rounding.
+
+    A prediction is a sum that another machine may round otherwise; all else is the same to the byte.
+    """
+    from growlab.search.replay import as_mapping, is_rounding
+
+    before, now = as_mapping(stored), as_mapping(again)
+    if _text(before) == _text(now):
+        return {}, False
+    if is_rounding(before["decision"]["predicted"], now["decision"]["predicted"]):
+        now["decision"]["predicted"] = before["decision"]["predicted"]
+        if _text(before) == _text(now):
+            return {}, True
+    keys = {key: (old, new) for key, old, new in differing(before, now)}
+    return keys or {"text": (_text(before), _text(now))}, False  # 1 and 1.0 are equal, and not the same text
+
+
+def _text(mapping: Mapping[str, Any]) -> str:
+    return json.dumps(mapping, sort_keys=True)
+
+
+def _proposal(store: "Store", trial: "TrialRow") -> Proposal:
+    trial.require_sound()
+    return Proposal(
+        spec=trial.spec,
+        layout=trial.layout,
+        depth=trial.depth_start,
+        params=trial.params,
+        decision=store.decision(trial.id),
+    )
+
+
+def _measure(study: "Study", paths: Sequence[str], storage: str, plugins: Sequence[Path], tell: Tell) -> "Measure":
+    """Counts a layout's parameters, which depend on the text's vocabulary; that is read when it is first asked for."""
+    from growlab.data import load_corpus
+    from growlab.model.cost import count_params
+    from growlab.preparation.texts import with_texts_here
+
+    @cache
+    def vocab_size() -> int:
+        here = with_texts_here(study, paths, storage, plugins, tell)
+        return load_corpus(here.data, here.curriculum).tokenizer.vocab_size
+
+    return lambda layout: count_params(layout, vocab_size())
