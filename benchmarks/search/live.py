@@ -1,0 +1,103 @@
+"""A search on a real text, from nothing to a test loss, in some nine minutes of one GPU.
+
+    python benchmarks/search/live.py CORPUS FOLDER all|attention [--device cuda] [--minutes 6] [--slots 4]
+
+`all` searches live.yaml, `attention` the same with attention and MLP alone. The protocol, fixed before its first run:
+
+1. search for so many minutes; 2. the three trials of lowest val_loss whose final model has at most 3.6M parameters,
+growth included, again on two fresh seeds each; 3. the one with the lowest mean, trained on train and val
+(data.train_on_val) in twice the budget with three fresh seeds; 4. the test split read once for each. Nothing is chosen
+after step 2. Everything goes into FOLDER/ARM.db; the last line printed is JSON.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+from growlab.plugins import load_plugins
+from growlab.proposal import given_proposal
+from growlab.records import TrialState
+from growlab.seeds import derived_seed
+from growlab.specs import TrialSpec
+from growlab.storage import Store, TrialRow
+from growlab.study.sampler_section import read_sampler
+
+HERE = Path(__file__).parent
+MOST_PARAMS, TOP, SEEDS, FINAL_SEEDS, LONGER = 3_600_000, 3, 2, 3, 2
+ATTENTION = [
+    "layouts.blocks={attn: {n_heads: [3, 6], heads_per_kv: 1}, mlp: {}}",
+    "layouts.start_with=['d=192 (attn[n_heads=6,qk_norm=true] mlp)x8']",
+]
+
+
+def growlab(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "growlab", *words], check=True)
+
+
+def work(study: str, asked: argparse.Namespace, *options: str) -> None:
+    growlab("worker", study, "--device", asked.device, "--checkpoint-every", "3600", *options)
+
+
+def train(store: Store, name: str, specs: list[TrialSpec], asked: argparse.Namespace) -> list[TrialRow]:
+    """Train these trials side by side, as a study of their own."""
+    study = replace(store.study("live").study, name=name, n_trials=len(specs), sampler=read_sampler("given"))
+    data = specs[0].data
+    store.create_study(replace(study, data=data), [given_proposal(spec, at, {}) for at, spec in enumerate(specs)])
+    work(name, asked, "--slots", str(len(specs)))
+    return store.trials(store.study(name).id)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("arm", choices=("all", "attention"))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--slots", default="4")
+    parser.add_argument("--set", dest="sets", action="append", default=[], help="of the study, for a trial run")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    storage = os.environ["GROWLAB_STORAGE"] = f"sqlite:///{asked.folder.resolve()}/{asked.arm}.db"
+    os.environ["GROWLAB_ARTIFACTS"] = str(asked.folder.resolve() / asked.arm)
+    load_plugins(())
+    sets = [f"data.path={asked.corpus.resolve()}", *(ATTENTION if asked.arm == "attention" else []), *asked.sets]
+    growlab("study", "create", str(HERE / "live.yaml"), *(word for change in sets for word in ("--set", change)))
+    work("live", asked, "--slots", asked.slots, "--max-time", str(int(60 * asked.minutes)))
+    with Store.open(storage) as store:
+        trials = store.trials(store.study("live").id)
+        done = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.n_params <= MOST_PARAMS]
+        best = sorted(done, key=lambda trial: trial.val_loss)[:TOP]
+        seeds = [derived_seed(0, "live", at) for at in range(SEEDS + FINAL_SEEDS)]
+        again = train(store, "again", [replace(one.spec, seed=seed) for one in best for seed in seeds[:SEEDS]], asked)
+        means = [fmean(row.val_loss or 9.0 for row in again[SEEDS * at : SEEDS * (at + 1)]) for at in range(len(best))]
+        chosen = best[means.index(min(means))]
+        budget = replace(chosen.spec.budget, amount=LONGER * chosen.spec.budget.amount)
+        data = replace(chosen.spec.data, train_on_val=True)
+        last = [replace(chosen.spec, seed=seed, budget=budget, data=data) for seed in seeds[SEEDS:]]
+        final = train(store, "final", last, asked)
+        for trial in final:
+            growlab("test", "final", "--trial", str(trial.number), "--device", asked.device)
+        tests = [store.metrics(trial.id, "test", "loss")[0].value for trial in final]
+    told = {
+        "arm": asked.arm,
+        "trials": len(trials),
+        "completed": len(done),
+        "best": [
+            [one.number, one.layout, one.layout_end, one.val_loss, mean] for one, mean in zip(best, means, strict=True)
+        ],
+        "chosen": [chosen.number, chosen.layout, chosen.params, chosen.n_params],
+        "test": tests,
+        "mean": fmean(tests),
+        "sd": stdev(tests),
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
