@@ -34,6 +34,7 @@ class LeaderboardRow:
     engine: str | None  # eager, graph, …: how its steps were executed
     accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
     overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
+    told: bool | None = None  # True: a person told its result, and nothing was trained
     searched: Mapping[str, TrialValue] = field(default_factory=dict)  # scalars as the sampler drew them, by full name
 
 
@@ -73,6 +74,10 @@ def _val_loss(row: LeaderboardRow) -> str:
     return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
 
 
+def _state(row: LeaderboardRow) -> str:
+    return f"{row.state}, told" if row.told else row.state
+
+
 # In the order of a terminal; programs get those that only some studies have last, where they move no other.
 COLUMNS = (
     Column("rank", TableColumn("rank", lambda row: amounts.whole(row.rank))),
@@ -88,9 +93,10 @@ COLUMNS = (
     Column("flops", TableColumn("compute", lambda row: amounts.flops(row.flops)), sortable=True),
     Column("tokens", TableColumn("tokens", lambda row: amounts.count(row.tokens)), sortable=True),
     Column("elapsed_s", TableColumn("time", lambda row: amounts.duration(row.elapsed_s)), sortable=True),
-    Column("state", TableColumn("state", lambda row: row.state, "left")),
+    Column("state", TableColumn("state", _state, "left")),
     Column("engine"),
     Column("overfits_since", of_some=True),
+    Column("told", of_some=True),
 )
 _HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
 SORTABLE = tuple(column.name for column in COLUMNS if column.sortable)

@@ -72,6 +72,7 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
         engine=trial.engine or None,
         accuracy=trial.newest_accuracy,
         overfits_since=overfits_since,
+        told=trial.was_told or None,
         searched=_searched(trial),
     )
 

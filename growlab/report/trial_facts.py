@@ -154,6 +154,7 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
             **{name: getattr(trial, name) for name in (*_RESULT, *_COURSE)},
             "overfits_since": facts.overfits_since,
             "engine": trial.engine or None,
+            "told": trial.was_told,
             "sample": trial.sample,
             "error": trial.error,
             "seed": trial.spec_mapping["seed"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
-from growlab.records import READ_AT, TEST, TrajectoryPoint
+from growlab.records import LOSSES, READ_AT, TEST, TrajectoryPoint
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
@@ -44,6 +44,8 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
     """Headings and contents, in reading order; a part of which nothing is known yet is left out."""
     if facts.trial.steps is not None:
         yield "result", _pairs(_result(facts))
+    elif facts.trial.was_told:
+        yield "result, as it was told: nothing was trained here", _pairs(_told(facts))
     elif facts.metrics or not facts.trial.state.is_final:
         yield "result", _pairs(_so_far(facts))
     if curve := _curve(facts):
@@ -163,6 +165,12 @@ def _result(facts: TrialFacts) -> dict[str, str]:
         f"{amounts.flops(trial.flops)}, {amounts.duration(trial.elapsed_s)}",
         **({"engine": trial.engine} if trial.engine else {}),
     }
+
+
+def _told(facts: TrialFacts) -> dict[str, str]:
+    """The losses that a person told; no other number is known."""
+    losses = {name: getattr(facts.trial, name) for name in LOSSES}
+    return {name: amounts.loss(value) for name, value in losses.items() if value is not None} or {"none": "no loss"}
 
 
 def _tested(facts: TrialFacts) -> dict[str, str]:

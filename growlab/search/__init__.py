@@ -8,6 +8,7 @@
     ├── grid         every layout to start with at every combination of the choices
     ├── random       the control
     └── given        nothing: trials that somebody enqueued
+    adding           a trial that a person adds, to be trained or with its result
     draw             one layout, and how it came about
     mutations        the small changes: insert, delete, swap, substitute, options, width, units
     repair           back into the study's space

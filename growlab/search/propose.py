@@ -37,8 +37,9 @@ def propose(
     in any order. Raises UsageError when no layout has as few parameters as the study asks.
     """
     past = sorted(past, key=lambda trial: trial.number)
-    group, repeat = divmod(number, study.repeats)
-    seed = derived_seed(study.seed, group, "proposal")
+    n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
+    group, repeat = divmod(number - n_added, study.repeats)
+    seed = derived_seed(study.seed, number // study.repeats, "proposal")
     ask = Ask(
         study=study,
         past=grouped(past, study.repeats),
@@ -47,11 +48,11 @@ def propose(
         menu=Menu(study.layouts, kinds),
         limit=SizeLimit(max_params=study.layouts.max_params, measure=measure),
     )
-    suggestion = _again(ask, past) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
+    suggestion = _again(ask, past, number) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
-        spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
+        spec=trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
         layout=str(shorten(draw.layout, kinds)),
         depth=n_run(draw.layout.blocks),
         params=params,
@@ -68,10 +69,10 @@ def propose(
     )
 
 
-def _again(ask: Ask, past: Sequence[PastTrial]) -> Suggestion | None:
+def _again(ask: Ask, past: Sequence[PastTrial], number: int) -> Suggestion | None:
     """What another repeat of this proposal was; None where this is the first."""
     repeats = ask.study.repeats
-    first = next((trial for trial in past if trial.number // repeats == ask.number), None)
+    first = next((trial for trial in past if trial.number // repeats == number // repeats), None)
     if first is None:
         return None
     given = ask.study.starts() if ask.number < sampler_options(ask.study).n_first(ask.study) else {}
@@ -91,7 +92,7 @@ def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 
     return proposals
 
 
-def _trial_spec(
+def trial_spec(
     study: Study,
     layout: Layout,
     kinds: Mapping[str, Kind],
@@ -99,6 +100,7 @@ def _trial_spec(
     given: Mapping[str, Value],
     seed: int,
 ) -> TrialSpec:
+    """The trial of a layout, every option written out, and of searched scalars, of which a person gave some."""
     return TrialSpec(
         layout=str(layout),
         data=study.data,

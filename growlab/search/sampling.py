@@ -51,14 +51,22 @@ class SamplerOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Which trial is asked for, of which study, after which past."""
+    """Which trial is asked for, of which study, after which past.
+
+    Trials that a person added are of the past, and none of those that the sampler counts.
+    """
 
     study: Study
     past: Sequence[PastTrial]  # every trial known, by number, also queued and running ones
-    number: int
+    number: int  # of the sampler's own proposals
     seed: int  # of 31 bits: of this study and this number
     menu: Menu
     limit: SizeLimit
+
+    @property
+    def n_known(self) -> int:
+        """The number of trials before this one, those that a person added among them: all can be learnt from."""
+        return self.number + sum(trial.added for trial in self.past)
 
     def rng(self) -> Random:
         """A generator that begins anew at each call."""

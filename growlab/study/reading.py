@@ -22,6 +22,7 @@ from growlab.domains import (
     write_domain,
 )
 from growlab.errors import SpecError
+from growlab.escapes import quoted
 from growlab.scalar import Scalar, before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
@@ -121,14 +122,16 @@ def _starts(
         values = flat_growth(values, domains) if section == "growth" else values
         refuse_unknown(f"{key}.{section}.", values, domains)
         starts[section] = {
-            name: _start(f"{key}.{section}.{name}", value, domains[name]) for name, value in values.items()
+            name: read_value(f"{key}.{section}.{name}", value, domains[name]) for name, value in values.items()
         }
     return starts
 
 
-def _start(key: str, raw: Any, domain: Domain) -> Any:
+def read_value(key: str, raw: Any, domain: Domain) -> Any:
+    """One value of a domain: that which is fixed may have any of its type. Raises SpecError."""
     read = read_domain(key, raw, value_type(domain), None)
-    assert isinstance(read, Fixed), "pydantic lets a single value through"
+    if not isinstance(read, Fixed):
+        raise SpecError(f"{key}: must be a single value, got {quoted(raw)}")
     if not isinstance(domain, Fixed) and not admits(domain, read.value):
         raise SpecError(f"{key}: must be one that the search may draw, of {write_domain(domain)}, got {read.value!r}")
     return read.value

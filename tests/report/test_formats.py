@@ -19,7 +19,7 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
-OF_SOME = ("accuracy", "overfits_since")
+OF_SOME = ("accuracy", "overfits_since", "told")
 FIELDS = [field for field in fields(LeaderboardRow) if field.name != "searched"]
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -41,6 +41,7 @@ rows_of = st.builds(
     engine=st.sampled_from([None, "eager", "compiled graph"]),
     accuracy=st.none() | st.floats(0, 1),
     overfits_since=st.none() | whole,
+    told=st.none() | st.just(True),
     searched=st.fixed_dictionaries({"train.lr": numbers}),
 )
 
@@ -53,7 +54,10 @@ def rendered(rows, format, **more):
 
 def read_back(record):
     """A row from the words of a CSV file."""
-    types = {field.name: (get_args(field.type) or (field.type,))[0] for field in FIELDS} | {"train.lr": float}
+    types = {field.name: (get_args(field.type) or (field.type,))[0] for field in FIELDS} | {
+        "train.lr": float,
+        "told": bool,
+    }
     return {name: types[name](word) if word else None for name, word in record.items()}
 
 
@@ -84,7 +88,7 @@ def test_the_columns_of_every_format_are_the_fields_of_a_row():
     names = [field.name for field in FIELDS]
 
     assert {column.name for column in COLUMNS} == set(names)
-    assert rendered([], "tsv") == "\t".join(names[:-2]) + "\n"
+    assert rendered([], "tsv") == "\t".join(names[:-3]) + "\n"
 
 
 @pytest.mark.parametrize("format", ["table", "tsv", "csv", "json"])

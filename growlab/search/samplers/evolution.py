@@ -47,7 +47,7 @@ def evolution(ask: Ask, options: EvolutionOptions) -> Suggestion:
     if first := first_layout(ask, startup_trials=options.startup_trials):
         return first
     rng = ask.rng()
-    at_random = ask.number < options.n_first(ask.study) + options.startup_trials
+    at_random = ask.n_known < options.n_first(ask.study) + options.startup_trials
 
     def draw() -> Draw:
         return draw_random(rng, ask.menu) if at_random else evolve(rng, ask.menu, ask.past, options)
