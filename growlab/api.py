@@ -64,9 +64,10 @@ def create(
     from growlab.preparation.checking import prepare
     from growlab.storage import Store
 
-    prepared, _ = prepare(study, plugins, tell)
+    prepared, corpus = prepare(study, plugins, tell)
     with Store.open(storage, create=True) as store:
-        first = best_as_first(store, start_from, prepared, top, tell) if start_from else []
+        vocab_size = corpus.tokenizer.vocab_size
+        first = best_as_first(store, start_from, prepared, top, vocab_size, tell) if start_from else []
         store.create_study(prepared, first)
         begins = f", the first {len(first)} of them the best of {start_from!r}" if first else ""
         tell(f"created study {prepared.name!r} in {store.url}: {prepared.n_trials} trials{begins}")
@@ -91,7 +92,7 @@ def add_trial(
     from growlab.storage import Store
 
     with Store.open(storage) as store:
-        added = add_trial(store, study, layout, values, plugins)
+        added = add_trial(store, study, layout, values, storage, plugins, tell)
     [number] = added.numbers
     tell(f"trial {number} of {study!r} is in the queue{added.raised}")
     return number

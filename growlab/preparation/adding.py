@@ -13,6 +13,7 @@ from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     from growlab.domains import Value
+    from growlab.model.cost import Costs
     from growlab.proposal import Proposal
     from growlab.records import PastTrial, TrialState
     from growlab.storage import Store, StudyRow, TrialRow
@@ -47,7 +48,7 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def add_trial(
-    store: "Store", name: str, layout: str, values: Mapping[str, Any], plugins: Sequence[Path], words: str = ""
+    store: "Store", name: str, layout: str, values: Mapping[str, Any], storage: str, plugins: Sequence[Path], tell: Tell
 ) -> Added:
     """Put a trial into the queue of a stored study, with these values of searched scalars; the others are drawn.
 
@@ -65,10 +66,24 @@ def add_trial(
         complete = checked_layout(row.study, layout, KINDS, "")
         given = read_values(row.study, values)
         past = store.past_trials(row.id, row.study.objective.metric)
-        proposal = added_proposal(row.study, past, complete, given, KINDS, words=words)
+        costs = _costs(row.study, storage, plugins, tell)
+        proposal = added_proposal(row.study, past, complete, given, KINDS, measure=costs)
         n_trials = store.add_trials(row.id, [proposal], takes_places=takes_a_place(row.study))
         if n_trials is not None:
             return Added(numbers=[proposal.number], n_trials=n_trials, n_trials_before=row.study.n_trials)
+
+
+def _costs(study: "Study", storage: str, plugins: Sequence[Path], tell: Tell) -> "Costs | None":
+    """What layouts cost over the study's vocabulary; None, and no text is read, where it limits nothing."""
+    from growlab.data import load_corpus
+    from growlab.model.cost import Costs
+    from growlab.preparation.texts import with_found_texts
+    from growlab.search.adding import is_limited
+
+    if not is_limited(study):
+        return None
+    here = with_found_texts(study, storage, plugins, tell)
+    return Costs(load_corpus(here.data, here.curriculum).tokenizer.vocab_size)
 
 
 def import_results(store: "Store", name: str, path: Path, plugins: Sequence[Path], tell: Tell) -> Added:
@@ -140,13 +155,16 @@ def _key(layout: str, values: Mapping[str, Any], state: "TrialState", loss: floa
     return layout, tuple(sorted(values.items())), state, finite(loss)
 
 
-def best_as_first(store: "Store", source: str, study: "Study", top: int, tell: Tell) -> "list[Proposal]":
+def best_as_first(
+    store: "Store", source: str, study: "Study", top: int, vocab_size: int, tell: Tell
+) -> "list[Proposal]":
     """The best configurations of another study as the first trials of this one, of which nothing is stored yet.
 
     Each has its layout, and of its values those that this study searches and may draw; the others are drawn.
     Raises NotFound, and UsageError for a layout that could not stand in layouts.start_with.
     """
     from growlab.kinds import KINDS
+    from growlab.model.cost import Costs
     from growlab.records import PastTrial, TrialState
     from growlab.search.adding import added_proposal, checked_layout, refuse_additions, takes_a_place
 
@@ -165,7 +183,10 @@ def best_as_first(store: "Store", source: str, study: "Study", top: int, tell: T
     for winner in winners:
         words = f"trial {winner.number} of {source}"
         layout = checked_layout(study, winner.trial.spec.layout, KINDS, f"{words}: ")
-        proposal = added_proposal(study, past, layout, _values_of(winner.trial, study), KINDS, words=words)
+        values = _values_of(winner.trial, study)
+        proposal = added_proposal(
+            study, past, layout, values, KINDS, measure=Costs(vocab_size), words=words, where=f"{words}: "
+        )
         proposals.append(proposal)
         past.append(
             PastTrial(

@@ -23,9 +23,9 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study
     """
     from growlab.data import load_corpus, recorded_curriculum, require_windows
     from growlab.kinds import KINDS
-    from growlab.model.cost import count_params, expected_steps
+    from growlab.model.cost import Costs, expected_steps
     from growlab.preparation.corpus_notes import tell_of_corpus
-    from growlab.search import preview, warnings_for
+    from growlab.search import check_limits, preview, warnings_for
 
     check(study, plugins)
     corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
@@ -37,7 +37,8 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell) -> "tuple[Study
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
     vocab_size = corpus.tokenizer.vocab_size
     n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1  # and whether a layout fits at all
-    sampled = preview(study, KINDS, lambda layout: count_params(layout, vocab_size), n=n)
+    check_limits(study, KINDS, Costs(vocab_size))
+    sampled = preview(study, KINDS, Costs(vocab_size), n=n)
     for warning in warnings_for(study, n_steps=max(expected_steps(trial.spec, vocab_size) for trial in sampled)):
         tell(f"warning: {warning}")
     tell_of_corpus(corpus, sampled[0].spec, min(windows(study)), tell)

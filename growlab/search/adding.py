@@ -11,6 +11,7 @@ from growlab.kinds import Kind, complete, shorten
 from growlab.layout import n_run, parse
 from growlab.proposal import Proposal
 from growlab.records import ADDED, TOLD, Decision, PastTrial
+from growlab.search.limits import LIMITS, Limits, Measure
 from growlab.search.propose import trial_spec
 from growlab.search.sampling import sampler_options
 from growlab.search.scalars import acts, suggest
@@ -39,6 +40,11 @@ def takes_a_place(study: Study) -> bool:
     In the place of a cell of a table it would leave a hole.
     """
     return sampler_options(study).n_cells(study) is None
+
+
+def is_limited(study: Study) -> bool:
+    """Whether the study limits what its layouts cost."""
+    return any(getattr(study.layouts, key) for key in LIMITS)
 
 
 def read_values(study: Study, raw: Mapping[str, Any], where: str = "") -> dict[str, Value]:
@@ -80,17 +86,21 @@ def added_proposal(
     values: Mapping[str, Value],
     kinds: Mapping[str, Kind],
     *,
+    measure: Measure | None = None,
     words: str = "",
     where: str = "",
 ) -> Proposal:
     """The trial of a checked layout with these values, after `past`; scalars that are not given are drawn.
 
-    Raises UsageError for a value that changes nothing beside the others.
+    Raises UsageError for a value that changes nothing beside the others, and for a layout beyond the study's limits,
+    which are asked where there is a `measure`.
     """
     number = len(past)
     seed = derived_seed(study.seed, number, "proposal")
     params = suggest(study, past, seed, startup_trials=_AT_FIRST, given=values)
     _refuse_idle(study, params, values, where)
+    if measure and (excess := Limits(study=study, kinds=kinds, measure=measure, params=params).excess(parse(layout))):
+        raise UsageError(f"{where}the layout {excess}")
     return _proposal(study, past, number, layout, params, values, kinds, origin=ADDED, words=words)
 
 

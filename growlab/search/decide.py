@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
 from growlab.records import PastTrial
-from growlab.search.propose import Measure, propose
+from growlab.search.limits import Measure
+from growlab.search.propose import propose
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
 
@@ -35,7 +36,7 @@ def decide(study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], m
     """Decide after `past`, which holds every trial known, also queued and running ones, in any order.
 
     Nothing is kept between calls: the same past gives the same decision on any machine. Raises UsageError when no
-    layout has as few parameters as the study asks.
+    layout is within the limits of the study.
     """
     if len(past) < study.n_trials and sampler_options(study).proposes:
         return New(propose(study, past, len(past), kinds, measure))

@@ -8,6 +8,7 @@ from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, co
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
+from growlab.search.limits import LIMITS, Limits, Measure
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place
 from growlab.search.sampling import sampler_options
@@ -34,13 +35,29 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     _check_growth(study, starts, kinds)
 
 
+def check_limits(study: Study, kinds: Mapping[str, Kind], measure: Measure) -> None:
+    """Refuse layouts to start with that exceed a limit in a trial that the study may draw, before a worker meets them.
+
+    Batch and length are the largest that their trials may have. Raises UsageError.
+    """
+    starts = study.starts()
+    sizes = {name: study.scalars()[name] for name in ("train.batch_size", "train.seq_len")}
+    params = {name: int(highest(domain)) for name, domain in sizes.items() if not isinstance(domain, Fixed)} | starts
+    limits = Limits(study=study, kinds=kinds, measure=measure, params=params)
+    for at, text in enumerate(study.layouts.start_with):
+        if excess := limits.excess(complete(parse(text), kinds)):
+            raise UsageError(f"layouts.start_with[{at}] {excess}")
+
+
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
     expected = f"{{low: …, high: …}} with 1 <= low <= high <= {MAX_BLOCKS}"
     require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, f"{low} to {high}")
     require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
     require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
-    require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
+    for key in LIMITS:
+        limit = getattr(space, key)
+        require(limit >= 0, f"layouts.{key}", "at least 0 (0: no limit)", limit)
     for name, options in space.blocks.items():
         _known_kinds([read_entry(name)], kinds)
         check_block(read_entry(name), kinds)

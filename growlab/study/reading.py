@@ -188,10 +188,13 @@ def positive(key: str, raw: Any) -> int:
 
 
 def with_lists(raw: Any) -> Any:
-    """A single value where a list of choices is meant: d_model: 64, kernel: 4, a kind without options."""
+    """A single value where a list of choices is meant: d_model: 64, kernel: 4, a kind without options.
+
+    A limit may be written as 8e9.
+    """
     if not isinstance(raw, dict):
         return raw
-    raw = dict(raw)
+    raw = {key: _whole(value) if str(key).startswith("max_") else value for key, value in raw.items()}
     raw.update({key: as_list(raw[key]) for key in ("d_model", "front", "head") if key in raw})
     if "depth" in raw:
         raw["depth"] = _read_depth(raw["depth"])
@@ -202,6 +205,10 @@ def with_lists(raw: Any) -> Any:
     if isinstance(raw.get("blocks"), dict):
         raw["blocks"] = {kind: _optionswith_lists(options) for kind, options in raw["blocks"].items()}
     return raw
+
+
+def _whole(raw: Any) -> Any:
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
 
 
 def _read_depth(raw: Any) -> list[Any]:

@@ -67,6 +67,32 @@ class LayoutSpace:
     max_params: int = setting(
         type="whole number", range="at least 0", default=0, help="parameters of a layout, at most; 0: no limit"
     )
+    max_grown_params: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="parameters of the largest model that a trial can become, at most, where its growth plan says how often "
+        "it grows; 0: no limit",
+    )
+    max_flops_per_token: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="FLOPs of the forward pass for a token, at train.seq_len, of that model, at most; 0: no limit",
+    )
+    max_state: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="numbers that it carries from token to token when it writes, at train.seq_len, at most; 0: no limit",
+    )
+    max_memory: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="bytes that training it takes by growlab's estimate, at train.batch_size and train.seq_len, at most; 0: "
+        "no limit",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -224,9 +224,9 @@ class _Trainer:
 def decided(study: Study, past: Sequence[PastTrial], vocab_size: int) -> Next:
     """Decide what comes next in a study, by the kinds that are registered here."""
     from growlab.kinds import KINDS
-    from growlab.model.cost import count_params
+    from growlab.model.cost import Costs
 
-    return decide(study, past, KINDS, lambda layout: count_params(layout, vocab_size))
+    return decide(study, past, KINDS, Costs(vocab_size))
 
 
 def unfit(error: GrowlabError) -> Unfit:

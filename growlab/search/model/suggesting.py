@@ -12,6 +12,7 @@ from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.records import PastTrial, Prediction
 from growlab.search.draw import Draw
+from growlab.search.limits import nothing_fits
 from growlab.search.model.candidates import Breeder, Candidate, Parent
 from growlab.search.model.choice import ranked, scores
 from growlab.search.model.encoding import Configuration, Encoding
@@ -30,7 +31,7 @@ _LEAST = 4  # finished trials, below which nothing is learnt
 def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Suggestion | None:
     """A random draw, or the candidate from which most is expected; None where the model has nothing to say.
 
-    Raises UsageError when no layout has as few parameters as the study asks.
+    Raises UsageError when no layout is within the limits of the study.
     """
     rng = ask.rng()
     reader = _reader(ask)
@@ -84,17 +85,17 @@ def _fresh(breeder: Breeder, known: Collection[Configuration], tries: int) -> It
 def _first_fitting(
     ask: Ask, candidates: Iterator[Candidate] | Sequence[Candidate], origin: str, outlook: Outlook | None = None
 ) -> Suggestion:
-    """The first candidate within the study's limit. Raises UsageError where none of them is."""
+    """The first candidate within the study's limits. Raises UsageError where none of them is."""
     too_large = []
     for candidate in candidates:
-        layout = candidate.configuration.layout
-        if n_params := ask.limit.excess(layout):
-            too_large.append((n_params, layout))
+        made = candidate.configuration
+        if excess := ask.limit.at(made.params).excess(made.layout):
+            too_large.append(excess)
             continue
-        draw = Draw(layout=layout, origin=origin, parent=candidate.parent, words=candidate.description)
+        draw = Draw(layout=made.layout, origin=origin, parent=candidate.parent, words=candidate.description)
         predicted = None if outlook is None else _prediction(outlook, candidate.configuration)
         return Suggestion(draw=draw, params=candidate.configuration.params, predicted=predicted)
-    raise ask.limit.nothing_fits(too_large)
+    raise nothing_fits(too_large)
 
 
 def _prediction(outlook: Outlook, configuration: Configuration) -> Prediction:

@@ -52,8 +52,8 @@ def evolution(ask: Ask, options: EvolutionOptions) -> Suggestion:
     def draw() -> Draw:
         return draw_random(rng, ask.menu) if at_random else evolve(rng, ask.menu, ask.past, options)
 
-    layout = first_new(draw, ask.past, options.tries, ask.limit)
-    return Suggestion(draw=layout, params=ask.scalars(startup_trials=options.startup_trials))
+    params = ask.scalars(startup_trials=options.startup_trials)
+    return Suggestion(draw=first_new(draw, ask.past, options.tries, ask.limit.at(params)), params=params)
 
 
 def evolve(rng: Random, menu: Menu, past: Sequence[PastTrial], options: EvolutionOptions) -> Draw:
