@@ -406,6 +406,18 @@ def groups(
     return pd.DataFrame([asdict(row) for row in found.rows], columns=columns_for_programs(found))
 
 
+def why(
+    study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+) -> dict[str, Any]:
+    """Read what a study has learnt and would try next, as `growlab report --why --json` prints it. Raises NotFound."""
+    from growlab.preparation.learning import read_why
+    from growlab.report.why import why_as_mapping
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return why_as_mapping(read_why(store, store.study(study), storage, plugins, tell))
+
+
 def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:
     """Read all that is known of one trial, as `growlab report --trial N --json` prints it. Raises NotFound."""
     from growlab.report.trial_facts import trial_as_mapping

@@ -119,10 +119,11 @@ def searched_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
 
 
 def _searched_on_terminal(name: str, header: str) -> TableColumn[LeaderboardRow]:
-    return TableColumn(header, lambda row: _short(row.searched.get(name)))
+    return TableColumn(header, lambda row: short(row.searched.get(name)))
 
 
-def _short(value: TrialValue) -> str:
+def short(value: TrialValue) -> str:
+    """A value with four digits, as a table has it."""
     return f"{value:.4g}" if isinstance(value, float) else value_text(value)
 
 

@@ -46,6 +46,7 @@ class Probe:
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
     study: str
+    objective: str
     trial: TrialRow
     decision: Decision
     metrics: Sequence[Metric]
@@ -125,6 +126,7 @@ def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
     trial.require_sound()
     return TrialFacts(
         study=study_row.study.name,
+        objective=study_row.study.objective.metric,
         trial=trial,
         decision=store.decision(trial.id),
         metrics=store.metrics(trial.id),

@@ -156,6 +156,7 @@ def _result(facts: TrialFacts) -> dict[str, str]:
     return {
         "val_loss": f"{amounts.loss(trial.val_loss)} nats per token (best {amounts.loss(trial.best_val_loss)})"
         + _overfitting(facts),
+        **_predicted(facts),
         **_accuracy(facts),
         "bits per byte": amounts.loss(trial.bits_per_byte),
         **_tested(facts),
@@ -165,6 +166,15 @@ def _result(facts: TrialFacts) -> dict[str, str]:
         f"{amounts.flops(trial.flops)}, {amounts.duration(trial.elapsed_s)}",
         **({"engine": trial.engine} if trial.engine else {}),
     }
+
+
+def _predicted(facts: TrialFacts) -> dict[str, str]:
+    """What the model that chose the trial had expected of it; nothing of a trial that no model chose."""
+    predicted = facts.decision.predicted
+    if predicted is None:
+        return {}
+    runs = f", {amounts.share(predicted.runs)} to reach one" if predicted.runs < 1 else ""
+    return {"predicted": f"{facts.objective} {amounts.loss(predicted.mean)} ± {amounts.loss(predicted.sd)}{runs}"}
 
 
 def _told(facts: TrialFacts) -> dict[str, str]:
@@ -188,8 +198,8 @@ def _so_far(facts: TrialFacts) -> dict[str, str]:
     evaluation = {"val_loss so far": text + _overfitting(facts)} if (text := _newest(facts, *_VAL_LOSS)) else {}
     training = {title: text for title, asked in _TRAINING.items() if (text := _newest(facts, *asked))}
     if not (evaluation or training):
-        return {"none yet": "what a trial does is on record from its first checkpoint on"}
-    return {**evaluation, **_accuracy(facts), **training}
+        return {"none yet": "what a trial does is on record from its first checkpoint on", **_predicted(facts)}
+    return {**evaluation, **_predicted(facts), **_accuracy(facts), **training}
 
 
 # Split, name and text of a metric

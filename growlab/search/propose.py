@@ -35,17 +35,7 @@ def propose(
     in any order. Raises UsageError when no layout is within the limits of the study.
     """
     past = sorted(past, key=lambda trial: trial.number)
-    n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
-    group, repeat = divmod(number - n_added, study.repeats)
-    seed = derived_seed(study.seed, number // study.repeats, "proposal")
-    ask = Ask(
-        study=study,
-        past=grouped(past, study.repeats),
-        number=group,
-        seed=seed,
-        menu=Menu(study.layouts, kinds),
-        limit=Limits(study=study, kinds=kinds, measure=measure),
-    )
+    ask, repeat = ask_for(study, past, number, kinds, measure)
     suggestion = _again(ask, past, number) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
@@ -56,7 +46,7 @@ def propose(
         params=params,
         decision=Decision(
             number=number,
-            seed=seed,
+            seed=ask.seed,
             origin=draw.origin,
             parent=None if draw.parent is None else draw.parent * study.repeats,
             mutation=draw.words,
@@ -65,6 +55,23 @@ def propose(
             predicted=suggestion.predicted,
         ),
     )
+
+
+def ask_for(
+    study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
+) -> tuple[Ask, int]:
+    """What the study's sampler is asked for trial `number` after `past`, by number; and which repeat the trial is."""
+    n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
+    group, repeat = divmod(number - n_added, study.repeats)
+    ask = Ask(
+        study=study,
+        past=grouped(past, study.repeats),
+        number=group,
+        seed=derived_seed(study.seed, number // study.repeats, "proposal"),
+        menu=Menu(study.layouts, kinds),
+        limit=Limits(study=study, kinds=kinds, measure=measure),
+    )
+    return ask, repeat
 
 
 def _again(ask: Ask, past: Sequence[PastTrial], number: int) -> Suggestion | None:

@@ -245,3 +245,64 @@ def test_a_notebook_adds_and_tells_likewise(growlab: Callable, home: Path) -> No
 
     assert (numbers, number) == ([0, 1], 2)
     assert api.leaderboard("tiny")["told"].fillna(False).tolist() == [True, True, False]
+
+
+# ---- growlab report --why --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(growlab: Callable, home: Path) -> None:
+    """A study that was told 16 results, in which convolution at the input is better by 0.5, and lr is of no account."""
+    lines = [
+        f"d=16 {first} mlp[expand={expand}],{lr},{2 + 0.5 * (first == 'attn') + lr / 100}"
+        for first in ("attn", "conv")
+        for expand in (2.0, 4.0)
+        for lr in (1e-3, 2e-3, 4e-3, 8e-3)
+    ]
+    (home / "old.csv").write_text("\n".join(["layout,train.lr,val_loss", *lines]))
+    growlab("study", "create", "tiny.yaml", "--set", "sampler=model")
+    growlab("study", "import", "tiny", "old.csv")
+
+
+@pytest.mark.usefixtures("told")
+def test_a_report_says_why_and_what_comes_next(growlab: Callable) -> None:
+    text = growlab("report", "tiny", "--why").out
+    rows = list(csv.DictReader(io.StringIO(growlab("report", "tiny", "--why", "--format", "csv").out)))
+    whole = json.loads(growlab("report", "tiny", "--why", "--json").out)
+
+    assert text.startswith("tiny: 16 trials reached a val_loss; each predicted from the others: rank correlation 0.")
+    assert "sampler model lets the model decide" in text
+    assert "attn in place of another, lower third  +0." in text
+    assert "next, by sampler model: trial 16, model" in text
+    assert "expected: val_loss " in text
+    assert whole == api.why("tiny")
+    assert [row["change"] for row in rows] == [effect["change"] for effect in whole["effects"]]
+    attn = next(row for row in rows if row["change"] == "attn in place of another, lower third")
+    assert abs(float(attn["mean"]) - 0.5) < 3 * float(attn["sd"])
+    assert whole["next"]["trial"] == 16
+    assert whole["next"]["predicted"]["sd"] > 0
+
+
+@pytest.mark.usefixtures("told")
+def test_the_page_of_a_trial_says_what_was_expected_of_it(growlab: Callable) -> None:
+    with Store.open(STORAGE) as store:
+        row = store.study("tiny")
+        made = decided(row.study, store.past_trials(row.id, "val_loss"), vocab_size=40).proposal
+        store.enqueue(row.id, made)
+
+    page = growlab("report", "tiny", "--trial", "16").out
+
+    assert made.decision.predicted is not None
+    assert f"predicted  val_loss {made.decision.predicted.mean:.4f} ± " in page
+    assert "predicted" not in growlab("report", "tiny", "--trial", "0").out
+
+
+def test_a_study_that_knows_nothing_says_so_and_two_reports_at_once_are_refused(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml")
+
+    report = growlab("report", "tiny", "--why")
+    two = growlab("report", "tiny", "--why", "--trial", "0")
+
+    assert "tiny: 0 trials reached a val_loss; nothing can be learnt before four did" in report.out
+    assert "next, by sampler evolution: trial 0, random" in report.out
+    assert two.code == 2

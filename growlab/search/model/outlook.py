@@ -66,6 +66,16 @@ class Outlook:
         runs = np.ones(len(asked)) if self._failing is None else self._failing.survival(asked)
         return self._centre + self._spread * mean, self._spread * sd, runs
 
+    def combined(self, asked: Sequence[Configuration], weights: Sequence[float]) -> tuple[float, float]:
+        """Mean and standard deviation of a sum of objectives by weights that add up to 0, such as a difference."""
+        codes = self.encoding.encode(asked)
+        weighted, among = (
+            weighted_distance(self.encoding, codes, others, self.hyperparameters.relevances)
+            for others in (self.encoding.encode(self._configurations), codes)
+        )
+        mean, sd = self._posterior.combined(weighted, among, np.array(weights))
+        return self._spread * mean, self._spread * sd
+
     @property
     def rank_correlation(self) -> float:
         """Spearman's, of values and what each is expected to be from all others: how well it predicts."""

@@ -25,7 +25,7 @@ MIN_CORRELATION = 0.2
 _N_PARENTS = 10
 _N_CANDIDATES, _N_NEAR = 160, 8  # and so many more near each of the best N_REFINED
 _N_REFINED = 10
-_LEAST = 4  # finished trials, below which nothing is learnt
+LEAST = 4  # finished trials, below which nothing is learnt
 
 
 def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Suggestion | None:
@@ -34,14 +34,14 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     Raises UsageError when no layout is within the limits of the study.
     """
     rng = ask.rng()
-    reader = _reader(ask)
+    reader = reader_of(ask)
     encoding, tried = reader.encoding, reader.read(ask.past)
     breeder = Breeder(rng, ask.study, ask.menu, encoding)
     known = {trial.configuration for trial in tried}
     if at_random or rng.random() < random_share:
         return _first_fitting(ask, _fresh(breeder, known, tries), "random")
     good = [trial for trial in tried if math.isfinite(trial.value)]
-    if len(good) < _LEAST or len({trial.value for trial in good}) < 2:
+    if len(good) < LEAST or len({trial.value for trial in good}) < 2:
         return None
     outlook = look_ahead(encoding, tried)
     if outlook.rank_correlation <= MIN_CORRELATION:
@@ -93,12 +93,18 @@ def _first_fitting(
             too_large.append(excess)
             continue
         draw = Draw(layout=made.layout, origin=origin, parent=candidate.parent, words=candidate.description)
-        predicted = None if outlook is None else _prediction(outlook, candidate.configuration)
+        predicted = None if outlook is None else prediction(outlook, candidate.configuration)
         return Suggestion(draw=draw, params=candidate.configuration.params, predicted=predicted)
     raise nothing_fits(too_large)
 
 
-def _prediction(outlook: Outlook, configuration: Configuration) -> Prediction:
+def best_configurations(outlook: Outlook) -> list[Configuration]:
+    """The configurations of the best trials, by what is expected of them, no two alike."""
+    return [parent.configuration for parent in _parents(outlook)]
+
+
+def prediction(outlook: Outlook, configuration: Configuration) -> Prediction:
+    """What is expected of a configuration."""
     mean, sd, runs = outlook.predict([configuration])
     return Prediction(mean=float(mean[0]), sd=float(sd[0]), runs=float(runs[0]))
 
@@ -138,7 +144,7 @@ class Reader:
         return Tried(trial.number, Configuration(layout, params), value)
 
 
-def _reader(ask: Ask) -> Reader:
+def reader_of(ask: Ask) -> Reader:
     """The reader of a study's past, as it was left by the decision before; another one reads the same."""
     return _kept_reader(repr((ask.study.layouts, ask.study.scalars())), _Asking(ask))
 
