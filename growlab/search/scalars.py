@@ -8,11 +8,14 @@ a second after a thousand (0.35 to 0.6 s where it was measured).
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING
 
 from growlab.domains import Choice, Domain, Fixed, Range, Value, admits, value_type
 from growlab.records import PastTrial
 from growlab.search.past import loss_of
+from growlab.search.scale import draw_scale
+from growlab.seeds import derived_seed
 from growlab.study import Study
 from growlab.study.flat_keys import renamed
 from growlab.study.growth_section import acting
@@ -45,8 +48,19 @@ def suggest(
         name: domain for name, domain in searched.items() if name not in values and acts(name, fixed | values)
     }:
         values |= _asked(past, (seed + stage) % 2**32, startup_trials, ready)
+        values |= _guessed(past, seed + stage, startup_trials, ready)
         stage += 1
     return {name: values[name] for name in searched if name in values}
+
+
+def _guessed(
+    past: Sequence[PastTrial], seed: int, startup_trials: int, searched: Mapping[str, Domain]
+) -> dict[str, Value]:
+    """Draws around the best guesses of ranges, as long as TPE draws at random, which knows of no guess."""
+    guesses = {name: each for name, each in searched.items() if isinstance(each, Range) and each.best_guess is not None}
+    if not guesses or sum(trial.state.is_final and _fits(trial, searched) for trial in past) >= startup_trials:
+        return {}
+    return {name: draw_scale(Random(derived_seed(seed, name, "guess")), domain) for name, domain in guesses.items()}
 
 
 def acts(name: str, values: Mapping[str, Value]) -> bool | None:

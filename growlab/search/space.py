@@ -1,11 +1,12 @@
 """The space of a study: is it sound, and is it wise?"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 
-from growlab.domains import Domain, Fixed, corners, highest, lowest
+from growlab.domains import Domain, Fixed, Range, corners, highest, lowest
 from growlab.errors import LayoutError, NotRegistered, UsageError, require
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
-from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, walk
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, skeleton, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
 from growlab.search.limits import LIMITS, Limits, Measure
@@ -78,6 +79,31 @@ def _check_menu(menu: Menu) -> None:
             _check_parts(menu, place, d_model)
     if menu.rule:
         _check_rule(menu, menu.rule)
+    _check_weights(menu)
+    _check_required(menu)
+
+
+def _check_weights(menu: Menu) -> None:
+    for key, weight in menu.space.weights.items():
+        name = str(skeleton(read_entry(key)))
+        require(name in menu.entries, f"layouts.weights.{key}", f"of layouts.blocks: {', '.join(menu.entries)}", key)
+        require(0 < weight < inf, f"layouts.weights.{key}", "above 0; what shall not be drawn is no block", weight)
+
+
+def _check_required(menu: Menu) -> None:
+    """Whether every layout can have a block of layouts.at_least_one_of: in its first layer, which each has."""
+    if not (kinds := menu.space.at_least_one_of):
+        return
+    for kind in kinds:
+        if kind not in menu.kinds:
+            raise NotRegistered("block kind", kind, menu.kinds)
+    first = set(menu.of_role("sequence")) & set(menu.required)
+    asked = f"a sequence mixer of layouts.blocks that is or holds one of {', '.join(kinds)}"
+    require(bool(first), "layouts.at_least_one_of", asked, f"only {', '.join(menu.entries)}")
+    for k in menu.rule.layer if menu.rule else ():
+        allowed = menu.allowed(0, k)
+        where = f"layouts.from_layer at layer {k}"
+        require(bool(first & set(allowed)), where, f"{asked}, in its first layer", ", ".join(allowed))
 
 
 def _check_parts(menu: Menu, place: Place, d_model: int) -> None:
@@ -214,7 +240,20 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS, n_steps: int |
         *sampler_options(study).warnings(study),
         *_nothing_plastic(study, kinds),
         *_plasticity_drawn_in_vain(study, kinds),
+        *_guesses_forgotten(study),
     ]
+
+
+def _guesses_forgotten(study: Study) -> Iterator[str]:
+    """Of best guesses that TPE does not know."""
+    if study.sampler.name in ("random", "model"):
+        return
+    for name, domain in study.scalars().items():
+        if isinstance(domain, Range) and domain.best_guess is not None:
+            yield (
+                f"{name}.best_guess is followed by random draws alone: once sampler {study.sampler.name} has "
+                "learnt, its TPE does not know it; sampler model does"
+            )
 
 
 def _dead_terms(study: Study) -> Iterator[str]:

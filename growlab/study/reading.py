@@ -217,12 +217,12 @@ def _read_depth(raw: Any) -> list[Any]:
     match read_domain(key, raw, int, None):
         case Fixed(value=value):
             return [value, value]
-        case Range(low=low, high=high, log=False):
+        case Range(low=low, high=high, log=False, best_guess=None):
             return [low, high]
         case Choice(values=(low, high)):
             return [low, high]
-        case Range():
-            raise SpecError(f"{key}.log: depths are drawn evenly; leave it out")
+        case Range(log=log):
+            raise SpecError(f"{key}.{'log' if log else 'best_guess'}: depths are drawn evenly; leave it out")
         case _:
             raise SpecError(f"{key}: must be a number or a range such as {{low: 2, high: 8}}, got {raw!r}")
 

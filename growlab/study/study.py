@@ -63,6 +63,18 @@ class LayoutSpace:
         help="of the layouts that are drawn at random, those that repeat a motif of one or two units; the others are "
         "drawn unit by unit",
     )
+    weights: Mapping[str, float] = setting(
+        type="section",
+        factory=dict,
+        help="such as {mamba2: 3}: how much likelier an entry of layouts.blocks is than one that is not named, where a "
+        "block is drawn at random, inserted or put in the place of another",
+    )
+    at_least_one_of: tuple[str, ...] = setting(
+        type="list",
+        default=(),
+        help="block kinds, such as [attn, hebbian, hopfield]: every layout that is proposed has one of them, be it in "
+        "a nest; layouts.start_with need not",
+    )
     start_with: tuple[str, ...] = setting(type="list of layouts", default=(), help="layouts to try first")
     max_params: int = setting(
         type="whole number", range="at least 0", default=0, help="parameters of a layout, at most; 0: no limit"
