@@ -1,4 +1,4 @@
-"""growlab study: create, list, show, set, import, delete, run, confirm, preview, keys."""
+"""growlab study: create, list, show, set, import, delete, run, confirm, preview, space, keys."""
 
 import json
 import sys
@@ -297,6 +297,30 @@ def preview(
     (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
     for line in in_words(rows, study):
         say(line)
+
+
+@app.command()
+def space(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.", autocompletion=any_study
+        ),
+    ],
+    storage: Storage = STORAGE_DEFAULT,
+    set_: Set = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Say how large a study's space is: layouts by depth, scalars, what its limits leave of random draws, and sizes."""
+    from growlab.preparation.extents import read_extent
+    from growlab.report.extent import extent_as_mapping, print_extent
+
+    extent = read_extent(study, set_ or [], storage, plugin or [], say)
+    if as_json:
+        print(json.dumps(extent_as_mapping(extent), indent=2))
+    else:
+        print_extent(extent, sys.stdout)
 
 
 @app.command()

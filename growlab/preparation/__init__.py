@@ -12,6 +12,7 @@ confirming.py     the winners of a study on fresh seeds, as a study of their own
 adding.py         a trial by hand, results from elsewhere, the best of another study: into a search
 results_file.py   those results, from a table
 learning.py       what a stored study has learnt, and what it would try next
+extents.py        how large the space of a study is
 again.py          an exported trial as a study of one
 telling.py        who hears what a person may want to know
 

@@ -19,6 +19,7 @@
     growing          can a trial grow at all, has a stage of a curriculum any step
     sections         train and growth of a trial
     space            is a study sound, is it wise
+    extent           how large a space is, and what limits leave of it
     menu             which blocks a study may draw, and what fits a width
 
 No torch in this room, and Optuna only once a scalar is to be suggested. It knows block kinds as data

@@ -103,12 +103,18 @@ class Limits:
         caps = [(cap, limit) for cap in CAPS if (limit := getattr(space, cap.key))]
         if not caps:
             return None
-        assert isinstance(self.measure, Costs), "these limits need more than a count of parameters"
-        largest = final_layout(self._trial.growth, layout, self.kinds) if self._trial.growth.grows else layout
+        amounts = self.amounts(layout)
         for cap, limit in caps:
-            if (amount := cap.amount(self.measure, largest, self._trial)) > limit:
-                return Excess(cap.key, limit, amount, cap.unit, layout)
+            if amounts[cap.key] > limit:
+                return Excess(cap.key, limit, amounts[cap.key], cap.unit, layout)
         return None
+
+    def amounts(self, layout: Layout) -> dict[str, int]:
+        """What each of CAPS would limit, by its key."""
+        assert isinstance(self.measure, Costs), "these limits need more than a count of parameters"
+        growth = self._trial.growth
+        largest = final_layout(growth, layout, self.kinds) if growth.grows else layout
+        return {cap.key: cap.amount(self.measure, largest, self._trial) for cap in CAPS}
 
     @cached_property
     def _trial(self) -> Trial:

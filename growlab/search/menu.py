@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
+from math import prod
 from random import Random
 from typing import Any, Literal
 
@@ -199,6 +200,12 @@ class Menu:
             block = self._block(name, dict(zip(self.values[name], combination, strict=True)))
             if self.fits(block, d_model):
                 yield block
+
+    def n_fitting(self, name: str, d_model: int) -> int:
+        """The number of combinations of an entry's options that fit the width."""
+        if self.entries[name].branches:
+            return prod(map(len, self._fitting_parts(name, d_model)))
+        return sum(1 for _ in self.fitting(name, d_model))
 
     def draw(self, rng: Random, name: str, d_model: int) -> BlockSpec:
         """A block of the entry with options drawn at random, evenly over the combinations that fit the width."""

@@ -234,3 +234,19 @@ def test_a_trial_by_hand_is_within_the_limits(growlab: Callable) -> None:
     assert outcome.code == 2
     assert "error: the layout has " in outcome.err
     assert "bytes of memory, more than layouts.max_memory 10000000" in outcome.err
+
+
+def test_the_space_of_a_file_and_of_a_stored_study_is_counted(growlab: Callable) -> None:
+    """Whether the counts are right is tested in tests/search, on kinds whose stacks can be listed."""
+    growlab("study", "create", "tiny.yaml", "--set", "layouts.max_memory=2e5", "--name", "stored")
+
+    of_file = growlab("study", "space", "tiny.yaml")
+    stored = json.loads(growlab("study", "space", "stored", "--json").out)
+
+    assert of_file.code == 0
+    assert "searched scalars\n  train.lr: 0.001 to 0.01" in of_file.out
+    assert "limits leave all of 1000 random draws (at least 99.6%" in of_file.out
+    assert list(stored["n_layouts_by_depth"]) == ["2", "3", "4"]
+    assert stored["n_layouts"] == sum(stored["n_layouts_by_depth"].values())
+    assert stored["n_within"] + stored["exceeded"]["layouts.max_memory"] == stored["n_draws"] == 1000
+    assert max(size["largest"] for size in stored["sizes"] if size["name"] == "memory") <= 200_000
