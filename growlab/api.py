@@ -11,9 +11,10 @@ A study is stored in a database, and known there by its name. What a person may 
 goes to `tell`. Errors are a GrowlabError; torch and pandas are loaded by what needs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_MARGIN, USUAL_PATIENCE_S
@@ -47,21 +48,78 @@ def load_study(
 
 
 def create(
-    study: "Study", *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+    study: "Study",
+    *,
+    start_from: str = "",
+    top: int = 3,
+    storage: str = STORAGE_DEFAULT,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
 ) -> "Study":
     """Check a study and put it into the database, which is made if there is none.
 
-    Returns it as it is stored, with the hashes of its texts. Raises UsageError for what cannot be trained, DataError
-    for a text that cannot be read, StorageError for a name that is taken.
+    Its first trials are the `top` best of the stored study `start_from`, where one is named. Returns it as it is
+    stored, with the hashes of its texts. Raises UsageError for what cannot be trained, DataError for a text that cannot
+    be read, StorageError for a name that is taken.
     """
+    from growlab.preparation.adding import best_as_first
     from growlab.preparation.checking import prepare
     from growlab.storage import Store
 
-    prepared, _ = prepare(study, plugins, tell)
+    prepared, corpus = prepare(study, plugins, tell)
     with Store.open(storage, create=True) as store:
-        store.create_study(prepared)
-        tell(f"created study {prepared.name!r} in {store.url}: {prepared.n_trials} trials")
+        vocab_size = corpus.tokenizer.vocab_size
+        first = best_as_first(store, start_from, prepared, top, vocab_size, tell) if start_from else []
+        store.create_study(prepared, first)
+        begins = f", the first {len(first)} of them the best of {start_from!r}" if first else ""
+        tell(f"created study {prepared.name!r} in {store.url}: {prepared.n_trials} trials{begins}")
     return prepared
+
+
+def add_trial(
+    study: str,
+    layout: str,
+    values: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    storage: str = STORAGE_DEFAULT,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> int:
+    """Put a trial of a layout into the queue of a stored study, and return its number: `growlab trial add`.
+
+    `values` are those of searched scalars, as {"train.lr": 1e-3}; the others are drawn. Raises NotFound, and UsageError
+    for what the study could not have among its layouts to start with.
+    """
+    from growlab.preparation.adding import add_trial
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        added = add_trial(store, study, layout, values, storage, plugins, tell)
+    [number] = added.numbers
+    tell(f"trial {number} of {study!r} is in the queue{added.raised}")
+    return number
+
+
+def import_results(
+    study: str,
+    table: str | Path,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> list[int]:
+    """Add results from elsewhere to a stored study, which learns from them: `growlab study import`.
+
+    `table` is a CSV or TSV file with the columns layout, searched scalars by full name, and the objective. Returns the
+    numbers of the trials. Raises NotFound, and UsageError with the line of what the study could not have tried.
+    """
+    from growlab.preparation.adding import import_results
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        added = import_results(store, study, Path(table), plugins, tell)
+    tell(f"study {study!r} was told {len(added.numbers)} result(s){added.raised}")
+    return list(added.numbers)
 
 
 def run(
@@ -348,6 +406,18 @@ def groups(
         names = [studies] if isinstance(studies, str) else studies
         found = read_groups(store, [store.study(name) for name in names], key, against=against, margin=margin)
     return pd.DataFrame([asdict(row) for row in found.rows], columns=columns_for_programs(found))
+
+
+def why(
+    study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+) -> dict[str, Any]:
+    """Read what a study has learnt and would try next, as `growlab report --why --json` prints it. Raises NotFound."""
+    from growlab.preparation.learning import read_why
+    from growlab.report.why import why_as_mapping
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return why_as_mapping(read_why(store, store.study(study), storage, plugins, tell))
 
 
 def trial(study: str, number: int, *, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:

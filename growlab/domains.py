@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -45,12 +45,19 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Numbers from low to high, both included; `log` spreads them evenly in their logarithm."""
+    """Numbers from low to high, both included; `log` spreads them evenly in their logarithm.
+
+    With a best guess, random draws are normal around it on that scale, cut off at both ends.
+    """
 
     low: float
     high: float
     log: bool = False
+    best_guess: float | None = None
+    confidence: str = ""  # one of CONFIDENCES where there is a guess
 
+
+CONFIDENCES = {"low": 0.3, "medium": 0.15, "high": 0.07}  # standard deviations, as shares of the range
 
 Domain = Fixed | Choice | Range
 
@@ -81,13 +88,14 @@ def write_domain(domain: Domain) -> Any:
         case Choice():
             return list(domain.values)
         case Range():
-            return {"low": domain.low, "high": domain.high, "log": domain.log}
+            guess = {"best_guess": domain.best_guess, "confidence": domain.confidence}
+            return {"low": domain.low, "high": domain.high, "log": domain.log} | (guess if domain.confidence else {})
 
 
 def domain_of(key: str, written: Any) -> Domain:
     """Read what write_domain wrote, without asking what each value is. Raises SpecError for what it never writes."""
     if isinstance(written, dict):
-        if set(written) != {"low", "high", "log"}:
+        if set(written) - {"best_guess", "confidence"} != {"low", "high", "log"}:
             raise SpecError(f"{key}: a range needs low, high and log, got {quoted(written)}")
         return Range(**written)
     if isinstance(written, list):
@@ -141,9 +149,10 @@ def admits(domain: Domain, value: object) -> bool:
 
 
 def _read_range(key: str, raw: dict[object, object], expected: type) -> Range:
+    known = ("low", "high", "log", "best_guess", "confidence")
     for name in raw:
-        if name not in ("low", "high", "log"):
-            raise SpecError(f"{key}.{name}: unknown key.{did_you_mean(str(name), ('low', 'high', 'log'))}")
+        if name not in known:
+            raise SpecError(f"{key}.{name}: unknown key.{did_you_mean(str(name), known)}")
     if "low" not in raw or "high" not in raw:
         raise SpecError(f"{key}: a range needs low and high, got {quoted(raw)}")
     if expected not in (int, float):
@@ -158,7 +167,21 @@ def _read_range(key: str, raw: dict[object, object], expected: type) -> Range:
         raise SpecError(f"{key}: low must not exceed high, got low {low} and high {high}")
     if log and low <= 0:
         raise SpecError(f"{key}: a logarithmic range needs low greater than 0, got {low}")
-    return Range(low=low, high=high, log=log)
+    return _with_guess(key, raw, Range(low=low, high=high, log=log), expected)
+
+
+def _with_guess(key: str, raw: dict[object, object], domain: Range, expected: type) -> Range:
+    if "best_guess" not in raw:
+        if "confidence" in raw:
+            raise SpecError(f"{key}.confidence is that of a best_guess; write one, or leave it out")
+        return domain
+    guess, confidence = typed(f"{key}.best_guess", raw["best_guess"], expected), raw.get("confidence", "medium")
+    assert isinstance(guess, int | float)
+    if not domain.low <= guess <= domain.high:
+        raise SpecError(f"{key}.best_guess must be between low {domain.low} and high {domain.high}, got {guess}")
+    if confidence not in CONFIDENCES:
+        raise SpecError(f"{key}.confidence must be {', '.join(CONFIDENCES)}, got {quoted(confidence)}")
+    return replace(domain, best_guess=guess, confidence=str(confidence))
 
 
 def typed(key: str, raw: object, expected: type) -> Value:

@@ -181,6 +181,7 @@ class PastTrial:
     layout: str  # complete text
     params: dict[str, Any] = field(default_factory=dict)  # scalars as the sampler drew them
     value: float | None = None  # the objective; None while running, or when there is none
+    added: bool = False  # by a person (ADDED or TOLD): none of the sampler's own proposals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,13 +193,18 @@ class Prediction:
     runs: float  # the probability that the trial reaches an objective at all
 
 
+ADDED, TOLD = "added", "told"  # origins of trials that a person put into a search: to train, and with their results
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """The way in which a proposal came about: enough to make it again."""
 
     number: int
     seed: int
-    origin: str  # seed | random | mutation | model | optuna | given (growlab train, growlab study confirm)
+    origin: (
+        str  # seed | random | mutation | model | optuna | given (growlab train, growlab study confirm) | added | told
+    )
     parent: int | None  # trial number; in a study that confirms winners that of the search
     mutation: str  # what was done to the parent
     finished: tuple[int, ...]  # numbers of the trials whose results were seen

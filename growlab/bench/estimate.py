@@ -15,7 +15,7 @@ from growlab.delimited import delimited
 from growlab.domains import Value
 from growlab.kinds import KINDS
 from growlab.layout import parse
-from growlab.model.cost import count_params, expected_steps, step_flops, training_memory
+from growlab.model.cost import Costs, count_params, expected_steps, step_flops, training_memory
 from growlab.plan import final_layout
 from growlab.report.terminal import console_for
 from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
@@ -53,7 +53,7 @@ def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate
     wanted = min(_PREVIEWED, study.n_trials) if n is None else n
     if (cells := n_cells(study)) is not None:
         wanted = min(wanted, study.n_trials, cells)
-    return estimate(preview(study, KINDS, lambda layout: count_params(layout, vocab_size), wanted), corpus)
+    return estimate(preview(study, KINDS, Costs(vocab_size), wanted), corpus)
 
 
 def n_cells(study: Study) -> int | None:

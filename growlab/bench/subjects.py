@@ -9,7 +9,7 @@ from growlab.data import Corpus
 from growlab.errors import UsageError
 from growlab.kinds import KINDS, block_kinds, complete, role_of, shorten
 from growlab.layout import Layout, parse, parse_blocks
-from growlab.model.cost import count_params
+from growlab.model.cost import Costs
 from growlab.scalar import default_values, with_defaults
 from growlab.search import preview
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
@@ -59,7 +59,7 @@ def small(subject: Subject) -> Subject:
 def trial_subjects(study: Study, corpus: Corpus, n: int) -> list[Subject]:
     """The first `n` trials that a study would begin with, at most as many as it has."""
     vocab_size = corpus.tokenizer.vocab_size
-    proposals = preview(study, KINDS, lambda layout: count_params(layout, vocab_size), min(n, study.n_trials))
+    proposals = preview(study, KINDS, Costs(vocab_size), min(n, study.n_trials))
     return [Subject(what=f"trial {number}", spec=proposal.spec) for number, proposal in enumerate(proposals)]
 
 

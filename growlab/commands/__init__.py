@@ -28,6 +28,7 @@ from growlab.commands import (
     study,
     test,
     train,
+    trial,
     worker,
 )
 from growlab.errors import GrowlabError, UsageError
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study.app, name="study")
+app.add_typer(trial.app, name="trial")
 app.command("worker")(worker.worker)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)

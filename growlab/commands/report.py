@@ -1,13 +1,14 @@
 """growlab report"""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from growlab import api
 from growlab.commands.completion import stored_studies
-from growlab.commands.options import Json, Storage
+from growlab.commands.options import Json, Plugin, Storage, say
 from growlab.defaults import STORAGE_DEFAULT, USUAL_MARGIN
 
 Studies = Annotated[
@@ -52,7 +53,12 @@ def report(
             show_default=f"{USUAL_MARGIN:g}",
         ),
     ] = None,
+    why: Annotated[
+        bool,
+        typer.Option("--why", help="Which kinds, places and scalars matter, and what would be tried next, by a model."),
+    ] = False,
     as_json: Json = False,
+    plugin: Plugin = None,
 ) -> None:
     """Print the leaderboard of a study, one of its trials in full, or what a value does to the objective."""
     from growlab.errors import UnknownName, UsageError
@@ -61,6 +67,8 @@ def report(
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
+    if why and group_by:
+        raise UsageError("--why and --group-by are two reports; ask for one of them")
     if group_by:
         if trial is not None or sort_by:
             raise UsageError("--group-by prints groups of trials; leave --trial and --sort-by out")
@@ -74,7 +82,21 @@ def report(
         raise UsageError(
             f"several studies ({', '.join(study)}) have no common leaderboard; compare them: --group-by KEY"
         )
+    if why:
+        if trial is not None or sort_by:
+            raise UsageError("--why prints what the whole study has learnt; leave --trial and --sort-by out")
+        _print_why(study[0], storage, "json" if as_json else format or "table", plugin or [])
+        return
     _print_study(study[0], trial, sort_by, storage, chosen)
+
+
+def _print_why(name: str, storage: str, format: str, plugins: list[Path]) -> None:
+    from growlab.preparation.learning import read_why
+    from growlab.report.why import render_why
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        render_why(read_why(store, store.study(name), storage, plugins, say), format, sys.stdout)
 
 
 def _print_groups(studies: list[str], key: str, against: str | None, margin: float, storage: str, format: str) -> None:

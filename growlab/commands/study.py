@@ -1,14 +1,15 @@
-"""growlab study: create, list, show, set, delete, run, confirm, replay, preview, keys."""
+"""growlab study: create, list, show, set, import, delete, run, confirm, replay, preview, space, keys."""
 
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from growlab import api
-from growlab.commands.completion import any_study, shipped
+from growlab.commands.completion import any_study, shipped, stored_studies
 from growlab.commands.options import (
     MOST_THREADS,
     MOST_WORKERS,
@@ -60,12 +61,31 @@ NewName = Annotated[str, typer.Option("--name", help="Instead of the name in the
 
 @app.command()
 def create(
-    file: File, storage: Storage = STORAGE_DEFAULT, name: NewName = "", set_: Set = None, plugin: Plugin = None
+    file: File,
+    start_from: Annotated[
+        str,
+        typer.Option(
+            metavar="STUDY",
+            help="Begin with the best trials of this study: their layouts, and their values of what is searched here.",
+            autocompletion=stored_studies,
+            show_default=False,
+        ),
+    ] = "",
+    top: Annotated[int, typer.Option(min=1, help="With --start-from: how many of them.")] = 3,
+    storage: Storage = STORAGE_DEFAULT,
+    name: NewName = "",
+    set_: Set = None,
+    plugin: Plugin = None,
 ) -> None:
     """Check a study file and put the study into the database, which is made if there is none."""
     plugins = plugin or []
     study = api.create(
-        api.load_study(file, set_ or [], name, plugins=plugins), storage=storage, plugins=plugins, tell=say
+        api.load_study(file, set_ or [], name, plugins=plugins),
+        start_from=start_from,
+        top=top,
+        storage=storage,
+        plugins=plugins,
+        tell=say,
     )
     say(f"start workers with: {command('worker', study.name, options=place_options(storage, plugins))}")
 
@@ -146,6 +166,29 @@ def set_(
         say(f"the study is over: {over}")
     if n_left:
         say(f"go on with: {command('study run', study, options=place_options(storage, plugin or []))}")
+
+
+@app.command("import")
+def import_(
+    study: StudyName,
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="CSV or TSV with the columns layout, searched scalars such as train.lr, and val_loss."
+        ),
+    ],
+    storage: Storage = STORAGE_DEFAULT,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Add results from elsewhere as trials that are over: the search learns from them, and nothing is trained.
+
+    What growlab report STUDY --format csv printed of another study is such a file. The losses must mean the same here:
+    of the same text, budget and settings.
+    """
+    numbers = api.import_results(study, results, storage=storage, plugins=plugin or [], tell=say)
+    if as_json:
+        print(json.dumps({"name": study, "trials": numbers}, indent=2))
 
 
 @app.command()
@@ -298,6 +341,30 @@ def preview(
     (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
     for line in in_words(rows, study):
         say(line)
+
+
+@app.command()
+def space(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.", autocompletion=any_study
+        ),
+    ],
+    storage: Storage = STORAGE_DEFAULT,
+    set_: Set = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Say how large a study's space is: layouts by depth, scalars, what its limits leave of random draws, and sizes."""
+    from growlab.preparation.extents import read_extent
+    from growlab.report.extent import extent_as_mapping, print_extent
+
+    extent = read_extent(study, set_ or [], storage, plugin or [], say)
+    if as_json:
+        print(json.dumps(extent_as_mapping(extent), indent=2))
+    else:
+        print_extent(extent, sys.stdout)
 
 
 @app.command()

@@ -45,6 +45,8 @@ def export_trial(store: Store, study_row: StudyRow, number: int | None, artifact
 def _chosen(store: Store, study_row: StudyRow, number: int | None) -> TrialRow:
     if number is not None:
         trial = store.trial(study_row.id, number)
+        if trial.was_told:
+            raise UsageError(f"trial {number} was told, not trained: it has no model to export")
         if trial.state is not TrialState.COMPLETED:
             raise UsageError(f"trial {number} is {trial.state}, and only a completed trial has a model to export")
         return trial

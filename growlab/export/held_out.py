@@ -59,6 +59,8 @@ def read_held_out(
     trial = store.trial(row.id, number)
     if recorded := _recorded(store, trial):
         return _held_out(row, trial, recorded, is_first=False)
+    if trial.was_told:
+        raise UsageError(f"trial {number} was told, not trained: it has no model to test")
     if trial.state is not TrialState.COMPLETED:
         raise UsageError(f"trial {number} is {trial.state}, and only a completed trial has a final model to test")
     if row.study.data.test_fraction == 0:

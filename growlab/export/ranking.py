@@ -9,13 +9,13 @@ from growlab.suggest import command
 def best_trials(store: Store, study_row: StudyRow) -> list[TrialRow]:
     """Rank completed trials by the study's objective, the best first; ties go to the lower number, as in the table.
 
-    Raises NotFound when there is none.
+    Those whose results were told have no model, and are left out. Raises NotFound when there is none.
     """
     metric = study_row.study.objective.metric
     values = {
         trial.number: (value, trial)
         for trial in store.trials(study_row.id)
-        if trial.state is TrialState.COMPLETED and (value := getattr(trial, metric)) is not None
+        if trial.state is TrialState.COMPLETED and not trial.was_told and (value := getattr(trial, metric)) is not None
     }
     if not values:
         raise NotFound(_none_completed(store, study_row))

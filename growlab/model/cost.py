@@ -7,7 +7,7 @@ from growlab.blocks import block_cost
 from growlab.blocks.parts import n_positions, part_cost
 from growlab.kinds import Cost
 from growlab.layout import BlockSpec, Layout, parse
-from growlab.specs import BudgetSpec, TrialSpec
+from growlab.specs import BudgetSpec, TrainSpec, TrialSpec
 
 BYTES_PER_NUMBER = 4  # weights, gradients, AdamW's moments and most activations are fp32
 
@@ -131,6 +131,41 @@ def training_memory(
     head = 2 * seq_len * (vocab_size + layout.d_model)
     watched = n_params * min(1.0, 2 / layout.depth) * window
     return int(BYTES_PER_NUMBER * (4 * n_params + batch_size * (activations + head) + watched))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What layouts cost over a vocabulary, as the limits of a search ask (growlab.search.limits).
+
+    Called, it counts parameters.
+    """
+
+    vocab_size: int
+
+    def __call__(self, layout: Layout) -> int:
+        return count_params(layout, self.vocab_size)
+
+    def flops_per_token(self, layout: Layout, seq_len: int) -> int:
+        """FLOPs of the forward pass, the mean over the tokens of a sequence."""
+        return -(-forward_flops(layout, self.vocab_size, seq_len) // seq_len)
+
+    def state_size(self, layout: Layout, seq_len: int) -> int:
+        """Numbers that are carried from token to token after so many tokens, of blocks, front end and head."""
+        seen = n_positions(layout.front, layout.d_model, seq_len)
+        blocks = sum(block_cost(spec, layout.d_model, seen).state_size for spec in layout.blocks)
+        return blocks + sum(cost.state_size for cost in _part_costs(layout, self.vocab_size, seq_len))
+
+    def memory(self, layout: Layout, train: TrainSpec, window: int) -> int:
+        """Bytes of training, by training_memory."""
+        return training_memory(
+            layout,
+            self.vocab_size,
+            train.seq_len,
+            train.batch_size,
+            window,
+            dropout=train.dropout,
+            recompute=train.recompute,
+        )
 
 
 def fewest_bytes(layout: Layout, vocab_size: int, seq_len: int, batch_size: int, *, bytes_per_activation: int) -> int:

@@ -49,11 +49,13 @@ def warnings_of(study: "Study", corpus: "Corpus") -> list[str]:
 def _first_trials(study: "Study", corpus: "Corpus") -> "list[TrialSpec]":
     """Trials that tell how many steps a budget in FLOPs gives, and whether a layout fits at all."""
     from growlab.kinds import KINDS
-    from growlab.model.cost import count_params
-    from growlab.search import preview
+    from growlab.model.cost import Costs
+    from growlab.search import check_limits, preview
 
     n = min(study.n_trials, _SAMPLED) if study.budget.unit == "flops" else 1
-    proposed = preview(study, KINDS, lambda layout: count_params(layout, corpus.tokenizer.vocab_size), n=n)
+    costs = Costs(corpus.tokenizer.vocab_size)
+    check_limits(study, KINDS, costs)
+    proposed = preview(study, KINDS, costs, n=n)
     return [proposal.spec for proposal in proposed]
 
 

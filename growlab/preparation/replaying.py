@@ -11,13 +11,15 @@ from growlab.preparation.confirming import ORIGIN
 from growlab.preparation.differences import differing, shown
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
+from growlab.records import ADDED, TOLD
 
 if TYPE_CHECKING:
-    from growlab.search.propose import Measure
+    from growlab.search.limits import Measure
     from growlab.storage import Store, StudyRow, TrialRow
     from growlab.study import Study
 
 _MOST_KEYS = 5
+_BY_HAND = (ORIGIN, ADDED, TOLD)  # origins of what nobody searched for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ def replay_study(
     stored = [_proposal(store, trial) for trial in trials]
     past = {trial.number: trial for trial in store.past_trials(row.id, row.study.objective.metric)}
     revisions = store.revisions(row.id)
-    searched = [proposal for proposal in stored if proposal.decision.origin != ORIGIN]
+    searched = [proposal for proposal in stored if proposal.decision.origin not in _BY_HAND]
     measure = _measure(row.study, paths, storage, plugins, tell)
     deviations, n_rounded = [], 0
     for proposal in searched:
@@ -124,12 +126,15 @@ def _proposal(store: "Store", trial: "TrialRow") -> Proposal:
 def _measure(study: "Study", paths: Sequence[str], storage: str, plugins: Sequence[Path], tell: Tell) -> "Measure":
     """Counts a layout's parameters, which depend on the text's vocabulary; that is read when it is first asked for."""
     from growlab.data import load_corpus
-    from growlab.model.cost import count_params
+    from growlab.model.cost import Costs
     from growlab.preparation.texts import with_texts_here
+    from growlab.search.limits import CAPS
 
     @cache
     def vocab_size() -> int:
         here = with_texts_here(study, paths, storage, plugins, tell)
         return load_corpus(here.data, here.curriculum).tokenizer.vocab_size
 
-    return lambda layout: count_params(layout, vocab_size())
+    if any(getattr(study.layouts, cap.key) for cap in CAPS):  # they ask for more than a count
+        return Costs(vocab_size())
+    return lambda layout: Costs(vocab_size())(layout)

@@ -15,6 +15,8 @@ pace          finished trials per hour, and how many ran at once
 live          the same while the study runs
 trial_page    one trial in full
 trial_facts   everything that is stored of one trial, and as JSON
+extent        how large a study's space is
+why           which changes help, which parts matter, what would be tried next
 curve         losses over tokens, drawn with characters
 sparkline     a row of numbers in a row of characters
 terminal      a console that cuts nothing and interprets nothing

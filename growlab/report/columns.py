@@ -1,13 +1,15 @@
 """The columns of a leaderboard: what a row holds, and of each column its name, its cell on a terminal and its uses."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, get_args
 
 from growlab import amounts
 from growlab.records import TrialState
 from growlab.report.terminal_table import TableColumn
+from growlab.report.trial_values import TrialValue, value_text
 
 OVERFITS = "↑"
 
@@ -32,24 +34,35 @@ class LeaderboardRow:
     engine: str | None  # eager, graph, …: how its steps were executed
     accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
     overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
+    told: bool | None = None  # True: a person told its result, and nothing was trained
+    searched: Mapping[str, TrialValue] = field(default_factory=dict)  # scalars as the sampler drew them, by full name
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of the leaderboard."""
 
-    name: str  # a field of LeaderboardRow; what scripts rely on
+    name: str  # a field of LeaderboardRow, or the full name of a searched scalar; what scripts rely on
     on_terminal: TableColumn[LeaderboardRow] | None = None  # where it is one there
     sortable: bool = False  # the lowest number comes first
     of_some: bool = False  # there only where a trial has a value: a study of a text keeps its columns
+    is_searched: bool = False  # a searched scalar, which is no field
 
-    @property
-    def dtype(self) -> str:
+    def value(self, row: LeaderboardRow) -> Any:
+        """What the row holds; None where it is not known, or where the scalar does not act in that trial."""
+        return row.searched.get(self.name) if self.is_searched else getattr(row, self.name)
+
+    def dtype(self, rows: Sequence[LeaderboardRow]) -> str:
         """The type in pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
-        return "object" if self.name == "flops" else _DTYPES[_plain(LeaderboardRow.__annotations__[self.name])]
+        if self.name == "flops":
+            return "object"
+        if not self.is_searched:
+            return _DTYPES[_plain(LeaderboardRow.__annotations__[self.name])]
+        types = {type(value) for row in rows if (value := self.value(row)) is not None}
+        return _DTYPES.get(next(iter(types)), "object") if len(types) == 1 else "object"
 
 
-_DTYPES = {int: "Int64", float: "float64", str: "str", TrialState: "str"}
+_DTYPES: dict[type, str] = {bool: "boolean", int: "Int64", float: "float64", str: "str", TrialState: "str"}
 
 
 def _plain(declared: Any) -> type:
@@ -59,6 +72,10 @@ def _plain(declared: Any) -> type:
 
 def _val_loss(row: LeaderboardRow) -> str:
     return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
+
+
+def _state(row: LeaderboardRow) -> str:
+    return f"{row.state}, told" if row.told else row.state
 
 
 # In the order of a terminal; programs get those that only some studies have last, where they move no other.
@@ -76,10 +93,12 @@ COLUMNS = (
     Column("flops", TableColumn("compute", lambda row: amounts.flops(row.flops)), sortable=True),
     Column("tokens", TableColumn("tokens", lambda row: amounts.count(row.tokens)), sortable=True),
     Column("elapsed_s", TableColumn("time", lambda row: amounts.duration(row.elapsed_s)), sortable=True),
-    Column("state", TableColumn("state", lambda row: row.state, "left")),
+    Column("state", TableColumn("state", _state, "left")),
     Column("engine"),
     Column("overfits_since", of_some=True),
+    Column("told", of_some=True),
 )
+_HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
 SORTABLE = tuple(column.name for column in COLUMNS if column.sortable)
 
 
@@ -90,11 +109,42 @@ def columns_of(rows: Sequence[LeaderboardRow]) -> list[Column]:
     ]
 
 
-def columns_for_programs(rows: Sequence[LeaderboardRow]) -> list[str]:
-    """The names of the columns of these rows, in the order that scripts rely on."""
-    return [column.name for column in sorted(columns_of(rows), key=lambda column: column.of_some)]
+def searched_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
+    """A column for each scalar that was searched in any of these rows, in the order in which trials drew them."""
+    by_number = sorted(rows, key=lambda row: row.trial)
+    names = dict.fromkeys(name for row in by_number for name in row.searched)
+    n_ending = Counter([*map(_last_part, names), *_HEADERS])  # a header names one column
+    headers = {name: end if n_ending[end := _last_part(name)] == 1 else name for name in names}
+    return [Column(name, _searched_on_terminal(name, headers[name]), is_searched=True) for name in names]
+
+
+def _searched_on_terminal(name: str, header: str) -> TableColumn[LeaderboardRow]:
+    return TableColumn(header, lambda row: short(row.searched.get(name)))
+
+
+def short(value: TrialValue) -> str:
+    """A value with four digits, as a table has it."""
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def columns_for_programs(rows: Sequence[LeaderboardRow]) -> list[Column]:
+    """The columns of these rows, in the order that scripts rely on; those of searched scalars come last."""
+    return [*sorted(columns_of(rows), key=lambda column: column.of_some), *searched_columns(rows)]
 
 
 def columns_for_terminals(rows: Sequence[LeaderboardRow]) -> list[TableColumn[LeaderboardRow]]:
     """The columns of these rows that a terminal has, from left to right."""
     return [column.on_terminal for column in columns_of(rows) if column.on_terminal is not None]
+
+
+def searched_for_terminals(rows: Sequence[LeaderboardRow]) -> list[TableColumn[LeaderboardRow]]:
+    """The columns of searched scalars in which these rows differ, for a terminal."""
+    return [
+        column.on_terminal
+        for column in searched_columns(rows)
+        if column.on_terminal is not None and len({column.value(row) for row in rows}) > 1
+    ]

@@ -1,6 +1,6 @@
 """The leaderboard for a person (table), rows of any sort for a program (TSV, CSV, JSON: plain numbers, all digits)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from growlab.delimited import delimited
@@ -23,17 +23,22 @@ def render(rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title
     if format == "table":
         print_table(rows, stream, title)
     else:
-        write_rows(rows, columns_for_programs(rows), format, stream)
+        columns = columns_for_programs(rows)
+        mappings = [{column.name: column.value(row) for column in columns} for row in rows]
+        _write([column.name for column in columns], mappings, format, stream)
 
 
 def write_rows(rows: Sequence[object], names: Sequence[str], format: str, stream: TextIO) -> None:
     """Write these fields of rows for a program. Raises UnknownName for another format than TSV, CSV and JSON."""
+    _write(names, [{name: getattr(row, name) for name in names} for row in rows], format, stream)
+
+
+def _write(names: Sequence[str], rows: Sequence[Mapping[str, object]], format: str, stream: TextIO) -> None:
     match format:
         case "tsv" | "csv":
-            values = ([getattr(row, name) for name in names] for row in rows)
-            stream.write(visible(delimited(names, values, _DELIMITERS[format])))
+            stream.write(visible(delimited(names, (list(row.values()) for row in rows), _DELIMITERS[format])))
         case "json":
-            write_json([{name: getattr(row, name) for name in names} for row in rows], stream)
+            write_json(rows, stream)
         case _:
             raise UnknownName("format", format, FORMATS)
 

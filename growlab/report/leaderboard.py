@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from growlab.domains import Value
 from growlab.errors import UnknownName
 from growlab.finite import finite
 from growlab.records import LOSSES, TrialState
 from growlab.report.columns import SORTABLE, LeaderboardRow
 from growlab.report.overfitting import read_overfitting
+from growlab.report.trial_values import TrialValue
 from growlab.storage import Store, TrialRow
 
 
@@ -70,7 +72,20 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
         engine=trial.engine or None,
         accuracy=trial.newest_accuracy,
         overfits_since=overfits_since,
+        told=trial.was_told or None,
+        searched=_searched(trial),
     )
+
+
+def _searched(trial: TrialRow) -> dict[str, TrialValue]:
+    """The scalars of the trial by full name, without what an ablation says of its cells; none of a damaged row."""
+    if not isinstance(trial.params, Mapping):
+        return {}
+    return {
+        name: value
+        for name, value in trial.params.items()
+        if "." in name and (value is None or isinstance(value, Value))
+    }
 
 
 def _sort_key(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:

@@ -73,7 +73,7 @@ def _state_column(trials: Sequence[TrialRow]) -> TableColumn[LeaderboardRow]:
 def state_text(trial: TrialRow) -> str:
     """The state, 'completed' or 'running, step 1200'; 'running, not heard' where the lease of its worker ran out."""
     if trial.state is not TrialState.RUNNING:
-        return str(trial.state)
+        return f"{trial.state}, told" if trial.was_told else str(trial.state)
     if trial.lease_left_s is not None and trial.lease_left_s < 0:
         return "running, not heard"
     return "running" if trial.newest_step is None else f"running, step {trial.newest_step}"

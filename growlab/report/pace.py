@@ -28,7 +28,7 @@ class Pace:
 
 def read_pace(store: Store, study_id: int, counts: Mapping[TrialState, int]) -> Pace | None:
     """The pace of a study that has so many trials in a state."""
-    return pace_of(store.attempt_times(study_id), n_ended(counts))
+    return pace_of(store.attempt_times(study_id), n_ended(counts) - store.n_told(study_id))
 
 
 def pace_of(attempts: Sequence[Interval], n_trials_ended: int) -> Pace | None:

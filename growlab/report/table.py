@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from growlab import amounts
 from growlab.records import TrialState
-from growlab.report.columns import OVERFITS, LeaderboardRow, columns_for_terminals
+from growlab.report.columns import OVERFITS, LeaderboardRow, columns_for_terminals, searched_for_terminals
 from growlab.report.leaderboard import best_by_best_val_loss
 from growlab.report.terminal import Trimmed, as_it_is, console_for, folded
 from growlab.report.terminal_table import (
@@ -26,9 +26,11 @@ _BEST = "bold green"
 _LEAST_NEEDED_LAYOUT = 10  # where only columns are left by which people decide
 _MOST_LAYOUT = 60  # one long layout must not move all numbers out of sight
 _LAYOUT_LINES = 4  # on a terminal; the rest is an ellipsis
+_MOST_NAMED = 3  # searched scalars for which there is no room
 
 
-# What a narrow terminal can do without, the first first; then, one by one, what people decide by.
+# What a narrow terminal can do without, the first first, after what was searched; then, one by one, what people
+# decide by.
 _DISPENSABLE = ("tokens", "time", "best", "state")
 _NEEDED = ("compute", "bits/byte", "depth", "params", "rank")
 
@@ -52,7 +54,9 @@ def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple[
     """The table, and the names of what there is no room for: columns, and at last the ends of layouts."""
     overfitting = any(row.overfits_since is not None for row in rows)
     best_tells_more = overfitting or best_by_best_val_loss(rows) is not None
-    dispensable = [header for header in _DISPENSABLE if not (best_tells_more and header == "best")]
+    searched = [column.header for column in searched_for_terminals(rows)]
+    kept = ["best"] if best_tells_more else []
+    dispensable = [*reversed(searched), *(header for header in _DISPENSABLE if header not in kept)]
     longest = max(len(row.layout) for row in rows)
 
     def least_width(hidden: Sequence[str]) -> int:
@@ -65,16 +69,25 @@ def _fitting_table(rows: Sequence[LeaderboardRow], console: "Console") -> tuple[
 
     # measured without layouts: rich would not break what has no blank
     frame, hidden = fitting(lambda hidden: draw(hidden, lambda row: ""), [*dispensable, *_NEEDED], console)
+    names = _summed_up(hidden, searched)
     if not console.is_terminal:
-        return draw(hidden, lambda row: row.layout), hidden
+        return draw(hidden, lambda row: row.layout), names
     width = min(longest, max(least_width(hidden) + room_beside(frame, console), 1), _MOST_LAYOUT)
     layouts = {row.layout: folded(row.layout, width, _LAYOUT_LINES, console) for row in rows}
     cut = any(text.endswith("…") for text in layouts.values())
-    return draw(hidden, lambda row: layouts[row.layout]), [*hidden, *["whole layouts"] * cut]
+    return draw(hidden, lambda row: layouts[row.layout]), [*names, *["whole layouts"] * cut]
+
+
+def _summed_up(hidden: Sequence[str], searched: Sequence[str]) -> list[str]:
+    """The columns that are left out, many searched scalars in one phrase."""
+    n = sum(header in searched for header in hidden)
+    if n <= _MOST_NAMED:
+        return list(hidden)
+    return [f"{n} searched values", *(header for header in hidden if header not in searched)]
 
 
 def _columns(rows: Sequence[LeaderboardRow], hidden: Sequence[str]) -> list[TableColumn[LeaderboardRow]]:
-    rank, *rest = columns_for_terminals(rows)
+    rank, *rest = [*columns_for_terminals(rows), *searched_for_terminals(rows)]
     if "state" in hidden:
         rank = replace(rank, cell=_rank_or_state)
     return [column for column in (rank, *rest) if column.header not in hidden]

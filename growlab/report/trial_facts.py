@@ -46,6 +46,7 @@ class Probe:
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
     study: str
+    objective: str
     trial: TrialRow
     decision: Decision
     metrics: Sequence[Metric]
@@ -125,6 +126,7 @@ def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
     trial.require_sound()
     return TrialFacts(
         study=study_row.study.name,
+        objective=study_row.study.objective.metric,
         trial=trial,
         decision=store.decision(trial.id),
         metrics=store.metrics(trial.id),
@@ -154,6 +156,7 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
             **{name: getattr(trial, name) for name in (*_RESULT, *_COURSE)},
             "overfits_since": facts.overfits_since,
             "engine": trial.engine or None,
+            "told": trial.was_told,
             "sample": trial.sample,
             "error": trial.error,
             "seed": trial.spec_mapping["seed"],

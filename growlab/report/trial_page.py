@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
-from growlab.records import READ_AT, TEST, TrajectoryPoint
+from growlab.records import LOSSES, READ_AT, TEST, TrajectoryPoint
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
@@ -44,6 +44,8 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
     """Headings and contents, in reading order; a part of which nothing is known yet is left out."""
     if facts.trial.steps is not None:
         yield "result", _pairs(_result(facts))
+    elif facts.trial.was_told:
+        yield "result, as it was told: nothing was trained here", _pairs(_told(facts))
     elif facts.metrics or not facts.trial.state.is_final:
         yield "result", _pairs(_so_far(facts))
     if curve := _curve(facts):
@@ -154,6 +156,7 @@ def _result(facts: TrialFacts) -> dict[str, str]:
     return {
         "val_loss": f"{amounts.loss(trial.val_loss)} nats per token (best {amounts.loss(trial.best_val_loss)})"
         + _overfitting(facts),
+        **_predicted(facts),
         **_accuracy(facts),
         "bits per byte": amounts.loss(trial.bits_per_byte),
         **_tested(facts),
@@ -163,6 +166,21 @@ def _result(facts: TrialFacts) -> dict[str, str]:
         f"{amounts.flops(trial.flops)}, {amounts.duration(trial.elapsed_s)}",
         **({"engine": trial.engine} if trial.engine else {}),
     }
+
+
+def _predicted(facts: TrialFacts) -> dict[str, str]:
+    """What the model that chose the trial had expected of it; nothing of a trial that no model chose."""
+    predicted = facts.decision.predicted
+    if predicted is None:
+        return {}
+    runs = f", {amounts.share(predicted.runs)} to reach one" if predicted.runs < 1 else ""
+    return {"predicted": f"{facts.objective} {amounts.loss(predicted.mean)} ± {amounts.loss(predicted.sd)}{runs}"}
+
+
+def _told(facts: TrialFacts) -> dict[str, str]:
+    """The losses that a person told; no other number is known."""
+    losses = {name: getattr(facts.trial, name) for name in LOSSES}
+    return {name: amounts.loss(value) for name, value in losses.items() if value is not None} or {"none": "no loss"}
 
 
 def _tested(facts: TrialFacts) -> dict[str, str]:
@@ -180,8 +198,8 @@ def _so_far(facts: TrialFacts) -> dict[str, str]:
     evaluation = {"val_loss so far": text + _overfitting(facts)} if (text := _newest(facts, *_VAL_LOSS)) else {}
     training = {title: text for title, asked in _TRAINING.items() if (text := _newest(facts, *asked))}
     if not (evaluation or training):
-        return {"none yet": "what a trial does is on record from its first checkpoint on"}
-    return {**evaluation, **_accuracy(facts), **training}
+        return {"none yet": "what a trial does is on record from its first checkpoint on", **_predicted(facts)}
+    return {**evaluation, **_predicted(facts), **_accuracy(facts), **training}
 
 
 # Split, name and text of a metric

@@ -16,18 +16,22 @@
     parameters       the space as a list of parameters with conditions, as other optimisers are told it
     configuration    what a search decides of a trial
     kept             what stays in memory from one decision to the next
+    adding           a trial that a person adds, to be trained or with its result
     draw             one layout, and how it came about
+    limits           what layouts.max_params and its like allow
     mutations        the small changes: insert, delete, swap, substitute, options, width, units
     repair           back into the study's space
     random_layouts   a layout as people build them
     past             how good each trial was, which layouts were tried
     scalars          TPE over the past; failures count as the worst
     growing          can a trial grow at all, has a stage of a curriculum any step
+    sections         train and growth of a trial
     space            is a study sound, is it wise
+    extent           how large a space is, and what limits leave of it
     menu             which blocks a study may draw, and what fits a width
 
 No torch in this room, and Optuna only once a scalar is to be suggested. It knows block kinds as data
-(growlab.kinds) and a model's size by the function `measure` that it is handed.
+(growlab.kinds) and a model's size, FLOPs, state and memory by the `measure` that it is handed.
 """
 
 from growlab.proposal import Proposal
@@ -36,7 +40,7 @@ from growlab.search.propose import preview, propose
 from growlab.search.random_layouts import random_layout
 from growlab.search.samplers import evolution, given, grid, model, random  # noqa: F401  (they fill the table)
 from growlab.search.sampling import sampler_options
-from growlab.search.space import check_space, warnings_for
+from growlab.search.space import check_limits, check_space, warnings_for
 
 __all__ = [
     "Done",
@@ -44,6 +48,7 @@ __all__ = [
     "Next",
     "Proposal",
     "Wait",
+    "check_limits",
     "check_space",
     "decide",
     "preview",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, Spent, TrialState
-from growlab.search.propose import Measure, propose
+from growlab.search.limits import Measure
+from growlab.search.propose import propose
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
 
@@ -41,7 +42,7 @@ def decide(
     A study that has `spent` its budget or reached its target proposes nothing more, and what is queued stays so.
 
     Nothing is kept between calls: the same past gives the same decision on any machine. Raises UsageError when no
-    layout has as few parameters as the study asks.
+    layout is within the limits of the study.
     """
     if study.limits.why_over(spent):
         return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()

@@ -4,11 +4,12 @@ An entry of a menu is a kind, or a nest with what it holds, such as 'mix(attn,ss
 text without any option. Options go by path: 'n_heads', or 'attn.n_heads' inside a nest.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
+from math import prod
 from random import Random
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from growlab.layout import (
     parse_blocks,
     parse_part,
     skeleton,
+    walk,
     with_flat_options,
 )
 from growlab.study import PLAIN, FromLayer, LayoutSpace
@@ -132,6 +134,30 @@ class Menu:
         """Whether the study draws front ends or heads: where it does not, its draws are those of an older growlab."""
         return {*self.space.front, *self.space.head} != {PLAIN}
 
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """The odds of each entry; {} where a study says nothing of them, and all are alike."""
+        if not self.space.weights:
+            return {}
+        said = {str(skeleton(read_entry(key))): weight for key, weight in self.space.weights.items()}
+        return {name: said.get(name, 1.0) for name in self.entries}
+
+    def choose(self, rng: Random, names: Sequence[str]) -> str:
+        """One of these entries, by their odds."""
+        return rng.choices(names, [self.weights[name] for name in names])[0] if self.weights else rng.choice(names)
+
+    @cached_property
+    def required(self) -> list[str]:
+        """The entries that have a kind of layouts.at_least_one_of, or hold one."""
+        return [name for name, block in self.entries.items() if self.is_required(block)]
+
+    def is_required(self, block: BlockSpec) -> bool:
+        return any(held.kind in self.space.at_least_one_of for held in walk(block))
+
+    def has_required(self, layout: Layout) -> bool:
+        """Whether a block of layouts.at_least_one_of is there, or none is asked for."""
+        return not self.space.at_least_one_of or any(map(self.is_required, layout.blocks))
+
     def of_role(self, role: Role) -> list[str]:
         """The study's entries of a role."""
         return [name for name, block in self.entries.items() if self.role(block) == role]
@@ -174,6 +200,12 @@ class Menu:
             block = self._block(name, dict(zip(self.values[name], combination, strict=True)))
             if self.fits(block, d_model):
                 yield block
+
+    def n_fitting(self, name: str, d_model: int) -> int:
+        """The number of combinations of an entry's options that fit the width."""
+        if self.entries[name].branches:
+            return prod(map(len, self._fitting_parts(name, d_model)))
+        return sum(1 for _ in self.fitting(name, d_model))
 
     def draw(self, rng: Random, name: str, d_model: int) -> BlockSpec:
         """A block of the entry with options drawn at random, evenly over the combinations that fit the width."""
@@ -231,6 +263,7 @@ class Menu:
             and layout.front in self.parts("front", layout.d_model)
             and layout.head in self.parts("head", layout.d_model)
             and not min(map(len, self.misplaced(layout).values()), default=0)
+            and self.has_required(layout)
         )
 
     def misplaced(self, layout: Layout) -> dict[int, list[int]]:

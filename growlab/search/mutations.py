@@ -26,7 +26,7 @@ def insert_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'insert conv at 2': a block of any kind, half of the time like one of its kind that is there."""
     if layout.depth >= menu.space.depth[1]:
         return None
-    name = rng.choice(list(menu.values))
+    name = menu.choose(rng, list(menu.values))
     at = rng.randint(0 if menu.role(menu.entries[name]) == "sequence" else 1, layout.depth)
     there = [block for block in layout.blocks if menu.name(block) == name]
     block = rng.choice(there) if there and rng.random() < _ALIKE else menu.draw(rng, name, layout.d_model)
@@ -64,7 +64,8 @@ def substitute_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     ]
     if not choices:
         return None
-    at, name = rng.choice(choices)
+    weights = [menu.weights[name] for _, name in choices] if menu.weights else None
+    at, name = rng.choices(choices, weights)[0] if weights else rng.choice(choices)
     block = menu.draw(rng, name, layout.d_model)
     words = f"substitute {menu.short(block)} for {menu.short(layout.blocks[at])} at {at}"
     return splice(layout, at, at + 1, [block]), words

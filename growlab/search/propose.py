@@ -4,11 +4,10 @@ What is kept between calls saves time alone, and nothing is random but by the nu
 same proposal on any machine.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
-from growlab.domains import Domain, Fixed, Value, corners
+from growlab.domains import Value
 from growlab.kinds import Kind, complete, shorten
 from growlab.layout import Layout, n_held, n_run, parse
 from growlab.plan import final_layout
@@ -16,16 +15,15 @@ from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
-from growlab.search.draw import Draw, SizeLimit
+from growlab.search.draw import Draw
+from growlab.search.limits import Limits, Measure
 from growlab.search.menu import Menu
 from growlab.search.past import grouped, unfinished
 from growlab.search.sampling import Ask, Suggestion, sampler_options
+from growlab.search.sections import growth_of, train_of
 from growlab.seeds import derived_seed
-from growlab.specs import GrowthSpec, TrainSpec, TrialSpec
+from growlab.specs import GrowthSpec, TrialSpec
 from growlab.study import Study
-from growlab.study.growth_section import growth_spec
-
-Measure = Callable[[Layout], int]  # the number of parameters of a layout
 
 
 def propose(
@@ -34,32 +32,23 @@ def propose(
     """Trial `number`, as the study's sampler suggests it, or as another repeat of the same proposal was.
 
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
-    in any order. Raises UsageError when no layout has as few parameters as the study asks.
+    in any order. Raises UsageError when no layout is within the limits of the study.
     """
     past = [
         trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=lambda each: each.number)
     ]
-    group, repeat = divmod(number, study.repeats)
-    seed = derived_seed(study.seed, group, "proposal")
-    ask = Ask(
-        study=study,
-        past=grouped(past, study.repeats),
-        number=group,
-        seed=seed,
-        menu=Menu(study.layouts, kinds),
-        limit=SizeLimit(max_params=study.layouts.max_params, measure=measure),
-    )
-    suggestion = _again(ask, past) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
+    ask, repeat = ask_for(study, past, number, kinds, measure)
+    suggestion = _again(ask, past, number) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
-        spec=_trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
+        spec=trial_spec(study, draw.layout, kinds, params, suggestion.given, trial_seed),
         layout=str(shorten(draw.layout, kinds)),
         depth=n_run(draw.layout.blocks),
         params=params,
         decision=Decision(
             number=number,
-            seed=seed,
+            seed=ask.seed,
             origin=draw.origin,
             parent=None if draw.parent is None else draw.parent * study.repeats,
             mutation=draw.words,
@@ -70,10 +59,27 @@ def propose(
     )
 
 
-def _again(ask: Ask, past: Sequence[PastTrial]) -> Suggestion | None:
+def ask_for(
+    study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
+) -> tuple[Ask, int]:
+    """What the study's sampler is asked for trial `number` after `past`, by number; and which repeat the trial is."""
+    n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
+    group, repeat = divmod(number - n_added, study.repeats)
+    ask = Ask(
+        study=study,
+        past=grouped(past, study.repeats),
+        number=group,
+        seed=derived_seed(study.seed, number // study.repeats, "proposal"),
+        menu=Menu(study.layouts, kinds),
+        limit=Limits(study=study, kinds=kinds, measure=measure),
+    )
+    return ask, repeat
+
+
+def _again(ask: Ask, past: Sequence[PastTrial], number: int) -> Suggestion | None:
     """What another repeat of this proposal was; None where this is the first."""
     repeats = ask.study.repeats
-    first = next((trial for trial in past if trial.number // repeats == ask.number), None)
+    first = next((trial for trial in past if trial.number // repeats == number // repeats), None)
     if first is None:
         return None
     given = ask.study.starts() if ask.number < sampler_options(ask.study).n_first(ask.study) else {}
@@ -93,7 +99,7 @@ def preview(study: Study, kinds: Mapping[str, Kind], measure: Measure, n: int = 
     return proposals
 
 
-def _trial_spec(
+def trial_spec(
     study: Study,
     layout: Layout,
     kinds: Mapping[str, Kind],
@@ -101,10 +107,11 @@ def _trial_spec(
     given: Mapping[str, Value],
     seed: int,
 ) -> TrialSpec:
+    """The trial of a layout, every option written out, and of searched scalars, of which a person gave some."""
     return TrialSpec(
         layout=str(layout),
         data=study.data,
-        train=TrainSpec(**_section("train", study.train, params)),
+        train=train_of(study, params),
         growth=_growth(study, layout, kinds, params, drawn=params.keys() - given.keys()),
         budget=study.budget,
         curriculum=study.curriculum,
@@ -121,7 +128,7 @@ def _growth(
     The sampler's raw draws stay in `params`: they are what TPE is told later, and its ranges do not depend on each
     other.
     """
-    spec = growth_spec(_section("growth", study.growth, params))
+    spec = growth_of(study, params)
     operator, before = spec.operator, f"growth.operator.{spec.operator.name}."
     keys = {name.removeprefix(before).removeprefix("growth.") for name in drawn if name.startswith("growth.")}
     options = OPERATORS[operator.name].read(operator.options)
@@ -130,11 +137,3 @@ def _growth(
     if spec.max_depth or not spec.grows:
         return spec
     return replace(spec, max_depth=n_held(final_layout(spec, layout, kinds).blocks))
-
-
-def _section(name: str, domains: Mapping[str, Domain], params: Mapping[str, Value]) -> dict[str, Any]:
-    """Every key of a section with its final value: the fixed one, else the drawn one, else, as it does not act, any."""
-    return {
-        key: domain.value if isinstance(domain, Fixed) else params.get(f"{name}.{key}", corners(domain)[0])
-        for key, domain in domains.items()
-    }

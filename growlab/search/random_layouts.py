@@ -5,14 +5,27 @@ from random import Random
 
 from growlab.layout import BlockSpec, Layout
 from growlab.search.menu import Menu
-from growlab.search.repair import PLACES, place_layers
+from growlab.search.repair import PLACES, place_layers, repair
 
 # People mostly give a sequence mixer a channel mixer of its own.
 _WITH_CHANNEL_MIXER = 0.85
+_DRAWS = 32
 
 
 def random_layout(rng: Random, menu: Menu) -> Layout:
-    """A layout as people build them, every option written out: mostly a motif of one or two units, repeated.
+    """A layout as people build them, with a block of layouts.at_least_one_of where the study asks for one.
+
+    Draws that lack it are thrown away, so that motifs stay whole; after so many of them one is repaired.
+    """
+    for _ in range(_DRAWS):
+        layout = _drawn(rng, menu)
+        if menu.has_required(layout):
+            return layout
+    return repair(rng, layout, menu)[0]
+
+
+def _drawn(rng: Random, menu: Menu) -> Layout:
+    """A layout with every option written out: mostly a motif of one or two units, repeated.
 
     A unit is a sequence mixer, mostly with a channel mixer behind it; options are drawn once per place
     in the motif. Now and then, as layouts.motif_share says, every unit is drawn afresh.
@@ -36,9 +49,9 @@ def _random_units(rng: Random, menu: Menu, d_model: int, count: int) -> list[Blo
 
 
 def _random_unit(rng: Random, menu: Menu, d_model: int) -> list[BlockSpec]:
-    kinds = [rng.choice(menu.of_role("sequence"))]
+    kinds = [menu.choose(rng, menu.of_role("sequence"))]
     if (channel := menu.of_role("channel")) and rng.random() < _WITH_CHANNEL_MIXER:
-        kinds.append(rng.choice(channel))
+        kinds.append(menu.choose(rng, channel))
     return [menu.draw(rng, kind, d_model) for kind in kinds]
 
 

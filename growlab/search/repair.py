@@ -26,7 +26,15 @@ def repair(rng: Random, layout: Layout, menu: Menu) -> tuple[Layout, list[str]]:
     words: list[str] = []
     if menu.contains(layout):
         return layout, words
-    for step in (_repair_width, _repair_parts, _repair_blocks, _repair_depth, _repair_first, _repair_layers):
+    for step in (
+        _repair_width,
+        _repair_parts,
+        _repair_blocks,
+        _repair_depth,
+        _repair_first,
+        _repair_layers,
+        _repair_required,
+    ):
         if change := step(rng, layout, menu):
             layout, said = change
             words.append(said)
@@ -72,10 +80,28 @@ def place_layers(rng: Random, layout: Layout, menu: Menu, k: int) -> Change:
     for at in menu.misplaced(layout)[k]:
         key = layout.blocks[at], menu.allowed(mixers.index(at), k)
         if key not in instead:
-            instead[key] = menu.draw(rng, rng.choice(key[1]), layout.d_model)
+            instead[key] = menu.draw(rng, menu.choose(rng, key[1]), layout.d_model)
         blocks[at] = instead[key]
     said = [f"{menu.short(old)} becomes {menu.short(new)}" for (old, _), new in instead.items()]
     return replace(layout, blocks=tuple(blocks)), "; ".join([f"from layer {k}", *said])
+
+
+def _repair_required(rng: Random, layout: Layout, menu: Menu) -> Change | None:
+    """A layout without a block of layouts.at_least_one_of: one in the place of another of its role."""
+    if menu.has_required(layout):
+        return None
+    ways = [
+        (at, name)
+        for at, block in enumerate(layout.blocks)
+        for name in menu.required
+        if menu.role(menu.entries[name]) == menu.role(block)
+    ]
+    for at, name in rng.sample(ways, len(ways)):
+        block = menu.draw(rng, name, layout.d_model)
+        changed = splice(layout, at, at + 1, [block])
+        if menu.contains(changed):
+            return changed, f"{menu.short(layout.blocks[at])} at {at} becomes {menu.short(block)}"
+    return None
 
 
 def _repair_blocks(rng: Random, layout: Layout, menu: Menu) -> Change | None:
@@ -95,7 +121,7 @@ def _closest(rng: Random, block: BlockSpec, d_model: int, menu: Menu) -> BlockSp
     if menu.name(block) in menu.values:
         return menu.adapt(rng, block, d_model)
     same_role = menu.of_role(menu.role(block))
-    return menu.draw(rng, rng.choice(same_role), d_model) if same_role else None
+    return menu.draw(rng, menu.choose(rng, same_role), d_model) if same_role else None
 
 
 def _repair_depth(rng: Random, layout: Layout, menu: Menu) -> Change | None:
@@ -104,7 +130,7 @@ def _repair_depth(rng: Random, layout: Layout, menu: Menu) -> Change | None:
         return None
     if layout.depth > high:
         return replace(layout, blocks=layout.blocks[:high]), f"cut to {high} blocks"
-    unit = layout.blocks or (menu.draw(rng, rng.choice(menu.of_role("sequence")), layout.d_model),)
+    unit = layout.blocks or (menu.draw(rng, menu.choose(rng, menu.of_role("sequence")), layout.d_model),)
     return replace(layout, blocks=(unit * low)[:low]), f"repeated to {low} blocks"
 
 
@@ -117,7 +143,7 @@ def _repair_first(rng: Random, layout: Layout, menu: Menu) -> Change | None:
         at = roles.index("sequence")
         blocks = (layout.blocks[at], *layout.blocks[:at], *layout.blocks[at + 1 :])
         return replace(layout, blocks=blocks), f"move {menu.short(blocks[0])} from {at} to 0"
-    block = menu.draw(rng, rng.choice(menu.of_role("sequence")), layout.d_model)
+    block = menu.draw(rng, menu.choose(rng, menu.of_role("sequence")), layout.d_model)
     words = f"substitute {menu.short(block)} for {menu.short(layout.blocks[0])} at 0"
     return splice(layout, 0, 1, [block]), words
 

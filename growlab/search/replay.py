@@ -12,8 +12,9 @@ from typing import Any
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
 from growlab.records import Decision, PastTrial
+from growlab.search.limits import Measure
 from growlab.search.past import unfinished
-from growlab.search.propose import Measure, propose
+from growlab.search.propose import propose
 from growlab.study import Study
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 

@@ -19,7 +19,8 @@ from growlab.layout import parse
 from growlab.named import Options, Part
 from growlab.records import PastTrial, Prediction
 from growlab.samplers import SAMPLERS
-from growlab.search.draw import Draw, SizeLimit
+from growlab.search.draw import Draw
+from growlab.search.limits import Limits
 from growlab.search.menu import Menu
 from growlab.search.scalars import suggest
 from growlab.study import Study
@@ -51,27 +52,32 @@ class SamplerOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Which trial is asked for, of which study, after which past."""
+    """Which trial is asked for, of which study, after which past.
+
+    Trials that a person added are of the past, and none of those that the sampler counts.
+    """
 
     study: Study
     past: Sequence[PastTrial]  # every trial known, by number, also queued and running ones
-    number: int
+    number: int  # of the sampler's own proposals
     seed: int  # of 31 bits: of this study and this number
     menu: Menu
-    limit: SizeLimit
+    limit: Limits  # for a trial with the first of all values; `limit.at(params)` is for those that are drawn
+
+    @property
+    def n_known(self) -> int:
+        """The number of trials before this one, those that a person added among them: all can be learnt from."""
+        return self.number + sum(trial.added for trial in self.past)
 
     def rng(self) -> Random:
         """A generator that begins anew at each call."""
         return Random(self.seed)
 
-    def start(self, at: int) -> Draw:
-        """The layout `at` of layouts.start_with. Raises UsageError for one larger than layouts.max_params."""
+    def start(self, at: int, params: Mapping[str, Value] | None = None) -> Draw:
+        """The layout `at` of layouts.start_with, for a trial with `params`. Raises UsageError beyond a limit."""
         layout = complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
-        if n_params := self.limit.excess(layout):
-            raise UsageError(
-                f"layouts.start_with[{at}] has {n_params} parameters, more than layouts.max_params "
-                f"{self.limit.max_params}"
-            )
+        if excess := self.limit.at(params or {}).excess(layout):
+            raise UsageError(f"layouts.start_with[{at}] {excess}")
         return Draw(layout=layout, origin="seed")
 
     def scalars(self, *, startup_trials: int, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
@@ -118,4 +124,4 @@ def first_layout(ask: Ask, *, startup_trials: int) -> Suggestion | None:
         return None
     given = ask.study.starts()
     params = ask.scalars(startup_trials=startup_trials, given=given)
-    return Suggestion(draw=ask.start(ask.number), params=params, given=given)
+    return Suggestion(draw=ask.start(ask.number, params), params=params, given=given)

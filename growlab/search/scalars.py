@@ -6,12 +6,15 @@ whatever was kept in memory from the one before (growlab.search.optuna.memory).
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
-from growlab.domains import Domain, Fixed, Value, admits
+from growlab.domains import Domain, Fixed, Range, Value, admits
 from growlab.records import PastTrial
 from growlab.search.kept import Kept
 from growlab.search.past import loss_of
+from growlab.search.scale import draw_scale
+from growlab.seeds import derived_seed
 from growlab.study import Study
 from growlab.study.flat_keys import renamed
 from growlab.study.growth_section import acting
@@ -44,6 +47,7 @@ def suggest(
     }:
         asked = _MEMORIES.get(repr((ready, list(scalars))), partial(Asked, ready, scalars))
         values |= asked.suggest(past, (seed + stage) % 2**32, startup_trials)
+        values |= asked.guessed(past, seed + stage, startup_trials)
         stage += 1
     return {name: values[name] for name in searched if name in values}
 
@@ -82,6 +86,22 @@ class Asked:
             asked = opened(self._memory.trials(past), sampler).ask(self._distributions).params
         return {name: asked[self._known_as[name]] for name in self._searched}
 
+    def guessed(self, past: Sequence[PastTrial], seed: int, startup_trials: int) -> dict[str, Value]:
+        """Draws around the best guesses of ranges, as long as TPE draws at random, which knows of no guess."""
+        guesses = {
+            name: domain
+            for name, domain in self._searched.items()
+            if isinstance(domain, Range) and domain.best_guess is not None
+        }
+        if not guesses or sum(trial.state.is_final and self._fits(trial) for trial in past) >= startup_trials:
+            return {}
+        return {name: draw_scale(Random(derived_seed(seed, name, "guess")), each) for name, each in guesses.items()}
+
+    def _fits(self, trial: PastTrial) -> bool:
+        """Whether the trial has a number in today's domain for every name: an older file may have asked others."""
+        params = renamed(trial.params, self._scalars)
+        return all(name in params and admits(domain, params[name]) for name, domain in self._searched.items())
+
     def _read(self, trial: PastTrial) -> "FrozenTrial | None":
         """A finished trial as COMPLETE, any other as RUNNING, which TPE takes for a bad one (the constant liar).
 
@@ -91,9 +111,9 @@ class Asked:
         """
         from growlab.search.optuna.memory import complete, running
 
-        params = renamed(trial.params, self._scalars)
-        if not all(name in params and admits(domain, params[name]) for name, domain in self._searched.items()):
+        if not self._fits(trial):
             return None
+        params = renamed(trial.params, self._scalars)
         drawn = {self._known_as[name]: params[name] for name in self._searched}
         if not trial.state.is_final:
             return running(trial.number, drawn, self._distributions)

@@ -3,7 +3,7 @@
 import math
 from random import Random
 
-from growlab.domains import Choice, Domain, Fixed, Range, Value, value_type
+from growlab.domains import CONFIDENCES, Choice, Domain, Fixed, Range, Value, value_type
 
 
 def to_scale(domain: Domain, value: Value) -> float:
@@ -40,7 +40,17 @@ def from_scale(domain: Domain, place: float) -> Value:
 
 
 def draw_scale(rng: Random, domain: Domain) -> Value:
-    """A value drawn evenly: of a choice, or on the scale of a range."""
+    """A value drawn evenly: of a choice, or on the scale of a range; around the best guess of one that has one."""
     if isinstance(domain, Choice):
         return rng.choice(domain.values)
+    if isinstance(domain, Range) and domain.best_guess is not None:
+        return _near_guess(rng, domain, domain.best_guess)
     return from_scale(domain, rng.random())
+
+
+def _near_guess(rng: Random, domain: Range, guess: float) -> Value:
+    """A draw of the normal distribution on the scale, cut off at its ends: at least a half of it lies between them."""
+    centre, sd = to_scale(domain, guess), CONFIDENCES[domain.confidence]
+    while True:
+        if 0 <= (place := rng.gauss(centre, sd)) <= 1:
+            return from_scale(domain, place)

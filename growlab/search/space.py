@@ -1,13 +1,15 @@
 """The space of a study: is it sound, and is it wise?"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 
-from growlab.domains import Domain, Fixed, corners, highest, lowest
+from growlab.domains import Domain, Fixed, Range, corners, highest, lowest
 from growlab.errors import LayoutError, NotRegistered, UsageError, require
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
-from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, walk
+from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, skeleton, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
+from growlab.search.limits import LIMITS, Limits, Measure
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place
 from growlab.search.sampling import sampler_options
@@ -40,13 +42,29 @@ def check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     _check_menu(Menu(space, kinds))
 
 
+def check_limits(study: Study, kinds: Mapping[str, Kind], measure: Measure) -> None:
+    """Refuse layouts to start with that exceed a limit in a trial that the study may draw, before a worker meets them.
+
+    Batch and length are the largest that their trials may have. Raises UsageError.
+    """
+    starts = study.starts()
+    sizes = {name: study.scalars()[name] for name in ("train.batch_size", "train.seq_len")}
+    params = {name: int(highest(domain)) for name, domain in sizes.items() if not isinstance(domain, Fixed)} | starts
+    limits = Limits(study=study, kinds=kinds, measure=measure, params=params)
+    for at, text in enumerate(study.layouts.start_with):
+        if excess := limits.excess(complete(parse(text), kinds)):
+            raise UsageError(f"layouts.start_with[{at}] {excess}")
+
+
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
     low, high = space.depth
     expected = f"{{low: …, high: …}} with 1 <= low <= high <= {MAX_BLOCKS}"
     require(1 <= low <= high <= MAX_BLOCKS, "layouts.depth", expected, f"{low} to {high}")
     require(len(space.d_model) > 0, "layouts.d_model", "a width or a list of widths", "none")
     require(min(space.d_model) >= 1, "layouts.d_model", "at least 1", min(space.d_model))
-    require(space.max_params >= 0, "layouts.max_params", "at least 0 (0: no limit)", space.max_params)
+    for key in LIMITS:
+        limit = getattr(space, key)
+        require(limit >= 0, f"layouts.{key}", "at least 0 (0: no limit)", limit)
     for name, options in space.blocks.items():
         _known_kinds([read_entry(name)], kinds)
         check_block(read_entry(name), kinds)
@@ -67,6 +85,31 @@ def _check_menu(menu: Menu) -> None:
             _check_parts(menu, place, d_model)
     if menu.rule:
         _check_rule(menu, menu.rule)
+    _check_weights(menu)
+    _check_required(menu)
+
+
+def _check_weights(menu: Menu) -> None:
+    for key, weight in menu.space.weights.items():
+        name = str(skeleton(read_entry(key)))
+        require(name in menu.entries, f"layouts.weights.{key}", f"of layouts.blocks: {', '.join(menu.entries)}", key)
+        require(0 < weight < inf, f"layouts.weights.{key}", "above 0; what shall not be drawn is no block", weight)
+
+
+def _check_required(menu: Menu) -> None:
+    """Whether every layout can have a block of layouts.at_least_one_of: in its first layer, which each has."""
+    if not (kinds := menu.space.at_least_one_of):
+        return
+    for kind in kinds:
+        if kind not in menu.kinds:
+            raise NotRegistered("block kind", kind, menu.kinds)
+    first = set(menu.of_role("sequence")) & set(menu.required)
+    asked = f"a sequence mixer of layouts.blocks that is or holds one of {', '.join(kinds)}"
+    require(bool(first), "layouts.at_least_one_of", asked, f"only {', '.join(menu.entries)}")
+    for k in menu.rule.layer if menu.rule else ():
+        allowed = menu.allowed(0, k)
+        where = f"layouts.from_layer at layer {k}"
+        require(bool(first & set(allowed)), where, f"{asked}, in its first layer", ", ".join(allowed))
 
 
 def _check_parts(menu: Menu, place: Place, d_model: int) -> None:
@@ -203,7 +246,20 @@ def warnings_for(study: Study, kinds: Mapping[str, Kind] = KINDS, n_steps: int |
         *sampler_options(study).warnings(study),
         *_nothing_plastic(study, kinds),
         *_plasticity_drawn_in_vain(study, kinds),
+        *_guesses_forgotten(study),
     ]
+
+
+def _guesses_forgotten(study: Study) -> Iterator[str]:
+    """Of best guesses that TPE does not know."""
+    if study.sampler.name in ("random", "model"):
+        return
+    for name, domain in study.scalars().items():
+        if isinstance(domain, Range) and domain.best_guess is not None:
+            yield (
+                f"{name}.best_guess is followed by random draws alone: once sampler {study.sampler.name} has "
+                "learnt, its TPE does not know it; sampler model does"
+            )
 
 
 def _dead_terms(study: Study) -> Iterator[str]:

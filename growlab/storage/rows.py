@@ -87,6 +87,11 @@ class TrialRow:
     engine: str  # "" where it is not known: never trained, or ended before schema 0002
 
     @property
+    def was_told(self) -> bool:
+        """Whether a person told its result: nobody ever claimed it, so that nothing was trained and no file is left."""
+        return self.state.is_final and self.epoch == 0
+
+    @property
     def spec(self) -> TrialSpec:
         """The spec of the trial, checked now: a leaderboard of thousands does without.
 

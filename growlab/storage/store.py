@@ -25,8 +25,8 @@ from growlab.records import (
     TrialResult,
     TrialState,
 )
+from growlab.storage import adding, commits, facts, fence, queue, reading, schema, spending, studies, workers
 from growlab.storage import artifacts as files
-from growlab.storage import commits, facts, fence, queue, reading, schema, spending, studies, workers
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
@@ -113,6 +113,10 @@ class Store:
         """Read the number of trials that the study wants now: that may be raised while workers run. Raises NotFound."""
         return self._read(lambda connection: studies.read_n_trials(connection, study_id))
 
+    def n_told(self, study_id: int) -> int:
+        """Count the trials of a study whose results a person told."""
+        return self._read(lambda connection: adding.count_told(connection, study_id))
+
     def delete_study(self, name: str) -> None:
         """Delete a study and all of it. Raises StorageError while one of its trials runs under a live lease."""
         self._database.write(lambda connection: studies.delete_study(connection, name, self.options))
@@ -155,6 +159,18 @@ class Store:
             return True
 
         return self._write(enqueue)
+
+    def add_trials(self, study_id: int, proposals: Sequence[Proposal], *, takes_places: bool) -> int | None:
+        """Add trials that a person wants, beyond n_trials by raising it, and return that; None for a number taken."""
+        return self._database.write(
+            lambda connection: adding.add_trials(connection, study_id, proposals, takes_places=takes_places)
+        )
+
+    def tell_results(
+        self, study_id: int, results: Sequence[tuple[Proposal, TrialState, Mapping[str, float]]]
+    ) -> int | None:
+        """Add trials that were trained elsewhere, with their final states and losses, likewise."""
+        return self._database.write(lambda connection: adding.tell_results(connection, study_id, results))
 
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
         """Take the first trial that is queued, or whose worker let its lease run out; None when there is none.

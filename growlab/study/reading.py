@@ -22,6 +22,7 @@ from growlab.domains import (
     write_domain,
 )
 from growlab.errors import SpecError
+from growlab.escapes import quoted
 from growlab.scalar import Scalar, before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
@@ -125,14 +126,16 @@ def _starts(
         values = flat_growth(values, domains) if section == "growth" else values
         refuse_unknown(f"{key}.{section}.", values, domains)
         starts[section] = {
-            name: _start(f"{key}.{section}.{name}", value, domains[name]) for name, value in values.items()
+            name: read_value(f"{key}.{section}.{name}", value, domains[name]) for name, value in values.items()
         }
     return starts
 
 
-def _start(key: str, raw: Any, domain: Domain) -> Any:
+def read_value(key: str, raw: Any, domain: Domain) -> Any:
+    """One value of a domain: that which is fixed may have any of its type. Raises SpecError."""
     read = read_domain(key, raw, value_type(domain), None)
-    assert isinstance(read, Fixed), "pydantic lets a single value through"
+    if not isinstance(read, Fixed):
+        raise SpecError(f"{key}: must be a single value, got {quoted(raw)}")
     if not isinstance(domain, Fixed) and not admits(domain, read.value):
         raise SpecError(f"{key}: must be one that the search may draw, of {write_domain(domain)}, got {read.value!r}")
     return read.value
@@ -189,10 +192,13 @@ def positive(key: str, raw: Any) -> int:
 
 
 def with_lists(raw: Any) -> Any:
-    """A single value where a list of choices is meant: d_model: 64, kernel: 4, a kind without options."""
+    """A single value where a list of choices is meant: d_model: 64, kernel: 4, a kind without options.
+
+    A limit may be written as 8e9.
+    """
     if not isinstance(raw, dict):
         return raw
-    raw = dict(raw)
+    raw = {key: _whole(value) if str(key).startswith("max_") else value for key, value in raw.items()}
     raw.update({key: as_list(raw[key]) for key in ("d_model", "front", "head") if key in raw})
     if "depth" in raw:
         raw["depth"] = _read_depth(raw["depth"])
@@ -205,18 +211,22 @@ def with_lists(raw: Any) -> Any:
     return raw
 
 
+def _whole(raw: Any) -> Any:
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
 def _read_depth(raw: Any) -> list[Any]:
     """Fewest and most blocks: 6 | {low: 2, high: 8}, or [2, 8] as it was written at first."""
     key = "layouts.depth"
     match read_domain(key, raw, int, None):
         case Fixed(value=value):
             return [value, value]
-        case Range(low=low, high=high, log=False):
+        case Range(low=low, high=high, log=False, best_guess=None):
             return [low, high]
         case Choice(values=(low, high)):
             return [low, high]
-        case Range():
-            raise SpecError(f"{key}.log: depths are drawn evenly; leave it out")
+        case Range(log=log):
+            raise SpecError(f"{key}.{'log' if log else 'best_guess'}: depths are drawn evenly; leave it out")
         case _:
             raise SpecError(f"{key}: must be a number or a range such as {{low: 2, high: 8}}, got {raw!r}")
 

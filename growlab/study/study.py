@@ -64,9 +64,47 @@ class LayoutSpace:
         help="of the layouts that are drawn at random, those that repeat a motif of one or two units; the others are "
         "drawn unit by unit",
     )
+    weights: Mapping[str, float] = setting(
+        type="section",
+        factory=dict,
+        help="such as {mamba2: 3}: how much likelier an entry of layouts.blocks is than one that is not named, where a "
+        "block is drawn at random, inserted or put in the place of another",
+    )
+    at_least_one_of: tuple[str, ...] = setting(
+        type="list",
+        default=(),
+        help="block kinds, such as [attn, hebbian, hopfield]: every layout that is proposed has one of them, be it in "
+        "a nest; layouts.start_with need not",
+    )
     start_with: tuple[str, ...] = setting(type="list of layouts", default=(), help="layouts to try first")
     max_params: int = setting(
         type="whole number", range="at least 0", default=0, help="parameters of a layout, at most; 0: no limit"
+    )
+    max_grown_params: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="parameters of the largest model that a trial can become, at most, where its growth plan says how often "
+        "it grows; 0: no limit",
+    )
+    max_flops_per_token: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="FLOPs of the forward pass for a token, at train.seq_len, of that model, at most; 0: no limit",
+    )
+    max_state: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="numbers that it carries from token to token when it writes, at train.seq_len, at most; 0: no limit",
+    )
+    max_memory: int = setting(
+        type="whole number",
+        range="at least 0",
+        default=0,
+        help="bytes that training it takes by growlab's estimate, at train.batch_size and train.seq_len, at most; 0: "
+        "no limit",
     )
 
 

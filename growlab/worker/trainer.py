@@ -226,9 +226,9 @@ class _Trainer:
 def decided(study: Study, past: Sequence[PastTrial], vocab_size: int, spent: Spent = _NOTHING) -> Next:
     """Decide what comes next in a study, by the kinds that are registered here."""
     from growlab.kinds import KINDS
-    from growlab.model.cost import count_params
+    from growlab.model.cost import Costs
 
-    return decide(study, past, KINDS, lambda layout: count_params(layout, vocab_size), spent)
+    return decide(study, past, KINDS, Costs(vocab_size), spent)
 
 
 def unfit(error: GrowlabError) -> Unfit:

@@ -205,3 +205,48 @@ def test_catalogues_name_what_is_registered(growlab: Callable) -> None:
     assert {"attn", "conv", "mlp"} <= kinds
     assert {"stdlib", "text"} <= sources
     assert "[n_heads=4]" in growlab("blocks", "attn").out
+
+
+def test_limits_on_what_layouts_cost_are_those_of_the_real_kinds(growlab: Callable) -> None:
+    """FLOPs, state and memory of the start layout, as growlab.model.cost counts them."""
+    start = ("--set", "layouts.start_with=[d=16 conv mlp]")
+
+    outcomes = {
+        limit: growlab("study", "create", "tiny.yaml", *start, "--set", f"layouts.{limit}=1")
+        for limit in ("max_grown_params", "max_flops_per_token", "max_state", "max_memory")
+    }
+    large = growlab("study", "create", "tiny.yaml", *start, "--set", "layouts.max_memory=8e9")
+
+    assert [outcome.code for outcome in outcomes.values()] == [2] * 4
+    for limit, outcome in outcomes.items():
+        assert "layouts.start_with[0] has " in outcome.err
+        assert f"more than layouts.{limit} 1" in outcome.err
+    assert large.code == 0
+    with Store.open("sqlite:///growlab.db") as store:
+        assert store.study("tiny").study.layouts.max_memory == 8_000_000_000
+
+
+def test_a_trial_by_hand_is_within_the_limits(growlab: Callable) -> None:
+    growlab("study", "create", "tiny.yaml", "--set", "layouts.max_memory=1e7")
+
+    outcome = growlab("trial", "add", "tiny", "--layout", "d=256 (attn mlp)x2")
+
+    assert outcome.code == 2
+    assert "error: the layout has " in outcome.err
+    assert "bytes of memory, more than layouts.max_memory 10000000" in outcome.err
+
+
+def test_the_space_of_a_file_and_of_a_stored_study_is_counted(growlab: Callable) -> None:
+    """Whether the counts are right is tested in tests/search, on kinds whose stacks can be listed."""
+    growlab("study", "create", "tiny.yaml", "--set", "layouts.max_memory=2e5", "--name", "stored")
+
+    of_file = growlab("study", "space", "tiny.yaml")
+    stored = json.loads(growlab("study", "space", "stored", "--json").out)
+
+    assert of_file.code == 0
+    assert "searched scalars\n  train.lr: 0.001 to 0.01" in of_file.out
+    assert "limits leave all of 1000 random draws (at least 99.6%" in of_file.out
+    assert list(stored["n_layouts_by_depth"]) == ["2", "3", "4"]
+    assert stored["n_layouts"] == sum(stored["n_layouts_by_depth"].values())
+    assert stored["n_within"] + stored["exceeded"]["layouts.max_memory"] == stored["n_draws"] == 1000
+    assert max(size["largest"] for size in stored["sizes"] if size["name"] == "memory") <= 200_000

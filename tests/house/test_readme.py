@@ -30,7 +30,7 @@ def test_every_command_in_the_documents_exists_with_its_options(repository: Path
 
     assert len(commands) >= 5
     for words in commands:
-        named = words[1:3] if words[1] in ("study", "db") else words[1:2]
+        named = words[1:3] if words[1] in ("study", "trial", "db") else words[1:2]
         said = _help(*named)
         assert said, f"{shlex.join(words)}: no such command"
         for option in (word.split("=")[0] for word in words if word.startswith("-")):

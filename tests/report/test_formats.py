@@ -19,7 +19,8 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
-OF_SOME = ("accuracy", "overfits_since")
+OF_SOME = ("accuracy", "overfits_since", "told")
+FIELDS = [field for field in fields(LeaderboardRow) if field.name != "searched"]
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 rows_of = st.builds(
@@ -40,6 +41,8 @@ rows_of = st.builds(
     engine=st.sampled_from([None, "eager", "compiled graph"]),
     accuracy=st.none() | st.floats(0, 1),
     overfits_since=st.none() | whole,
+    told=st.none() | st.just(True),
+    searched=st.fixed_dictionaries({"train.lr": numbers}),
 )
 
 
@@ -51,13 +54,17 @@ def rendered(rows, format, **more):
 
 def read_back(record):
     """A row from the words of a CSV file."""
-    types = {field.name: (get_args(field.type) or (field.type,))[0] for field in fields(LeaderboardRow)}
+    types = {field.name: (get_args(field.type) or (field.type,))[0] for field in FIELDS} | {
+        "train.lr": float,
+        "told": bool,
+    }
     return {name: types[name](word) if word else None for name, word in record.items()}
 
 
 def plain(rows):
     """Without the columns that only some studies have, where no row has a value."""
     mappings = [asdict(row) | {"state": str(row.state)} for row in rows]
+    mappings = [each | each.pop("searched") for each in mappings]
     lacking = {name for name in OF_SOME if all(each[name] is None for each in mappings)}
     return [{name: value for name, value in each.items() if name not in lacking} for each in mappings]
 
@@ -78,10 +85,10 @@ def test_json_reads_back_as_the_same_numbers(rows):
 
 
 def test_the_columns_of_every_format_are_the_fields_of_a_row():
-    names = [field.name for field in fields(LeaderboardRow)]
+    names = [field.name for field in FIELDS]
 
     assert {column.name for column in COLUMNS} == set(names)
-    assert rendered([], "tsv") == "\t".join(names[:-2]) + "\n"
+    assert rendered([], "tsv") == "\t".join(names[:-3]) + "\n"
 
 
 @pytest.mark.parametrize("format", ["table", "tsv", "csv", "json"])
@@ -220,6 +227,58 @@ def test_programs_get_the_step_since_which_a_trial_overfits(trial_of):
     assert [row["overfits_since"] for row in json.loads(rendered(rows, "json"))] == [None, 400]
     assert [line.split("\t")[-1] for line in rendered(rows, "tsv").splitlines()] == ["overfits_since", "", "400"]
     assert "overfits_since" not in rendered(leaderboard([trial_of(0)]), "csv")
+
+
+@pytest.mark.parametrize("format", ["tsv", "csv", "json"])
+def test_programs_get_every_searched_value_with_all_its_digits(trial_of, format):
+    rows = leaderboard(
+        [
+            trial_of(0, val_loss=1.0, params={"train.lr": 0.00312249, "growth.factor": 2, "arm": "a"}),
+            trial_of(1, val_loss=2.0, params={"train.lr": 0.00312249, "growth.trigger": "at"}),
+        ]
+    )
+
+    text = rendered(rows, format)
+
+    if format == "json":
+        first, second = json.loads(text)
+    else:
+        first, second = csv.DictReader(io.StringIO(text), delimiter="\t" if format == "tsv" else ",")
+    assert [*first][-3:] == ["train.lr", "growth.factor", "growth.trigger"]
+    assert float(first["train.lr"]) == 0.00312249
+    assert (int(first["growth.factor"]), second["growth.trigger"]) == (2, "at")
+    assert not first["growth.trigger"]
+    assert not second["growth.factor"]
+
+
+def test_a_wide_terminal_shows_the_searched_values_in_which_trials_differ(trial_of, terminal):
+    stream = terminal(200)
+    params = [{"train.lr": 0.00312249, "train.dropout": 0.1}, {"train.lr": 0.01, "train.dropout": 0.1}]
+
+    render(leaderboard([trial_of(at, params=each) for at, each in enumerate(params)]), "table", stream)
+
+    header, first = (next(line for line in stream.lines if word in line) for word in ("rank", "0.003122"))
+    assert header.split()[-1] == "lr"
+    assert "dropout" not in stream.getvalue()
+    assert first.split()[-1] == "0.003122"
+
+
+def test_a_narrow_terminal_leaves_searched_values_out_first_and_says_how_many(trial_of, terminal):
+    stream = terminal(112)
+    params = [{f"train.value_{name}": at for name in "abcd"} for at in range(2)]
+
+    render(leaderboard([trial_of(at, params=each) for at, each in enumerate(params)]), "table", stream)
+
+    assert stream.lines[-1].startswith("no room for 4 searched values")
+
+
+def test_two_searched_values_that_end_alike_have_their_full_names_on_a_terminal(trial_of, terminal):
+    stream = terminal(300)
+    params = [{"growth.operator.a.beta": at, "growth.operator.b.beta": at, "train.depth": at} for at in range(2)]
+
+    render(leaderboard([trial_of(at, params=each) for at, each in enumerate(params)]), "table", stream)
+
+    assert "growth.operator.a.beta  growth.operator.b.beta  train.depth" in stream.lines[0]
 
 
 def test_a_wide_terminal_shows_every_column(trial_of, terminal):

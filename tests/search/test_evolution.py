@@ -11,7 +11,8 @@ from growlab.layout import Layout, parse
 from growlab.records import PastTrial, TrialState
 from growlab.scalar import with_defaults
 from growlab.search import propose
-from growlab.search.draw import Draw, SizeLimit, first_new
+from growlab.search.draw import Draw, first_new
+from growlab.search.limits import Excess
 from growlab.search.menu import Menu
 from growlab.search.samplers.evolution import EvolutionOptions, child_of, evolve, pick_parent
 
@@ -20,7 +21,21 @@ def options(**given: int) -> EvolutionOptions:
     return with_defaults(EvolutionOptions, **given)
 
 
-NO_LIMIT = SizeLimit(max_params=0, measure=lambda layout: 0)
+class Blocks:
+    """A limit of blocks, where a study's would need one; 0: none."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def excess(self, layout: Layout) -> Excess | None:
+        return (
+            Excess("max_params", self.most, layout.depth, "parameters", layout)
+            if 0 < self.most < layout.depth
+            else None
+        )
+
+
+NO_LIMIT = Blocks(0)
 
 
 def trial(number: int, value: float | None = None, state: TrialState = TrialState.COMPLETED, layout: str = "d=64 attn"):
@@ -142,7 +157,7 @@ def test_a_space_of_failures_alone_still_gives_a_trial():
 
 
 def test_a_layout_with_too_many_parameters_is_passed_over():
-    limit = SizeLimit(max_params=2, measure=lambda layout: layout.depth)
+    limit = Blocks(2)
 
     drawn = first_new(draws_of("d=8 (attn)x4", "d=8 (attn)x3", "d=8 (attn)x2"), [], 10, limit)
 
@@ -150,7 +165,7 @@ def test_a_layout_with_too_many_parameters_is_passed_over():
 
 
 def test_a_limit_that_nothing_meets_names_the_smallest_layout():
-    limit = SizeLimit(max_params=2, measure=lambda layout: layout.depth)
+    limit = Blocks(2)
 
     with pytest.raises(
         UsageError, match=r"max_params 2 allows none of 10 .* smallest has 3 parameters: d=8 \(attn\)x3"

@@ -64,7 +64,7 @@ def test_it_finds_what_is_good_sooner_than_random_in_a_plain_study(kinds, seed: 
     ours, random = (study.best_value for study in studies)
 
     assert ours < random
-    assert ours < 0.6  # of 0.532, the least that there is
+    assert ours < 0.75  # of 0.532, the least that there is
 
 
 def test_a_study_that_maximises_finds_the_same(kinds) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -33,10 +34,11 @@ Propose = Callable[[Study, Sequence[PastTrial], int], Proposal]
 
 
 def loss(layout: str, params: dict[str, object]) -> float:
-    """Made up: convolution helps, most of all at the front; lr has its best at 3e-3."""
+    """Made up: convolution helps, most of all at the front; lr has its best at 3e-3; dropout does harm."""
     kinds = [block.kind for block in parse(layout).blocks]
     lr = math.log10(float(params["train.lr"])) + 2.5  # type: ignore[arg-type]
-    return 2.0 - 0.2 * kinds.count("conv") / len(kinds) - 0.3 * (kinds[0] == "conv") + 0.1 * lr**2
+    scalars = 0.3 * lr**2 + float(params["train.dropout"])  # type: ignore[arg-type]
+    return 2.0 - 0.2 * kinds.count("conv") / len(kinds) - 0.3 * (kinds[0] == "conv") + scalars
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +124,14 @@ def test_the_order_in_which_the_past_comes_decides_nothing(ask: Propose, study: 
 
 
 def test_it_finds_what_is_good_sooner_than_random_draws(search: Search, study: Study) -> None:
-    trials = {name: search(replace(study, sampler=read_sampler(name)), 40) for name in ("model", "random")}
+    def best(sampler: str) -> float:
+        studies = [replace(study, sampler=read_sampler(sampler), seed=seed) for seed in range(3)]
+        return fmean(min(float(trial.value or 9) for trial in search(one, 40)) for one in studies)
 
-    best = {name: min(float(trial.value or 9) for trial in past) for name, past in trials.items()}
+    model, blind = best("model"), best("random")
 
-    assert best["model"] < 1.51  # of 1.5, the least that there is
-    assert best["model"] < best["random"]
+    assert model < 1.57  # of 1.5, the least that there is
+    assert model < blind - 0.03
 
 
 def test_a_decision_says_what_was_expected_and_keeps_to_it(ask: Propose, study: Study, past: list[PastTrial]) -> None:

@@ -6,5 +6,6 @@
 - outlook: all of that for the past of a study: the trials that it rests on, failures, running ones
 - candidates: configurations worth asking about
 - choice: which of them to try
+- explaining: which parts of a configuration matter, and what a change of each does
 - suggesting: from a past to a suggestion, which is what a sampler asks
 """

@@ -103,6 +103,17 @@ class Posterior:
         variance = self._found.signal - (explained**2).sum(axis=0)
         return mean, np.sqrt(np.maximum(variance, 1e-10 * self._found.signal))
 
+    def combined(self, weighted: Array, among: Array, weights: Array) -> tuple[float, float]:
+        """Mean and standard deviation of a sum of values at m configurations, without noise, by `weights` (m).
+
+        From weighted distances to those that were tried (m, n + pending), and among each other (m, m).
+        """
+        alike, n = self._found.signal * np.exp(-weighted), len(self._values)
+        mean = float(weights @ (self._mean + alike[:, :n] @ self._weights))
+        explained = solve_triangular(self._factor, alike.T @ weights, lower=True, check_finite=False)
+        variance = self._found.signal * float(weights @ np.exp(-among) @ weights) - float(explained @ explained)
+        return mean, math.sqrt(max(variance, 0.0))
+
     def left_out(self) -> Array:
         """What is expected of each tried configuration from all the others, (n); the mean is theirs, too."""
         rows = self._inverse.sum(axis=0)

@@ -43,7 +43,7 @@ def prior_of(encoding: Encoding) -> Prior:
 
 def names_of(encoding: Encoding) -> list[str]:
     """What each relevance is of."""
-    places = [f"block {place}" if place >= 0 else f"block {place} from the end" for place in encoding.places]
+    places = [f"block {place}" if place >= 0 else f"block {-place} from the end" for place in encoding.places]
     return [*places, *(group.name for group in encoding.groups)]
 
 

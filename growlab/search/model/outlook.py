@@ -23,7 +23,7 @@ MOST_TRIALS = 500  # that predictions rest on
 MOST_LEARNT = 200  # that hyperparameters are learnt from
 MOST_PENDING = 200  # running trials that are taken into account, the newest
 FIRST_MILESTONE, BETWEEN = 8, 1.5
-OUTLIERS = 3.0  # what is further above the median than so many times (median − best) is taken to be that far
+OUTLIERS = 3.0  # what is further above the median than so many widths is taken to be that far
 DOUBT = 0.2  # variance that is added to a prediction of failure: labels are no measurements
 
 
@@ -66,6 +66,16 @@ class Outlook:
         mean, sd = self._posterior.predict(weighted)
         runs = np.ones(len(asked)) if self._failing is None else self._failing.survival(asked)
         return self._centre + self._spread * mean, self._spread * sd, runs
+
+    def combined(self, asked: Sequence[Configuration], weights: Sequence[float]) -> tuple[float, float]:
+        """Mean and standard deviation of a sum of objectives by weights that add up to 0, such as a difference."""
+        codes = self.encoding.encode(asked)
+        weighted, among = (
+            weighted_distance(self.encoding, codes, others, self.hyperparameters.relevances)
+            for others in (self.encoding.encode(self._configurations), codes)
+        )
+        mean, sd = self._posterior.combined(weighted, among, np.array(weights))
+        return self._spread * mean, self._spread * sd
 
     @property
     def rank_correlation(self) -> float:
@@ -150,7 +160,9 @@ def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
     """Centre, spread, and the values of mean 0 and variance 1; far outliers on the bad side are pulled in first."""
     values = np.array([trial.value for trial in trials])
     median = float(np.median(values))
-    values = np.minimum(values, median + OUTLIERS * max(median - float(values.min()), 1e-12))
+    # that from the best to the median, or to the worst fifth: where most trials are near the best, the others tell why
+    width = max(median - float(values.min()), float(np.quantile(values, 0.8)) - median, 1e-12)
+    values = np.minimum(values, median + OUTLIERS * width)
     centre, spread = float(values.mean()), max(float(values.std()), 1e-12)
     return centre, spread, (values - centre) / spread
 

@@ -10,6 +10,7 @@ import numpy as np
 from growlab.records import PastTrial, Prediction
 from growlab.search.configuration import Configuration, configuration_of
 from growlab.search.draw import Draw
+from growlab.search.limits import nothing_fits
 from growlab.search.model.candidates import Breeder, Candidate, Parent
 from growlab.search.model.choice import ranked, scores
 from growlab.search.model.encoding import Encoding
@@ -21,23 +22,23 @@ MIN_CORRELATION = 0.2
 _N_PARENTS = 10
 _N_CANDIDATES, _N_NEAR = 160, 8  # and so many more near each of the best N_REFINED
 _N_REFINED = 10
-_LEAST = 4  # finished trials, below which nothing is learnt
+LEAST = 4  # finished trials, below which nothing is learnt
 
 
 def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Suggestion | None:
     """A random draw, or the candidate from which most is expected; None where the model has nothing to say.
 
-    Raises UsageError when no layout has as few parameters as the study asks.
+    Raises UsageError when no layout is within the limits of the study.
     """
     rng = ask.rng()
-    reader = _reader(ask)
+    reader = reader_of(ask)
     encoding, tried = reader.encoding, reader.read(ask.past)
     breeder = Breeder(rng, ask.study, ask.menu, encoding)
     known = {trial.configuration for trial in tried}
     if at_random:
         return _first_fitting(ask, _fresh(breeder, known, tries), "random")
     good = [trial for trial in tried if math.isfinite(trial.value)]
-    if len(good) < _LEAST or len({trial.value for trial in good}) < 2:
+    if len(good) < LEAST or len({trial.value for trial in good}) < 2:
         return None
     outlook = look_ahead(encoding, tried)
     if rng.random() < random_share:
@@ -92,20 +93,26 @@ def _likely(rng: Random, outlook: Outlook, draws: Iterator[Candidate]) -> Iterat
 def _first_fitting(
     ask: Ask, candidates: Iterator[Candidate] | Sequence[Candidate], origin: str, outlook: Outlook | None = None
 ) -> Suggestion:
-    """The first candidate within the study's limit. Raises UsageError where none of them is."""
+    """The first candidate within the study's limits. Raises UsageError where none of them is."""
     too_large = []
     for candidate in candidates:
-        layout = candidate.configuration.layout
-        if n_params := ask.limit.excess(layout):
-            too_large.append((n_params, layout))
+        made = candidate.configuration
+        if excess := ask.limit.at(made.params).excess(made.layout):
+            too_large.append(excess)
             continue
-        draw = Draw(layout=layout, origin=origin, parent=candidate.parent, words=candidate.description)
-        predicted = None if outlook is None else _prediction(outlook, candidate.configuration)
+        draw = Draw(layout=made.layout, origin=origin, parent=candidate.parent, words=candidate.description)
+        predicted = None if outlook is None else prediction(outlook, candidate.configuration)
         return Suggestion(draw=draw, params=candidate.configuration.params, predicted=predicted)
-    raise ask.limit.nothing_fits(too_large)
+    raise nothing_fits(too_large)
 
 
-def _prediction(outlook: Outlook, configuration: Configuration) -> Prediction:
+def best_configurations(outlook: Outlook) -> list[Configuration]:
+    """The configurations of the best trials, by what is expected of them, no two alike."""
+    return [parent.configuration for parent in _parents(outlook)]
+
+
+def prediction(outlook: Outlook, configuration: Configuration) -> Prediction:
+    """What is expected of a configuration."""
     mean, sd, runs = outlook.predict([configuration])
     return Prediction(mean=float(mean[0]), sd=float(sd[0]), runs=float(runs[0]))
 
@@ -137,7 +144,7 @@ class Reader:
         return None if configuration is None else Tried(trial.number, configuration, value)
 
 
-def _reader(ask: Ask) -> Reader:
+def reader_of(ask: Ask) -> Reader:
     """The reader of a study's past, as it was left by the decision before; another one reads the same."""
     return _kept_reader(repr((ask.study.layouts, ask.study.scalars())), _Asking(ask))
 

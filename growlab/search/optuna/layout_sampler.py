@@ -30,7 +30,7 @@ from growlab.records import PastTrial
 from growlab.samplers import SAMPLERS
 from growlab.scalar import with_defaults
 from growlab.search.configuration import Configuration
-from growlab.search.draw import SizeLimit
+from growlab.search.limits import LIMITS, Costs, Limits
 from growlab.search.menu import Menu
 from growlab.search.optuna.distributions import from_optuna, parameter_distribution, suggested, to_optuna
 from growlab.search.parameters import ParameterSpace, Values
@@ -92,10 +92,15 @@ class LayoutSampler(BaseSampler):
         self._space = _parameters(space, kinds)
         self._distributions = {known.name: parameter_distribution(known) for known in self._space.parameters}
         self._study = _with_sampler(_as_study(space), sampler, options or {}, self._space)
-        self._limit = SizeLimit(max_params=self._study.layouts.max_params, measure=measure)
+        self._limit = Limits(study=self._study, kinds=kinds, measure=measure)
         self._read: dict[tuple[str, int], PastTrial] = {}  # finished trials, by the name of their study and number
-        if self._limit.max_params and measure is rough_size:
-            raise UsageError("layouts.max_params needs a measure: LayoutSampler(space, measure=FUNCTION of a layout)")
+        if limits := [key for key in LIMITS if getattr(self._study.layouts, key)]:
+            knows = measure is not rough_size if limits == ["max_params"] else isinstance(measure, Costs)
+            if not knows:
+                raise UsageError(
+                    f"layouts.{limits[-1]} needs a measure: LayoutSampler(space, measure=growlab.model.cost.Costs(N)), "
+                    "with the size N of the vocabulary"
+                )
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return dict(self._distributions)

@@ -50,13 +50,13 @@ def evolution(ask: Ask, options: EvolutionOptions) -> Suggestion:
     if first := first_layout(ask, startup_trials=options.startup_trials):
         return first
     rng = ask.rng()
-    at_random = ask.number < options.n_first(ask.study) + options.startup_trials
+    at_random = ask.n_known < options.n_first(ask.study) + options.startup_trials
 
     def draw() -> Draw:
         return draw_random(rng, ask.menu) if at_random else evolve(rng, ask.menu, ask.past, options)
 
-    layout = first_new(draw, ask.past, options.tries, ask.limit)
-    return Suggestion(draw=layout, params=ask.scalars(startup_trials=options.startup_trials))
+    params = ask.scalars(startup_trials=options.startup_trials)
+    return Suggestion(draw=first_new(draw, ask.past, options.tries, ask.limit.at(params)), params=params)
 
 
 def evolve(rng: Random, menu: Menu, past: Sequence[PastTrial], options: EvolutionOptions) -> Draw:

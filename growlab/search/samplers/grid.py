@@ -51,10 +51,8 @@ def grid(ask: Ask, options: GridOptions) -> Suggestion:
     """The cell of this number; after the last one what evolution suggests."""
     if ask.number >= options.n_cells(ask.study):
         return evolution(ask, options)
-    return Suggestion(
-        draw=ask.start(ask.number // n_combinations(ask.study)),
-        params=cell(ask.study, ask.number),
-    )
+    params = cell(ask.study, ask.number)
+    return Suggestion(draw=ask.start(ask.number // n_combinations(ask.study), params), params=params)
 
 
 def cell(study: Study, number: int) -> dict[str, Value]:

@@ -27,6 +27,6 @@ def model(ask: Ask, options: ModelOptions) -> Suggestion:
 
     if first := first_layout(ask, startup_trials=options.startup_trials):
         return first
-    at_random = ask.number < options.n_first(ask.study) + options.startup_trials
+    at_random = ask.n_known < options.n_first(ask.study) + options.startup_trials
     found = suggest(ask, at_random=at_random, random_share=options.random_share, tries=options.tries)
     return found or evolution(ask, options)

@@ -19,5 +19,6 @@ def random(ask: Ask, options: RandomOptions) -> Suggestion:
     if first := first_layout(ask, startup_trials=never):
         return first
     rng = ask.rng()
-    draw = first_new(lambda: draw_random(rng, ask.menu), ask.past, options.tries, ask.limit)
-    return Suggestion(draw=draw, params=ask.scalars(startup_trials=never))
+    params = ask.scalars(startup_trials=never)
+    draw = first_new(lambda: draw_random(rng, ask.menu), ask.past, options.tries, ask.limit.at(params))
+    return Suggestion(draw=draw, params=params)
