@@ -312,3 +312,13 @@ def test_an_outlook_reads_its_noise_from_the_values(encoding, tried) -> None:
     quiet, loud = look_ahead(encoding, tried), look_ahead(encoding, noisy)
 
     assert loud.hyperparameters.noise > quiet.hyperparameters.noise
+
+
+def test_children_of_a_layout_from_outside_lie_in_the_space_too(study, kinds, encoding) -> None:
+    menu = Menu(study.layouts, kinds)
+    foreign = Configuration(parse("d=48 swa[heads_per_kv=1,n_heads=4] mlp[expand=2.0]"), {"train.lr": 1e-3})
+    breeder = Breeder(Random(0), study, menu, encoding)
+
+    made = breeder.candidates([Parent(0, foreign)], 60, set())
+
+    assert all(menu.contains(candidate.configuration.layout) for candidate in made)

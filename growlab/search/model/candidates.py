@@ -28,7 +28,7 @@ _TRIES = 3  # for each candidate
 
 @dataclass(frozen=True)
 class Parent:
-    number: int  # of its trial
+    number: int | None  # of its trial; None of a candidate that is no child itself
     configuration: Configuration
 
 
@@ -61,7 +61,7 @@ class Breeder:
     def near(self, candidate: Candidate, n: int) -> Iterator[Candidate]:
         """Candidates that differ from one by a single change."""
         for _ in range(n):
-            yield self._child(Parent(candidate.parent or 0, candidate.configuration), candidate.description, 1)
+            yield self._child(Parent(candidate.parent, candidate.configuration), candidate.description, 1)
 
     def fresh(self) -> Candidate:
         return Candidate(
@@ -81,10 +81,10 @@ class Breeder:
         """Change the layout, the scalars or both; scalars alone where the space has but one layout."""
         layout, params, changes = parent.configuration.layout, parent.configuration.params, [before] if before else []
         searched = any(not isinstance(domain, Fixed) for domain in self._domains.values())
+        layout, repaired = repair(self._rng, layout, self._menu)  # a layout to start with may be from outside
+        changes += repaired
         what = self._rng.random()
         if what < 0.7 or not searched:
-            layout, repaired = repair(self._rng, layout, self._menu)
-            changes += repaired
             for _ in range(n_changes):
                 if change := mutate(self._rng, layout, self._menu):
                     layout, description = change
