@@ -44,6 +44,7 @@ def test_a_study_of_the_first_days_means_what_it_meant() -> None:
         tokenizer_sha256="",
         n_items=0,
         dtype="uint16",
+        train_on_val=False,
     )
 
 
