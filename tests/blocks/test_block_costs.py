@@ -51,7 +51,7 @@ def numbers_kept_for_backward(block, x_BTD) -> float:
     alive: weakref.WeakSet[Kept] = weakref.WeakSet()
 
     def keep(tensor: torch.Tensor) -> Kept:
-        kept = Kept(tensor)
+        kept = Kept(tensor.detach())  # a saved output would keep its own graph alive
         alive.add(kept)
         return kept
 

@@ -165,7 +165,7 @@ def kept_for_backward(model, run) -> tuple[int, torch.Tensor]:
     held = weakref.WeakSet()
 
     def keep(tensor):
-        kept = Kept(tensor)
+        kept = Kept(tensor.detach())  # a saved output would keep its own graph alive
         held.add(kept)
         return kept
 
