@@ -41,8 +41,8 @@ def decide(
 
     A study that has `spent` its budget or reached its target proposes nothing more, and what is queued stays so.
 
-    Nothing is kept between calls: the same past gives the same decision on any machine. Raises UsageError when no
-    layout is within the limits of the study.
+    The same past gives the same decision on any machine, whatever a search kept of the one before. Raises UsageError
+    when no layout is within the limits of the study.
     """
     if study.limits.why_over(spent):
         return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()

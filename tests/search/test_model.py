@@ -97,7 +97,8 @@ def tried(past: list[PastTrial]) -> list[Tried]:
 
 
 def forget() -> None:
-    for kept in (suggesting._kept_reader, outlooks._learnt, outlooks._learnt_failures, outlooks._distances):
+    suggesting._READERS.clear()
+    for kept in (outlooks._learnt, outlooks._learnt_failures, outlooks._distances):
         kept.cache_clear()
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from growlab.records import PastTrial, Prediction
 from growlab.search.configuration import Configuration, configuration_of
 from growlab.search.draw import Draw
+from growlab.search.kept import Kept
 from growlab.search.limits import nothing_fits
 from growlab.search.model.candidates import Breeder, Candidate, Parent
 from growlab.search.model.choice import ranked, scores
@@ -146,22 +147,8 @@ class Reader:
 
 def reader_of(ask: Ask) -> Reader:
     """The reader of a study's past, as it was left by the decision before; another one reads the same."""
-    return _kept_reader(repr((ask.study.layouts, ask.study.scalars())), _Asking(ask))
+    made_of = ask.study.layouts, ask.study.scalars(), id(ask.menu.kinds), ask.limit.measure
+    return _READERS.get(repr(made_of), partial(Reader, ask))
 
 
-class _Asking:
-    """An ask of which nothing but the table of kinds is looked at when two are compared."""
-
-    def __init__(self, ask: Ask) -> None:
-        self.ask = ask
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asking) and other.ask.menu.kinds is self.ask.menu.kinds
-
-    def __hash__(self) -> int:
-        return id(self.ask.menu.kinds)
-
-
-@lru_cache(maxsize=4)
-def _kept_reader(study: str, asking: _Asking) -> Reader:
-    return Reader(asking.ask)
+_READERS: Kept[Reader] = Kept(4)
