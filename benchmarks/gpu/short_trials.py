@@ -1,12 +1,14 @@
 """Where the time of a short trial goes, and how many of them a GPU trains in an hour.
 
     python benchmarks/gpu/short_trials.py CORPUS OUT.jsonl [--trials 12] [--slots 1 4] [--seconds 60] [--profile FILE]
+        [--mps]
 
 The trials of short.yaml. First some of them in this process, as a trainer runs them: seconds of every phase, the device
 waited for where one begins and ends; of each phase its own time, without that of phases within it. The first trials,
 which load kernels, are not counted. Then the command `growlab worker --slots N`, for some time: trials per hour from
 the end of its first 2N trials to that of the last one.
---profile writes what Python did in the same trials, the device not waited for, by its own time.
+--profile writes what Python did in the same trials, the device not waited for, by its own time. --mps says that
+NVIDIA's MPS is running (whoever calls this starts it), under which processes compute side by side.
 """
 
 import contextlib
@@ -211,15 +213,14 @@ def rate(corpus: Path, study: Path, slots: int, device: str, seconds: float) -> 
         with log.open("w") as file:
             name = ["worker", study.stem, "--device", device, "--slots", str(slots), "--max-time", str(seconds)]
             subprocess.run([sys.executable, "-m", "growlab", *name], check=True, stderr=file, stdout=file)
-        trials = json.loads(growlab("report", study.stem, "--json"))
         ends, states, sizes = _ended(folder / "short.db")
     first = 2 * slots
     counted = ends[first:]
     if len(counted) < 2:
-        return {"trials": len(ends), "trials_per_hour": None, "states": states}
+        return {"trials_per_hour": None, "trials": len(ends), "states": states}
     return {
         "trials_per_hour": round(3600 * len(counted) / (ends[-1] - ends[first - 1])),
-        "trials": len(trials),
+        "trials": len(ends),
         "counted": len(counted),
         "states": states,
         "median_params": sizes,
@@ -246,6 +247,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, nargs="*", default=[1, 4])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--profile", type=Path)
+    parser.add_argument("--mps", action="store_true")
     parser.add_argument("--label", default="", help="of the rows, to tell two versions apart")
     asked = parser.parse_args()
     corpus, rows, label = asked.corpus.resolve(), Rows(asked.out), f" {asked.label}".rstrip()
@@ -257,9 +259,9 @@ def main() -> None:
             if asked.profile:
                 rows.add(f"profiled{label}", {"seconds": profile(worker, asked.trials, asked.profile)})
     for slots in asked.slots:
-        options = f"--slots {slots} --seconds {asked.seconds:g}"
+        options = f"--slots {slots} --seconds {asked.seconds:g}{' --mps' if asked.mps else ''}"
         found = rate(corpus, asked.study, slots, asked.device, asked.seconds)
-        rows.add(f"{slots} slot(s){label}", found | about("short_trials.py", asked.corpus, asked.out, options))
+        rows.add(f"{slots} slot(s){', MPS' if asked.mps else ''}{label}", found | about("short_trials.py", asked.corpus, asked.out, options))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
         trainer = _Trainer(setup, pipe, orders)
         for order in orders:
             answer = trainer.answer(order)
-            trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
+            if isinstance(order, Train):
+                trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
             pipe.send(answer)
     except GrowlabError as error:
         pipe.send(unfit(error))
@@ -117,6 +118,7 @@ class _Trainer:
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
+        self.settled = False  # until it has trained, and loaded what that takes
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
@@ -136,8 +138,9 @@ class _Trainer:
 
         gc.collect()
         free_much_memory(self.device)
-        if not gc.get_freeze_count():  # what has been loaded by now stays: to look through all of it takes a tenth of
-            gc.freeze()  # a second each time
+        if not self.settled:  # what has been loaded by now stays; to look through all of it takes a tenth of a second
+            gc.freeze()
+            self.settled = True
 
     def _answer_propose(self, order: Propose) -> FromTrainer:
         try:
