@@ -81,7 +81,7 @@ class ModelOnPool(Growlab):
     def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
         super().__init__("model", problem, seed, n_trials)
         self.options, self.rng = with_defaults(ModelOptions), random.Random(seed)
-        self.encoding = Encoding(self.study, Menu(self.study.layouts, self.kinds), self.measure)
+        self.encoding = Encoding(self.study.scalars(), Menu(self.study.layouts, self.kinds), self.measure)
         self.left = {point: point for point in problem.entries}
 
     def ask(self) -> Configuration:
