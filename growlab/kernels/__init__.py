@@ -1,0 +1,11 @@
+"""Computations with a second form, written in Triton for GPUs: one file each, behind one kind of door (door.py).
+
+door            what chooses between the definition and the kernel, and compares them before it does
+selective_scan  the kernel of mamba's scan
+
+A file of kernels imports triton, and is itself imported when its door first opens: never on a machine without a GPU.
+"""
+
+from growlab.kernels.door import Door, closed_doors, compare_all, is_open
+
+__all__ = ["Door", "closed_doors", "compare_all", "is_open"]
