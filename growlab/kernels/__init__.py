@@ -1,7 +1,8 @@
 """Computations with a second form, written in Triton for GPUs: one file each, behind one kind of door (door.py).
 
 door            what chooses between the definition and the kernel, and compares them before it does
-selective_scan  the kernel of mamba's scan
+causal_filter   the short filter before a scan: forwards and backwards in one pass each, without transposing
+selective_scan  mamba's scan, in chunks
 
 A file of kernels imports triton, and is itself imported when its door first opens: never on a machine without a GPU.
 """
