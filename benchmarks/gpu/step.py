@@ -57,6 +57,7 @@ def spec_of(subject: Subject, corpus: Path) -> TrialSpec:
         data=with_defaults(DataSpec, path=str(corpus)),
         train=TrainSpec(**(train | {"batch_size": 64, "seq_len": 256, "dropout": subject.dropout})),
         growth=growth_with(),
+        curriculum=(),
         budget=BudgetSpec(unit="steps", amount=10**6),
         seed=0,
     )

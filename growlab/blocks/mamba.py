@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.causal_filter import causal_filter
 from growlab.blocks.selective_scan import CHUNK, scan_flops, selective_scan
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -92,11 +93,10 @@ class Mamba(Mixer):
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         """Scan the next tokens; the state is what the filter still sees, the last kernel - 1 tokens, and h."""
         u_BTE, z_BTE = self.in_proj(x_BTD).chunk(2, dim=-1)
-        seen_BES = torch.cat((state[0].to(u_BTE.dtype), u_BTE.transpose(1, 2)), dim=2)
-        u_BTE = F.silu(self.filter(seen_BES)).transpose(1, 2).contiguous()
-        y_BTE, h_BNE = self._scan(u_BTE, state[1])
+        u_BTE, past_BES = causal_filter(self.filter, u_BTE, state[0], silu=True)
+        y_BTE, h_BNE = self._scan(u_BTE.contiguous(), state[1])
         y_BTD: Tensor = self.out_proj((y_BTE * F.silu(z_BTE)).to(z_BTE.dtype))
-        return y_BTD, (seen_BES[:, :, seen_BES.shape[2] - self.past :], h_BNE)
+        return y_BTD, (past_BES, h_BNE)
 
     def _scan(self, u_BTE: Tensor, h_BNE: Tensor) -> tuple[Tensor, Tensor]:
         delta_BTR, b_BTN, c_BTN = self.x_proj(u_BTE).split((self.dt_proj.in_features, self.d_state, self.d_state), -1)

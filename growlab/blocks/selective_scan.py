@@ -18,11 +18,14 @@ Source: Gu and Dao 2023, "Mamba", section 3; the adjoint is that of any linear r
 Legend: B batch, T tokens, E channels, N states of a channel, L tokens of a chunk, K chunks.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, library
+
+from growlab.kernels import Door
 
 # Tokens. Long enough that the kept states, N / CHUNK numbers for each of u, weigh no more than an input at
 # N = 16; short enough that what a chunk works on stays in a processor's cache.
@@ -40,10 +43,42 @@ def selective_scan(
     """Scan T ≥ 1 tokens from the state before the first; return y and the state after the last.
 
     All of one dtype, fp32 at least; dt ≥ 0 and a ≤ 0, so that no exponent is positive. Differentiable once, in
-    every argument. On a CPU the same input gives the same bits.
+    every argument. The same input gives the same bits. On a GPU in fp32 it is a kernel (growlab.kernels).
     """
-    y_BTE, last_BNE, _ = _scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
+    y_BTE, last_BNE = DOOR(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
     return y_BTE, last_BNE
+
+
+def _definition(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    y_BTE, last_BNE, _ = _scan(u, dt, a, b, c, h)
+    return y_BTE, last_BNE
+
+
+def _kernel() -> Callable[..., tuple[Tensor, Tensor]]:
+    from growlab.kernels import selective_scan
+
+    return selective_scan.selective_scan
+
+
+def _fits_kernel(*inputs: Tensor) -> bool:
+    return all(tensor.dtype == torch.float32 for tensor in inputs)
+
+
+def _examples() -> list[tuple[Tensor, ...]]:
+    """Inputs of a few chunks of tokens and a few blocks of channels, neither whole."""
+    random = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=random)
+
+    B, T, E, N = 2, 21, 80, 16
+    dt_BTE, a_NE = (draw(B, T, E) - 2).exp(), -draw(N, E).exp()
+    return [(draw(B, T, E), dt_BTE, a_NE, draw(B, T, N), draw(B, T, N), draw(B, N, E))]
+
+
+DOOR = Door(
+    name="selective_scan", definition=_definition, kernel=_kernel, fits=_fits_kernel, examples=_examples, tolerance=2e-6
+)
 
 
 def scan_flops(seq_len: int, channels: int, d_state: int) -> int:

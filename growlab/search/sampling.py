@@ -33,6 +33,7 @@ class SamplerOptions(Options):
     """The options of a sampler, with what they mean for a study."""
 
     proposes: ClassVar[bool] = True  # whether it makes trials; else they are what somebody put into the queue
+    transfers: ClassVar[bool] = False  # whether it makes use of what another study found (sampler.transfer_from)
 
     def n_first(self, study: Study) -> int:
         """The number of trials, from the first one on, whose layout is one of layouts.start_with."""

@@ -13,7 +13,7 @@ from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
 from growlab.named import Named
-from growlab.records import LOSSES, Loss
+from growlab.records import LOSSES, Loss, PastTrial
 from growlab.scalar import either, setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 from growlab.study.limits import Limits
@@ -121,6 +121,14 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Transferred:
+    """What another study had found when this one was created; no file says it, and nothing changes it later."""
+
+    scalars: Mapping[str, Domain]  # that the other one searched, by full name
+    trials: tuple[PastTrial, ...]  # of the other one, that reached its objective
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplerSpec(Named):
     """The sampler that decides what to try next; in a file its options stand beside its name."""
 
@@ -129,6 +137,13 @@ class SamplerSpec(Named):
         factory=dict,
         help="such as {train: {lr: 1e-3}}: what the trials of layouts.start_with take of that which is searched",
     )
+    transfer_from: str = setting(
+        type="text",
+        default="",
+        help="a study of the same database that is over; what it found is kept with this one when it is created, and a "
+        "sampler that models the objective (model) begins with it",
+    )
+    transferred: Transferred | None = None  # of that study, once this one is stored
 
 
 @dataclass(frozen=True, kw_only=True)

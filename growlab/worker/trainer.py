@@ -112,6 +112,7 @@ class _Trainer:
         import torch
 
         from growlab.data import RecentCorpus
+        from growlab.kernels import compare_all
         from growlab.plugins import load_plugins
         from growlab.training.device import use_device
 
@@ -121,6 +122,7 @@ class _Trainer:
         self.settled = False  # until it has trained, and loaded what that takes
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
+        compare_all(self.device)
         self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
         self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)

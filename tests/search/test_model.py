@@ -86,7 +86,7 @@ def past(search: Search, study: Study) -> list[PastTrial]:
 
 @pytest.fixture
 def encoding(study: Study, kinds, measure) -> Encoding:
-    return Encoding(study, Menu(study.layouts, kinds), measure)
+    return Encoding(study.scalars(), Menu(study.layouts, kinds), measure)
 
 
 @pytest.fixture

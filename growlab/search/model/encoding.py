@@ -7,7 +7,7 @@ Legend: n configurations, p places, k columns.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -21,7 +21,6 @@ from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.repair import PLACES
 from growlab.search.scale import to_scale
-from growlab.study import Study
 
 MOST_PLACES = 12  # from each end; what stands further inside is seen by the counts alone
 _KEPT = 4096  # configurations whose codes are kept
@@ -53,10 +52,11 @@ class Codes:
 class Encoding:
     """The encoding of one study's configurations. Blocks get numbers as they come, and no distance depends on them."""
 
-    def __init__(self, study: Study, menu: Menu, size_of: Callable[[Layout], int]) -> None:
+    def __init__(self, scalars: Mapping[str, Domain], menu: Menu, size_of: Callable[[Layout], int]) -> None:
+        """`scalars` are all domains by full name; those that are fixed tell nothing apart."""
         self._menu, self._size_of = menu, size_of
-        self._scalars = {name: domain for name, domain in study.scalars().items() if not isinstance(domain, Fixed)}
-        self._kinds = _kinds_of(menu, study.layouts.start_with)
+        self._scalars = {name: domain for name, domain in scalars.items() if not isinstance(domain, Fixed)}
+        self._kinds = _kinds_of(menu, menu.space.start_with)
         self._kind_column = {kind: at for at, kind in enumerate(self._kinds)}
         ends = [_EDGE, *self._kinds]
         self._pair_column = {pair: at for at, pair in enumerate((one, other) for one in ends for other in ends)}
