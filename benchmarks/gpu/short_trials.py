@@ -14,7 +14,6 @@ NVIDIA's MPS is running (whoever calls this starts it), under which processes co
 import contextlib
 import cProfile
 import io
-import json
 import os
 import pstats
 import subprocess
@@ -261,7 +260,8 @@ def main() -> None:
     for slots in asked.slots:
         options = f"--slots {slots} --seconds {asked.seconds:g}{' --mps' if asked.mps else ''}"
         found = rate(corpus, asked.study, slots, asked.device, asked.seconds)
-        rows.add(f"{slots} slot(s){', MPS' if asked.mps else ''}{label}", found | about("short_trials.py", asked.corpus, asked.out, options))
+        what = f"{slots} slot(s){', MPS' if asked.mps else ''}{label}"
+        rows.add(what, found | about("short_trials.py", asked.corpus, asked.out, options))
 
 
 if __name__ == "__main__":

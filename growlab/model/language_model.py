@@ -22,6 +22,7 @@ from growlab.blocks.parts import Front, Head, build_part
 from growlab.blocks.router import Router
 from growlab.kinds import complete, complete_block, shorten_block, units
 from growlab.layout import BlockSpec, Layout, format_blocks
+from growlab.model.cross_entropy import cross_entropy
 
 EMBEDDING_STD = 0.02
 
@@ -237,8 +238,8 @@ def logits_of(
 
 
 def nats_per_token(logits_BTV: Float[Tensor, "B T V"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """The mean negative log-likelihood, fp32."""
-    return F.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
+    """The mean negative log-likelihood, fp32 at least."""
+    return cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
 
 
 def short_unit_text(blocks: Sequence[BlockSpec]) -> str:
