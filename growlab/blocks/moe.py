@@ -38,7 +38,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, Penalty, never_changing, wide
@@ -47,7 +47,6 @@ from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
 NUDGE = 1e-3  # small in the norm that clips gradients, large beside the ε of AdamW
-MOST_COUNTED = 1 << 22  # experts times rows whose order a GPU counts instead of sorting
 ALIGNED = 8  # numbers of bf16 that are the 16 bytes at which the grouped kernel wants each row to begin
 
 
@@ -119,7 +118,8 @@ class Routing(NamedTuple):
     @property
     def counts(self) -> Int[Tensor, " N"]:
         """The number of times that each expert was chosen; no bincount, as that would wait for a GPU."""
-        return of_each(self.chosen.flatten(), self.p.shape[1]).sum(1)
+        experts_N = torch.arange(self.p.shape[1], device=self.chosen.device)
+        return (self.chosen.flatten()[:, None] == experts_N).sum(0)
 
     @property
     def load(self) -> Float[Tensor, " N"]:
@@ -264,7 +264,8 @@ class Rows:
     """Tokens, each once for each expert that was chosen for it, sorted by expert."""
 
     def __init__(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> None:
-        self.order_R, self.inverse_R = by_expert(routing.chosen.flatten(), routing.p.shape[1])
+        self.order_R = routing.chosen.flatten().argsort(stable=True)
+        self.inverse_R = self.order_R.argsort()
         x_SKD = x_SD[:, None].expand(-1, routing.chosen.shape[1], -1)
         self.x_RD = permuted(x_SKD.reshape(-1, x_SD.shape[1]), self.order_R, self.inverse_R)
 
@@ -272,29 +273,6 @@ class Rows:
         """Sum what the experts made of each token, weighed."""
         y_SKD = permuted(y_RD, self.inverse_R, self.order_R).view(*routing.chosen.shape, -1)
         return weighed(y_SKD, routing)
-
-
-def by_expert(expert_R: Int[Tensor, " R"], n_experts: int) -> tuple[Int[Tensor, " R"], Int[Tensor, " R"]]:
-    """The stable order of rows by expert, and its inverse."""
-    if expert_R.device.type == "cpu" or n_experts * len(expert_R) > MOST_COUNTED:
-        order_R = expert_R.argsort(stable=True)
-        return order_R, order_R.argsort()
-    return counted(expert_R, n_experts)
-
-
-def counted(expert_R: Int[Tensor, " R"], n_experts: int) -> tuple[Int[Tensor, " R"], Int[Tensor, " R"]]:
-    """The same without sorting: a GPU takes longer to sort a few thousand rows than to compute their experts."""
-    nth_NR = of_each(expert_R, n_experts).cumsum(1)  # of the rows of an expert, from 1 on
-    counts_N = nth_NR[:, -1]
-    places_NR = nth_NR + (counts_N.cumsum(0) - counts_N - 1)[:, None]
-    inverse_R = places_NR.gather(0, expert_R[None])[0]
-    rows_R = torch.arange(len(expert_R), device=expert_R.device)
-    return torch.empty_like(rows_R).scatter_(0, inverse_R, rows_R), inverse_R
-
-
-def of_each(expert_R: Int[Tensor, " R"], n_experts: int) -> Bool[Tensor, "N R"]:
-    """Which rows are those of each expert."""
-    return torch.arange(n_experts, device=expert_R.device)[:, None] == expert_R
 
 
 class _Permutation(torch.autograd.Function):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from growlab.blocks import build_block
-from growlab.blocks.moe import NUDGE, Routing, counted
+from growlab.blocks.moe import NUDGE, Routing
 from growlab.errors import LayoutError
 from growlab.kinds import KINDS
 from growlab.layout import BlockSpec, parse, parse_blocks
@@ -158,16 +158,6 @@ def test_no_token_is_dropped_when_all_want_the_same_experts(block_of, tokens, te
 
     assert routing.counts[0] == 42
     torch.testing.assert_close(y_BTD.flatten(0, 1), token_by_token(mixer, x_BTD.flatten(0, 1)), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("n_rows", "n_experts"), [(1, 4), (50, 2), (200, 8), (7, 30)])
-def test_an_order_that_is_counted_is_the_one_that_is_sorted(n_rows, n_experts):
-    expert_R = torch.randint(n_experts, (n_rows,), generator=torch.Generator().manual_seed(n_rows))
-
-    order_R, inverse_R = counted(expert_R, n_experts)
-
-    assert torch.equal(order_R, expert_R.argsort(stable=True))
-    assert torch.equal(inverse_R, order_R.argsort())
 
 
 def test_one_token_costs_its_own_experts_when_they_are_gathered(block_of, tokens):
