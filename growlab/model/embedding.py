@@ -3,7 +3,7 @@
 torch sorts the ids of a batch, to add up the gradients of each token in a fixed order: some twenty kernels, which take
 longer than a small model's attention. Where tokens are few, a product with which token is where does the same in three.
 
-Legend: S tokens of a batch, V vocabulary, D d_model.
+Legend: B windows of T tokens, S = B·T, V vocabulary, D d_model.
 """
 
 from typing import Any
@@ -37,14 +37,14 @@ class LookUp(torch.autograd.Function):
     """F.embedding, with its gradient as a product."""
 
     @staticmethod
-    def forward(ctx: Any, ids: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(ids)
-        ctx.vocab_size = len(weight)
-        return F.embedding(ids, weight)
+    def forward(ctx: Any, ids_BT: Int[Tensor, "*batch"], weight_VD: Float[Tensor, "V D"]) -> Float[Tensor, "*batch D"]:
+        ctx.save_for_backward(ids_BT)
+        ctx.vocab_size = len(weight_VD)
+        return F.embedding(ids_BT, weight_VD)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        (ids,) = ctx.saved_tensors
-        tokens_V1 = torch.arange(ctx.vocab_size, device=ids.device)[:, None]
-        is_there_VS = (tokens_V1 == ids.flatten()).to(grad.dtype)
-        return None, is_there_VS @ grad.flatten(0, -2)
+    def backward(ctx: Any, grad_BTD: Float[Tensor, "*batch D"]) -> tuple[None, Float[Tensor, "V D"]]:
+        (ids_BT,) = ctx.saved_tensors
+        tokens_V1 = torch.arange(ctx.vocab_size, device=ids_BT.device)[:, None]
+        is_there_VS = (tokens_V1 == ids_BT.flatten()).to(grad_BTD.dtype)
+        return None, is_there_VS @ grad_BTD.flatten(0, -2)
