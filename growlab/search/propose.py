@@ -17,7 +17,7 @@ from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
 from growlab.search.limits import Limits, Measure
-from growlab.search.menu import Menu
+from growlab.search.menu import menu_of
 from growlab.search.past import grouped, unfinished
 from growlab.search.sampling import Ask, Suggestion, sampler_options
 from growlab.search.sections import growth_of, train_of
@@ -70,7 +70,7 @@ def ask_for(
         past=grouped(past, study.repeats),
         number=group,
         seed=derived_seed(study.seed, number // study.repeats, "proposal"),
-        menu=Menu(study.layouts, kinds),
+        menu=menu_of(study.layouts, kinds),
         limit=Limits(study=study, kinds=kinds, measure=measure),
     )
     return ask, repeat
