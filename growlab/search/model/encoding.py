@@ -21,7 +21,7 @@ from growlab.layout import BlockSpec, Layout, flat_options, walk
 from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.repair import PLACES
-from growlab.search.scale import to_scale
+from growlab.search.scale import scale_of
 
 MOST_PLACES = 12  # from each end; what stands further inside is seen by the counts alone
 _KEPT = 4096  # configurations whose codes are kept
@@ -256,4 +256,5 @@ def _numbers(domain: Domain) -> Callable[[Value], list[float]]:
     if isinstance(domain, Choice) and _is_named(domain):
         values = domain.values
         return lambda value: [0.5, *((known == value) / 2 for known in values)]
-    return lambda value: [0.5, to_scale(domain, value) - 0.5]
+    place = scale_of(domain)
+    return lambda value: [0.5, place(value) - 0.5]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from growlab.search.model.encoding import Array, Codes, Encoding
+from growlab.search.model.encoding import Array, Codes, Encoding, Group
 
 PLACE, COUNT, NUMBER = 2.0, 0.05, 1.0  # prior medians of relevances: of all places together, of a count, of a scalar
 
@@ -50,19 +50,11 @@ def names_of(encoding: Encoding) -> list[str]:
 
 def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
     """Distances in every group, (g, n, m)."""
-    return np.array(list(_distances(encoding, some, others)))
-
-
-def _distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
-    """Distances in one group after the other, places first."""
-    yield from _place_distances(encoding, some, others)
+    found = [*_place_distances(encoding, some, others)]
     for group in encoding.groups:
         one, other = some.columns[:, group.columns], others.columns[:, group.columns]
-        if group.sort == "presence":  # |a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b
-            highest = 0.5 if group.name == "kinds present" else 0.25
-            yield one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
-        else:
-            yield cdist(one, other, "cityblock")
+        found.append(_present(group, one, other) if group.sort == "presence" else cdist(one, other, "cityblock"))
+    return np.array(found)
 
 
 def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
@@ -76,9 +68,25 @@ def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator
         yield between[row_of[:, at]].take(column_of[:, at], axis=1)
 
 
+def _present(group: Group, one: Array, other: Array) -> Array:
+    """|a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b: a product of matrices."""
+    highest = 0.5 if group.name == "kinds present" else 0.25
+    found: Array = one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
+    return found
+
+
 def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances: Array) -> Array:
-    """Distances over all groups, weighed, (n, m); summed up group by group, in their order."""
+    """Distances over all groups, weighed, (n, m); each element is summed up by itself, in the order of the groups."""
     total = np.zeros((len(some), len(others)))
-    for relevance, distances in zip(relevances, _distances(encoding, some, others), strict=True):
+    for relevance, distances in zip(relevances, _place_distances(encoding, some, others), strict=False):
         total += relevance * distances
+    weights = np.zeros(encoding.n_columns)
+    for relevance, group in zip(relevances[len(encoding.places) :], encoding.groups, strict=True):
+        if group.sort == "presence":
+            total += relevance * _present(group, some.columns[:, group.columns], others.columns[:, group.columns])
+        else:
+            weights[group.columns] = relevance
+    weighed = weights > 0
+    columns, weights = [codes.columns[:, weighed] for codes in (some, others)], weights[weighed]
+    total += cdist(columns[0] * weights, columns[1] * weights, "cityblock")
     return total
