@@ -144,7 +144,8 @@ class Hebbian(Mixer):
         qkv_BTD, rates_BTH = self.in_proj(x_BTD).split((3 * D, 2 * H), dim=-1)
         with torch.autocast(x_BTD.device.type, enabled=False):
             to = wide(qkv_BTD.dtype)
-            q_BHTE, k_BHTE, v_BHTE = qkv_BTD.to(to).unflatten(2, (3, H, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+            q_BHTE, k_BHTE, v_BHTE = qkv_BTD.unflatten(2, (3, H, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+            q_BHTE, k_BHTE = q_BHTE.to(to), k_BHTE.to(to)
             decay_BHT, strength_BHT = rates_BTH.to(to).transpose(1, 2).chunk(2, dim=1)
             log_decay_BHT = F.logsigmoid(decay_BHT + self.decay_bias.to(to)[:, None]) + self.log_plasticity.to(to)
             read = _corrected if self.delta else _averaged
