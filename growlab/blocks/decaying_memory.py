@@ -47,6 +47,21 @@ def remember(
     return read
 
 
+def remember_weighed(
+    q_BGTK: Float[Tensor, "B G T K"],
+    k_BGTK: Float[Tensor, "B G T K"],
+    v_BHTV: Float[Tensor, "B H T V"],
+    log_decay_BHT: Float[Tensor, "B H T"],
+    memory_BHKW: Float[Tensor, "B H K V+1"] | None = None,
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H T"], Float[Tensor, "B H K V+1"] | None]:
+    """Read as `remember` does, and tell the sum of the weights with which each token reads: what it reads of values 1.
+
+    The memory has a column more, of those.
+    """
+    read: tuple[Tensor, Tensor, Tensor | None] = WEIGHED(q_BGTK, k_BGTK, v_BHTV, log_decay_BHT, memory_BHKW)
+    return read
+
+
 def chunks(n_tokens: int) -> tuple[int, int]:
     """The number of chunks that a text is cut into, and their length in tokens: nearly equal, to pad little."""
     n_chunks = -(-n_tokens // LONGEST)
@@ -87,6 +102,14 @@ def _remember(
     return y_BHTV, memories[-1] if carried else None
 
 
+def _remember_weighed(
+    q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, memory_BHKW: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    v_BHTW = F.pad(v_BHTV, (0, 1), value=1.0)
+    read_BHTW, memory_BHKW = _remember(q_BGTK, k_BGTK, v_BHTW, log_decay_BHT, memory_BHKW, None, None)
+    return read_BHTW[..., :-1], read_BHTW[..., -1], memory_BHKW
+
+
 def _handed_on(written_BHNKV: Tensor, decay_BHN: Tensor, memory_BHKV: Tensor | None) -> list[Tensor]:
     """The memory to start from, if there is one, and the memory after each chunk."""
     memories = [] if memory_BHKV is None else [memory_BHKV]
@@ -122,26 +145,43 @@ def _kernel() -> Form:
     return remember
 
 
+def _weighed_kernel() -> Form:
+    from growlab.kernels.decaying_memory import remember_weighed
+
+    return remember_weighed
+
+
 def kernel_fits(q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, *others: Tensor | None) -> bool:
-    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 256 entries."""
-    in_fp32 = all(tensor is None or tensor.dtype == torch.float32 for tensor in (log_decay_BHT, *others))
+    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries."""
     tokens = (q_BGTK, k_BGTK, v_BHTV)
+    in_fp32 = all(tensor is None or tensor.dtype == torch.float32 for tensor in (log_decay_BHT, *others))
     narrow = all(tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tokens)
     addressed = all(tensor.numel() > 0 and tensor.stride(2) * tensor.shape[2] < 2**31 for tensor in tokens)
-    return in_fp32 and narrow and addressed and q_BGTK.shape[3] <= 256
+    return in_fp32 and narrow and addressed and q_BGTK.shape[3] <= 128
 
 
 def _examples() -> list[tuple[Tensor | None, ...]]:
+    """Two chunks, the second one short, and all that may be left out."""
+    tokens, random = _drawn(H=2, G=1), torch.Generator().manual_seed(1)
+    return [(*tokens, *(torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,))))]
+
+
+def _weighed_examples() -> list[tuple[Tensor | None, ...]]:
+    return [(*_drawn(H=2, G=2), None)]
+
+
+def _drawn(H: int, G: int) -> tuple[Tensor, ...]:
     random = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=random) - 0.5
-
-    B, H, T, K, V = 1, 2, 70, 12, 20
-    log_decay_BHT = -torch.rand(B, H, T, generator=random)
-    bare = (draw(B, H, T, K), draw(B, H, T, K), draw(B, H, T, V), log_decay_BHT, None, None, None)
-    shared = (draw(B, 1, T, K), draw(B, 1, T, K), draw(B, H, T, V), log_decay_BHT)
-    return [bare, (*shared, draw(B, H, K, V), torch.rand(B, H, T, generator=random), draw(H))]
+    B, T, K, V = 1, 70, 12, 20
+    q, k, v = (torch.rand(shape, generator=random) for shape in ((B, G, T, K), (B, G, T, K), (B, H, T, V)))
+    return q, k, v - 0.5, -torch.rand(B, H, T, generator=random)
 
 
 REMEMBER = Door(name="decaying_memory", definition=_remember, kernel=_kernel, fits=kernel_fits, examples=_examples)
+WEIGHED = Door(
+    name="weighed_memory",
+    definition=_remember_weighed,
+    kernel=_weighed_kernel,
+    fits=kernel_fits,
+    examples=_weighed_examples,
+)

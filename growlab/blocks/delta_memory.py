@@ -159,7 +159,7 @@ def _examples() -> list[tuple[Tensor | None, ...]]:
     B, H, T, K, V = 1, 2, 70, 12, 20
     rates = (-torch.rand(B, H, T, generator=random), torch.rand(B, H, T, generator=random))
     tokens = (draw(B, H, T, K), F.normalize(draw(B, H, T, K), dim=-1), draw(B, H, T, V))
-    return [(*tokens, *rates, None), (*tokens, *rates, draw(B, H, K, V))]
+    return [(*tokens, *rates, draw(B, H, K, V))]
 
 
 REVISE = Door(name="delta_memory", definition=_revise, kernel=_kernel, fits=kernel_fits, examples=_examples)

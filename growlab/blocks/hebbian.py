@@ -37,7 +37,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, State, wide
-from growlab.blocks.decaying_memory import chunks, remember
+from growlab.blocks.decaying_memory import chunks, remember_weighed
 from growlab.blocks.delta_memory import padded_length, revise, revision_products
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -159,8 +159,8 @@ def _averaged(
 ) -> tuple[Tensor, Tensor | None]:
     """Output y and the memory of sums, from what was projected."""
     k_BHTE = (F.elu(k_BHTE) + 1) * strength_BHT[..., None]
-    read, memory = remember(F.elu(q_BHTE) + 1, k_BHTE, F.pad(v_BHTE, (0, 1), value=1.0), log_decay_BHT, memory)
-    return read[..., :-1] / (read[..., -1:] + _EPS), memory
+    read_BHTE, weight_BHT, memory = remember_weighed(F.elu(q_BHTE) + 1, k_BHTE, v_BHTE, log_decay_BHT, memory)
+    return read_BHTE / (weight_BHT[..., None] + _EPS), memory
 
 
 def _corrected(

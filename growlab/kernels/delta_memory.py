@@ -18,28 +18,26 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from growlab.kernels.decaying_memory import CHUNK, backward, decay_of_pairs, product, sums_and_total, tile, walk
+from growlab.kernels.decaying_memory import CHUNK, backward, by_token, decays, product, sums_of, tile, walk
 
 
 @triton.jit
 def inverse_kernel(
-    k_ptr, log_decay_ptr, strength_ptr, inverse_ptr,
-    k_b, k_h, k_t, k_k, a_b, a_h, a_t, b_b, b_h, b_t, T, H, K,
+    k_ptr, sums_ptr, strength_ptr, inverse_ptr, k_b, k_h, k_t, k_k, b_b, b_h, b_t, T, H, K,
     C: tl.constexpr, LEVELS: tl.constexpr, BK: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
     """Compute (I + L)⁻¹ of one chunk: [[X, 0], [L, Y]]⁻¹ = [[X⁻¹, 0], [-Y⁻¹ L X⁻¹, Y⁻¹]] along the diagonal."""
     n, bh = tl.program_id(0), tl.program_id(1)
     batch, head = (bh // H).to(tl.int64), bh % H
-    row = tl.arange(0, C)[:, None]
-    column = tl.arange(0, C)[None, :]
+    at_chunk = bh.to(tl.int64) * tl.num_programs(0) + n
+    row, column = tl.arange(0, C)[:, None], tl.arange(0, C)[None, :]
     t = n * C + tl.arange(0, C)
-    sums, _ = sums_and_total(log_decay_ptr + batch * a_b + head * a_h, a_t, t, T)
     strength = tl.load(strength_ptr + batch * b_b + head * b_h + t * b_t, mask=t < T, other=0.0)
     met = tl.zeros((C, C), tl.float32)
     for start in range(0, K, BK):
         k = tile(k_ptr + batch * k_b + head * k_h, t, start + tl.arange(0, BK), k_t, k_k, T, K)
         met += product(k, tl.trans(k), EXACT)
-    met = tl.where(row > column, met * decay_of_pairs(sums, C, False) * strength[None, :], 0.0)
+    met = tl.where(row > column, met * decays(sums_ptr + at_chunk * 2 * C, C, False) * strength[None, :], 0.0)
 
     inverse = tl.where(row == column, 1.0, 0.0)
     for level in tl.static_range(LEVELS):
@@ -49,19 +47,16 @@ def inverse_kernel(
             inverse -= low
         else:
             inverse -= product(product(inverse, low, EXACT), inverse, EXACT)
-    at = ((bh.to(tl.int64) * tl.num_programs(0) + n) * C + row) * C + column
-    tl.store(inverse_ptr + at, inverse)
+    tl.store(inverse_ptr + (at_chunk * C + row) * C + column, inverse)
 
 
-def inverses(k: Tensor, log_decay: Tensor, strength: Tensor, *, narrow: bool, warps: int = 4) -> Tensor:
+def inverses(k: Tensor, sums: Tensor, strength: Tensor, *, narrow: bool, warps: int = 4) -> Tensor:
     """The inverse of I + L of each chunk."""
-    B, H, T, K = k.shape
-    C = CHUNK
-    inverse = k.new_empty(B, H, -(-T // C), C, C, dtype=torch.float32)
-    inverse_kernel[(inverse.shape[2], B * H)](
-        k, log_decay, strength, inverse, *k.stride(), *log_decay.stride(), *strength.stride(), T, H, K,
-        C=C, LEVELS=C.bit_length() - 1, BK=64, EXACT=not narrow,
-        num_warps=warps,
+    (B, H, T, K), N = k.shape, sums.shape[2]
+    inverse = sums.new_empty(B, H, N, CHUNK, CHUNK)
+    inverse_kernel[(N, B * H)](
+        k, sums, strength, inverse, *k.stride(), *strength.stride(), T, H, K,
+        C=CHUNK, LEVELS=CHUNK.bit_length() - 1, BK=64, EXACT=not narrow, num_warps=warps, num_stages=1,
     )  # fmt: skip
     return inverse
 
@@ -78,39 +73,39 @@ def revise(
     memory_BHKV: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what growlab.blocks.delta_memory.revise does."""
-    inputs = (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT, memory_BHKV)
+    first = None if memory_BHKV is None else memory_BHKV.flatten(2)
+    inputs = (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT, first)
     keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs)
-    y_BHTV, last_BHKV, *_ = _revise(*inputs, keep)
-    return y_BHTV, None if memory_BHKV is None else last_BHKV
+    y_BHTV, last, *_ = _revise(*inputs, keep)
+    return y_BHTV, None if memory_BHKV is None else last.view(memory_BHKV.shape)
 
 
 @torch.library.custom_op("growlab::revise", mutates_args=())
 def _revise(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, strength: Tensor, memory: Tensor | None, keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """What is read, the last memory; what is missed, the memories that the chunks find, and their inverses."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What is read, the last memory; what is missed, the memories that the chunks find, sums, inverses."""
     narrow = torch.bfloat16 in (q.dtype, k.dtype, v.dtype)
+    sums = sums_of(log_decay)
+    inverse = inverses(k, sums, strength, narrow=narrow)
     B, H, T, V = v.shape
-    inverse = inverses(k, log_decay, strength, narrow=narrow)
-    missed = torch.empty(B, T, H, V, device=v.device, dtype=torch.float32).transpose(1, 2)
-    memory = None if memory is None else memory.contiguous()
+    missed = sums.new_empty(B, T, H, V).transpose(1, 2)
     y, heads, last = walk(
-        q, k, v, log_decay, strength, None, memory,
+        q, k, v, sums, strength, None, None if memory is None else memory.contiguous(),
         inverse=inverse, missed=missed, keep=keep, last=memory is not None, narrow=narrow,
     )  # fmt: skip
-    return y, v.new_empty(0) if last is None else last, missed, v.new_empty(0) if heads is None else heads, inverse
+    last, heads = (sums.new_empty(0) if tensor is None else tensor for tensor in (last, heads))
+    return y, last, missed, heads, sums, inverse
 
 
 @_revise.register_fake
 def _empty_revise(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, strength: Tensor, memory: Tensor | None, keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    (B, H, T, V), K = v.shape, q.shape[3]
-    N, C, to = -(-T // CHUNK), CHUNK, torch.float32
-    y, missed = (v.new_empty(B, T, H, V, dtype=to).transpose(1, 2) for _ in range(2))
-    last = v.new_empty(0) if memory is None else v.new_empty(B, H, K, V, dtype=to)
-    heads = v.new_empty(B, H, N, K, V, dtype=to) if keep else v.new_empty(0)
-    return y, last, missed, heads, v.new_empty(B, H, N, C, C, dtype=to)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    (B, H, T, V), K, N, empty = v.shape, q.shape[3], -(-v.shape[2] // CHUNK), log_decay.new_empty
+    y, missed = (empty(B, T, H, V).transpose(1, 2) for _ in range(2))
+    last, heads = empty(0) if memory is None else empty(B, H, K * V), empty(B, H, N, K * V) if keep else empty(0)
+    return y, last, missed, heads, empty(B, H, N, 2, CHUNK), empty(B, H, N, CHUNK, CHUNK)
 
 
 @torch.library.custom_op("growlab::revise_backward", mutates_args=())
@@ -119,17 +114,17 @@ def _revise_backward(
     last_grad: Tensor | None,
     q: Tensor,
     k: Tensor,
-    log_decay: Tensor,
     strength: Tensor,
     missed: Tensor,
     heads: Tensor,
+    sums: Tensor,
     inverse: Tensor,
     to_first: bool,
     narrow: bool,
 ) -> list[Tensor]:
     """Gradients of q, k, v (in fp32), ln a, of the strengths and of the first memory; of no numbers where none is."""
     q_grad, k_grad, v_grad, decay_grad, strength_grad, _, first_grad = backward(
-        q, k, missed, log_decay, strength, None, heads, y_grad, last_grad,
+        q, k, missed, sums, strength, None, heads, y_grad, None, None if last_grad is None else last_grad.contiguous(),
         to_first=to_first, narrow=narrow, inverse=inverse,
     )  # fmt: skip
     assert strength_grad is not None
@@ -143,37 +138,32 @@ def _empty_revise_backward(
     last_grad: Tensor | None,
     q: Tensor,
     k: Tensor,
-    log_decay: Tensor,
     strength: Tensor,
     missed: Tensor,
     heads: Tensor,
+    sums: Tensor,
     inverse: Tensor,
     to_first: bool,
     narrow: bool,
 ) -> list[Tensor]:
-    def by_token(like: Tensor) -> Tensor:
-        return like.new_empty(like.transpose(1, 2).shape).transpose(1, 2)
-
-    B, H, _, K, V = heads.shape
-    first = missed.new_empty(B, H, K, V) if to_first else missed.new_empty(0)
-    rates = [like.new_empty(like.shape) for like in (log_decay, strength)]
-    return [by_token(q), by_token(k), by_token(missed), *rates, first]
+    rates = [strength.new_empty(strength.shape) for _ in range(2)]
+    B, H, _, size = heads.shape
+    return [by_token(q), by_token(k), by_token(missed), *rates, missed.new_empty((B, H, size) if to_first else 0)]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_decay, strength, memory, _ = inputs
-    ctx.save_for_backward(q, k, log_decay, strength, *output[2:])
+    q, k, v, _, strength, memory, _ = inputs
+    ctx.save_for_backward(q, k, strength, *output[2:])
     ctx.to_first, ctx.v_dtype = memory is not None, v.dtype
     ctx.narrow = torch.bfloat16 in (q.dtype, k.dtype, v.dtype)
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx: Any, y_grad: Tensor | None, last_grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-    q, k, log_decay, strength, missed, heads, inverse = ctx.saved_tensors
+    missed = ctx.saved_tensors[3]
     y_grad = missed.new_zeros(missed.shape) if y_grad is None else y_grad
-    last_grad = last_grad if ctx.to_first else None
     *grads, first_grad = _revise_backward(
-        y_grad, last_grad, q, k, log_decay, strength, missed, heads, inverse, ctx.to_first, ctx.narrow
+        y_grad, last_grad if ctx.to_first else None, *ctx.saved_tensors, ctx.to_first, ctx.narrow
     )
     grads[2] = grads[2].to(ctx.v_dtype)
     return *grads, first_grad if ctx.to_first else None, None
