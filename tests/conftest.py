@@ -58,7 +58,14 @@ def house(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROWLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        for name in ("GROWLAB_STORAGE", "GROWLAB_ARTIFACTS", "GROWLAB_DEBUG", "GROWLAB_ENGINE", "GROWLAB_PLUGINS"):
+        for name in (
+            "GROWLAB_STORAGE",
+            "GROWLAB_ARTIFACTS",
+            "GROWLAB_DEBUG",
+            "GROWLAB_ENGINE",
+            "GROWLAB_KERNELS",
+            "GROWLAB_PLUGINS",
+        ):
             patch.delenv(name, raising=False)
         yield
 

@@ -18,11 +18,15 @@ Source: Gu and Dao 2023, "Mamba", section 3; the adjoint is that of any linear r
 Legend: B batch, T tokens, E channels, N states of a channel, L tokens of a chunk, K chunks.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, library
+
+from growlab.kernels import Door
 
 # Tokens. Long enough that the kept states, N / CHUNK numbers for each of u, weigh no more than an input at
 # N = 16; short enough that what a chunk works on stays in a processor's cache.
@@ -44,6 +48,24 @@ def selective_scan(
     """
     y_BTE, last_BNE, _ = _scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
     return y_BTE, last_BNE
+
+
+def gated_scan(
+    u_BTE: Float[Tensor, "B T E"],
+    delta_BTE: Float[Tensor, "B T E"],
+    z_BTE: Float[Tensor, "B T E"],
+    a_NE: Float[Tensor, "N E"],
+    b_BTN: Float[Tensor, "B T N"],
+    c_BTN: Float[Tensor, "B T N"],
+    skip_E: Float[Tensor, " E"],
+    h_BNE: Float[Tensor, "B N E"],
+) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B N E"]]:
+    """Return (y + skip · u) · silu(z), of the scan with Δ = softplus(delta), and the state after the last token.
+
+    u, z and what is returned may be narrower than the rest. On a GPU in fp32 it is a kernel (growlab.kernels).
+    """
+    out_BTE, last_BNE = DOOR(u_BTE, delta_BTE, z_BTE, a_NE, b_BTN, c_BTN, skip_E, h_BNE)
+    return out_BTE, last_BNE
 
 
 def scan_flops(seq_len: int, channels: int, d_state: int) -> int:
@@ -120,6 +142,45 @@ def _backward(ctx: Any, y_grad: Tensor | None, last_grad: Tensor | None, _: None
 
 
 _scan.register_autograd(_backward, setup_context=_keep)
+
+
+# ---- the door to the kernel ----------------------------------------------------------------------------------------
+
+
+def _definition(
+    u: Tensor, delta: Tensor, z: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:
+    wide_BTE = u.to(delta.dtype)
+    y_BTE, last_BNE = selective_scan(wide_BTE, F.softplus(delta), a, b, c, h)
+    return (torch.addcmul(y_BTE, wide_BTE, skip) * F.silu(z)).to(z.dtype), last_BNE
+
+
+def _kernel() -> Callable[..., tuple[Tensor, Tensor]]:
+    from growlab.kernels.selective_scan import gated_scan
+
+    return gated_scan
+
+
+def _fits_kernel(u: Tensor, delta: Tensor, z: Tensor, *others: Tensor) -> bool:
+    narrow = (torch.float32, torch.bfloat16)
+    return u.dtype in narrow and z.dtype in narrow and all(each.dtype == torch.float32 for each in (delta, *others))
+
+
+def _examples() -> list[tuple[Tensor, ...]]:
+    """Inputs of two chunks of tokens and of two blocks of channels, neither whole."""
+    random = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random)
+
+    B, T, E, N = 2, 21, 80, 16
+    u, delta, z = draw(B, T, E), draw(B, T, E) - 2, draw(B, T, E)
+    return [(u, delta, z, -draw(N, E).exp(), draw(B, T, N), draw(B, T, N), draw(E), draw(B, N, E))]
+
+
+DOOR = Door(
+    name="selective_scan", definition=_definition, kernel=_kernel, fits=_fits_kernel, examples=_examples, tolerance=2e-6
+)
 
 
 # ---- what both are made of -----------------------------------------------------------------------------------------

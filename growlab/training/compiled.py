@@ -35,6 +35,7 @@ from torch import Tensor
 from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING, Penalty, total
 from growlab.escapes import first_line
+from growlab.kernels import is_open
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
@@ -182,6 +183,6 @@ def programs() -> tuple[Embed, Run, Head]:
     autograd_config.backward_pass_autocast = "off"  # as backward() is called outside of it
     config.suppress_errors = True
     config.recompile_limit = config.accumulated_recompile_limit = _MOST
-    for function in NEVER_CHANGING:
+    for function in (*NEVER_CHANGING, is_open):
         torch.compiler.assume_constant_result(function)  # type: ignore[no-untyped-call]
     return tuple(torch.compile(part, dynamic=False) for part in (_embed, as_it_is, _head))  # type: ignore[return-value]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from growlab.errors import UsageError
 
+KEPT_SHARE = 1 / 64  # of a CUDA device's memory that a process may keep unused
 _KNOWN = "cpu, cuda, cuda:1, mps or auto"
 
 
@@ -125,6 +126,15 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def free_much_memory(device: torch.device) -> None:
+    """Free memory where that is much: a CUDA device is waited for then, and once more by whoever asks for it again."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        if kept <= KEPT_SHARE * torch.cuda.get_device_properties(device).total_memory:
+            return
+    free_memory(device)
 
 
 def device_memory(device: torch.device) -> DeviceMemory | None:

@@ -64,7 +64,8 @@ def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
         trainer = _Trainer(setup, pipe, orders)
         for order in orders:
             answer = trainer.answer(order)
-            trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
+            if isinstance(order, Train):
+                trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
             pipe.send(answer)
     except GrowlabError as error:
         pipe.send(unfit(error))
@@ -111,14 +112,17 @@ class _Trainer:
         import torch
 
         from growlab.data import RecentCorpus
+        from growlab.kernels import compare_all
         from growlab.plugins import load_plugins
         from growlab.training.device import use_device
 
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
+        self.settled = False  # until it has trained, and loaded what that takes
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
+        compare_all(self.device)
         self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
         self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
@@ -131,11 +135,14 @@ class _Trainer:
         return self._answer_propose(order) if isinstance(order, Propose) else self._answer_train(order)
 
     def tidy(self) -> None:
-        """Give back what a trial held, so that the next one finds the device as the first did."""
-        from growlab.training.device import free_memory
+        """Give back what a trial held, so that the next one finds the device much as the first did."""
+        from growlab.training.device import free_much_memory
 
         gc.collect()
-        free_memory(self.device)
+        free_much_memory(self.device)
+        if not self.settled:  # what has been loaded by now stays; to look through all of it takes a tenth of a second
+            gc.freeze()
+            self.settled = True
 
     def _answer_propose(self, order: Propose) -> FromTrainer:
         try:

@@ -36,7 +36,7 @@ class Group:
 
     name: str
     columns: slice
-    sort: str  # 'count', 'presence' or 'number'
+    sort: str  # 'count', 'presence', 'number' or 'scalar'
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Encoding:
         if len(space.d_model) > 1:
             sizes.append(("width", 1, "number"))
         sizes += [(place, len(getattr(space, place)), "count") for place in PLACES if len(getattr(space, place)) > 1]
-        sizes += [(name, _n_columns(domain), "number") for name, domain in self._scalars.items()]
+        sizes += [(name, _n_columns(domain), "scalar") for name, domain in self._scalars.items()]
         start = 0
         for name, n, sort in sizes:
             yield Group(name, slice(start, start + n), sort)

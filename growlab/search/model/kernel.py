@@ -8,6 +8,9 @@ alternatives, and what the past does not speak for is switched off by its prior.
 is positive definite (a product of Laplace kernels; over categories, of Hamming kernels), and reaches from a nearly
 additive model (small relevances, large signal) to one of single points.
 
+A loss is smooth in a scalar, such as the learning rate. There x apart is √(s² + x²) − s instead: a square below s, a
+distance above. It is a Bernstein function of x², and so the exponential stays positive definite.
+
 Legend: n, m configurations, g groups.
 """
 
@@ -20,6 +23,7 @@ from scipy.spatial.distance import cdist
 from growlab.search.model.encoding import Array, Codes, Encoding, Group
 
 PLACE, COUNT, NUMBER = 2.0, 0.05, 1.0  # prior medians of relevances: of all places together, of a count, of a scalar
+SMOOTH = 0.1  # s, as a share of a scalar's range
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,7 @@ def prior_of(encoding: Encoding) -> Prior:
     n_places = max(len(encoding.places), 1)
     own = [(PLACE / n_places, 1.0)] * len(encoding.places)
     for group in encoding.groups:
-        of_layout = "." not in group.name
-        own.append((COUNT, 1.0) if of_layout else (NUMBER, 1.0))
+        own.append((NUMBER if group.sort == "scalar" else COUNT, 1.0))
     own += [(1.0, 1.0), (0.01, 2.0)]
     mean, sd = zip(*own, strict=True)
     return Prior(np.log(mean), np.array(sd))
@@ -53,8 +56,19 @@ def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
     found = [*_place_distances(encoding, some, others)]
     for group in encoding.groups:
         one, other = some.columns[:, group.columns], others.columns[:, group.columns]
-        found.append(_present(group, one, other) if group.sort == "presence" else cdist(one, other, "cityblock"))
+        found.append(_apart(group, one, other))
     return np.array(found)
+
+
+def _apart(group: Group, one: Array, other: Array) -> Array:
+    match group.sort:
+        case "presence":
+            return _present(group, one, other)
+        case "scalar":
+            return _smooth_distances(one, other)
+        case _:
+            found: Array = cdist(one, other, "cityblock")
+            return found
 
 
 def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
@@ -75,6 +89,21 @@ def _present(group: Group, one: Array, other: Array) -> Array:
     return found
 
 
+def _smooth_distances(some: Array, others: Array) -> Array:
+    """Sums over columns of √(s² + x²) − s, (n, m)."""
+    total = np.zeros((len(some), len(others)))
+    for one, other in zip(some.T, others.T, strict=True):
+        if len(one) and (one == one[0]).all() and (other == one[0]).all():
+            continue  # as where a scalar acts always: nothing is apart
+        apart = np.subtract.outer(one, other)
+        apart *= apart
+        apart += SMOOTH**2
+        np.sqrt(apart, out=apart)
+        apart -= SMOOTH
+        total += apart
+    return total
+
+
 def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances: Array) -> Array:
     """Distances over all groups, weighed, (n, m); each element is summed up by itself, in the order of the groups."""
     total = np.zeros((len(some), len(others)))
@@ -82,9 +111,9 @@ def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances
         total += relevance * distances
     weights = np.zeros(encoding.n_columns)
     for relevance, group in zip(relevances[len(encoding.places) :], encoding.groups, strict=True):
-        if group.sort == "presence":
-            total += relevance * _present(group, some.columns[:, group.columns], others.columns[:, group.columns])
-        else:
+        if group.sort in ("presence", "scalar"):
+            total += relevance * _apart(group, some.columns[:, group.columns], others.columns[:, group.columns])
+        else:  # L1: all of these groups in one call
             weights[group.columns] = relevance
     weighed = weights > 0
     columns, weights = [codes.columns[:, weighed] for codes in (some, others)], weights[weighed]
