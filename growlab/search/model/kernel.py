@@ -95,12 +95,9 @@ def _smooth_distances(some: Array, others: Array) -> Array:
     for one, other in zip(some.T, others.T, strict=True):
         if len(one) and (one == one[0]).all() and (other == one[0]).all():
             continue  # as where a scalar acts always: nothing is apart
-        apart = np.subtract.outer(one, other)
-        apart *= apart
-        apart += SMOOTH**2
-        np.sqrt(apart, out=apart)
-        apart -= SMOOTH
-        total += apart
+        beside, none = np.full(len(one), SMOOTH), np.zeros(len(other))  # √(s² + x²) is a distance in the plane
+        total += cdist(np.column_stack([one, beside]), np.column_stack([other, none]))
+        total -= SMOOTH
     return total
 
 
