@@ -146,6 +146,17 @@ def device_memory(device: torch.device) -> DeviceMemory | None:
     return DeviceMemory(total=total, free=free, reserved=reserved, peak=peak)
 
 
+def begin_peak(device: torch.device) -> None:
+    """Count from here on what peak_memory tells."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes that torch held of a CUDA device at most; None of others, which do not say it."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
 def _gpus() -> list[str]:
     if torch.cuda.is_available():
         return [f"cuda:{at}" for at in range(torch.cuda.device_count())]

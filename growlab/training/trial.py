@@ -16,6 +16,7 @@ from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.device import begin_peak
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
@@ -47,6 +48,7 @@ def run_trial(
     too short, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
+    begin_peak(device)
     run = open_run(spec, corpus, recorder, device, folder)
     recorder.began(run.counters.step)
     watch = Stopwatch()

@@ -25,11 +25,11 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PastTrial, Spent, TrialResult, TrialState
+from growlab.records import PEAK_MEMORY, Metric, PastTrial, Spent, TrialResult, TrialState
 from growlab.search import Done, New, Next, Wait, decide
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
 from growlab.study import Study
-from growlab.worker.causes import crowded_out, failed_at_once, out_of_memory
+from growlab.worker.causes import crowded_out, failed_at_once, held_by_others, out_of_memory
 from growlab.worker.messages import (
     Began,
     Crashed,
@@ -219,9 +219,18 @@ class _Trainer:
             if neighbours := self._neighbours():
                 return Crowded(f"{neighbours}\n{error}")
             failed = out_of_memory(spec, order.claim.layout, str(error))
+            if (there := self._memory_to_have()) is not None:
+                recorder.record(Metric(step=failed.steps, split="train", name=PEAK_MEMORY, value=there))
         recorder.finish(failed, [])
         folder.forget_all()
         return Ended(state=failed.state, summary=summary(failed))
+
+    def _memory_to_have(self) -> int | None:
+        """The bytes of the device that a trial could have had; None of a CPU."""
+        from growlab.training.device import device_memory
+
+        memory = device_memory(self.device)
+        return None if memory is None else memory.total - held_by_others(memory)
 
     def _neighbours(self) -> str:
         """Say that others hold so much of the device that it is not the trial's fault; else ''."""

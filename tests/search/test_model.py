@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from statistics import fmean
 
@@ -274,6 +275,19 @@ def test_blocks_that_differ_in_an_option_are_nearer_than_blocks_of_other_kinds(e
     assert 0 < first_place[0, 1] < first_place[0, 2] == 1
 
 
+def test_near_each_other_learning_rates_are_the_square_apart_and_far_from_each_other_the_distance(encoding) -> None:
+    """LR spans three decades: shares of its range are thirds of decades."""
+    layout = parse("d=32 conv mlp")
+    rates = [1e-4 * 10 ** (3 * share) for share in (0, 0.005, 0.01, 0.45, 0.9)]
+    some = encoding.encode([Configuration(layout, {"train.lr": rate}) for rate in rates])
+
+    at = names_of(encoding).index("train.lr")
+    _, near, twice, far, twice_as_far = group_distances(encoding, some, some)[at, 0]
+
+    assert twice / near == pytest.approx(4, rel=0.01)
+    assert twice_as_far / far == pytest.approx(2, rel=0.3)
+
+
 # ---- what it rests on ----------------------------------------------------------------------------------------
 
 
@@ -291,6 +305,18 @@ def test_of_many_trials_the_best_and_the_newest_are_kept_and_some_of_the_others(
     assert set(range(476, 525)) <= set(kept)
     assert set(range(1975, 2000)) <= set(kept)
     assert min(kept) < 50  # and of the old ones that were bad some
+
+
+def test_of_many_trials_few_others_are_kept_after_the_next_one(tried) -> None:
+    rng = Random(0)
+    many = [Tried(number, tried[0].configuration, rng.random()) for number in range(2001)]
+
+    before, after = ({trial.number for trial in chosen(many[:n], 500)} for n in (2000, 2001))
+
+    assert len(before) == len(after) == 500
+    assert len(after - before) <= 3
+    middle = [number for number in sorted(before) if 500 <= number < 1500]
+    assert max(later - number for number, later in pairwise(middle)) < 30  # spread over all of them
 
 
 def test_candidates_lie_in_the_space_and_nobody_tried_them(study, kinds, encoding, tried) -> None:
