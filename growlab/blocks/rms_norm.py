@@ -16,8 +16,12 @@ WIDEST = 4096  # numbers of a row that the kernel takes
 
 
 def rms_norm(x: Float[Tensor, "*rows D"], gain_D: Float[Tensor, " D"], eps: float) -> Float[Tensor, "*rows D"]:
-    """Normalise rows. On a GPU it is a kernel (growlab.kernels), but where a compiler fuses it with what is around."""
-    normed: Tensor = (_definition if torch.compiler.is_compiling() else DOOR)(x, gain_D, eps)
+    """Normalise rows. On a GPU it is a kernel (growlab.kernels) where a gradient is wanted, which is what that is for.
+
+    Not where a compiler fuses it with what is around it.
+    """
+    as_it_is = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+    normed: Tensor = (_definition if as_it_is else DOOR)(x, gain_D, eps)
     return normed
 
 

@@ -39,6 +39,18 @@ def test_a_program_takes_several_pieces_where_there_are_many(monkeypatch):
     assert difference(DOOR, draw_inputs(17, 7), CPU) == ""
 
 
+def test_without_a_gradient_no_door_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr("growlab.blocks.rms_norm.DOOR", lambda *inputs: asked.append(1) or DOOR.definition(*inputs))
+    norm, x = RMSNorm(8, eps=1e-6), torch.randn(3, 8)
+
+    with torch.no_grad():
+        norm(x)
+    assert not asked
+    norm(x)
+    assert asked
+
+
 def test_on_a_cpu_the_norm_of_a_block_is_torchs_own():
     x, gain, eps = draw_inputs(5, 16)
     norm = RMSNorm(16, eps=eps)
