@@ -64,10 +64,12 @@ def create(
     """
     from growlab.preparation.adding import best_as_first
     from growlab.preparation.checking import prepare
+    from growlab.preparation.transferring import with_transferred
     from growlab.storage import Store
 
     prepared, corpus = prepare(study, plugins, tell)
     with Store.open(storage, create=True) as store:
+        prepared = with_transferred(store, prepared, tell)
         vocab_size = corpus.tokenizer.vocab_size
         first = best_as_first(store, start_from, prepared, top, vocab_size, tell) if start_from else []
         store.create_study(prepared, first)

@@ -6,6 +6,7 @@
     synthetic                     layouts of 4 to 10 blocks with lr and weight decay; a function drawn for each seed
     complete                      1,080 real trainings: 72 layouts, five lr, three rates of dropout
     deep                          a pool of 500 real trainings of deep layouts of all kinds, with four scalars
+    NAME-means                    macro, its renamed ones or complete without noise: what is observed is the true value
 
 A problem is a growlab study, an observed value of a point (None where its training failed) and a true one. What is
 observed is a function of the seed and the point, so that every search of a seed sees the same table.
@@ -19,8 +20,8 @@ import json
 import lzma
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -63,7 +64,9 @@ class Problem:
     measure: Callable[[Layout], int] = _no_size  # parameters, which growlab's samplers may ask for as in its workers
     entries: Sequence[Configuration] = ()  # all there is; empty where every point of the study has an answer
 
-    def study(self, sampler: str = "random", layouts: Mapping[str, Any] | None = None, **changed: Any) -> Study:
+    def study(
+        self, sampler: str | Mapping[str, Any] = "random", layouts: Mapping[str, Any] | None = None, **changed: Any
+    ) -> Study:
         """The study with this sampler, and with these keys of its own and of its layouts."""
         layouts = {**self.written["layouts"], **(layouts or {})}
         study = study_from_mapping({**self.written, **changed, "layouts": layouts, "sampler": sampler})
@@ -306,11 +309,24 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-PROBLEMS: Mapping[str, Callable[[int, Path | None], Problem]] = {
+Make = Callable[[int, Path | None], Problem]  # of a seed and macro's table
+
+_NOISY: Mapping[str, Make] = {
     "macro": macro,
     "macro-renamed": macro_renamed,
     "macro-renamed-at-each-place": macro_renamed_at_each_place,
-    "synthetic": synthetic_layouts,
     "complete": complete_table,
+}
+
+
+def _without_noise(make: Make, seed: int, table: Path | None) -> Problem:
+    problem = make(seed, table)
+    return replace(problem, observe=problem.true)
+
+
+PROBLEMS: Mapping[str, Make] = {
+    **_NOISY,
+    "synthetic": synthetic_layouts,
     "deep": deep_pool,
+    **{f"{name}-means": partial(_without_noise, make) for name, make in _NOISY.items()},
 }

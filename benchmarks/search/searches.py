@@ -3,6 +3,7 @@
     evolution, random, …       growlab's samplers by their names, asked as its workers ask them
     NAME~flat                  the same, random layouts without repeated motifs (layouts.motif_share: 0)
     model-on-pool              sampler model's choice among the entries of a pool, where others get the nearest one
+    gp-on-pool                 gp-padded's choice among them; what does not act in an entry has a value drawn once
     uniform                    every acting parameter of the encoding drawn evenly
     plain                      regularised evolution over the encoding (Real et al., AAAI 2019)
     tpe, nsga2, gp             Optuna's, each as it comes; parameters that do not act are not asked
@@ -17,7 +18,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from elsewhere import NepsBo, NepsGrammar, Smac
 from problems import Problem
@@ -80,7 +81,7 @@ class ModelOnPool(Growlab):
     def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
         super().__init__("model", problem, seed, n_trials)
         self.options, self.rng = with_defaults(ModelOptions), random.Random(seed)
-        self.encoding = Encoding(self.study, Menu(self.study.layouts, self.kinds), self.measure)
+        self.encoding = Encoding(self.study.scalars(), Menu(self.study.layouts, self.kinds), self.measure)
         self.left = {point: point for point in problem.entries}
 
     def ask(self) -> Configuration:
@@ -195,6 +196,55 @@ class Optuna:
         )
 
 
+class GpOnPool:
+    """Optuna's GP, whose acquisition is maximised over the entries that are left; the first ten are drawn at random."""
+
+    def __init__(self, problem: Problem, seed: int, n_trials: int) -> None:
+        import optuna
+        from optuna.trial import FrozenTrial, create_trial
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        self.rng, known = random.Random(seed), problem.encoding.parameters
+        distributions = {each.name: parameter_distribution(each) for each in known}
+
+        def frozen(entry: Configuration, value: float | None) -> FrozenTrial:
+            params = {each.name: to_optuna(each, self.padded[entry][each.name]) for each in known}
+            return create_trial(value=value, params=params, distributions=distributions)
+
+        class Sampler(optuna.samplers.GPSampler):
+            def _optimize_acqf(_, acqf: Any, best_params: Any) -> Any:  # noqa: N805
+                trials = [frozen(entry, 0.0) for entry in self.left]
+                places = acqf.search_space.get_normalized_params(trials)
+                at = int(acqf.eval_acqf_no_grad(places).argmax())
+                self.chosen = self.left[at]
+                return places[at]
+
+        self.frozen, self.left = frozen, list(problem.entries)
+        self.padded = {entry: self._padded(problem.encoding, entry) for entry in problem.entries}
+        self.study = optuna.create_study(sampler=Sampler(seed=seed, warn_independent_sampling=False))
+
+    def _padded(self, encoding: ParameterSpace, entry: Configuration) -> Values:
+        values = encoding.encode(entry)
+        return {
+            each.name: values[each.name] if each.name in values else drawn(each, self.rng)
+            for each in encoding.parameters
+        }
+
+    def ask(self) -> Configuration:
+        self.chosen = self.rng.choice(self.left)
+        self.trial = self.study.ask()
+        return self.chosen
+
+    def tell(self, got: Configuration, value: float | None) -> None:
+        from optuna.trial import TrialState
+
+        self.study.tell(self.trial, state=TrialState.FAIL)
+        self.left.remove(got)
+        if value is not None:
+            self.study.add_trial(self.frozen(got, value))
+
+
 def _optuna(name: str) -> "Make":
     def make(problem: Problem, seed: int, n_trials: int) -> Optuna:
         import optuna
@@ -232,6 +282,7 @@ RIVALS: Mapping[str, Rival] = {
     "uniform": Rival(make=Uniform, cpu_s=0.1),
     "plain": Rival(make=Plain, cpu_s=0.1),
     "model-on-pool": Rival(make=ModelOnPool, cpu_s=10, needs_pool=True),
+    "gp-on-pool": Rival(make=GpOnPool, cpu_s=30, needs_pool=True),
     "tpe": Rival(make=_optuna("tpe"), cpu_s=1),
     "nsga2": Rival(make=_optuna("nsga2"), cpu_s=0.5),
     "gp": Rival(make=_optuna("gp"), cpu_s=10),

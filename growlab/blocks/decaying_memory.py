@@ -1,10 +1,12 @@
 """A matrix memory that forgets at a rate of its own for each token: chunked, in log space.
 
-    S_t = a_t S_{t-1} + k_t v_tᵀ,    y_t = S_tᵀ q_t,    0 < a_t ≤ 1
+    S_t = a_t S_{t-1} + b_t k_t v_tᵀ,    y_t = S_tᵀ q_t + d v_t,    0 < a_t ≤ 1
 
-Within a chunk, token t reads (q_t · k_s) e^(Σ_{s<r≤t} ln a_r) v_s of every token s ≤ t: products of C × C numbers. From
-chunk to chunk the memory itself is handed on, so that time and memory are linear in T. No exponent is ever positive and
-none is the difference of two sums: whatever the decay, nothing overflows and nothing cancels.
+Within a chunk, token t reads (q_t · k_s) e^(Σ_{s<r≤t} ln a_r) b_s v_s of every token s ≤ t: products of C × C numbers.
+From chunk to chunk the memory itself is handed on, so that time and memory are linear in T. No exponent is ever
+positive and none is the difference of two sums: whatever the decay, nothing overflows and nothing cancels.
+
+On a GPU the same is computed by growlab.kernels.decaying_memory.
 
 Sources: Yang et al. 2024, "Gated Linear Attention Transformers with Hardware-Efficient Training" (chunkwise form); Dao
 and Gu 2024, "Transformers are SSMs" (the stable segment sum).
@@ -18,13 +20,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from growlab.kernels import Door
+from growlab.kernels.door import Form
+
 LONGEST = 64  # tokens of a chunk
-
-
-def chunks(n_tokens: int) -> tuple[int, int]:
-    """The number of chunks that a text is cut into, and their length in tokens: nearly equal, to pad little."""
-    n_chunks = -(-n_tokens // LONGEST)
-    return n_chunks, -(-n_tokens // n_chunks)
 
 
 def remember(
@@ -33,14 +32,57 @@ def remember(
     v_BHTV: Float[Tensor, "B H T V"],
     log_decay_BHT: Float[Tensor, "B H T"],
     memory_BHKV: Float[Tensor, "B H K V"] | None = None,
+    strength_BHT: Float[Tensor, "B H T"] | None = None,
+    skip_H: Float[Tensor, " H"] | None = None,
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H K V"] | None]:
     """Read what each token asks for, and return it with the memory after the last one. `log_decay` is ln a ≤ 0.
 
     Without a memory to start from, it starts empty, and what it ends with is not computed: the second value is None.
-    Queries and keys may have one head, which serves all.
+    Queries and keys may have one head, which serves all. Without `strength` b is 1, without `skip` d is 0. Queries,
+    keys and values may be narrower than the rest, of whose dtype, fp32 at least, is all that is computed.
     """
+    read: tuple[Tensor, Tensor | None] = REMEMBER(
+        q_BGTK, k_BGTK, v_BHTV, log_decay_BHT, memory_BHKV, strength_BHT, skip_H
+    )
+    return read
+
+
+def remember_weighed(
+    q_BGTK: Float[Tensor, "B G T K"],
+    k_BGTK: Float[Tensor, "B G T K"],
+    v_BHTV: Float[Tensor, "B H T V"],
+    log_decay_BHT: Float[Tensor, "B H T"],
+    memory_BHKW: Float[Tensor, "B H K V+1"] | None = None,
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H T"], Float[Tensor, "B H K V+1"] | None]:
+    """Read as `remember` does, and tell the sum of the weights with which each token reads: what it reads of values 1.
+
+    The memory has a column more, of those.
+    """
+    read: tuple[Tensor, Tensor, Tensor | None] = WEIGHED(q_BGTK, k_BGTK, v_BHTV, log_decay_BHT, memory_BHKW)
+    return read
+
+
+def chunks(n_tokens: int) -> tuple[int, int]:
+    """The number of chunks that a text is cut into, and their length in tokens: nearly equal, to pad little."""
+    n_chunks = -(-n_tokens // LONGEST)
+    return n_chunks, -(-n_tokens // n_chunks)
+
+
+def _remember(
+    q_BGTK: Tensor,
+    k_BGTK: Tensor,
+    v_BHTV: Tensor,
+    log_decay_BHT: Tensor,
+    memory_BHKV: Tensor | None,
+    strength_BHT: Tensor | None,
+    skip_H: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
     T, carried = q_BGTK.shape[2], memory_BHKV is not None
-    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (cut(tensor) for tensor in (q_BGTK, k_BGTK, v_BHTV, log_decay_BHT))
+    q_BGTK, k_BGTK, v_BHTV = (tensor.to(log_decay_BHT.dtype) for tensor in (q_BGTK, k_BGTK, v_BHTV))
+    written_BHTV = v_BHTV if strength_BHT is None else v_BHTV * strength_BHT[..., None]
+    q_BGNCK, k_BGNCK, v_BHNCV, log_decay_BHNC = (
+        cut(tensor) for tensor in (q_BGTK, k_BGTK, written_BHTV, log_decay_BHT)
+    )
     kept_BHNCC = segment_sums(log_decay_BHNC).exp()
     y_BHNCV = (q_BGNCK @ k_BGNCK.transpose(-1, -2) * kept_BHNCC) @ v_BHNCV
 
@@ -54,7 +96,18 @@ def remember(
     if found:
         read_BHNCV = (q_BGNCK * from_start_BHNC[..., None])[:, :, -len(found) :] @ torch.stack(found, dim=2)
         y_BHNCV = y_BHNCV + F.pad(read_BHNCV, (0, 0, 0, 0, n_chunks - len(found), 0))
-    return y_BHNCV.flatten(2, 3)[:, :, :T], memories[-1] if carried else None
+    y_BHTV = y_BHNCV.flatten(2, 3)[:, :, :T]
+    if skip_H is not None:
+        y_BHTV = torch.addcmul(y_BHTV, v_BHTV, skip_H[:, None, None])
+    return y_BHTV, memories[-1] if carried else None
+
+
+def _remember_weighed(
+    q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, memory_BHKW: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    v_BHTW = F.pad(v_BHTV, (0, 1), value=1.0)
+    read_BHTW, memory_BHKW = _remember(q_BGTK, k_BGTK, v_BHTW, log_decay_BHT, memory_BHKW, None, None)
+    return read_BHTW[..., :-1], read_BHTW[..., -1], memory_BHKW
 
 
 def _handed_on(written_BHNKV: Tensor, decay_BHN: Tensor, memory_BHKV: Tensor | None) -> list[Tensor]:
@@ -81,3 +134,54 @@ def cut(x_BHT: Float[Tensor, "B H T *entries"]) -> Float[Tensor, "B H N C *entri
     n_chunks, length = chunks(n_tokens)
     padded = F.pad(x_BHT, (0, 0) * (x_BHT.dim() - 3) + (0, n_chunks * length - n_tokens))
     return padded.view(*x_BHT.shape[:2], n_chunks, length, *x_BHT.shape[3:])
+
+
+# ---- the door to the kernel ------------------------------------------------------------------------------------------
+
+
+def _kernel() -> Form:
+    from growlab.kernels.decaying_memory import remember
+
+    return remember
+
+
+def _weighed_kernel() -> Form:
+    from growlab.kernels.decaying_memory import remember_weighed
+
+    return remember_weighed
+
+
+def kernel_fits(q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, *others: Tensor | None) -> bool:
+    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries."""
+    tokens = (q_BGTK, k_BGTK, v_BHTV)
+    in_fp32 = all(tensor is None or tensor.dtype == torch.float32 for tensor in (log_decay_BHT, *others))
+    narrow = all(tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tokens)
+    addressed = all(tensor.numel() > 0 and tensor.stride(2) * tensor.shape[2] < 2**31 for tensor in tokens)
+    return in_fp32 and narrow and addressed and q_BGTK.shape[3] <= 128
+
+
+def _examples() -> list[tuple[Tensor | None, ...]]:
+    """Two chunks, the second one short, and all that may be left out."""
+    tokens, random = _drawn(H=2, G=1), torch.Generator().manual_seed(1)
+    return [(*tokens, *(torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,))))]
+
+
+def _weighed_examples() -> list[tuple[Tensor | None, ...]]:
+    return [(*_drawn(H=2, G=2), None)]
+
+
+def _drawn(H: int, G: int) -> tuple[Tensor, ...]:
+    random = torch.Generator().manual_seed(0)
+    B, T, K, V = 1, 70, 12, 20
+    q, k, v = (torch.rand(shape, generator=random) for shape in ((B, G, T, K), (B, G, T, K), (B, H, T, V)))
+    return q, k, v - 0.5, -torch.rand(B, H, T, generator=random)
+
+
+REMEMBER = Door(name="decaying_memory", definition=_remember, kernel=_kernel, fits=kernel_fits, examples=_examples)
+WEIGHED = Door(
+    name="weighed_memory",
+    definition=_remember_weighed,
+    kernel=_weighed_kernel,
+    fits=kernel_fits,
+    examples=_weighed_examples,
+)

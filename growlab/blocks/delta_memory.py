@@ -8,7 +8,8 @@ growlab.blocks.decaying_memory adds. With |k_t| ≤ 1 and 0 ≤ b_t ≤ 1 no S_t
 Within a chunk that starts with S, the u_t solve a triangular system (I + A) U = diag(b) (V - diag(e^g) K S), with
 A_ts = b_t e^(Σ_{s<r≤t} ln a_r) k_t · k_s for s < t and g_t = Σ_{r≤t} ln a_r. Its inverse is made for all chunks at
 once, by products of matrices alone (so that a GPU, a compiler and a recorded step know what to do); then the memory is
-handed on from chunk to chunk. Time and memory are linear in T, and no exponent is ever positive.
+handed on from chunk to chunk. Time and memory are linear in T, and no exponent is ever positive. On a GPU the same is
+computed by growlab.kernels.delta_memory.
 
 Sources: Yang et al. 2024, "Parallelizing Linear Transformers with the Delta Rule over Sequence Length" (the triangular
 system); Yang et al. 2025, "Gated Delta Networks: Improving Mamba2 with Delta Rule" (with a_t).
@@ -22,7 +23,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from growlab.blocks.decaying_memory import chunks, cut, segment_sums
+from growlab.blocks.decaying_memory import chunks, cut, kernel_fits, segment_sums
+from growlab.kernels import Door
+from growlab.kernels.door import Form
 
 
 def revise(
@@ -36,10 +39,23 @@ def revise(
     """Read what each token asks for, and return it with the memory after the last one.
 
     Without a memory to start from, it starts empty, and what it ends with is not computed: the second value is None.
+    Queries, keys and values may be narrower than the rest, of whose dtype, fp32 at least, is all that is computed.
     """
+    read: tuple[Tensor, Tensor | None] = REVISE(q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT, memory_BHKV)
+    return read
+
+
+def _revise(
+    q_BHTK: Tensor,
+    k_BHTK: Tensor,
+    v_BHTV: Tensor,
+    log_decay_BHT: Tensor,
+    strength_BHT: Tensor,
+    memory_BHKV: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
     T, carried = q_BHTK.shape[2], memory_BHKV is not None
     q, k, v, log_decay_BHNC, strength_BHNC = (
-        cut(tensor) for tensor in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT)
+        cut(tensor.to(log_decay_BHT.dtype)) for tensor in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT)
     )
     kept_BHNCC = segment_sums(log_decay_BHNC).exp()
     from_start_BHNC1 = log_decay_BHNC.cumsum(-1).exp()[..., None]
@@ -123,3 +139,27 @@ def _below_diagonal(A: Tensor, S: int) -> Tensor:
 def _joined(first: Tensor, low: Tensor, second: Tensor) -> Tensor:
     """The matrix [[first, 0], [low, second]]."""
     return torch.cat((F.pad(first, (0, first.shape[-1])), torch.cat((low, second), dim=-1)), dim=-2)
+
+
+# ---- the door to the kernel ------------------------------------------------------------------------------------------
+
+
+def _kernel() -> Form:
+    from growlab.kernels.delta_memory import revise
+
+    return revise
+
+
+def _examples() -> list[tuple[Tensor | None, ...]]:
+    random = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random) - 0.5
+
+    B, H, T, K, V = 1, 2, 70, 12, 20
+    rates = (-torch.rand(B, H, T, generator=random), torch.rand(B, H, T, generator=random))
+    tokens = (draw(B, H, T, K), F.normalize(draw(B, H, T, K), dim=-1), draw(B, H, T, V))
+    return [(*tokens, *rates, draw(B, H, K, V))]
+
+
+REVISE = Door(name="delta_memory", definition=_revise, kernel=_kernel, fits=kernel_fits, examples=_examples)

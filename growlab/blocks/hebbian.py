@@ -37,7 +37,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, State, wide
-from growlab.blocks.decaying_memory import chunks, remember
+from growlab.blocks.decaying_memory import chunks, remember_weighed
 from growlab.blocks.delta_memory import padded_length, revise, revision_products
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -144,7 +144,8 @@ class Hebbian(Mixer):
         qkv_BTD, rates_BTH = self.in_proj(x_BTD).split((3 * D, 2 * H), dim=-1)
         with torch.autocast(x_BTD.device.type, enabled=False):
             to = wide(qkv_BTD.dtype)
-            q_BHTE, k_BHTE, v_BHTE = qkv_BTD.to(to).unflatten(2, (3, H, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+            q_BHTE, k_BHTE, v_BHTE = qkv_BTD.unflatten(2, (3, H, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+            q_BHTE, k_BHTE = q_BHTE.to(to), k_BHTE.to(to)
             decay_BHT, strength_BHT = rates_BTH.to(to).transpose(1, 2).chunk(2, dim=1)
             log_decay_BHT = F.logsigmoid(decay_BHT + self.decay_bias.to(to)[:, None]) + self.log_plasticity.to(to)
             read = _corrected if self.delta else _averaged
@@ -158,8 +159,8 @@ def _averaged(
 ) -> tuple[Tensor, Tensor | None]:
     """Output y and the memory of sums, from what was projected."""
     k_BHTE = (F.elu(k_BHTE) + 1) * strength_BHT[..., None]
-    read, memory = remember(F.elu(q_BHTE) + 1, k_BHTE, F.pad(v_BHTE, (0, 1), value=1.0), log_decay_BHT, memory)
-    return read[..., :-1] / (read[..., -1:] + _EPS), memory
+    read_BHTE, weight_BHT, memory = remember_weighed(F.elu(q_BHTE) + 1, k_BHTE, v_BHTE, log_decay_BHT, memory)
+    return read_BHTE / (weight_BHT[..., None] + _EPS), memory
 
 
 def _corrected(

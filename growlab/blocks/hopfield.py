@@ -173,8 +173,8 @@ class Hopfield(Mixer):
         heads = self._heads(x_BTD)
         with torch.autocast(x_BTD.device.type, enabled=False):
             to = wide(heads[0].dtype)
-            xi_BHTE, x_BHTE, v_BHTE = (tensor.to(to) for tensor in heads)
-            xi_BHTE = xi_BHTE * self.log_beta.to(to).exp()[:, None, None]
+            xi_BHTE, x_BHTE, v_BHTE = heads
+            xi_BHTE = xi_BHTE.to(to) * self.log_beta.to(to).exp()[:, None, None]
             no_decay_BHT = xi_BHTE.new_zeros(xi_BHTE.shape[:3])
             read_BHTE, memory = running_memory(xi_BHTE, x_BHTE, v_BHTE, no_decay_BHT, memory_BHEE)
             if self.bank_patterns is not None and self.bank_values is not None:

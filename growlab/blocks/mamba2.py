@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.blocks.base import NORM_EPS, Mixer, State, wide
+from growlab.blocks.causal_filter import causal_filter
 from growlab.blocks.decaying_memory import chunks, remember
 from growlab.blocks.mamba import DT_MAX, DT_MIN, inverse_softplus, log_uniform
 from growlab.errors import LayoutError
@@ -102,13 +103,12 @@ class Mamba2(Mixer):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         widths = (self.d_inner, len(self.filter.weight), self.n_heads)
         z_BTE, entering_BTG, delta_BTH = self.in_proj(x_BTD).split(widths, dim=-1)
-        seen_BGS = torch.cat((seen_BGS.to(entering_BTG.dtype), entering_BTG.transpose(1, 2)), dim=2)
-        filtered_BTG = F.silu(self.filter(seen_BGS)).transpose(1, 2)
+        filtered_BTG, seen_BGS = causal_filter(self.filter, entering_BTG, seen_BGS, silu=True)
         y_BTE, memory_BHNP = self._scanned(filtered_BTG, delta_BTH, memory_BHNP)
         with torch.autocast(x_BTD.device.type, enabled=False):
             normed_BTE = self.norm((y_BTE * F.silu(z_BTE.to(y_BTE.dtype))).to(self.norm.weight.dtype))
         y_BTD: Tensor = self.out_proj(normed_BTE.to(z_BTE.dtype))
-        return y_BTD, seen_BGS[:, :, seen_BGS.shape[2] - self.past :], memory_BHNP
+        return y_BTD, seen_BGS, memory_BHNP
 
     def _scanned(
         self, filtered_BTG: Tensor, delta_BTH: Tensor, memory_BHNP: Tensor | None
@@ -116,12 +116,11 @@ class Mamba2(Mixer):
         """Output y and the memory S, in fp32 at least."""
         with torch.autocast(filtered_BTG.device.type, enabled=False):
             to = wide(filtered_BTG.dtype)
-            u_BTE, b_BTN, c_BTN = torch.split(filtered_BTG.to(to), [self.d_inner, self.d_state, self.d_state], dim=-1)
+            u_BTE, b_BTN, c_BTN = torch.split(filtered_BTG, [self.d_inner, self.d_state, self.d_state], dim=-1)
             u_BHTP = u_BTE.view(*u_BTE.shape[:2], self.n_heads, -1).transpose(1, 2)
             dt_BHT = F.softplus(delta_BTH.to(to) + self.dt_bias.to(to)).transpose(1, 2)
             log_decay_BHT = dt_BHT * -self.A_log.to(to).exp()[:, None]
             y_BHTP, memory_BHNP = remember(
-                c_BTN[:, None], b_BTN[:, None], u_BHTP * dt_BHT[..., None], log_decay_BHT, memory_BHNP
+                c_BTN[:, None], b_BTN[:, None], u_BHTP, log_decay_BHT, memory_BHNP, dt_BHT, self.D.to(to)
             )
-            y_BHTP = torch.addcmul(y_BHTP, u_BHTP, self.D.to(to)[:, None, None])
             return y_BHTP.transpose(1, 2).flatten(2), memory_BHNP

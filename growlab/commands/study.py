@@ -115,6 +115,7 @@ def show(study: StudyName, storage: Storage = STORAGE_DEFAULT, as_json: Json = F
 
     with Store.open(storage) as store:
         mapping = study_to_mapping(store.study(study).study)
+    mapping["sampler"].pop("transferred", None)  # hundreds of trials, which no file can say
     if as_json:
         print(json.dumps(mapping, indent=2))
     else:

@@ -10,6 +10,7 @@ places.py         folders that follow from where the database is
 command_lines.py  options by which another process finds the same database, files, plugins and texts
 confirming.py     the winners of a study on fresh seeds, as a study of their own
 adding.py         a trial by hand, results from elsewhere, the best of another study: into a search
+transferring.py   what a new study takes over from another one
 results_file.py   those results, from a table
 learning.py       what a stored study has learnt, and what it would try next
 extents.py        how large the space of a study is

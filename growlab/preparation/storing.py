@@ -28,6 +28,7 @@ def find_or_create(
     from growlab.moved import moves_between
     from growlab.preparation.checking import prepare
     from growlab.preparation.differences import not_the_same, stored_alone
+    from growlab.preparation.transferring import with_transferred
 
     known = {summary.name for summary in store.studies()}
     if is_stored(name_or_file, known):
@@ -39,13 +40,14 @@ def find_or_create(
     study, _ = prepare(read_study(name_or_file, overrides, new_name, plugins), plugins, tell)
     try:
         if study.name not in known:
-            store.create_study(study)
+            store.create_study(with_transferred(store, study, tell))
             tell(f"created study {study.name!r} in {store.url}")
             return store.study(study.name)
     except StorageError:  # another process was faster; join it if it made the same study
         if study.name not in {summary.name for summary in store.studies()}:
             raise
     row = store.study(study.name)
+    study = replace(study, sampler=replace(study.sampler, transferred=row.study.sampler.transferred))
     if moves_between(row.study, study) is None:
         raise not_the_same(row.study, study, name_or_file, store.options)
     return replace(row, study=study)

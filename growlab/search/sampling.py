@@ -8,7 +8,7 @@ it comes from `ask.seed`. So the same past gives the same proposal on any machin
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
@@ -33,6 +33,7 @@ class SamplerOptions(Options):
     """The options of a sampler, with what they mean for a study."""
 
     proposes: ClassVar[bool] = True  # whether it makes trials; else they are what somebody put into the queue
+    transfers: ClassVar[bool] = False  # whether it makes use of what another study found (sampler.transfer_from)
 
     def n_first(self, study: Study) -> int:
         """The number of trials, from the first one on, whose layout is one of layouts.start_with."""
@@ -74,9 +75,12 @@ class Ask:
         return Random(self.seed)
 
     def start(self, at: int, params: Mapping[str, Value] | None = None) -> Draw:
-        """The layout `at` of layouts.start_with, for a trial with `params`. Raises UsageError beyond a limit."""
+        """The layout `at` of layouts.start_with, for a trial with `params`. Raises UsageError beyond a limit.
+
+        What trials turned out to take says nothing against it: it was asked for, and within the estimate.
+        """
         layout = complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
-        if excess := self.limit.at(params or {}).excess(layout):
+        if excess := replace(self.limit, params=params or {}, memory_ratio=1.0).excess(layout):
             raise UsageError(f"layouts.start_with[{at}] {excess}")
         return Draw(layout=layout, origin="seed")
 

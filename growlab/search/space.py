@@ -5,6 +5,7 @@ from math import inf
 
 from growlab.domains import Domain, Fixed, Range, corners, highest, lowest
 from growlab.errors import LayoutError, NotRegistered, UsageError, require
+from growlab.escapes import quoted
 from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, complete_part
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, skeleton, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
@@ -24,6 +25,7 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     `kinds` are the registered block kinds.
     Raises UsageError, or one of its kin, with the key and what it got.
     """
+    _check_transfer(study)
     sampler_options(study).check(study)
     _check_layouts(study.layouts, kinds)
     if study.n_proposals > sampler_options(study).n_first(
@@ -34,6 +36,14 @@ def check_space(study: Study, kinds: Mapping[str, Kind]) -> None:
     _check_patches(study, starts, kinds)
     _check_schedule(study.train)
     _check_growth(study, starts, kinds)
+
+
+def _check_transfer(study: Study) -> None:
+    if study.sampler.transfer_from and not sampler_options(study).transfers:
+        raise UsageError(
+            f"sampler.transfer_from {quoted(study.sampler.transfer_from)}: sampler {study.sampler.name} has no model "
+            "that could begin with what another study found; leave it out, or write name: model"
+        )
 
 
 def check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:

@@ -23,6 +23,7 @@ from growlab.study.study import (
     Objective,
     SamplerSpec,
     Study,
+    Transferred,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "Objective",
     "SamplerSpec",
     "Study",
+    "Transferred",
 ]

@@ -22,7 +22,7 @@ _SECTIONS: Mapping[str, type] = {
 
 def _known_in(section: str, spec: type) -> set[str]:
     """The keys of a section, also those that stand there for what was declared elsewhere."""
-    known = {key.name for key in fields(spec)} - {"options", "limits"}
+    known = {key.name for key in fields(spec)} - {"options", "limits", "transferred"}
     if section == "":
         known.add("stop_when")
     if section == "growth":

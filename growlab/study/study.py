@@ -13,7 +13,7 @@ from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
 from growlab.named import Named
-from growlab.records import LOSSES, Loss
+from growlab.records import LOSSES, Loss, PastTrial
 from growlab.scalar import either, setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 from growlab.study.limits import Limits
@@ -103,8 +103,8 @@ class LayoutSpace:
         type="whole number",
         range="at least 0",
         default=0,
-        help="bytes that training it takes by growlab's estimate, at train.batch_size and train.seq_len, at most; 0: "
-        "no limit",
+        help="bytes that training it takes by growlab's estimate, at train.batch_size and train.seq_len, at most, "
+        "corrected by what the study's own trials took of a GPU; 0: no limit",
     )
 
 
@@ -121,6 +121,14 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Transferred:
+    """What another study had found when this one was created; no file says it, and nothing changes it later."""
+
+    scalars: Mapping[str, Domain]  # that the other one searched, by full name
+    trials: tuple[PastTrial, ...]  # of the other one, that reached its objective
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplerSpec(Named):
     """The sampler that decides what to try next; in a file its options stand beside its name."""
 
@@ -129,6 +137,13 @@ class SamplerSpec(Named):
         factory=dict,
         help="such as {train: {lr: 1e-3}}: what the trials of layouts.start_with take of that which is searched",
     )
+    transfer_from: str = setting(
+        type="text",
+        default="",
+        help="a study of the same database that is over; what it found is kept with this one when it is created, and a "
+        "sampler that models the objective (model) begins with it",
+    )
+    transferred: Transferred | None = None  # of that study, once this one is stored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ def past(search: Search, study: Study) -> list[PastTrial]:
 
 @pytest.fixture
 def encoding(study: Study, kinds, measure) -> Encoding:
-    return Encoding(study, Menu(study.layouts, kinds), measure)
+    return Encoding(study.scalars(), Menu(study.layouts, kinds), measure)
 
 
 @pytest.fixture
@@ -272,6 +272,19 @@ def test_blocks_that_differ_in_an_option_are_nearer_than_blocks_of_other_kinds(e
     first_place = group_distances(encoding, some, some)[0]
 
     assert 0 < first_place[0, 1] < first_place[0, 2] == 1
+
+
+def test_near_each_other_learning_rates_are_the_square_apart_and_far_from_each_other_the_distance(encoding) -> None:
+    """LR spans three decades: shares of its range are thirds of decades."""
+    layout = parse("d=32 conv mlp")
+    rates = [1e-4 * 10 ** (3 * share) for share in (0, 0.005, 0.01, 0.45, 0.9)]
+    some = encoding.encode([Configuration(layout, {"train.lr": rate}) for rate in rates])
+
+    at = names_of(encoding).index("train.lr")
+    _, near, twice, far, twice_as_far = group_distances(encoding, some, some)[at, 0]
+
+    assert twice / near == pytest.approx(4, rel=0.01)
+    assert twice_as_far / far == pytest.approx(2, rel=0.3)
 
 
 # ---- what it rests on ----------------------------------------------------------------------------------------

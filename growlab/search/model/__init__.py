@@ -4,6 +4,7 @@
 - kernel: how alike two configurations are
 - gaussian_process: what is expected of one, and how sure that is; how much each part of it matters
 - outlook: all of that for the past of a study: the trials that it rests on, failures, running ones
+- transfer: what another study found, as a shape that an outlook begins with
 - candidates: configurations worth asking about
 - choice: which of them to try
 - explaining: which parts of a configuration matter, and what a change of each does

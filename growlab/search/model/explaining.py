@@ -18,8 +18,8 @@ from growlab.records import Prediction
 from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.model.kernel import group_distances, names_of
-from growlab.search.model.outlook import Outlook, chosen, look_ahead
-from growlab.search.model.suggesting import LEAST, MIN_CORRELATION, best_configurations, prediction, reader_of
+from growlab.search.model.outlook import LEAST, MIN_CORRELATION, Outlook, chosen, look_ahead
+from growlab.search.model.suggesting import best_configurations, prediction, reader_of
 from growlab.search.repair import repair, splice
 from growlab.search.sampling import Ask
 from growlab.search.scalars import acts
@@ -100,7 +100,7 @@ def explain(ask: Ask) -> Learnt:
     known = Explanation(objective=ask.study.objective.metric, sampler=ask.study.sampler.name, n_finished=len(values))
     if len(values) < LEAST or len(set(values)) < 2:
         return Learnt(explanation=known, outlook=None)
-    outlook = look_ahead(reader.encoding, tried)
+    outlook = look_ahead(reader.encoding, tried, reader.transfer)
     best = [inside(configuration, ask.menu) for configuration in best_configurations(outlook)]
     explanation = replace(
         known,

@@ -1,10 +1,14 @@
 """A Gaussian process with a constant mean over the kernel of `kernel`, and how its hyperparameters are learnt.
 
+Where a shape is known beforehand, a number for each configuration, the mean is a constant and some multiple of it:
+value = constant + slope · shape + process + noise, the slope normal around 0 with the sd SLOPE. What the values say of
+the slope is in every prediction, and how unsure that is too: the process has shape ⊗ shape · SLOPE² in its covariance.
+
 The hyperparameters are those of the highest posterior density: marginal likelihood times log-normal priors, climbed by
 Rprop, which looks at the signs of derivatives alone, and so does not feel the last digit of a sum.
 
-Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", 2.25, 2.42, 5.9 and 5.12; Riedmiller &
-Braun 1993 (Rprop).
+Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", 2.25, 2.40, 2.42, 5.9 and 5.12;
+Riedmiller & Braun 1993 (Rprop).
 
 Legend: n configurations that were tried, m that are asked about, g groups.
 """
@@ -13,12 +17,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotri
 
 from growlab.search.model.encoding import Array
 from growlab.search.model.kernel import Prior
 
 STEPS = 40  # of Rprop
+SLOPE = 1.0  # prior sd of the multiple of a known shape, both of variance 1
 REACH = 2.5  # standard deviations of the prior within which a hyperparameter is looked for, in log
 _JITTER = 1e-8  # of the signal, so that configurations tried twice leave the matrix invertible
 
@@ -36,12 +42,12 @@ class Hyperparameters:
         return cls(np.exp(logs[:-2]), math.exp(logs[-2]), math.exp(logs[-1]))
 
 
-def learn(distances: Array, values: Array, prior: Prior) -> Hyperparameters:
-    """Hyperparameters for group distances (g, n, n) and values (n) of mean 0 and variance 1."""
+def learn(distances: Array, values: Array, prior: Prior, shape: Array | None = None) -> Hyperparameters:
+    """Hyperparameters for group distances (g, n, n) and values (n) of mean 0 and variance 1; a known shape is (n)."""
     logs, step, before = prior.mean.copy(), np.full(prior.mean.shape, 0.3), np.zeros(prior.mean.shape)
     best_loss, best = math.inf, logs
     for _ in range(STEPS):
-        loss, slope = _loss(logs, distances, values, prior)
+        loss, slope = _loss(logs, distances, values, prior, shape)
         if loss < best_loss - 1e-9:
             best_loss, best = loss, logs
         agree = np.sign(slope) * np.sign(before)
@@ -52,12 +58,15 @@ def learn(distances: Array, values: Array, prior: Prior) -> Hyperparameters:
     return Hyperparameters.of(best)
 
 
-def _loss(logs: Array, distances: Array, values: Array, prior: Prior) -> tuple[float, Array]:
+def _loss(
+    logs: Array, distances: Array, values: Array, prior: Prior, shape: Array | None = None
+) -> tuple[float, Array]:
     """The negative log posterior density of hyperparameters, but for a constant, and its derivatives."""
     n, found = len(values), Hyperparameters.of(logs)
     alike = found.signal * np.exp(-np.tensordot(found.relevances, distances, 1))
-    factor = np.linalg.cholesky(alike + (found.noise + _JITTER * found.signal) * np.eye(n))
-    inverse = cho_solve((factor, True), np.eye(n))
+    joint = alike if shape is None else alike + _sloped(shape, shape)
+    factor = np.linalg.cholesky(joint + (found.noise + _JITTER * found.signal) * np.eye(n))
+    inverse = _inverse(factor)
     weights = inverse @ (values - _mean(inverse, values))
     away = (logs - prior.mean) / prior.sd
     loss = 0.5 * (values - _mean(inverse, values)) @ weights + np.log(np.diag(factor)).sum() + 0.5 * (away**2).sum()
@@ -68,51 +77,87 @@ def _loss(logs: Array, distances: Array, values: Array, prior: Prior) -> tuple[f
     return float(loss), slope + away / prior.sd
 
 
+def _inverse(factor: Array) -> Array:
+    """The inverse of a matrix, from its Cholesky factor; a third of the work of solving for it."""
+    found, failed = dpotri(factor, lower=1)
+    assert failed == 0, failed
+    lower = np.tril(found)
+    inverse: Array = lower + np.tril(found, -1).T
+    return inverse
+
+
 def _mean(inverse: Array, values: Array) -> float:
     """The mean of the process, as generalised least squares have it."""
     weights = inverse.sum(axis=0)
     return float(weights @ values / weights.sum())
 
 
+def _sloped(some: Array, others: Array) -> Array:
+    """The covariance that configurations have by their shapes."""
+    return SLOPE**2 * np.outer(some, others)
+
+
 class Posterior:
     """The process, given values at n configurations."""
 
-    def __init__(self, weighted: Array, values: Array, hyperparameters: Hyperparameters, n_pending: int = 0) -> None:
-        """From weighted distances (n, n) and values.
+    def __init__(
+        self,
+        weighted: Array,
+        values: Array,
+        hyperparameters: Hyperparameters,
+        n_pending: int = 0,
+        shape: Array | None = None,
+    ) -> None:
+        """From weighted distances (n, n), values and, where one is known, the shape (n): then it is asked for always.
 
         The last `n_pending` rows of `weighted` have no value: they are being tried. Their values are taken to be what
         is expected of them, which leaves every mean as it is, and makes the process surer near them.
         """
-        self._found = found = hyperparameters
-        n = len(values)
-        alike = found.signal * np.exp(-weighted)
+        self._found, self._shape = hyperparameters, shape
+        found, n = hyperparameters, len(values)
+        alike = self._alike(weighted, shape)
         self._factor = np.linalg.cholesky(alike + (found.noise + _JITTER * found.signal) * np.eye(len(alike)))
-        self._inverse = cho_solve((self._factor[:n, :n], True), np.eye(n))
+        self._inverse = _inverse(self._factor[:n, :n])
         self._values = values
         self._mean = _mean(self._inverse, values)
         self._weights = self._inverse @ (values - self._mean)
         self.fitted = self._mean + alike[:n, :n] @ self._weights  # what is expected where it was tried, (n)
         assert len(alike) == n + n_pending
 
-    def predict(self, weighted: Array) -> tuple[Array, Array]:
+    def _alike(self, weighted: Array, shape: Array | None) -> Array:
+        """Covariances of m configurations with those of the process, from weighted distances (m, n + pending)."""
+        alike: Array = self._found.signal * np.exp(-weighted)
+        return alike if shape is None or self._shape is None else alike + _sloped(shape, self._shape)
+
+    def expected(self, weighted: Array, shape: Array | None = None) -> Array:
+        """The mean at m configurations, each the same number whichever others are asked about with it."""
+        alike = self._alike(weighted, shape)[:, : len(self._values)]
+        mean: Array = self._mean + (alike * self._weights).sum(axis=1)
+        return mean
+
+    def predict(self, weighted: Array, shape: Array | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation without noise at m configurations, from weighted distances (m, n + pending)."""
-        alike = self._found.signal * np.exp(-weighted)
+        alike = self._alike(weighted, shape)
         n = len(self._values)
         mean = self._mean + alike[:, :n] @ self._weights
         explained = solve_triangular(self._factor, alike.T, lower=True, check_finite=False)
-        variance = self._found.signal - (explained**2).sum(axis=0)
+        before = self._found.signal if shape is None else self._found.signal + SLOPE**2 * shape**2
+        variance = before - (explained**2).sum(axis=0)
         return mean, np.sqrt(np.maximum(variance, 1e-10 * self._found.signal))
 
-    def combined(self, weighted: Array, among: Array, weights: Array) -> tuple[float, float]:
+    def combined(
+        self, weighted: Array, among: Array, weights: Array, shape: Array | None = None
+    ) -> tuple[float, float]:
         """Mean and standard deviation of a sum of values at m configurations, without noise, by `weights` (m).
 
         From weighted distances to those that were tried (m, n + pending), and among each other (m, m).
         """
-        alike, n = self._found.signal * np.exp(-weighted), len(self._values)
+        alike, n = self._alike(weighted, shape), len(self._values)
         mean = float(weights @ (self._mean + alike[:, :n] @ self._weights))
         explained = solve_triangular(self._factor, alike.T @ weights, lower=True, check_finite=False)
-        variance = self._found.signal * float(weights @ np.exp(-among) @ weights) - float(explained @ explained)
-        return mean, math.sqrt(max(variance, 0.0))
+        sloped = 0.0 if shape is None else SLOPE**2 * float(weights @ shape) ** 2
+        before = self._found.signal * float(weights @ np.exp(-among) @ weights) + sloped
+        return mean, math.sqrt(max(before - float(explained @ explained), 0.0))
 
     def left_out(self) -> Array:
         """What is expected of each tried configuration from all the others, (n); the mean is theirs, too."""

@@ -8,9 +8,13 @@ alternatives, and what the past does not speak for is switched off by its prior.
 is positive definite (a product of Laplace kernels; over categories, of Hamming kernels), and reaches from a nearly
 additive model (small relevances, large signal) to one of single points.
 
+A loss is smooth in a scalar, such as the learning rate. There x apart is √(s² + x²) − s instead: a square below s, a
+distance above. It is a Bernstein function of x², and so the exponential stays positive definite.
+
 Legend: n, m configurations, g groups.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +23,7 @@ from scipy.spatial.distance import cdist
 from growlab.search.model.encoding import Array, Codes, Encoding
 
 PLACE, COUNT, NUMBER = 2.0, 0.05, 1.0  # prior medians of relevances: of all places together, of a count, of a scalar
+SMOOTH = 0.1  # s, as a share of a scalar's range
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,7 @@ def prior_of(encoding: Encoding) -> Prior:
     n_places = max(len(encoding.places), 1)
     own = [(PLACE / n_places, 1.0)] * len(encoding.places)
     for group in encoding.groups:
-        of_layout = "." not in group.name
-        own.append((COUNT, 1.0) if of_layout else (NUMBER, 1.0))
+        own.append((NUMBER if group.sort == "scalar" else COUNT, 1.0))
     own += [(1.0, 1.0), (0.01, 2.0)]
     mean, sd = zip(*own, strict=True)
     return Prior(np.log(mean), np.array(sd))
@@ -49,30 +53,52 @@ def names_of(encoding: Encoding) -> list[str]:
 
 def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
     """Distances in every group, (g, n, m)."""
-    found = [*_place_distances(encoding, some, others)]
+    return np.array(list(_distances(encoding, some, others)))
+
+
+def _distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
+    """Distances in one group after the other, places first."""
+    yield from _place_distances(encoding, some, others)
     for group in encoding.groups:
         one, other = some.columns[:, group.columns], others.columns[:, group.columns]
         if group.sort == "presence":  # |a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b
             highest = 0.5 if group.name == "kinds present" else 0.25
-            found.append(one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T))
+            yield one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
+        elif group.sort == "scalar":
+            yield _smooth_distances(one, other)
         else:
-            found.append(cdist(one, other, "cityblock"))
-    return np.array(found)
+            yield cdist(one, other, "cityblock")
 
 
-def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> list[Array]:
+def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
     if not encoding.places:
-        return []
+        return
     rows, row_of = np.unique(some.places, return_inverse=True)
     columns, column_of = np.unique(others.places, return_inverse=True)
     between = encoding.block_distances(rows.tolist(), columns.tolist())
     row_of, column_of = row_of.reshape(some.places.shape), column_of.reshape(others.places.shape)
-    return [between[row_of[:, at][:, None], column_of[:, at][None, :]] for at in range(len(encoding.places))]
+    for at in range(len(encoding.places)):
+        yield between[row_of[:, at]].take(column_of[:, at], axis=1)
+
+
+def _smooth_distances(some: Array, others: Array) -> Array:
+    """Sums over columns of √(s² + x²) − s, (n, m)."""
+    total = np.zeros((len(some), len(others)))
+    for one, other in zip(some.T, others.T, strict=True):
+        if len(one) and (one == one[0]).all() and (other == one[0]).all():
+            continue  # as where a scalar acts always: nothing is apart
+        apart = np.subtract.outer(one, other)
+        apart *= apart
+        apart += SMOOTH**2
+        np.sqrt(apart, out=apart)
+        apart -= SMOOTH
+        total += apart
+    return total
 
 
 def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances: Array) -> Array:
     """Distances over all groups, weighed, (n, m); summed up group by group, in their order."""
     total = np.zeros((len(some), len(others)))
-    for relevance, distances in zip(relevances, group_distances(encoding, some, others), strict=True):
+    for relevance, distances in zip(relevances, _distances(encoding, some, others), strict=True):
         total += relevance * distances
     return total

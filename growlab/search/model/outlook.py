@@ -6,25 +6,31 @@ while; both are chosen by number and value, whatever order the trials came in.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from growlab.search.configuration import Configuration
-from growlab.search.model.encoding import Array, Encoding
+from growlab.search.model.encoding import Array, Codes, Encoding
 from growlab.search.model.gaussian_process import Hyperparameters, Posterior, learn
 from growlab.search.model.kernel import group_distances, prior_of, weighted_distance
 
 MOST_TRIALS = 500  # that predictions rest on
 MOST_LEARNT = 200  # that hyperparameters are learnt from
 MOST_PENDING = 200  # running trials that are taken into account, the newest
+LEAST = 4  # finished trials, below which nothing is learnt
+MIN_CORRELATION = 0.2  # of predictions with what was measured, up to which a model predicts nothing
 FIRST_MILESTONE, BETWEEN = 8, 1.5
+GOLDEN = 0x9E3779B1  # 2**32 over the golden ratio: its multiples are spread evenly over 32 bits
 OUTLIERS = 3.0  # what is further above the median than so many widths is taken to be that far
 DOUBT = 0.2  # variance that is added to a prediction of failure: labels are no measurements
+
+
+Shape = Callable[[Sequence[Configuration]], Array]  # a number for each, the same whichever others are asked about
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Outlook:
     _centre: float
     _spread: float
     _failing: "Failing | None"
+    _shape: Shape | None = None  # that another study found
 
     @property
     def expected(self) -> Array:
@@ -57,24 +64,30 @@ class Outlook:
 
     def predict(self, asked: Sequence[Configuration]) -> tuple[Array, Array, Array]:
         """Mean and standard deviation of the objective without noise, and the probability that it will be reached."""
-        weighted = weighted_distance(
-            self.encoding,
-            self.encoding.encode(asked),
-            self.encoding.encode(self._configurations),
-            self.hyperparameters.relevances,
-        )
-        mean, sd = self._posterior.predict(weighted)
+        mean, sd = self._posterior.predict(self._distances(asked), self._shapes(asked))
         runs = np.ones(len(asked)) if self._failing is None else self._failing.survival(asked)
         return self._centre + self._spread * mean, self._spread * sd, runs
+
+    def standard(self, asked: Sequence[Configuration]) -> Array:
+        """What is expected of each, of mean 0 and variance 1 over the good trials."""
+        return self._posterior.expected(self._distances(asked), self._shapes(asked))
+
+    def _distances(self, asked: Sequence[Configuration]) -> Array:
+        codes = self.encoding.encode(asked)
+        return weighted_distance(self.encoding, codes, self._codes, self.hyperparameters.relevances)
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return self.encoding.encode(self._configurations)
+
+    def _shapes(self, asked: Sequence[Configuration]) -> Array | None:
+        return None if self._shape is None else self._shape(asked)
 
     def combined(self, asked: Sequence[Configuration], weights: Sequence[float]) -> tuple[float, float]:
         """Mean and standard deviation of a sum of objectives by weights that add up to 0, such as a difference."""
         codes = self.encoding.encode(asked)
-        weighted, among = (
-            weighted_distance(self.encoding, codes, others, self.hyperparameters.relevances)
-            for others in (self.encoding.encode(self._configurations), codes)
-        )
-        mean, sd = self._posterior.combined(weighted, among, np.array(weights))
+        among = weighted_distance(self.encoding, codes, codes, self.hyperparameters.relevances)
+        mean, sd = self._posterior.combined(self._distances(asked), among, np.array(weights), self._shapes(asked))
         return self._spread * mean, self._spread * sd
 
     @property
@@ -110,40 +123,48 @@ class Failing:
         return found
 
 
-def look_ahead(encoding: Encoding, tried: Sequence[Tried]) -> Outlook:
-    """The outlook after these trials, at least two of which reached different objectives."""
+def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None = None) -> Outlook:
+    """The outlook after these trials, at least two of which reached different objectives.
+
+    `shape` is what another study found.
+    """
     finished = [trial for trial in tried if math.isfinite(trial.value)]
     good = chosen(finished, MOST_TRIALS)
     pending = [trial.configuration for trial in tried if math.isnan(trial.value)][-MOST_PENDING:]
     milestone = last_milestone(1 + max(trial.number for trial in tried))
     learnt = chosen([trial for trial in finished if trial.number < milestone], MOST_LEARNT) or good
     centre, spread, values = _normalised(good)
-    found = _learnt(encoding, tuple(learnt))
+    found = _learnt(encoding, tuple(learnt), shape)
     configurations = [*(trial.configuration for trial in good), *pending]
     weighted = _distances(encoding, found).among(configurations)
+    shapes = None if shape is None else shape(configurations)
     return Outlook(
         encoding=encoding,
         good=good,
         hyperparameters=found,
-        _posterior=Posterior(weighted, values, found, n_pending=len(pending)),
+        _posterior=Posterior(weighted, values, found, n_pending=len(pending), shape=shapes),
         _configurations=configurations,
         _centre=centre,
         _spread=spread,
         _failing=_failures(encoding, tried),
+        _shape=shape,
     )
 
 
 def chosen(trials: Sequence[Tried], most: int) -> list[Tried]:
     """At most so many trials: a half the best ones, a quarter the newest, the rest spread evenly over the others."""
+    numbers = np.array([trial.number for trial in trials], dtype=np.int64)
     if len(trials) <= most:
-        return sorted(trials, key=lambda trial: trial.number)
-    best = sorted(trials, key=lambda trial: (trial.value, trial.number))[: most // 2]
-    taken = {trial.number for trial in best}
-    rest = [trial for trial in sorted(trials, key=lambda trial: trial.number) if trial.number not in taken]
+        return [trials[at] for at in np.argsort(numbers)]
+    values = np.array([trial.value for trial in trials])
+    by_value = np.lexsort((numbers, values))
+    best, rest = by_value[: most // 2], by_value[most // 2 :]
+    rest = rest[np.argsort(numbers[rest])]
     newest, older = rest[-(most // 4) :], rest[: -(most // 4)]
-    n_spread = most - len(best) - len(newest)
-    spread = [older[at * len(older) // n_spread] for at in range(n_spread)] if len(older) > n_spread else older
-    return sorted([*best, *newest, *spread], key=lambda trial: trial.number)
+    scattered = numbers[older] * GOLDEN % (1 << 32)  # so that few of them are others after the next trial
+    spread = older[np.argsort(scattered)[: most - len(best) - len(newest)]]
+    found = np.concatenate([best, newest, spread])
+    return [trials[at] for at in found[np.argsort(numbers[found])]]
 
 
 def last_milestone(number: int) -> int:
@@ -168,10 +189,12 @@ def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
 
 
 @lru_cache(maxsize=64)
-def _learnt(encoding: Encoding, trials: tuple[Tried, ...]) -> Hyperparameters:
-    codes = encoding.encode([trial.configuration for trial in trials])
+def _learnt(encoding: Encoding, trials: tuple[Tried, ...], shape: Shape | None) -> Hyperparameters:
+    configurations = [trial.configuration for trial in trials]
+    codes = encoding.encode(configurations)
     _, _, values = _normalised(trials)
-    return learn(group_distances(encoding, codes, codes), values, prior_of(encoding))
+    shapes = None if shape is None else shape(configurations)
+    return learn(group_distances(encoding, codes, codes), values, prior_of(encoding), shapes)
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------

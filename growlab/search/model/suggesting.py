@@ -15,15 +15,14 @@ from growlab.search.limits import nothing_fits
 from growlab.search.model.candidates import Breeder, Candidate, Parent
 from growlab.search.model.choice import ranked, scores
 from growlab.search.model.encoding import Encoding
-from growlab.search.model.outlook import Outlook, Tried, look_ahead
+from growlab.search.model.outlook import LEAST, MIN_CORRELATION, Outlook, Tried, look_ahead
+from growlab.search.model.transfer import transfer_of
 from growlab.search.past import loss_of
 from growlab.search.sampling import Ask, Suggestion
 
-MIN_CORRELATION = 0.2
 _N_PARENTS = 10
 _N_CANDIDATES, _N_NEAR = 160, 8  # and so many more near each of the best N_REFINED
 _N_REFINED = 10
-LEAST = 4  # finished trials, below which nothing is learnt
 
 
 def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Suggestion | None:
@@ -41,12 +40,15 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     good = [trial for trial in tried if math.isfinite(trial.value)]
     if len(good) < LEAST or len({trial.value for trial in good}) < 2:
         return None
-    outlook = look_ahead(encoding, tried)
+    outlook = look_ahead(encoding, tried, reader.transfer)
     if rng.random() < random_share:
         return _first_fitting(ask, _likely(rng, outlook, _fresh(breeder, known, tries)), "random")
     if outlook.rank_correlation <= MIN_CORRELATION:
         return None
-    candidates = breeder.candidates(_parents(outlook), _N_CANDIDATES, known)
+    lent = reader.transfer.best if reader.transfer else []
+    candidates = breeder.candidates(_parents(outlook, lent), _N_CANDIDATES, known)
+    known_by_now = known.union(candidate.configuration for candidate in candidates)
+    candidates += [candidate for candidate in lent if candidate.configuration not in known_by_now]
     if not candidates:
         return None
     found = scores(outlook, candidates)
@@ -59,14 +61,17 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     return _first_fitting(ask, [candidates[at] for at in order], "model", outlook)
 
 
-def _parents(outlook: Outlook) -> list[Parent]:
-    """The best trials by what is expected of them, no two alike."""
-    expected = outlook.expected.round(9)
-    order = sorted(range(len(outlook.good)), key=lambda at: (expected[at], outlook.good[at].number))
+def _parents(outlook: Outlook, lent: Sequence[Candidate] = ()) -> list[Parent]:
+    """The best by what is expected of them, of the trials and of what another study lent, no two alike."""
+    known = [Parent(trial.number, trial.configuration) for trial in outlook.good]
+    known += [Parent(None, candidate.configuration) for candidate in lent]
+    expected = outlook.expected
+    if lent:
+        expected = np.concatenate([expected, outlook.predict([candidate.configuration for candidate in lent])[0]])
+    expected = expected.round(9)
     found: dict[Configuration, Parent] = {}
-    for at in order:
-        trial = outlook.good[at]
-        found.setdefault(trial.configuration, Parent(trial.number, trial.configuration))
+    for at in sorted(range(len(known)), key=lambda at: (expected[at], at)):
+        found.setdefault(known[at].configuration, known[at])
         if len(found) == _N_PARENTS:
             break
     return list(found.values())
@@ -125,7 +130,8 @@ class Reader:
     """Reads the past of one study. What it read is kept, and read again where a trial has changed since."""
 
     def __init__(self, ask: Ask) -> None:
-        self.encoding = Encoding(ask.study, ask.menu, ask.limit.measure)
+        self.encoding = Encoding(ask.study.scalars(), ask.menu, ask.limit.measure)
+        self.transfer = transfer_of(ask)
         self._kinds = ask.menu.kinds
         self._domains = ask.study.scalars()
         self._read: dict[int, tuple[PastTrial, Tried | None]] = {}
@@ -147,7 +153,7 @@ class Reader:
 
 def reader_of(ask: Ask) -> Reader:
     """The reader of a study's past, as it was left by the decision before; another one reads the same."""
-    made_of = ask.study.layouts, ask.study.scalars(), id(ask.menu.kinds), ask.limit.measure
+    made_of = ask.study.layouts, ask.study.scalars(), ask.study.sampler, id(ask.menu.kinds), ask.limit.measure
     return _READERS.get(repr(made_of), partial(Reader, ask))
 
 

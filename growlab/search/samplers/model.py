@@ -9,6 +9,7 @@ is above MIN_CORRELATION. Else evolution does, as it does while too little has f
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from growlab.scalar import scalar
 from growlab.search.samplers.evolution import EvolutionOptions, evolution
@@ -17,6 +18,7 @@ from growlab.search.sampling import Ask, Suggestion, first_layout, register_samp
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(EvolutionOptions):
+    transfers: ClassVar[bool] = True
     random_share: float = scalar(0.05, at_least=0, at_most=1, help="of the trials drawn at random, once it has learnt")
 
 
