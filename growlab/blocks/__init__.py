@@ -22,6 +22,7 @@ hebbian_head  head: a memory of which token followed what
 parts            what stands before and after the blocks
 nest             what the kinds that hold others share: act, loop, mix, router
 causal_filter    the short filter before a recurrence
+swiglu           the gate of mlp and moe
 decaying_memory  the recurrence of hebbian and mamba2, in chunks
 delta_memory     that of hebbian[delta=true]
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer
+from growlab.blocks.swiglu import swiglu
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -69,7 +70,4 @@ class Mlp(Mixer):
         return mixed
 
     def _activated(self, value: Tensor) -> Tensor:
-        if not self.is_gated:
-            return F.gelu(value)
-        value, gate = value.chunk(2, dim=-1)
-        return F.silu(gate) * value
+        return swiglu(value) if self.is_gated else F.gelu(value)

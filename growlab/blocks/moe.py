@@ -43,6 +43,7 @@ from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, Penalty, never_changing, wide
 from growlab.blocks.mlp import MlpOptions, hidden_width
+from growlab.blocks.swiglu import swiglu
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -264,8 +265,10 @@ class Rows:
     """Tokens, each once for each expert that was chosen for it, sorted by expert."""
 
     def __init__(self, x_SD: Float[Tensor, "S D"], routing: Routing) -> None:
-        self.order_R = routing.chosen.flatten().argsort(stable=True)
-        self.inverse_R = self.order_R.argsort()
+        # at most 256 experts: a GPU sorts by eight bits at a time
+        self.order_R = routing.chosen.flatten().to(torch.uint8).argsort(stable=True)
+        places_R = torch.arange(len(self.order_R), device=x_SD.device)
+        self.inverse_R = torch.empty_like(self.order_R).scatter_(0, self.order_R, places_R)
         x_SKD = x_SD[:, None].expand(-1, routing.chosen.shape[1], -1)
         self.x_RD = permuted(x_SKD.reshape(-1, x_SD.shape[1]), self.order_R, self.inverse_R)
 
@@ -298,11 +301,6 @@ def permuted(x_RD: Float[Tensor, "R D"], there_R: Int[Tensor, " R"], back_R: Int
 
 def weighed(y_SKD: Float[Tensor, "S K D"], routing: Routing) -> Float[Tensor, "S D"]:
     return (y_SKD * routing.weight.to(y_SKD.dtype)[..., None]).sum(1)
-
-
-def swiglu(inner: Float[Tensor, "*rows E"]) -> Float[Tensor, "*rows E//2"]:
-    value, gate = inner.chunk(2, dim=-1)
-    return F.silu(gate) * value
 
 
 def narrow(x: Float[Tensor, "..."]) -> torch.dtype:

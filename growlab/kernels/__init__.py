@@ -4,7 +4,8 @@ door            what chooses between the definition and the kernel, and compares
 causal_filter   the short filter before a scan: forwards and backwards in one pass each, without transposing
 cross_entropy   the loss of a large vocabulary, without logits in fp32
 rms_norm        RMSNorm, whose gain has a slow gradient in torch
-selective_scan  mamba's scan, in chunks
+selective_scan  mamba's scan with what stands around it, in chunks
+swiglu          the gate of mlp and moe
 
 A file of kernels imports triton, and is itself imported when its door first opens: never on a machine without a GPU.
 """

@@ -85,10 +85,14 @@ def closed_doors() -> Iterator[None]:
 
 
 def compare_all(device: torch.device) -> None:
-    """Decide about every door now, and not in the middle of a trial. Raises UsageError for an unknown word."""
-    numbered = torch.empty(0, device=device).device  # as inputs will name it: 'cuda:0', not 'cuda'
-    for name in DOORS:
-        is_open(name, str(numbered))
+    """Decide about every door now, and not in the middle of a trial. Raises UsageError for an unknown word.
+
+    Where others have all memory of the device, the first inputs decide.
+    """
+    with suppress(torch.OutOfMemoryError):
+        numbered = torch.empty(0, device=device).device  # as inputs will name it: 'cuda:0', not 'cuda'
+        for name in DOORS:
+            is_open(name, str(numbered))
 
 
 def is_open(name: str, device: str) -> bool:

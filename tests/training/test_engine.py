@@ -10,6 +10,7 @@ from growlab.blocks.conv import GatedConv
 from growlab.data.batches import training_batch
 from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
+from growlab.kernels import closed_doors
 from growlab.specs import TrialSpec
 from growlab.training.engine import COMPILE_FROM, WARM_UP, Execution
 from growlab.training.feed import DeviceFeed, HostFeed, PrefetchingFeed
@@ -100,6 +101,30 @@ def test_executions_agree_over_200_steps_also_when_the_model_grows(
     first, means = (seen / expected - 1)[:20], seen.view(10, 20).mean(1) / expected.view(10, 20).mean(1) - 1
     at_start, on_mean = first.abs().max(), means.abs().max()
     print(f"{execution}, {precision}: {at_start:.1e} apart in the first steps, {on_mean:.1e} on the mean")
+    assert at_start <= at_first
+    assert on_mean <= later
+    assert seen[-1] < 0.5 * seen[0]
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("not_compiled")
+@pytest.mark.parametrize(
+    ("precision", "at_first", "later"),  # as above
+    [("fp32", 1e-5, 1e-3), ("bf16", 1e-3, 5e-3)],
+)
+def test_kernels_train_as_their_definitions_do_over_200_steps_also_when_the_model_grows(
+    losses: Losses, make_spec: MakeSpec, corpus: Corpus, precision: str, at_first: float, later: float
+) -> None:
+    layout = "d=32 mamba mlp mamba2 mlp hebbian moe[n_experts=4,top_k=1] hebbian[delta=true] mlp"
+    calm = {"layout": layout, "precision": precision, "lr": 1e-3, "batch_size": 32}
+    with closed_doors():
+        expected = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 200))
+
+    seen = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 200))
+
+    first, means = (seen / expected - 1)[:20], seen.view(10, 20).mean(1) / expected.view(10, 20).mean(1) - 1
+    at_start, on_mean = first.abs().max(), means.abs().max()
+    print(f"{precision}: {at_start:.1e} apart in the first steps, {on_mean:.1e} on the mean")
     assert at_start <= at_first
     assert on_mean <= later
     assert seen[-1] < 0.5 * seen[0]
