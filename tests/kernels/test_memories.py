@@ -114,7 +114,7 @@ def on_gpu() -> torch.device:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=str)
+@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=lambda of: getattr(of, "name", str(of)))
 def test_on_a_gpu_a_kernel_is_as_exact_as_its_definition_in_fp32(on_gpu, door: Door, case: dict[str, Any]) -> None:
     inputs = draw_inputs(door, **case)
     exact = outputs_and_gradients(door.definition, NAMES[door], inputs, on_gpu, torch.float64)
@@ -131,7 +131,7 @@ def test_on_a_gpu_a_kernel_is_as_exact_as_its_definition_in_fp32(on_gpu, door: D
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("narrow", [("v",), TOKENS], ids=str)
-@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=str)
+@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=lambda of: getattr(of, "name", str(of)))
 def test_on_a_gpu_what_came_in_bf16_is_exact_to_16_bits(
     on_gpu, door: Door, case: dict[str, Any], narrow: tuple[str, ...]
 ) -> None:
