@@ -20,6 +20,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from growlab.errors import LayoutError
 from growlab.escapes import quoted
@@ -51,13 +53,28 @@ class BlockSpec:
     def __str__(self) -> str:
         return _block_text(self, _at_a_unit)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Computed once: a search looks up the same few blocks thousands of times, each with all that it holds."""
+        return hash((self.kind, self.options, self.branches))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_hash(self)
+
     @property
     def inner(self) -> tuple["BlockSpec", ...]:
         """The blocks that this one holds directly, branch after branch."""
+        if not self.branches:
+            return ()
         return tuple(block for branch in self.branches for block in branch)
 
     def with_inner(self, inner: Sequence["BlockSpec"]) -> "BlockSpec":
         """Replace the blocks that this one holds by others, in their order."""
+        if not self.branches:
+            return self
         rest = iter(inner)
         return replace(self, branches=tuple(tuple(next(rest) for _ in branch) for branch in self.branches))
 
@@ -78,6 +95,16 @@ class Layout:
     def __str__(self) -> str:
         return format_layout(self)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.d_model, self.blocks, self.front, self.head))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_hash(self)
+
     @property
     def depth(self) -> int:
         return len(self.blocks)
@@ -89,6 +116,11 @@ class Layout:
         It is that of a text of its own, whose repetitions begin as early as they can: hashes are stored, and stay.
         """
         return hashlib.sha256(_layout_text(self, _earliest).encode()).hexdigest()[:16]
+
+
+def without_hash(value: object) -> dict[str, Any]:
+    """The state to pickle of what keeps its hash: in another process that of a text is another one."""
+    return {name: held for name, held in vars(value).items() if name != "_hash"}
 
 
 def parse(text: str) -> Layout:
@@ -254,6 +286,8 @@ def with_flat_options(block: BlockSpec, flat: Mapping[str, OptionValue]) -> Bloc
 
 def inner_names(block: BlockSpec) -> list[tuple[str, BlockSpec]]:
     """Name each block that this one holds directly: its kind, numbered from the second on."""
+    if not block.branches:
+        return []
     seen: dict[str, int] = {}
     names = []
     for inner in block.inner:

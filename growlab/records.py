@@ -50,7 +50,11 @@ DROPPED_STEPS = "probe_dropped_steps"
 TEST = "test"  # the split that is read once, by growlab test, and by nothing that chooses
 READ_AT = "read_at"  # the metric of that split that says when: UTC, seconds since 1970, on the database's clock
 
-TIMED_METRICS = frozenset({"pause_s", "tokens_per_s"})  # every other is the same however often a trial was resumed
+# Bytes that torch held of a GPU at most, at a trial's last step; of one that ran out of them what there was to have.
+PEAK_MEMORY = "peak_memory"
+
+# Every other metric is the same however often a trial was resumed.
+TIMED_METRICS = frozenset({"pause_s", "tokens_per_s", PEAK_MEMORY})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +186,7 @@ class PastTrial:
     params: dict[str, Any] = field(default_factory=dict)  # scalars as the sampler drew them
     value: float | None = None  # the objective; None while running, or when there is none
     added: bool = False  # by a person (ADDED or TOLD): none of the sampler's own proposals
+    peak_memory: float | None = None  # as the metric says; None where nobody measured it, and while running
 
 
 @dataclass(frozen=True, kw_only=True)

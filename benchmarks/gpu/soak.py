@@ -1,6 +1,6 @@
 """Whether a worker that trains many trials keeps its memory: the 200 tiny, growing trials of soak.yaml, in one worker.
 
-    python benchmarks/gpu/soak.py CORPUS OUT.jsonl
+    python benchmarks/gpu/soak.py CORPUS OUT.jsonl [--study short.yaml] [--trials 200]
 
 Every second: how many trials have ended, the resident memory of the worker's processes and the memory in use on the
 GPU. The row compares the largest of each while trials 21 to 60 ran with the largest over the last 40.
@@ -44,22 +44,22 @@ def gpu_mb() -> float:
     return float(subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def soak(corpus: Path, device: str) -> dict[str, object]:
+def soak(corpus: Path, device: str, study: Path, n_trials: int) -> dict[str, object]:
     samples: list[tuple[int, float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GROWLAB_STORAGE"] = f"sqlite:///{folder}/soak.db"
-        growlab("study", "create", str(STUDY), "--set", f"data.path={corpus}")
+        growlab("study", "create", str(study), "--set", f"data.path={corpus}", "--set", f"n_trials={n_trials}")
         began, log = time.perf_counter(), Path(folder, "log")
         with log.open("w") as file:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "growlab", "worker", "soak", "--device", device], stderr=file
+                [sys.executable, "-m", "growlab", "worker", study.stem, "--device", device], stderr=file
             )
         while worker.poll() is None:
             ended = log.read_text().count("val_loss")
             samples.append((ended, resident_mb(worker.pid), gpu_mb()))
             time.sleep(1)
         wall_s = time.perf_counter() - began
-        trials = json.loads(growlab("report", "soak", "--json"))
+        trials = json.loads(growlab("report", study.stem, "--json"))
     early = [each for each in samples if 20 <= each[0] < 60]
     late = [each for each in samples if each[0] >= len(trials) - 40]
     return {
@@ -74,12 +74,15 @@ def soak(corpus: Path, device: str) -> dict[str, object]:
 
 
 def main() -> None:
-    asked = parser_of(__doc__, devices=True).parse_args()
-    rows = Rows(asked.out)
-    if "soak of 200 trials" not in rows:
-        rows.add(
-            "soak of 200 trials", soak(asked.corpus.resolve(), asked.device) | about("soak.py", asked.corpus, asked.out)
-        )
+    parser = parser_of(__doc__, devices=True)
+    parser.add_argument("--study", type=Path, default=STUDY)
+    parser.add_argument("--trials", type=int, default=200)
+    asked = parser.parse_args()
+    rows, of = Rows(asked.out), "" if asked.study == STUDY else f" of {asked.study.name}"
+    what, options = f"soak of {asked.trials} trials{of}", f"--study {asked.study.name} --trials {asked.trials}"
+    if what not in rows:
+        found = soak(asked.corpus.resolve(), asked.device, asked.study, asked.trials)
+        rows.add(what, found | about("soak.py", asked.corpus, asked.out, options))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Milliseconds per training step on a GPU, of growlab executed in three ways and of a loop written by hand.
 
-    python benchmarks/gpu/step.py CORPUS OUT.jsonl
+    python benchmarks/gpu/step.py CORPUS OUT.jsonl [--only SUBJECT]
 
-One row for each subject, with the versions and the device; what is in OUT.jsonl already is not measured again. All ways
+One row for each subject, with the versions and the device; what is in OUT.jsonl already is not measured again. Where a
+layout has kernels of growlab's own, one way more leaves them out. All ways
 to run a subject take turns in each of ROUNDS rounds; a figure is the median of the rounds, with the smallest and the
 largest. Ratios are of the same round. `start_s` is the time of the first START steps: compiling and recording.
 """
@@ -21,6 +22,7 @@ import torch
 from rows import Rows, about, parser_of
 
 from growlab.data import load_corpus
+from growlab.kernels import closed_doors
 from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.scalar import default_values, with_defaults
@@ -38,6 +40,9 @@ class Subject:
     layout: str
     dropout: float
     by_hand: tuple[int, int, int, int] | None  # width, depth, heads and hidden width of the same model
+    batch_size: int = 64
+    seq_len: int = 256
+    vocab_size: int = 0  # of a BPE; 0: characters
 
 
 SUBJECTS = {
@@ -47,15 +52,19 @@ SUBJECTS = {
     "attention, 10.6M, dropout 0.2": Subject("d=384 (attn[n_heads=6] mlp)x6", 0.2, (384, 6, 6, 1024)),
     "hybrid, 1.4M": Subject("d=192 mamba mlp conv mlp attn mlp", 0.0, None),
     "mamba, 3.3M": Subject("d=192 (mamba mlp)x6", 0.0, None),
+    "aetheris at full size": Subject(
+        "d=768 (mamba[kernel=3] moe[expand=3.0,n_experts=4,top_k=1])x12", 0.0, None, 16, 512, 16384
+    ),
 }
 
 
 def spec_of(subject: Subject, corpus: Path) -> TrialSpec:
-    train = default_values(TrainSpec)
+    changed = {"batch_size": subject.batch_size, "seq_len": subject.seq_len, "dropout": subject.dropout}
+    bpe = {"tokenizer": "bpe", "vocab_size": subject.vocab_size} if subject.vocab_size else {}
     return TrialSpec(
         layout=str(complete(parse(subject.layout))),
-        data=with_defaults(DataSpec, path=str(corpus)),
-        train=TrainSpec(**(train | {"batch_size": 64, "seq_len": 256, "dropout": subject.dropout})),
+        data=with_defaults(DataSpec, path=str(corpus), **bpe),
+        train=TrainSpec(**(default_values(TrainSpec) | changed)),
         growth=growth_with(),
         curriculum=(),
         budget=BudgetSpec(unit="steps", amount=10**6),
@@ -74,6 +83,13 @@ def ways(subject: Subject, corpus: Path, device: torch.device) -> dict[str, Call
         assert run.engine.name == execution
         return run.train_step
 
+    def without_kernels() -> Step:
+        with closed_doors():
+            step = growlab("compiled-graph")
+            for _ in range(START):  # until it is recorded
+                step()
+        return step
+
     def hand(*, compiled: bool, graph: bool) -> Step:
         assert subject.by_hand is not None
         width, depth, n_heads, hidden = subject.by_hand
@@ -88,6 +104,8 @@ def ways(subject: Subject, corpus: Path, device: torch.device) -> dict[str, Call
         f"growlab {execution}": lambda execution=execution: growlab(execution)
         for execution in ("eager", "graph", "compiled-graph")
     }
+    if "mamba" in subject.layout:
+        known["growlab compiled-graph, no kernels"] = without_kernels
     if subject.by_hand is None:
         return known
     return known | {
@@ -134,11 +152,13 @@ def spread(values: list[float]) -> list[float]:
 
 
 def main() -> None:
-    asked = parser_of(__doc__).parse_args()
+    parser = parser_of(__doc__)
+    parser.add_argument("--only", choices=SUBJECTS, help="one subject")
+    asked = parser.parse_args()
     device = use_device("cuda")
     rows = Rows(asked.out)
     for name, subject in SUBJECTS.items():
-        if name in rows:
+        if name in rows or (asked.only or name) != name:
             continue
         figures: Mapping[str, object] = {"layout": subject.layout, **measure(subject, asked.corpus.resolve(), device)}
         rows.add(name, figures | about("step.py", asked.corpus, asked.out, rounds=ROUNDS, steps=STEPS))

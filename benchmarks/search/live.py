@@ -31,7 +31,8 @@ from growlab.study.sampler_section import read_sampler
 HERE = Path(__file__).parent
 TOP, SEEDS, FINAL_SEEDS, LONGER = 3, 2, 3, 3
 ATTENTION = [
-    "layouts.blocks={attn: {n_heads: [3, 6], heads_per_kv: 1}, mlp: {}}",
+    "layouts.blocks={attn: {n_heads: 6, heads_per_kv: 1, qk_norm: true, gate: [false, true]}, "
+    "mlp: {expand: [2.6666666666666665, 4.0], activation: swiglu}}",
     "layouts.start_with=['d=192 (attn[n_heads=6,qk_norm=true] mlp)x8']",
 ]
 

@@ -64,7 +64,9 @@ class Problem:
     measure: Callable[[Layout], int] = _no_size  # parameters, which growlab's samplers may ask for as in its workers
     entries: Sequence[Configuration] = ()  # all there is; empty where every point of the study has an answer
 
-    def study(self, sampler: str = "random", layouts: Mapping[str, Any] | None = None, **changed: Any) -> Study:
+    def study(
+        self, sampler: str | Mapping[str, Any] = "random", layouts: Mapping[str, Any] | None = None, **changed: Any
+    ) -> Study:
         """The study with this sampler, and with these keys of its own and of its layouts."""
         layouts = {**self.written["layouts"], **(layouts or {})}
         study = study_from_mapping({**self.written, **changed, "layouts": layouts, "sampler": sampler})

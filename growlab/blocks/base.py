@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from growlab.blocks.rms_norm import RMSNorm
 from growlab.errors import PluginError
 from growlab.kinds import KINDS, Cost
 from growlab.layout import BlockSpec
@@ -84,7 +85,7 @@ class Block(nn.Module):
     def __init__(self, spec: BlockSpec, mixer: Mixer, d_model: int, dropout: float) -> None:
         super().__init__()
         self.spec = spec
-        self.norm = nn.RMSNorm(d_model, eps=NORM_EPS)
+        self.norm = RMSNorm(d_model, eps=NORM_EPS)
         self.mixer = mixer
         self.dropout = nn.Dropout(dropout)
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, State, wide
 from growlab.blocks.causal_filter import causal_filter
-from growlab.blocks.selective_scan import CHUNK, scan_flops, selective_scan
+from growlab.blocks.selective_scan import CHUNK, gated_scan, scan_flops
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -94,19 +94,18 @@ class Mamba(Mixer):
         """Scan the next tokens; the state is what the filter still sees, the last kernel - 1 tokens, and h."""
         u_BTE, z_BTE = self.in_proj(x_BTD).chunk(2, dim=-1)
         u_BTE, past_BES = causal_filter(self.filter, u_BTE, state[0], silu=True)
-        y_BTE, h_BNE = self._scan(u_BTE.contiguous(), state[1])
-        y_BTD: Tensor = self.out_proj((y_BTE * F.silu(z_BTE)).to(z_BTE.dtype))
+        y_BTE, h_BNE = self._scan(u_BTE.contiguous(), z_BTE, state[1])
+        y_BTD: Tensor = self.out_proj(y_BTE)
         return y_BTD, (past_BES, h_BNE)
 
-    def _scan(self, u_BTE: Tensor, h_BNE: Tensor) -> tuple[Tensor, Tensor]:
+    def _scan(self, u_BTE: Tensor, z_BTE: Tensor, h_BNE: Tensor) -> tuple[Tensor, Tensor]:
         delta_BTR, b_BTN, c_BTN = self.x_proj(u_BTE).split((self.dt_proj.in_features, self.d_state, self.d_state), -1)
         with torch.autocast(u_BTE.device.type, enabled=False):
             to = wide(u_BTE.dtype)
-            u_BTE, delta_BTR, b_BTN, c_BTN = (tensor.to(to) for tensor in (u_BTE, delta_BTR, b_BTN, c_BTN))
-            dt_BTE = F.softplus(F.linear(delta_BTR, self.dt_proj.weight.to(to), self.dt_bias.to(to)))
+            delta_BTR, b_BTN, c_BTN = (tensor.to(to) for tensor in (delta_BTR, b_BTN, c_BTN))
+            delta_BTE = F.linear(delta_BTR, self.dt_proj.weight.to(to), self.dt_bias.to(to))
             a_NE = -self.A_log.to(to).t().exp()
-            y_BTE, h_BNE = selective_scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
-            return torch.addcmul(y_BTE, u_BTE, self.D.to(to)), h_BNE
+            return gated_scan(u_BTE, delta_BTE, z_BTE, a_NE, b_BTN, c_BTN, self.D.to(to), h_BNE)
 
 
 def log_uniform(n: int, low: float, high: float) -> Float[Tensor, " n"]:

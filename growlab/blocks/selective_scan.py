@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, library
 
@@ -43,42 +44,28 @@ def selective_scan(
     """Scan T ≥ 1 tokens from the state before the first; return y and the state after the last.
 
     All of one dtype, fp32 at least; dt ≥ 0 and a ≤ 0, so that no exponent is positive. Differentiable once, in
-    every argument. The same input gives the same bits. On a GPU in fp32 it is a kernel (growlab.kernels).
+    every argument. On a CPU the same input gives the same bits.
     """
-    y_BTE, last_BNE = DOOR(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
+    y_BTE, last_BNE, _ = _scan(u_BTE, dt_BTE, a_NE, b_BTN, c_BTN, h_BNE)
     return y_BTE, last_BNE
 
 
-def _definition(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    y_BTE, last_BNE, _ = _scan(u, dt, a, b, c, h)
-    return y_BTE, last_BNE
+def gated_scan(
+    u_BTE: Float[Tensor, "B T E"],
+    delta_BTE: Float[Tensor, "B T E"],
+    z_BTE: Float[Tensor, "B T E"],
+    a_NE: Float[Tensor, "N E"],
+    b_BTN: Float[Tensor, "B T N"],
+    c_BTN: Float[Tensor, "B T N"],
+    skip_E: Float[Tensor, " E"],
+    h_BNE: Float[Tensor, "B N E"],
+) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B N E"]]:
+    """Return (y + skip · u) · silu(z), of the scan with Δ = softplus(delta), and the state after the last token.
 
-
-def _kernel() -> Callable[..., tuple[Tensor, Tensor]]:
-    from growlab.kernels import selective_scan
-
-    return selective_scan.selective_scan
-
-
-def _fits_kernel(*inputs: Tensor) -> bool:
-    return all(tensor.dtype == torch.float32 for tensor in inputs)
-
-
-def _examples() -> list[tuple[Tensor, ...]]:
-    """Inputs of a few chunks of tokens and a few blocks of channels, neither whole."""
-    random = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=random)
-
-    B, T, E, N = 2, 21, 80, 16
-    dt_BTE, a_NE = (draw(B, T, E) - 2).exp(), -draw(N, E).exp()
-    return [(draw(B, T, E), dt_BTE, a_NE, draw(B, T, N), draw(B, T, N), draw(B, N, E))]
-
-
-DOOR = Door(
-    name="selective_scan", definition=_definition, kernel=_kernel, fits=_fits_kernel, examples=_examples, tolerance=2e-6
-)
+    u, z and what is returned may be narrower than the rest. On a GPU in fp32 it is a kernel (growlab.kernels).
+    """
+    out_BTE, last_BNE = DOOR(u_BTE, delta_BTE, z_BTE, a_NE, b_BTN, c_BTN, skip_E, h_BNE)
+    return out_BTE, last_BNE
 
 
 def scan_flops(seq_len: int, channels: int, d_state: int) -> int:
@@ -155,6 +142,45 @@ def _backward(ctx: Any, y_grad: Tensor | None, last_grad: Tensor | None, _: None
 
 
 _scan.register_autograd(_backward, setup_context=_keep)
+
+
+# ---- the door to the kernel ----------------------------------------------------------------------------------------
+
+
+def _definition(
+    u: Tensor, delta: Tensor, z: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:
+    wide_BTE = u.to(delta.dtype)
+    y_BTE, last_BNE = selective_scan(wide_BTE, F.softplus(delta), a, b, c, h)
+    return (torch.addcmul(y_BTE, wide_BTE, skip) * F.silu(z)).to(z.dtype), last_BNE
+
+
+def _kernel() -> Callable[..., tuple[Tensor, Tensor]]:
+    from growlab.kernels.selective_scan import gated_scan
+
+    return gated_scan
+
+
+def _fits_kernel(u: Tensor, delta: Tensor, z: Tensor, *others: Tensor) -> bool:
+    narrow = (torch.float32, torch.bfloat16)
+    return u.dtype in narrow and z.dtype in narrow and all(each.dtype == torch.float32 for each in (delta, *others))
+
+
+def _examples() -> list[tuple[Tensor, ...]]:
+    """Inputs of two chunks of tokens and of two blocks of channels, neither whole."""
+    random = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random)
+
+    B, T, E, N = 2, 21, 80, 16
+    u, delta, z = draw(B, T, E), draw(B, T, E) - 2, draw(B, T, E)
+    return [(u, delta, z, -draw(N, E).exp(), draw(B, T, N), draw(B, T, N), draw(E), draw(B, N, E))]
+
+
+DOOR = Door(
+    name="selective_scan", definition=_definition, kernel=_kernel, fits=_fits_kernel, examples=_examples, tolerance=2e-6
+)
 
 
 # ---- what both are made of -----------------------------------------------------------------------------------------

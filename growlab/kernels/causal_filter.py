@@ -16,6 +16,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor, library
 
+from growlab.kernels.rows import evenly_spaced
+
 TOKENS, WIDTH = 16, 64  # of a program
 
 
@@ -39,10 +41,10 @@ def causal_filter(
 
 @library.custom_op("growlab::causal_filter_kernel", mutates_args=())
 def _filter(x: Tensor, past: Tensor, weight: Tensor, bias: Tensor, silu: bool) -> Tensor:
-    x, past, weight, bias = _rows(x), past.contiguous(), weight.contiguous(), bias.contiguous()
+    x, past, weight, bias = evenly_spaced(x), past.contiguous(), weight.contiguous(), bias.contiguous()
     y = x.new_empty(x.shape)
     (_, T, E), K = x.shape, weight.shape[1]
-    _outputs[_programs(x)](x, past, weight, bias, y, T, E, x.stride(1), silu, K, TOKENS, WIDTH, num_warps=1)
+    _filtered[_programs(x)](x, past, weight, bias, y, T, E, x.stride(1), silu, K, TOKENS, WIDTH, num_warps=1)
     return y
 
 
@@ -55,11 +57,11 @@ def _empty_filtered(x: Tensor, past: Tensor, weight: Tensor, bias: Tensor, silu:
 def _filter_backward(y_grad: Tensor, x: Tensor, past: Tensor, weight: Tensor, bias: Tensor, silu: bool) -> list[Tensor]:
     """Gradients of x, past, weight and bias."""
     y_grad, past, weight, bias = (tensor.contiguous() for tensor in (y_grad, past, weight, bias))
-    x = _rows(x)
+    x = evenly_spaced(x)
     (B, T, E), K = x.shape, weight.shape[1]
     x_grad, past_grad = x.new_empty(B, T, E), torch.empty_like(past)
     parts = weight.new_empty(B * triton.cdiv(T, TOKENS), K + 1, E)
-    _gradients[_programs(x)](
+    _filter_gradients[_programs(x)](
         y_grad, x, past, weight, bias, x_grad, past_grad, parts, T, E, x.stride(1), silu, K, TOKENS, WIDTH, num_warps=1
     )
     sums = parts.sum(0)
@@ -83,13 +85,6 @@ def _backward(ctx: Any, y_grad: Tensor) -> tuple[Tensor | None, ...]:
 _filter.register_autograd(_backward, setup_context=_keep)
 
 
-def _rows(x_BTE: Tensor) -> Tensor:
-    """A tensor whose tokens are rows at one distance: a part of a wider product is read where it lies."""
-    B, T, _ = x_BTE.shape
-    even = x_BTE.stride(2) == 1 and (B == 1 or x_BTE.stride(0) == T * x_BTE.stride(1))
-    return x_BTE if even else x_BTE.contiguous()
-
-
 def _programs(x_BTE: Tensor) -> tuple[int]:
     B, T, E = x_BTE.shape
     return (B * triton.cdiv(T, TOKENS) * triton.cdiv(E, WIDTH),)
@@ -99,7 +94,7 @@ def _programs(x_BTE: Tensor) -> tuple[int]:
 
 
 @triton.jit(do_not_specialize=["T"])
-def _outputs(
+def _filtered(
     x, past, weight, bias, y, T, E, stride, SILU: tl.constexpr, K: tl.constexpr, L: tl.constexpr, W: tl.constexpr
 ):
     b, start, e, _ = _place(T, E, L, W)
@@ -108,14 +103,14 @@ def _outputs(
     offset = tl.load(bias + e, mask=inside, other=0.0)
     seen = _seen(x, past, b, start - K + 1, T, E, e, stride, L + K - 1, K)
     for t in tl.static_range(L):
-        z = _filtered(seen, t, weight_K, offset, K)
+        z = _weighed(seen, t, weight_K, offset, K)
         if SILU:
             z = z * tl.sigmoid(z)
         _store(y, z, b, start + t, T, E, e)
 
 
 @triton.jit(do_not_specialize=["T"])
-def _gradients(
+def _filter_gradients(
     y_grad, x, past, weight, bias, x_grad, past_grad, parts, T, E, stride,
     SILU: tl.constexpr, K: tl.constexpr, L: tl.constexpr, W: tl.constexpr,
 ):  # fmt: skip
@@ -128,7 +123,7 @@ def _gradients(
     for t in tl.static_range(L + K - 1):  # the last tokens of which belong to the next program
         grad = _load(y_grad, b, start + t, T, E, e, E)
         if SILU:
-            z = _filtered(seen, t, weight_K, offset, K)
+            z = _weighed(seen, t, weight_K, offset, K)
             gate = tl.sigmoid(z)
             grad = grad * gate * (1 + z * (1 - gate))
         z_grad = z_grad + (grad,)
@@ -176,7 +171,7 @@ def _seen(x, past, b, first, T, E, e, stride, COUNT: tl.constexpr, K: tl.constex
 
 
 @triton.jit
-def _filtered(seen, t: tl.constexpr, weight_K, offset, K: tl.constexpr):
+def _weighed(seen, t: tl.constexpr, weight_K, offset, K: tl.constexpr):
     z = offset
     for k in tl.static_range(K):
         z += weight_K[k] * seen[t + k]

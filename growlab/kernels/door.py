@@ -86,8 +86,9 @@ def closed_doors() -> Iterator[None]:
 
 def compare_all(device: torch.device) -> None:
     """Decide about every door now, and not in the middle of a trial. Raises UsageError for an unknown word."""
+    numbered = torch.empty(0, device=device).device  # as inputs will name it: 'cuda:0', not 'cuda'
     for name in DOORS:
-        is_open(name, str(device))
+        is_open(name, str(numbered))
 
 
 def is_open(name: str, device: str) -> bool:

@@ -19,9 +19,12 @@ from growlab.blocks import Block, State, block_around, build_block
 from growlab.blocks.base import NORM_EPS, Penalty, total
 from growlab.blocks.loop import Loop
 from growlab.blocks.parts import Front, Head, build_part
+from growlab.blocks.rms_norm import rms_norm
 from growlab.blocks.router import Router
 from growlab.kinds import complete, complete_block, shorten_block, units
 from growlab.layout import BlockSpec, Layout, format_blocks
+from growlab.model.cross_entropy import cross_entropy
+from growlab.model.embedding import Embedding
 
 EMBEDDING_STD = 0.02
 
@@ -49,7 +52,7 @@ class LanguageModel(nn.Module):
         self.d_model, self.max_depth, self.p_dropout = layout.d_model, max_depth, dropout
         self.recompute = False
         self.plasticity = 0.0  # that was set; 0: none was, each block has its own
-        self.embedding = nn.Embedding(vocab_size, layout.d_model)
+        self.embedding = Embedding(vocab_size, layout.d_model)
         self.dropout = nn.Dropout(dropout)
         self.front = cast(Front | None, build_part(layout.front, layout.d_model, vocab_size))
         self.units = nn.ModuleList(self._build_unit(group) for group in units(layout.blocks))
@@ -233,12 +236,12 @@ def logits_of(
     x_BTD: Float[Tensor, "B T D"], gain_D: Float[Tensor, " D"], embedding_VD: Float[Tensor, "V D"]
 ) -> Float[Tensor, "B T V"]:
     """Apply the head: RMSNorm, then the embedding's own matrix."""
-    return F.linear(F.rms_norm(x_BTD, gain_D.shape, gain_D, NORM_EPS), embedding_VD)
+    return F.linear(rms_norm(x_BTD, gain_D, NORM_EPS), embedding_VD)
 
 
 def nats_per_token(logits_BTV: Float[Tensor, "B T V"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """The mean negative log-likelihood, fp32."""
-    return F.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten())
+    """The mean negative log-likelihood, fp32 at least."""
+    return cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
 
 
 def short_unit_text(blocks: Sequence[BlockSpec]) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from growlab.domains import Domain, Fixed, Value, admits
 from growlab.errors import LayoutError, UnknownName
 from growlab.kinds import Kind, complete
-from growlab.layout import Layout, parse
+from growlab.layout import Layout, parse, without_hash
 from growlab.records import PastTrial
 from growlab.study.flat_keys import renamed
 
@@ -25,6 +26,9 @@ class Configuration:
     @cached_property
     def _hash(self) -> int:
         return hash((self.layout, *sorted(self.params.items())))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_hash(self)
 
 
 def configuration_of(

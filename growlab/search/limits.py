@@ -7,6 +7,7 @@ max_params, which is of the layout itself. What counts comes from the caller: th
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 from typing import Protocol, runtime_checkable
 
 from growlab.domains import Value
@@ -90,6 +91,7 @@ class Limits:
     kinds: Mapping[str, Kind]
     measure: Measure
     params: Mapping[str, Value] = field(default_factory=dict)
+    memory_ratio: float = 1.0  # of what trials took to what was estimated (growlab.search.measured)
 
     def at(self, params: Mapping[str, Value]) -> "Limits":
         """The limits for a trial with these scalars, of which batch, length and growth plan decide what it costs."""
@@ -106,7 +108,7 @@ class Limits:
         amounts = self.amounts(layout)
         for cap, limit in caps:
             if amounts[cap.key] > limit:
-                return Excess(cap.key, limit, amounts[cap.key], cap.unit, layout)
+                return Excess(cap.key, limit, amounts[cap.key], self._unit(cap), layout)
         return None
 
     def amounts(self, layout: Layout) -> dict[str, int]:
@@ -114,7 +116,12 @@ class Limits:
         assert isinstance(self.measure, Costs), "these limits need more than a count of parameters"
         growth = self._trial.growth
         largest = final_layout(growth, layout, self.kinds) if growth.grows else layout
-        return {cap.key: cap.amount(self.measure, largest, self._trial) for cap in CAPS}
+        found = {cap.key: cap.amount(self.measure, largest, self._trial) for cap in CAPS}
+        return found | {"max_memory": ceil(found["max_memory"] * self.memory_ratio)}
+
+    def _unit(self, cap: Cap) -> str:
+        corrected = cap.key == "max_memory" and self.memory_ratio != 1
+        return f"{cap.unit}, {self.memory_ratio:.2f} of the estimate as trials had it" if corrected else cap.unit
 
     @cached_property
     def _trial(self) -> Trial:

@@ -7,11 +7,11 @@ text without any option. Options go by path: 'n_heads', or 'attn.n_heads' inside
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from math import prod
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from growlab.errors import LayoutError, UnknownName
 from growlab.kinds import Kind, Role, complete_block, complete_part, role_of, shorten_block
@@ -28,12 +28,18 @@ from growlab.layout import (
     walk,
     with_flat_options,
 )
+from growlab.search.kept import Kept
 from growlab.study import PLAIN, FromLayer, LayoutSpace
+
+T = TypeVar("T")
 
 # Draws that ignore the width before the fitting combinations are listed one by one.
 _BLIND_DRAWS = 32
 
 Values = dict[str, tuple[OptionValue, ...]]  # option, by path, to the values to draw from
+
+# A search asks the same few questions of the same few blocks thousands of times.
+_kept: Callable[[Callable[..., T]], Callable[..., T]] = lru_cache(maxsize=1 << 13)
 
 
 def read_entry(text: str) -> BlockSpec:
@@ -121,8 +127,12 @@ class Menu:
         below, above = (tuple(str(skeleton(read_entry(key))) for key in keys) for keys in (rule.below, rule.above))
         return FromLayer(layer=rule.layer, below=below, above=above)
 
-    def parts(self, place: Literal["front", "head"], d_model: int) -> list[BlockSpec | None]:
+    @cached_property
+    def parts(self) -> Callable[[Literal["front", "head"], int], list[BlockSpec | None]]:
         """The study's front ends or heads that fit the width; None for the plain one."""
+        return _kept(self._parts)
+
+    def _parts(self, place: Literal["front", "head"], d_model: int) -> list[BlockSpec | None]:
         found: list[BlockSpec | None] = []
         for text in getattr(self.space, place):
             with suppress(LayoutError):
@@ -158,30 +168,34 @@ class Menu:
         """Whether a block of layouts.at_least_one_of is there, or none is asked for."""
         return not self.space.at_least_one_of or any(map(self.is_required, layout.blocks))
 
-    def of_role(self, role: Role) -> list[str]:
+    @cached_property
+    def of_role(self) -> Callable[[Role], list[str]]:
         """The study's entries of a role."""
-        return [name for name, block in self.entries.items() if self.role(block) == role]
-
-    # A search asks the same few questions of the same few blocks thousands of times: each answer is kept.
+        return _kept(lambda role: [name for name, block in self.entries.items() if self.role(block) == role])
 
     @cached_property
     def role(self) -> Callable[[BlockSpec], Role]:
-        return cache(lambda block: role_of(block, self.kinds))
+        return _kept(lambda block: role_of(block, self.kinds))
 
     @cached_property
     def name(self) -> Callable[[BlockSpec], str]:
         """Of the entry that the block is one of, whether the study has it or not."""
-        return cache(lambda block: str(skeleton(block)))
+        return _kept(lambda block: str(skeleton(block)))
+
+    @cached_property
+    def options(self) -> Callable[[BlockSpec], dict[str, OptionValue]]:
+        """All options of the block and of what it holds, by path; not to be changed."""
+        return _kept(flat_options)
 
     @cached_property
     def fits(self) -> Callable[[BlockSpec, int], bool]:
         """Whether the block's options agree with the width and with each other."""
-        return cache(self._fits)
+        return _kept(self._fits)
 
     @cached_property
     def holds(self) -> Callable[[BlockSpec, int], bool]:
         """Whether the study could have drawn the block: its entry, all its options, their values, its fit."""
-        return cache(self._holds)
+        return _kept(self._holds)
 
     def _fits(self, block: BlockSpec, d_model: int) -> bool:
         try:
@@ -283,4 +297,16 @@ class Menu:
 
     def short(self, *blocks: BlockSpec) -> str:
         """Blocks as people read them: options that equal their defaults are left out."""
-        return format_blocks([shorten_block(block, self.kinds) for block in blocks])
+        return format_blocks([self._shortened(block) for block in blocks])
+
+    @cached_property
+    def _shortened(self) -> Callable[[BlockSpec], BlockSpec]:
+        return _kept(lambda block: shorten_block(block, self.kinds))
+
+
+def menu_of(space: LayoutSpace, kinds: Mapping[str, Kind]) -> Menu:
+    """The menu of a space, with what it answered the decision before; another one answers the same."""
+    return _MENUS.get(repr((space, id(kinds))), lambda: Menu(space, kinds))
+
+
+_MENUS: Kept[Menu] = Kept(4)

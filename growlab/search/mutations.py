@@ -76,7 +76,7 @@ def change_option(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     choices = [
         (at, path, old, new)
         for at, block in enumerate(layout.blocks)
-        for path, old in sorted(flat_options(block).items())
+        for path, old in sorted(menu.options(block).items())
         for new in menu.values[menu.name(block)][path]
         if new != old
     ]
@@ -86,7 +86,7 @@ def change_option(rng: Random, layout: Layout, menu: Menu) -> Change | None:
         everywhere = rng.random() < _EVERYWHERE
         changed = tuple(
             _with_option(block, path, new)
-            if i == at or (everywhere and menu.name(block) == name and flat_options(block)[path] == old)
+            if i == at or (everywhere and menu.name(block) == name and menu.options(block)[path] == old)
             else block
             for i, block in enumerate(layout.blocks)
         )

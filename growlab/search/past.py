@@ -13,7 +13,7 @@ from growlab.records import PastTrial, TrialState
 
 def unfinished(trial: PastTrial) -> PastTrial:
     """The trial before it ended. Whether it waited or ran is not told: a decision does not keep it."""
-    return replace(trial, state=TrialState.RUNNING, value=None)
+    return replace(trial, state=TrialState.RUNNING, value=None, peak_memory=None)
 
 
 def loss_of(trial: PastTrial) -> float:
@@ -41,7 +41,8 @@ def _merged(number: int, trials: Sequence[PastTrial]) -> PastTrial:
     failed = [trial.state for trial in trials if math.isinf(loss_of(trial))]
     state = next(iter([*unfinished, *failed, TrialState.COMPLETED]))
     value = fmean(map(loss_of, trials)) if state is TrialState.COMPLETED else None
-    return replace(trials[0], number=number, state=state, value=value)
+    peaks = [trial.peak_memory for trial in trials if trial.peak_memory is not None]
+    return replace(trials[0], number=number, state=state, value=value, peak_memory=max(peaks, default=None))
 
 
 @lru_cache(maxsize=1 << 15)

@@ -17,7 +17,8 @@ from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
 from growlab.search.limits import Limits, Measure
-from growlab.search.menu import Menu
+from growlab.search.measured import memory_ratio
+from growlab.search.menu import menu_of
 from growlab.search.past import grouped, unfinished
 from growlab.search.sampling import Ask, Suggestion, sampler_options
 from growlab.search.sections import growth_of, train_of
@@ -65,13 +66,15 @@ def ask_for(
     """What the study's sampler is asked for trial `number` after `past`, by number; and which repeat the trial is."""
     n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
     group, repeat = divmod(number - n_added, study.repeats)
+    limit = Limits(study=study, kinds=kinds, measure=measure)
+    past = grouped(past, study.repeats)
     ask = Ask(
         study=study,
-        past=grouped(past, study.repeats),
+        past=past,
         number=group,
         seed=derived_seed(study.seed, number // study.repeats, "proposal"),
-        menu=Menu(study.layouts, kinds),
-        limit=Limits(study=study, kinds=kinds, measure=measure),
+        menu=menu_of(study.layouts, kinds),
+        limit=replace(limit, memory_ratio=memory_ratio(limit, past)),
     )
     return ask, repeat
 

@@ -8,7 +8,7 @@ it comes from `ask.seed`. So the same past gives the same proposal on any machin
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
@@ -75,9 +75,12 @@ class Ask:
         return Random(self.seed)
 
     def start(self, at: int, params: Mapping[str, Value] | None = None) -> Draw:
-        """The layout `at` of layouts.start_with, for a trial with `params`. Raises UsageError beyond a limit."""
+        """The layout `at` of layouts.start_with, for a trial with `params`. Raises UsageError beyond a limit.
+
+        What trials turned out to take says nothing against it: it was asked for, and within the estimate.
+        """
         layout = complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
-        if excess := self.limit.at(params or {}).excess(layout):
+        if excess := replace(self.limit, params=params or {}, memory_ratio=1.0).excess(layout):
             raise UsageError(f"layouts.start_with[{at}] {excess}")
         return Draw(layout=layout, origin="seed")
 

@@ -17,7 +17,7 @@ from growlab.search.scale import draw_scale
 from growlab.seeds import derived_seed
 from growlab.study import Study
 from growlab.study.flat_keys import renamed
-from growlab.study.growth_section import acting
+from growlab.study.growth_section import DECIDING, acting
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -57,7 +57,10 @@ def acts(name: str, values: Mapping[str, Value]) -> bool | None:
     section, _, key = name.partition(".")
     if section != "growth":
         return True
-    return acting(key, {name.removeprefix("growth."): value for name, value in values.items()})
+    return acting(key, {each: values[name] for each, name in _DECIDING.items() if name in values})
+
+
+_DECIDING = {key: f"growth.{key}" for key in DECIDING}
 
 
 class Asked:

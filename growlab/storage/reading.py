@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import ADDED, LOSSES, TOLD, Decision, EndReason, PastTrial, Prediction, TrialState
+from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, Decision, EndReason, PastTrial, Prediction, TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.rows import AttemptRow, TrialRow
 from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
@@ -34,8 +34,8 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
         raise UnknownName("objective", objective, LOSSES)
     value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
-    asked = select(trials.c.number, trials.c.state, layout, trials.c.params, value, decisions.c.origin)
-    asked = asked.outerjoin_from(trials, decisions)
+    columns = (trials.c.number, trials.c.state, trials.c.params, decisions.c.origin, metrics.c.value.label("peak"))
+    asked = select(*columns, layout, value).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
     rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number))
     return [
         PastTrial(
@@ -45,9 +45,18 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
             params=row.params if isinstance(row.params, dict) else {},
             value=row.value,
             added=row.origin in (ADDED, TOLD),
+            peak_memory=row.peak,
         )
         for row in rows
     ]
+
+
+_IS_PEAK = (
+    (metrics.c.trial_id == trials.c.id)
+    & (metrics.c.step == trials.c.steps)
+    & (metrics.c.split == "train")
+    & (metrics.c.name == PEAK_MEMORY)
+)
 
 
 def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:

@@ -103,8 +103,8 @@ class LayoutSpace:
         type="whole number",
         range="at least 0",
         default=0,
-        help="bytes that training it takes by growlab's estimate, at train.batch_size and train.seq_len, at most; 0: "
-        "no limit",
+        help="bytes that training it takes by growlab's estimate, at train.batch_size and train.seq_len, at most, "
+        "corrected by what the study's own trials took of a GPU; 0: no limit",
     )
 
 

@@ -106,7 +106,8 @@ class CheckpointFolder:
         """Save the weights alone, with the layout and the vocabulary's size in the header."""
         header = {"layout": format_layout(run.model.layout), "vocab_size": run.model.vocab_size}
         weights = (parameter.detach() for parameter in run.model.parameters())
-        tensors = dict(zip(_names_by_layout(run.model), weights, strict=True))
+        names = _names_by_layout(run.model) if run.grown else [name for name, _ in run.model.named_parameters()]
+        tensors = dict(zip(names, weights, strict=True))
         try:
             return self._save_file("model", run.counters.step, tensors, header)
         except OSError as error:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from growlab.errors import UsageError
 
+KEPT_SHARE = 1 / 64  # of a CUDA device's memory that a process may keep unused
 _KNOWN = "cpu, cuda, cuda:1, mps or auto"
 
 
@@ -127,6 +128,15 @@ def free_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def free_much_memory(device: torch.device) -> None:
+    """Free memory where that is much: a CUDA device is waited for then, and once more by whoever asks for it again."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        if kept <= KEPT_SHARE * torch.cuda.get_device_properties(device).total_memory:
+            return
+    free_memory(device)
+
+
 def device_memory(device: torch.device) -> DeviceMemory | None:
     """Read the memory of a CUDA device; None of others, which do not say what other processes hold."""
     if device.type != "cuda":
@@ -134,6 +144,17 @@ def device_memory(device: torch.device) -> DeviceMemory | None:
     free, total = torch.cuda.mem_get_info(device)
     reserved, peak = torch.cuda.memory_reserved(device), torch.cuda.max_memory_reserved(device)
     return DeviceMemory(total=total, free=free, reserved=reserved, peak=peak)
+
+
+def begin_peak(device: torch.device) -> None:
+    """Count from here on what peak_memory tells."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes that torch held of a CUDA device at most; None of others, which do not say it."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
 
 
 def _gpus() -> list[str]:

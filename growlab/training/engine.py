@@ -2,9 +2,9 @@
 or compiled.
 
     eager            Python launches every operation
-    graph            a few steps are eager, the next is recorded, and from then on the whole step is one launch:
-                     forward, backward, clipping, update. A small model's step is hundreds of kernels that each take
-                     less time than their launch.
+    graph            steps are eager until one does not wait for the device, mostly the first; the next is recorded,
+                     and from then on the whole step is one launch: forward, backward, clipping, update. A small
+                     model's step is hundreds of kernels that each take less time than their launch.
     compiled         Python launches; what lies between the products of a block is fused (`compiled.py`)
     compiled-graph   both
 
@@ -19,6 +19,7 @@ import os
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -27,12 +28,13 @@ from torch import Tensor
 
 from growlab.errors import UsageError
 from growlab.training.compiled import lacking_to_compile
+from growlab.training.device import free_much_memory
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
 COMPILE_FROM = 1000  # steps of a trial; compiling pays where trials share programs, which the cache keeps
 
-WARM_UP = 3  # eager steps before recording: they load kernels and make the optimizer's state
+WARM_UP = 3  # eager steps at most before recording: they load kernels, make the optimizer's state, may compile
 
 
 class Execution(StrEnum):
@@ -92,15 +94,21 @@ class EagerEngine:
 
 
 class GraphEngine:
-    """An engine that records a step; steps stay eager where the last warm-up waits for the device, as no graph can."""
+    """An engine that records a step; steps stay eager where all warm-ups wait for the device, as no graph can.
 
-    def __init__(self, execution: Execution, compute: Compute, device: torch.device) -> None:
-        self._execution, self._compute, self._device = execution, compute, device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # on which steps are recorded
+    What is recorded `beside` another engine's step computes in that one's memory: neither leaves anything there, and
+    they never run at once.
+    """
+
+    def __init__(
+        self, execution: Execution, compute: Compute, device: torch.device, beside: "GraphEngine | None" = None
+    ) -> None:
+        self._execution, self._compute, self._device, self._beside = execution, compute, device, beside
+        self._stream = _side_stream(device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
-        self._warmed = 0
-        self.can_record = True  # until a step is seen to wait for the device
+        self._warmed, self._ready = 0, False
+        self.can_record = True  # until steps are seen to wait for the device
 
     @property
     def name(self) -> str:
@@ -111,7 +119,7 @@ class GraphEngine:
         return self._graph is not None or not self.can_record
 
     def step(self, inputs: tuple[Int[Tensor, "..."], ...]) -> None:
-        if self._graph is None and (self._warmed < WARM_UP or not self.can_record):
+        if self._graph is None and not self._ready:
             self._warm_up(inputs)
             return
         if self._graph is None:
@@ -123,27 +131,43 @@ class GraphEngine:
 
     def forget(self) -> None:
         if self._graph is not None:
-            torch.cuda.synchronize(self._device)  # a replay may still be under way in the memory that goes
+            # a replay may still be under way in the memory that goes
+            torch.cuda.current_stream(self._device).synchronize()
             self._graph.reset()
-        self._graph, self._inputs, self._warmed, self.can_record = None, (), 0, True
+        self._graph, self._inputs, self._warmed, self._ready, self.can_record = None, (), 0, False, True
 
     def _warm_up(self, inputs: tuple[Tensor, ...]) -> None:
-        self._warmed += 1
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            if self._warmed == WARM_UP:
-                self.can_record = not waits(lambda: self._compute(*inputs))
+            if self.can_record:
+                self._ready = not waits(lambda: self._compute(*inputs))
+                self._warmed += 1
+                self.can_record = self._ready or self._warmed < WARM_UP
             else:
                 self._compute(*inputs)
         current.wait_stream(self._stream)
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        """Record a step, without what `torch.cuda.graph` does first: wait, and give back what memory torch keeps."""
         self._inputs = tuple(tensor.clone() for tensor in inputs)
+        beside = self._beside._graph if self._beside is not None else None
+        free_much_memory(self._device)  # a recording has memory of its own
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
-            self._compute(*self._inputs)
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._stream):
+            graph.capture_begin(*(() if beside is None else (beside.pool(),)))
+            try:
+                self._compute(*self._inputs)
+            finally:
+                graph.capture_end()
         self._graph = graph
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which all steps are warmed up and recorded: memory and workspaces of a trial serve the next."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def waits(run: Callable[[], None]) -> bool:
@@ -196,3 +220,10 @@ def _usual_execution(device: torch.device, n_steps: int) -> Execution:
 
 def engine_for(execution: Execution, compute: Compute, device: torch.device) -> Engine:
     return GraphEngine(execution, compute, device) if execution.recorded else EagerEngine(execution, compute)
+
+
+def engine_beside(engine: Engine | None, compute: Compute, device: torch.device) -> Engine:
+    """Choose an engine for a pass of its own, such as an evaluation, between the steps that `engine` executes."""
+    if device.type != "cuda":
+        return EagerEngine(Execution.EAGER, compute)
+    return GraphEngine(Execution.GRAPH, compute, device, beside=engine if isinstance(engine, GraphEngine) else None)

@@ -1,9 +1,10 @@
 """The validation loss: one full, deterministic, non-overlapping pass. Of a synthetic task also how much is right.
 
-Legend: B windows, T tokens, V vocabulary.
+Legend: B windows, T tokens, V vocabulary, N batches.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,19 +40,24 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    measured, counts = [], []
+    rows, counts = [], []
     with autocast(precision, device):
         for x_BT, y_BT in validation_batches(ids, seq_len, batch_size):
             counts.append(n_predicted(y_BT))
-            measured.append(_measured(model(x_BT.to(device)), y_BT.to(device), answers=isinstance(ids, TaskSplit)))
+            rows.append(measured(model(x_BT.to(device)), y_BT.to(device), answers=isinstance(ids, TaskSplit)))
     model.train(was_training)
-    rows: list[list[float]] = torch.stack(measured).tolist()
+    return summed(torch.stack(rows), counts, answers=isinstance(ids, TaskSplit))
+
+
+def summed(rows_N2: Float[Tensor, "N 2"], counts: Sequence[int], *, answers: bool) -> Evaluation:
+    """The evaluation of N batches, each of which predicts so many tokens. Waits for the device."""
+    rows: list[list[float]] = rows_N2.tolist()
     loss = sum(mean * n for (mean, _), n in zip(rows, counts, strict=True)) / sum(counts)
     n_right = sum(right for _, right in rows)
-    return Evaluation(loss=loss, accuracy=n_right / sum(counts) if isinstance(ids, TaskSplit) else None)
+    return Evaluation(loss=loss, accuracy=n_right / sum(counts) if answers else None)
 
 
-def _measured(logits_BTV: Float[Tensor, "B T V"], y_BT: Int[Tensor, "B T"], *, answers: bool) -> Float[Tensor, "2"]:
+def measured(logits_BTV: Float[Tensor, "B T V"], y_BT: Int[Tensor, "B T"], *, answers: bool) -> Float[Tensor, "2"]:
     """Mean loss, and the number of right answers (0 unless asked for), fp32: a batch never has 2**24 of them."""
     loss = nats_per_token(logits_BTV, y_BT)
     if not answers:  # of a text the argmax over a large vocabulary would be for nothing

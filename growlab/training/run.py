@@ -20,10 +20,11 @@ from growlab.training.branch import Branch
 from growlab.training.compiled import Objective, compiled_objective
 from growlab.training.device import autocast
 from growlab.training.engine import choose_execution, engine_for
-from growlab.training.evaluation import Evaluation, block_metrics, evaluate
+from growlab.training.evaluation import Evaluation, block_metrics
 from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingAdamW
 from growlab.training.schedule import lr_at, stage_at
+from growlab.training.validation import Validation
 
 
 @dataclass
@@ -67,6 +68,7 @@ class TrialRun:
         self._compiled = execution.compiled
         self._objective = self._objective_of_model()
         self.engine = engine_for(execution, self._compute_step, self.device)
+        self._validation = Validation(self.corpus.val, self.spec.train, self.device, self.engine)
         self.stage = stage_at(self.progress, self.spec.curriculum)
         self.feed = self._feed_of_stage()
         self._be_plastic()
@@ -75,7 +77,7 @@ class TrialRun:
         self, *, grown: Sequence[str], born: Mapping[str, int], positions: Sequence[int], enclosed: Sequence[int]
     ) -> None:
         """Make model, optimizer and growth anew, as `assemble_run` does, for a state that is loaded into them."""
-        self.engine.forget()
+        self.forget_recordings()
         self.model, self.optimizer, self.growth = _parts(
             self.spec, self.corpus, self.device, grown=grown, born=born, positions=positions, enclosed=enclosed
         )
@@ -124,7 +126,7 @@ class TrialRun:
             return False
         before, self.stage = self.stage, stage
         if self.corpus.training(stage) is not self.corpus.training(before):
-            self.engine.forget()
+            self.forget_recordings()
             del self.feed  # what it holds of the device is free before the next one asks for some
             self.feed = self._feed_of_stage()
         self._be_plastic()
@@ -181,15 +183,7 @@ class TrialRun:
 
     def evaluate(self) -> Evaluation:
         """Evaluate on the validation split and note the loss in the counters: the last one that was a finite number."""
-        train = self.spec.train
-        evaluation = evaluate(
-            self.model,
-            self.corpus.val,
-            seq_len=train.seq_len,
-            batch_size=train.batch_size,
-            precision=train.precision,
-            device=self.device,
-        )
+        evaluation = self._validation.evaluate(self.model)
         if math.isfinite(evaluation.loss):
             self.counters.val_loss = evaluation.loss
             self.counters.best_val_loss = min(self.counters.best_val_loss, evaluation.loss)
@@ -225,7 +219,7 @@ class TrialRun:
 
         Its work changes when a unit enters and when parameters are frozen or freed.
         """
-        self.engine.forget()
+        self.forget_recordings()
         units = [
             TrainedUnit(
                 blocks=self.model.blocks_of(unit),
@@ -243,6 +237,11 @@ class TrialRun:
             rest_frozen=not self.model.embedding.weight.requires_grad,
             recompute=train.recompute,
         )
+
+    def forget_recordings(self) -> None:
+        """Give back what is recorded: it computes what was, on tensors that were."""
+        self._validation.forget()
+        self.engine.forget()
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Parameters by names that stay when a unit enters below them, in the model's order."""

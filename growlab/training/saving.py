@@ -3,8 +3,9 @@
 import time
 
 from growlab.errors import DatabaseAway
-from growlab.records import Artifact, TrialResult, TrialState
+from growlab.records import PEAK_MEMORY, Artifact, Metric, TrialResult, TrialState
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.device import peak_memory
 from growlab.training.recorder import Recorder
 from growlab.training.result import make_result
 from growlab.training.run import TrialRun
@@ -66,6 +67,8 @@ class Saver:
         run = self.run
         artifacts: list[Artifact] = []
         sample = ""
+        if (peak := peak_memory(run.device)) is not None:  # before a sample is written, which training does not do
+            self.recorder.record(Metric(step=run.counters.step, split="train", name=PEAK_MEMORY, value=peak))
         if state is TrialState.COMPLETED:
             artifacts = [self.folder.save_model(run), self.folder.save_tokenizer(run.corpus.tokenizer)]
             sample = sample_text(run)  # last: it may take the model from its device

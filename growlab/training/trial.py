@@ -10,12 +10,13 @@ from growlab.defaults import CHECKPOINT_EVERY_S
 from growlab.errors import CheckpointError
 from growlab.growth.moment import Moment
 from growlab.growth.telemetry import mean_back_test, mean_lasting_drift, observe, observe_others
-from growlab.layout import n_run
+from growlab.layout import Layout, n_run
 from growlab.model.language_model import short_unit_text
 from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
 from growlab.specs import TrialSpec
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.device import begin_peak
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
 from growlab.training.pause import Pause
@@ -25,6 +26,8 @@ from growlab.training.reporting import FINITE_EVERY, Reporter
 from growlab.training.run import TrialRun, fresh_run
 from growlab.training.saving import Saver
 from growlab.training.timing import Stopwatch
+
+LEAK_EVERY = 10  # evaluations, from one look for a leak to the next, besides the first and the last
 
 
 def run_trial(
@@ -45,6 +48,7 @@ def run_trial(
     too short, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
+    begin_peak(device)
     run = open_run(spec, corpus, recorder, device, folder)
     recorder.began(run.counters.step)
     watch = Stopwatch()
@@ -122,6 +126,7 @@ class Attempt:
         self.pause = Pause(run.device)
         self.path: TrajectoryPoint | None = None  # the mean of the newest observation: what the trigger acts on
         self.lasting_drift: float | None = None  # of the same observation
+        self._looked_at: Layout | None = None  # by the leak alarm
         self.recall()
 
     def recall(self) -> None:
@@ -165,8 +170,16 @@ class Attempt:
         )
 
     def leaks(self) -> bool:
-        """Whether the model sees tokens that it should predict."""
+        """Whether the model is seen to see tokens that it should predict.
+
+        Looks where this attempt has not seen the layout yet, at every tenth evaluation and at the last: a leak is a
+        fault of a block, and mostly shows at once.
+        """
         run = self.run
+        layout, n_th = run.model.layout, run.counters.step // run.spec.train.eval_every
+        if layout == self._looked_at and n_th % LEAK_EVERY and not run.finished:
+            return False
+        self._looked_at = layout
         return leak(run.model, run.corpus.val, run.spec.train.seq_len, run.device) > LEAK_TOLERANCE
 
     def grow(self) -> None:

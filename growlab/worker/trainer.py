@@ -25,11 +25,11 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PastTrial, Spent, TrialResult, TrialState
+from growlab.records import PEAK_MEMORY, Metric, PastTrial, Spent, TrialResult, TrialState
 from growlab.search import Done, New, Next, Wait, decide
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
 from growlab.study import Study
-from growlab.worker.causes import crowded_out, failed_at_once, out_of_memory
+from growlab.worker.causes import crowded_out, failed_at_once, held_by_others, out_of_memory
 from growlab.worker.messages import (
     Began,
     Crashed,
@@ -64,7 +64,8 @@ def run_trainer(setup: TrainerSetup, pipe: Connection) -> None:
         trainer = _Trainer(setup, pipe, orders)
         for order in orders:
             answer = trainer.answer(order)
-            trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
+            if isinstance(order, Train):
+                trainer.tidy()  # before the answer: a device that fails here must not cost the next trial a strike
             pipe.send(answer)
     except GrowlabError as error:
         pipe.send(unfit(error))
@@ -118,6 +119,7 @@ class _Trainer:
         if setup.n_threads:
             torch.set_num_threads(setup.n_threads)
         self.setup, self.pipe, self.orders = setup, pipe, orders
+        self.settled = False  # until it has trained, and loaded what that takes
         self.device = use_device(setup.device, setup.deterministic)
         plugins = {f"plugin {name}": version for name, version in load_plugins(setup.plugins).items()}
         compare_all(self.device)
@@ -133,11 +135,14 @@ class _Trainer:
         return self._answer_propose(order) if isinstance(order, Propose) else self._answer_train(order)
 
     def tidy(self) -> None:
-        """Give back what a trial held, so that the next one finds the device as the first did."""
-        from growlab.training.device import free_memory
+        """Give back what a trial held, so that the next one finds the device much as the first did."""
+        from growlab.training.device import free_much_memory
 
         gc.collect()
-        free_memory(self.device)
+        free_much_memory(self.device)
+        if not self.settled:  # what has been loaded by now stays; to look through all of it takes a tenth of a second
+            gc.freeze()
+            self.settled = True
 
     def _answer_propose(self, order: Propose) -> FromTrainer:
         try:
@@ -214,9 +219,18 @@ class _Trainer:
             if neighbours := self._neighbours():
                 return Crowded(f"{neighbours}\n{error}")
             failed = out_of_memory(spec, order.claim.layout, str(error))
+            if (there := self._memory_to_have()) is not None:
+                recorder.record(Metric(step=failed.steps, split="train", name=PEAK_MEMORY, value=there))
         recorder.finish(failed, [])
         folder.forget_all()
         return Ended(state=failed.state, summary=summary(failed))
+
+    def _memory_to_have(self) -> int | None:
+        """The bytes of the device that a trial could have had; None of a CPU."""
+        from growlab.training.device import device_memory
+
+        memory = device_memory(self.device)
+        return None if memory is None else memory.total - held_by_others(memory)
 
     def _neighbours(self) -> str:
         """Say that others hold so much of the device that it is not the trial's fault; else ''."""

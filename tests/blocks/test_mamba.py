@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, library
 
-from growlab.blocks import build_block, mamba, selective_scan
+from growlab.blocks import build_block, selective_scan
 from growlab.blocks.selective_scan import CHUNK, scan_flops
 from growlab.errors import LayoutError
 from growlab.kinds import KINDS
@@ -329,7 +329,7 @@ def test_rates_and_states_are_fp32_under_autocast(block_of, tokens, monkeypatch)
         seen.extend(each.dtype for each in (*inputs, *scan(*inputs)))
         return scan(*inputs)
 
-    monkeypatch.setattr(mamba, "selective_scan", spy)
+    monkeypatch.setattr(selective_scan, "selective_scan", spy)
     with torch.autocast("cpu", torch.bfloat16):
         y_BTD = mixer(tokens(1, 5, dtype=torch.float32))
 

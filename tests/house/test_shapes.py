@@ -16,7 +16,7 @@ from growlab.data import batches
 from growlab.geometry import trajectory
 from growlab.growth.window import Track
 from growlab.model import language_model
-from growlab.training.sample import Window
+from growlab.training import evaluation
 
 DTYPES = {"Bool", "Complex", "Float", "Int", "Int64", "Integer", "Num", "Shaped", "UInt8"}
 
@@ -147,7 +147,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "data": lambda: batches.n_predicted(torch.zeros(4, 5)),
     "model": lambda: language_model.nats_per_token(torch.zeros(2, 3, 7), torch.zeros(3, 2, dtype=torch.int64)),
     "growth": lambda: Track(torch.zeros(3), increments=[torch.zeros(3)]).append(torch.zeros(3, dtype=torch.int64)),
-    "training": lambda: Window(torch.nn.Identity(), torch.zeros(2, 5, dtype=torch.int64)),
+    "training": lambda: evaluation.summed(torch.zeros(3, 1), [1, 1, 1], answers=False),
 }
 
 

@@ -11,6 +11,7 @@ from growlab.layout import Layout, parse
 from growlab.records import PastTrial, TrialState
 from growlab.search import check_limits, propose
 from growlab.search.limits import Limits
+from growlab.search.propose import ask_for
 from growlab.specs import TrainSpec
 
 SAMPLERS = ("random", "evolution", "model")
@@ -120,3 +121,90 @@ def test_limits_that_no_layout_meets_are_named_with_the_nearest(make_study, kind
 
     with pytest.raises(UsageError, match=r"layouts\.max_state 64 allows none of 10 .* 192 numbers of state: d="):
         propose(study, [], 0, kinds, COSTS)
+
+
+# ---- memory as it was measured -----------------------------------------------------------------------------------
+
+BYTES = 64 * 8  # of a block, by the estimate
+
+
+def past_of(*trials):
+    """Trials of (depth, what each took of the estimate, state)."""
+    return [
+        PastTrial(
+            number=number,
+            state=state,
+            layout=f"d=64 {' '.join(['attn'] * depth)}",
+            value=2.0 if state is TrialState.COMPLETED else None,
+            peak_memory=None if took is None else took * depth * BYTES,
+        )
+        for number, (depth, took, state) in enumerate(trials)
+    ]
+
+
+def completed(*took, depth=2):
+    return [(depth, ratio, TrialState.COMPLETED) for ratio in took]
+
+
+def ratio_after(make_study, kinds, *trials, **limits):
+    study = limited(
+        make_study(train={"seq_len": Fixed(value=64), "batch_size": Fixed(value=8)}),
+        **{"max_memory": 4 * BYTES} | limits,
+    )
+    ask, _ = ask_for(study, past_of(*trials), len(trials), kinds, COSTS)
+    return ask.limit.memory_ratio
+
+
+FAILED = TrialState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("trials", "ratio"),
+    [
+        ([], 1.0),
+        (completed(2.0, 2.0, 2.0), 1.0),  # too few
+        (completed(2.0, 2.0, 2.0, 2.0), 2.0),
+        (completed(*[0.5] * 18, 0.75, 30.0), 0.5),  # one in ten may be off
+        (completed(*[0.5] * 4, None, None), 0.5),
+        (completed(*[30.0] * 4), 5.0),
+        ([*completed(*[0.5] * 4), (4, 1.5, FAILED)], 1.5),  # there was so much, and it was too little
+        ([*completed(*[2.0] * 4), (4, 1.5, FAILED)], 2.0),  # which the ratio says already
+        ([(4, 1.5, FAILED)] * 4, 1.5),
+        ([(4, 0.5, FAILED)] * 4, 1.0),
+        ([*completed(*[2.0] * 3), (2, 9.0, TrialState.DIVERGED)], 1.0),  # cut off, who knows before what
+    ],
+)
+def test_the_memory_that_trials_took_corrects_the_estimate(make_study, kinds, trials, ratio):
+    assert ratio_after(make_study, kinds, *trials) == pytest.approx(ratio)
+
+
+def test_what_is_not_limited_is_not_corrected(make_study, kinds):
+    assert ratio_after(make_study, kinds, *completed(*[2.0] * 4), max_memory=0, max_state=10**9) == 1.0
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_layout_beyond_the_corrected_memory_is_proposed_but_those_to_start_with(make_study, kinds, sampler):
+    study = limited(
+        make_study(
+            train={"seq_len": Fixed(value=64), "batch_size": Fixed(value=8)},
+            depth=(2, 8),
+            sampler=sampler,
+            start_with=("d=64 (attn mlp)x3",),
+        ),
+        max_memory=6 * BYTES,
+    )
+    past = past_of(*completed(*[2.0] * 4))
+    past = [replace(trial, added=True) for trial in past]
+
+    depths = [propose(study, past, number, kinds, COSTS).depth for number in range(4, 16)]
+
+    assert depths[0] == 6
+    assert max(depths[1:]) <= 3
+
+
+def test_a_study_that_nothing_fits_into_any_more_says_what_its_trials_took(make_study, kinds):
+    study = limited(make_study(depth=(2, 8), sampler="random"), max_memory=2 * 128 * 32)
+    past = [replace(trial, peak_memory=2 * 2 * 128 * 32) for trial in past_of(*completed(*[2.0] * 4))]
+
+    with pytest.raises(UsageError, match=r"bytes of memory, 2.00 of the estimate as trials had it"):
+        propose(study, past, 4, kinds, COSTS)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import EndReason, Metric, PastTrial, TrialState
+from growlab.records import PEAK_MEMORY, EndReason, Metric, PastTrial, TrialState
 
 
 def test_a_search_sees_every_trial_with_its_complete_layout_and_a_value_only_if_completed(lab, make_spec):
@@ -22,6 +22,19 @@ def test_a_search_sees_every_trial_with_its_complete_layout_and_a_value_only_if_
         PastTrial(number=number, state=state, layout=make_spec().layout, params={"train.lr": 1e-3}, value=value)
         for number, (state, value) in enumerate(zip(states, [1.5, None, None, None], strict=True))
     ]
+
+
+def test_a_search_sees_the_memory_that_a_trial_took_at_its_end(lab):
+    lab.enqueue(0, 1)
+    worker, result = lab.worker(), lab.result()
+    peaks = [
+        Metric(step=step, split="train", name=PEAK_MEMORY, value=value)
+        for step, value in ((1, 5.0), (result.steps, 7e9))
+    ]
+    lab.store.finish(lab.claim(worker), result, peaks, [])
+    lab.claim(worker)
+
+    assert [trial.peak_memory for trial in lab.store.past_trials(lab.study_id, "val_loss")] == [7e9, None]
 
 
 @pytest.mark.parametrize(("objective", "value"), [("val_loss", 1.5), ("best_val_loss", 1.4), ("bits_per_byte", 2.2)])

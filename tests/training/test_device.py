@@ -11,8 +11,10 @@ from growlab.errors import UsageError
 from growlab.specs import TrialSpec
 from growlab.training.device import (
     autocast,
+    begin_peak,
     every_gpu,
     one_thread,
+    peak_memory,
     resolve_device,
     rng_states,
     set_rng_states,
@@ -72,6 +74,27 @@ def test_what_dropout_draws_next_on_a_gpu_can_be_restored() -> None:
     set_rng_states(before, gpu)
 
     assert torch.equal(torch.rand(3, device=gpu), drawn)
+
+
+def test_a_cpu_does_not_say_how_much_memory_was_taken() -> None:
+    begin_peak(torch.device("cpu"))
+
+    assert peak_memory(torch.device("cpu")) is None
+
+
+@pytest.mark.gpu
+def test_the_peak_of_a_gpu_is_that_since_it_was_begun() -> None:
+    gpu = use_device(every_gpu()[-1])
+    held = torch.empty(64 << 20, dtype=torch.uint8, device=gpu)
+    del held
+    torch.cuda.empty_cache()
+
+    begin_peak(gpu)
+    before = peak_memory(gpu)
+    held = torch.empty(32 << 20, dtype=torch.uint8, device=gpu)
+
+    assert before is not None
+    assert peak_memory(gpu) == before + held.nbytes
 
 
 @pytest.mark.parametrize(

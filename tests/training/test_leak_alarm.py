@@ -79,6 +79,51 @@ def test_a_leak_of_one_token_ends_the_trial(make_spec: Callable, new_trial: Call
     assert trial.recorder.artifacts == []
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The looks of the alarm, each by the number of parameters that the model has then."""
+    n_params: list[int] = []
+
+    def look(model: LanguageModel, *_: object) -> float:
+        n_params.append(sum(parameter.numel() for parameter in model.parameters()))
+        return 0.0
+
+    monkeypatch.setattr("growlab.training.trial.leak", look)
+    return n_params
+
+
+@pytest.mark.parametrize(("n_evaluations", "n_looks"), [(1, 1), (2, 2), (9, 2), (10, 2), (11, 3), (20, 3), (25, 4)])
+def test_the_alarm_looks_at_the_first_evaluation_at_every_tenth_and_at_the_last(
+    make_spec: Callable, new_trial: Callable, looks: list[int], n_evaluations: int, n_looks: int
+) -> None:
+    new_trial(make_spec(layout="d=16 mlp", trigger="never", steps=2 * n_evaluations, eval_every=2)).attempt()
+
+    assert len(looks) == n_looks
+
+
+def test_the_alarm_looks_at_every_layout_that_a_trial_grows_into(
+    make_spec: Callable, new_trial: Callable, looks: list[int]
+) -> None:
+    trial = new_trial(make_spec())
+    trial.attempt()
+
+    assert len(trial.recorder.growths) == 2
+    assert len(set(looks)) == 3  # the layout at first, and after each growth
+
+
+def test_a_leak_that_shows_late_ends_the_trial_all_the_same(
+    make_spec: Callable, new_trial: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = new_trial(make_spec(layout="d=16 mlp", trigger="never", steps=50, eval_every=2))
+    found = iter([0.0, 0.0, 1.0])
+    monkeypatch.setattr("growlab.training.trial.leak", lambda *_: next(found))
+
+    result = trial.attempt()
+
+    assert (result.state, result.steps) == (TrialState.LEAK, 40)  # at the twentieth evaluation
+    assert trial.recorder.artifacts == []
+
+
 @pytest.mark.parametrize("chunk", [2, 3, 4, 8, 16])
 def test_a_leak_inside_chunks_is_heard_wherever_their_borders_lie(
     make_spec: Callable, corpus: Any, monkeypatch: pytest.MonkeyPatch, chunk: int

@@ -17,6 +17,7 @@ from growlab.errors import ArtifactsError
 from growlab.records import EndReason, TrialResult, TrialState
 from growlab.storage import Claim, Store
 from growlab.study import Study
+from growlab.training.device import DeviceMemory
 from growlab.worker import trainer as trainer_module
 from growlab.worker.messages import (
     Began,
@@ -335,6 +336,19 @@ def test_a_trial_that_does_not_fit_fails_in_the_first_line_of_what_torch_said(
     failed = "out of memory: CUDA out of memory. Tried to allocate 2 GiB"
     assert state_of(store, claim) == (TrialState.FAILED, failed)
     assert answer == Ended(state=TrialState.FAILED, summary=failed)
+
+
+def test_a_trial_that_does_not_fit_says_how_much_memory_there_was(
+    store: Store, start: Callable, claim_of: Callable[..., Claim], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = DeviceMemory(total=80 << 30, free=0, reserved=79 << 30, peak=79 << 30)
+    monkeypatch.setattr("growlab.training.trial.run_trial", fails_with(NO_ROOM))
+    monkeypatch.setattr("growlab.training.device.device_memory", lambda device: there)
+
+    start().answer(Train(claim=(claim := claim_of()), folder="0"))
+
+    [trial] = store.past_trials(claim.study_id, "val_loss")
+    assert (trial.state, trial.value, trial.peak_memory) == (TrialState.FAILED, None, (80 << 30) - (512 << 20))
 
 
 def test_a_trial_that_does_not_fit_beside_others_is_given_back_with_both_reasons(

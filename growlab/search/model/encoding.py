@@ -7,7 +7,8 @@ Legend: n configurations, p places, k columns.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -56,6 +57,7 @@ class Encoding:
         """`scalars` are all domains by full name; those that are fixed tell nothing apart."""
         self._menu, self._size_of = menu, size_of
         self._scalars = {name: domain for name, domain in scalars.items() if not isinstance(domain, Fixed)}
+        self._numbers = {name: _numbers(domain) for name, domain in self._scalars.items()}
         self._kinds = _kinds_of(menu, menu.space.start_with)
         self._kind_column = {kind: at for at, kind in enumerate(self._kinds)}
         ends = [_EDGE, *self._kinds]
@@ -69,8 +71,11 @@ class Encoding:
         self._blocks: dict[BlockSpec | None, int] = {None: 0}
         self._names: list[str] = [""]
         self._options: list[Array] = [np.zeros(0)]
+        self._counts: list[tuple[Array, Array]] = [_adding({})]  # what each block adds to a row
         self._sizes: dict[tuple[int, BlockSpec | None], int] = {}
+        self._n_of_scalars = sum(map(_n_columns, self._scalars.values()))
         self._row = lru_cache(maxsize=_KEPT)(self._encode)
+        self._of_layout = lru_cache(maxsize=_KEPT)(self._encode_layout)
 
     def _make_groups(self) -> Iterator[Group]:
         space = self._menu.space
@@ -93,41 +98,60 @@ class Encoding:
 
     def encode(self, configurations: Sequence[Configuration]) -> Codes:
         rows = [self._row(configuration) for configuration in configurations]
-        places = np.array([row for row, _ in rows], dtype=np.intp).reshape(len(rows), len(self.places))
-        return Codes(places, np.array([row for _, row in rows]).reshape(len(rows), self.n_columns))
+        if not rows:
+            return Codes(np.zeros((0, len(self.places)), dtype=np.intp), np.zeros((0, self.n_columns)))
+        return Codes(np.stack([places for places, _ in rows]), np.stack([row for _, row in rows]))
 
-    def _encode(self, configuration: Configuration) -> tuple[list[int], Array]:
-        layout, row = configuration.layout, np.zeros(self.n_columns)
-        for name, column, amount in self._counted(layout):
-            row[self._at[name].start + column] += amount
-        present = row[self._at["counts of kinds"]] > 0
-        row[self._at["kinds present"]] = present / 2
+    def _encode(self, configuration: Configuration) -> tuple[Array, Array]:
+        places, row = self._of_layout(configuration.layout)
+        row = row.copy()
+        row[row.size - self._n_of_scalars :] = list(self._scalars_of(configuration.params))
+        return places, row
+
+    def _encode_layout(self, layout: Layout) -> tuple[Array, Array]:
+        """Its places, and its row with zeros for the scalars."""
+        numbers, depth = [self._number(block) for block in layout.blocks], layout.depth
+        columns, amounts = zip(*(self._counts[number] for number in numbers), strict=True)
+        row = np.bincount(np.concatenate(columns), np.concatenate(amounts), minlength=self.n_columns)
+        row[self._pairs(layout.blocks)] = 1
+        row[self._at["kinds present"]] = (row[self._at["counts of kinds"]] > 0) / 2
         row[self._at["pairs present"]] = (row[self._at["pairs present"]] > 0) / 4
-        row[self._at["depth"]] = math.log2(layout.depth) / 2
-        row[self._at["parameters"]] = math.log2(max(self._size(layout), 1)) / 4
+        row[self._at["depth"].start : row.size - self._n_of_scalars] = list(self._sizes_of(layout))
+        return np.array([numbers[at] if -depth <= at < depth else 0 for at in self.places], dtype=np.intp), row
+
+    def _sizes_of(self, layout: Layout) -> Iterator[float]:
+        """The columns from the depth on to the scalars, in the order of the groups."""
+        yield math.log2(layout.depth) / 2
+        yield math.log2(max(self._size(layout), 1)) / 4
         if "width" in self._at:
-            row[self._at["width"]] = math.log2(layout.d_model) / 2
+            yield math.log2(layout.d_model) / 2
         for place in PLACES:
             if place in self._at:
-                known = self._menu.parts(place, layout.d_model)
-                row[self._at[place]][: len(known)] = [(part == getattr(layout, place)) / 2 for part in known]
-        for name, domain in self._scalars.items():
-            if name in configuration.params:
-                row[self._at[name]] = _numbers(domain, configuration.params[name])
-        return [self._number(block) for block in _at_places(layout, self.places)], row
+                known = [(part == getattr(layout, place)) / 2 for part in self._menu.parts(place, layout.d_model)]
+                yield from [*known, *[0.0] * (len(getattr(self._menu.space, place)) - len(known))]
 
-    def _counted(self, layout: Layout) -> Iterator[tuple[str, int, float]]:
-        for block in layout.blocks:
-            for held in walk(block):
-                if (column := self._kind_column.get(held.kind)) is not None:
-                    yield "counts of kinds", column, 1 / 4
-            for path, value in flat_options(block).items():
-                if (column := self._option_column.get((self._menu.name(block), path, value))) is not None:
-                    yield "counts of options", column, 1 / 4
-        for stack in _stacks(layout.blocks):
-            for pair in pairwise([_EDGE, *(block.kind for block in stack), _EDGE]):
-                if (column := self._pair_column.get(pair)) is not None:
-                    yield "pairs present", column, 1
+    def _scalars_of(self, params: Mapping[str, Value]) -> Iterator[float]:
+        for name, numbers in self._numbers.items():
+            at = self._at[name]
+            yield from numbers(params[name]) if name in params else [0.0] * (at.stop - at.start)
+
+    def _counts_of(self, block: BlockSpec) -> dict[int, float]:
+        """What the block adds to a row: its kinds and options, and the pairs of neighbours inside of it."""
+        kinds, options = self._at["counts of kinds"].start, self._at["counts of options"].start
+        found: Counter[int] = Counter()
+        for held in walk(block):
+            if (column := self._kind_column.get(held.kind)) is not None:
+                found[kinds + column] += 1
+        for path, value in flat_options(block).items():
+            if (column := self._option_column.get((self._menu.name(block), path, value))) is not None:
+                found[options + column] += 1
+        found.update(column for stack in _stacks_in(block) for column in self._pairs(stack))
+        return {column: n / 4 for column, n in found.items()}
+
+    def _pairs(self, stack: Sequence[BlockSpec]) -> list[int]:
+        """The columns of the pairs of neighbours in a stack, its ends among them."""
+        first, kinds = self._at["pairs present"].start, [_EDGE, *(block.kind for block in stack), _EDGE]
+        return [first + self._pair_column[pair] for pair in pairwise(kinds) if pair in self._pair_column]
 
     def _size(self, layout: Layout) -> int:
         """The parameters of a layout, as the sum of those of its blocks."""
@@ -153,6 +177,7 @@ class Encoding:
             name = self._menu.name(block)
             self._names.append(name)
             self._options.append(np.array(list(self._option_numbers(name, block))))
+            self._counts.append(_adding(self._counts_of(block)))
         return self._blocks[block]
 
     def _option_numbers(self, name: str, block: BlockSpec) -> Iterator[float]:
@@ -202,17 +227,16 @@ def _place_names(deepest: int, *, both_ends: bool) -> list[int]:
     return [*range(n), *(range(-1, -1 - n, -1) if both_ends else ())]
 
 
-def _at_places(layout: Layout, places: Iterable[int]) -> Iterator[BlockSpec | None]:
-    for place in places:
-        yield layout.blocks[place] if -layout.depth <= place < layout.depth else None
+def _adding(amounts: Mapping[int, float]) -> tuple[Array, Array]:
+    return np.array(list(amounts), dtype=np.intp), np.array(list(amounts.values()))
 
 
-def _stacks(blocks: Sequence[BlockSpec]) -> Iterator[Sequence[BlockSpec]]:
-    """The stack itself, and every branch of every nest in it."""
-    yield blocks
-    for block in blocks:
-        for branch in block.branches:
-            yield from _stacks(branch)
+def _stacks_in(block: BlockSpec) -> Iterator[Sequence[BlockSpec]]:
+    """Every branch of the block, and of every nest in it."""
+    for branch in block.branches:
+        yield branch
+        for inner in branch:
+            yield from _stacks_in(inner)
 
 
 # ---- scalars -----------------------------------------------------------------------------------------------------
@@ -227,8 +251,9 @@ def _n_columns(domain: Domain) -> int:
     return 1 + (len(domain.values) if isinstance(domain, Choice) and _is_named(domain) else 1)
 
 
-def _numbers(domain: Domain, value: Value) -> list[float]:
-    """A scalar that acts; one that does not is all zeros, and so half a range away from the middle one."""
+def _numbers(domain: Domain) -> Callable[[Value], list[float]]:
+    """Of a scalar that acts; one that does not is all zeros, and so half a range away from the middle one."""
     if isinstance(domain, Choice) and _is_named(domain):
-        return [0.5, *((known == value) / 2 for known in domain.values)]
-    return [0.5, to_scale(domain, value) - 0.5]
+        values = domain.values
+        return lambda value: [0.5, *((known == value) / 2 for known in values)]
+    return lambda value: [0.5, to_scale(domain, value) - 0.5]

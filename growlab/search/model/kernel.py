@@ -14,6 +14,7 @@ distance above. It is a Bernstein function of x², and so the exponential stays 
 Legend: n, m configurations, g groups.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,27 +53,32 @@ def names_of(encoding: Encoding) -> list[str]:
 
 def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
     """Distances in every group, (g, n, m)."""
-    found = [*_place_distances(encoding, some, others)]
+    return np.array(list(_distances(encoding, some, others)))
+
+
+def _distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
+    """Distances in one group after the other, places first."""
+    yield from _place_distances(encoding, some, others)
     for group in encoding.groups:
         one, other = some.columns[:, group.columns], others.columns[:, group.columns]
         if group.sort == "presence":  # |a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b
             highest = 0.5 if group.name == "kinds present" else 0.25
-            found.append(one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T))
+            yield one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
         elif group.sort == "scalar":
-            found.append(_smooth_distances(one, other))
+            yield _smooth_distances(one, other)
         else:
-            found.append(cdist(one, other, "cityblock"))
-    return np.array(found)
+            yield cdist(one, other, "cityblock")
 
 
-def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> list[Array]:
+def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
     if not encoding.places:
-        return []
+        return
     rows, row_of = np.unique(some.places, return_inverse=True)
     columns, column_of = np.unique(others.places, return_inverse=True)
     between = encoding.block_distances(rows.tolist(), columns.tolist())
     row_of, column_of = row_of.reshape(some.places.shape), column_of.reshape(others.places.shape)
-    return [between[row_of[:, at][:, None], column_of[:, at][None, :]] for at in range(len(encoding.places))]
+    for at in range(len(encoding.places)):
+        yield between[row_of[:, at]].take(column_of[:, at], axis=1)
 
 
 def _smooth_distances(some: Array, others: Array) -> Array:
@@ -93,6 +99,6 @@ def _smooth_distances(some: Array, others: Array) -> Array:
 def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances: Array) -> Array:
     """Distances over all groups, weighed, (n, m); summed up group by group, in their order."""
     total = np.zeros((len(some), len(others)))
-    for relevance, distances in zip(relevances, group_distances(encoding, some, others), strict=True):
+    for relevance, distances in zip(relevances, _distances(encoding, some, others), strict=True):
         total += relevance * distances
     return total

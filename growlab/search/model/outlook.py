@@ -8,14 +8,14 @@ while; both are chosen by number and value, whatever order the trials came in.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from growlab.search.configuration import Configuration
-from growlab.search.model.encoding import Array, Encoding
+from growlab.search.model.encoding import Array, Codes, Encoding
 from growlab.search.model.gaussian_process import Hyperparameters, Posterior, learn
 from growlab.search.model.kernel import group_distances, prior_of, weighted_distance
 
@@ -25,6 +25,7 @@ MOST_PENDING = 200  # running trials that are taken into account, the newest
 LEAST = 4  # finished trials, below which nothing is learnt
 MIN_CORRELATION = 0.2  # of predictions with what was measured, up to which a model predicts nothing
 FIRST_MILESTONE, BETWEEN = 8, 1.5
+GOLDEN = 0x9E3779B1  # 2**32 over the golden ratio: its multiples are spread evenly over 32 bits
 OUTLIERS = 3.0  # what is further above the median than so many widths is taken to be that far
 DOUBT = 0.2  # variance that is added to a prediction of failure: labels are no measurements
 
@@ -72,8 +73,12 @@ class Outlook:
         return self._posterior.expected(self._distances(asked), self._shapes(asked))
 
     def _distances(self, asked: Sequence[Configuration]) -> Array:
-        codes, known = self.encoding.encode(asked), self.encoding.encode(self._configurations)
-        return weighted_distance(self.encoding, codes, known, self.hyperparameters.relevances)
+        codes = self.encoding.encode(asked)
+        return weighted_distance(self.encoding, codes, self._codes, self.hyperparameters.relevances)
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return self.encoding.encode(self._configurations)
 
     def _shapes(self, asked: Sequence[Configuration]) -> Array | None:
         return None if self._shape is None else self._shape(asked)
@@ -148,15 +153,18 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
 
 def chosen(trials: Sequence[Tried], most: int) -> list[Tried]:
     """At most so many trials: a half the best ones, a quarter the newest, the rest spread evenly over the others."""
+    numbers = np.array([trial.number for trial in trials], dtype=np.int64)
     if len(trials) <= most:
-        return sorted(trials, key=lambda trial: trial.number)
-    best = sorted(trials, key=lambda trial: (trial.value, trial.number))[: most // 2]
-    taken = {trial.number for trial in best}
-    rest = [trial for trial in sorted(trials, key=lambda trial: trial.number) if trial.number not in taken]
+        return [trials[at] for at in np.argsort(numbers)]
+    values = np.array([trial.value for trial in trials])
+    by_value = np.lexsort((numbers, values))
+    best, rest = by_value[: most // 2], by_value[most // 2 :]
+    rest = rest[np.argsort(numbers[rest])]
     newest, older = rest[-(most // 4) :], rest[: -(most // 4)]
-    n_spread = most - len(best) - len(newest)
-    spread = [older[at * len(older) // n_spread] for at in range(n_spread)] if len(older) > n_spread else older
-    return sorted([*best, *newest, *spread], key=lambda trial: trial.number)
+    scattered = numbers[older] * GOLDEN % (1 << 32)  # so that few of them are others after the next trial
+    spread = older[np.argsort(scattered)[: most - len(best) - len(newest)]]
+    found = np.concatenate([best, newest, spread])
+    return [trials[at] for at in found[np.argsort(numbers[found])]]
 
 
 def last_milestone(number: int) -> int:
