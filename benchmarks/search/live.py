@@ -4,7 +4,7 @@
 
 `all` searches live.yaml, `attention` the same with attention and MLP alone. The protocol, fixed before its first run:
 
-1. search for so many minutes; 2. the three trials of lowest val_loss, again on two fresh seeds each, in three times the
+1. search for so many minutes; 2. the three trials of lowest val_loss, again on a fresh seed each, in three times the
 budget; 3. the one with the lowest mean, trained on train and val (data.train_on_val) in that budget with three fresh
 seeds; 4. the test split read once for each. Nothing is chosen after step 2. Everything goes into FOLDER/ARM.db; the
 last line printed is JSON. A command that was stopped goes on where it was; a search that was stopped is over.
@@ -29,7 +29,7 @@ from growlab.storage import Store, TrialRow
 from growlab.study.sampler_section import read_sampler
 
 HERE = Path(__file__).parent
-TOP, SEEDS, FINAL_SEEDS, LONGER = 3, 2, 3, 3
+TOP, SEEDS, FINAL_SEEDS, LONGER = 3, 1, 3, 3
 ATTENTION = [
     "layouts.blocks={attn: {n_heads: 6, heads_per_kv: 1, qk_norm: true, gate: [false, true]}, "
     "mlp: {expand: [2.6666666666666665, 4.0], activation: swiglu}}",

@@ -63,6 +63,11 @@ def acts(name: str, values: Mapping[str, Value]) -> bool | None:
 _DECIDING = {key: f"growth.{key}" for key in DECIDING}
 
 
+def may_matter(name: str, domain: Domain) -> bool:
+    """Whether a scalar is searched, or its value decides which others act."""
+    return not isinstance(domain, Fixed) or name in _DECIDING.values()
+
+
 class Asked:
     """Scalars that are asked for together, and what the past says of them."""
 

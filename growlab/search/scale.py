@@ -1,6 +1,7 @@
 """Values of a searched scalar on a scale from 0 to 1, where a step means as much everywhere."""
 
 import math
+from collections.abc import Callable
 from random import Random
 
 from growlab.domains import CONFIDENCES, Choice, Domain, Fixed, Range, Value, value_type
@@ -11,18 +12,24 @@ def to_scale(domain: Domain, value: Value) -> float:
 
     A value from outside of the domain, such as an older study file's, is at the nearest end.
     """
+    return scale_of(domain)(value)
+
+
+def scale_of(domain: Domain) -> Callable[[Value], float]:
+    """The places of values in a domain that many are asked of."""
     match domain:
         case Fixed():
-            return 0.5
+            return lambda value: 0.5
         case Choice(values=values):
-            return values.index(value) / max(len(values) - 1, 1) if value in values else 0.5
-        case Range(low=low, high=high, log=log):
-            number = min(max(float(value), low), high)
-            if high == low:
-                return 0.5
-            if log:
-                return math.log(number / low) / math.log(high / low)
-            return (number - low) / (high - low)
+            last = max(len(values) - 1, 1)
+            return lambda value: values.index(value) / last if value in values else 0.5
+        case Range(low=low, high=high) if high == low:
+            return lambda value: 0.5
+        case Range(low=low, high=high, log=True):
+            span = math.log(high / low)
+            return lambda value: math.log(min(max(float(value), low), high) / low) / span
+        case Range(low=low, high=high):
+            return lambda value: (min(max(float(value), low), high) - low) / (high - low)
 
 
 def from_scale(domain: Domain, place: float) -> Value:

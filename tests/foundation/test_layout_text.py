@@ -1,5 +1,6 @@
 """The layout grammar: text and layout are inverse, and a text that cannot be read says where and how."""
 
+import pickle
 import re
 
 import pytest
@@ -223,3 +224,16 @@ def test_a_text_without_end_is_refused_and_not_repeated(text, message):
 
 def test_as_many_blocks_as_there_may_be_are_read():
     assert parse("d=8 " + "(attn)x1 " * 4096).depth == 4096
+
+
+def test_a_layout_that_was_hashed_is_pickled_without_its_hash() -> None:
+    """A hash of a text is another one in another process."""
+    layout = parse("d=64 (mix(attn,ssm) mlp)x2")
+    hash(layout)
+
+    again = pickle.loads(pickle.dumps(layout))
+
+    assert again == layout
+    assert hash(again) == hash(layout)
+    assert "_hash" not in vars(pickle.loads(pickle.dumps(layout)))
+    assert "_hash" not in vars(pickle.loads(pickle.dumps(layout)).blocks[0])

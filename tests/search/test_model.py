@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from statistics import fmean
 
@@ -304,6 +305,18 @@ def test_of_many_trials_the_best_and_the_newest_are_kept_and_some_of_the_others(
     assert set(range(476, 525)) <= set(kept)
     assert set(range(1975, 2000)) <= set(kept)
     assert min(kept) < 50  # and of the old ones that were bad some
+
+
+def test_of_many_trials_few_others_are_kept_after_the_next_one(tried) -> None:
+    rng = Random(0)
+    many = [Tried(number, tried[0].configuration, rng.random()) for number in range(2001)]
+
+    before, after = ({trial.number for trial in chosen(many[:n], 500)} for n in (2000, 2001))
+
+    assert len(before) == len(after) == 500
+    assert len(after - before) <= 3
+    middle = [number for number in sorted(before) if 500 <= number < 1500]
+    assert max(later - number for number, later in pairwise(middle)) < 30  # spread over all of them
 
 
 def test_candidates_lie_in_the_space_and_nobody_tried_them(study, kinds, encoding, tried) -> None:

@@ -16,7 +16,7 @@ from growlab.search.model.encoding import Encoding
 from growlab.search.mutations import mutate
 from growlab.search.random_layouts import random_layout
 from growlab.search.repair import repair
-from growlab.search.scalars import acts
+from growlab.search.scalars import acts, may_matter
 from growlab.search.scale import draw_scale, from_scale, to_scale
 from growlab.study import Study
 
@@ -44,7 +44,7 @@ class Breeder:
 
     def __init__(self, rng: Random, study: Study, menu: Menu, encoding: Encoding) -> None:
         self._rng, self._menu, self._encoding = rng, menu, encoding
-        self._domains = study.scalars()
+        self._domains = {name: each for name, each in study.scalars().items() if may_matter(name, each)}
 
     def candidates(self, parents: Sequence[Parent], n: int, tried: Collection[Configuration]) -> list[Candidate]:
         """About n candidates, no two of them alike; fewer where the space is all but exhausted."""

@@ -21,7 +21,7 @@ from growlab.layout import BlockSpec, Layout, flat_options, walk
 from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.repair import PLACES
-from growlab.search.scale import to_scale
+from growlab.search.scale import scale_of
 
 MOST_PLACES = 12  # from each end; what stands further inside is seen by the counts alone
 _KEPT = 4096  # configurations whose codes are kept
@@ -72,7 +72,8 @@ class Encoding:
         self._names: list[str] = [""]
         self._options: list[Array] = [np.zeros(0)]
         self._counts: list[tuple[Array, Array]] = [_adding({})]  # what each block adds to a row
-        self._sizes: dict[tuple[int, BlockSpec | None], int] = {}
+        self.size_of_block = lru_cache(maxsize=_KEPT)(self._own_size)
+        self._size_of_none = lru_cache(maxsize=_KEPT)(self._size_without_blocks)
         self._n_of_scalars = sum(map(_n_columns, self._scalars.values()))
         self._row = lru_cache(maxsize=_KEPT)(self._encode)
         self._of_layout = lru_cache(maxsize=_KEPT)(self._encode_layout)
@@ -155,18 +156,14 @@ class Encoding:
 
     def _size(self, layout: Layout) -> int:
         """The parameters of a layout, as the sum of those of its blocks."""
-        return self._size_with(layout.d_model, None) + sum(
-            self.size_of_block(block, layout.d_model) for block in layout.blocks
-        )
+        of_blocks = sum(self.size_of_block(block, layout.d_model) for block in layout.blocks)
+        return self._size_of_none(layout.d_model) + of_blocks
 
-    def size_of_block(self, block: BlockSpec, d_model: int) -> int:
-        return self._size_with(d_model, block) - self._size_with(d_model, None)
+    def _own_size(self, block: BlockSpec, d_model: int) -> int:
+        return self._size_of(Layout(d_model, (block,))) - self._size_of_none(d_model)
 
-    def _size_with(self, d_model: int, block: BlockSpec | None) -> int:
-        key = d_model, block
-        if key not in self._sizes:
-            self._sizes[key] = self._size_of(Layout(d_model, (block,) if block else ()))
-        return self._sizes[key]
+    def _size_without_blocks(self, d_model: int) -> int:
+        return self._size_of(Layout(d_model, ()))
 
     # ---- blocks at places -----------------------------------------------------------------------------------
 
@@ -256,4 +253,5 @@ def _numbers(domain: Domain) -> Callable[[Value], list[float]]:
     if isinstance(domain, Choice) and _is_named(domain):
         values = domain.values
         return lambda value: [0.5, *((known == value) / 2 for known in values)]
-    return lambda value: [0.5, to_scale(domain, value) - 0.5]
+    place = scale_of(domain)
+    return lambda value: [0.5, place(value) - 0.5]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from growlab.search.model.encoding import Array, Codes, Encoding
+from growlab.search.model.encoding import Array, Codes, Encoding, Group
 
 PLACE, COUNT, NUMBER = 2.0, 0.05, 1.0  # prior medians of relevances: of all places together, of a count, of a scalar
 SMOOTH = 0.1  # s, as a share of a scalar's range
@@ -53,21 +53,22 @@ def names_of(encoding: Encoding) -> list[str]:
 
 def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
     """Distances in every group, (g, n, m)."""
-    return np.array(list(_distances(encoding, some, others)))
-
-
-def _distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
-    """Distances in one group after the other, places first."""
-    yield from _place_distances(encoding, some, others)
+    found = [*_place_distances(encoding, some, others)]
     for group in encoding.groups:
         one, other = some.columns[:, group.columns], others.columns[:, group.columns]
-        if group.sort == "presence":  # |a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b
-            highest = 0.5 if group.name == "kinds present" else 0.25
-            yield one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
-        elif group.sort == "scalar":
-            yield _smooth_distances(one, other)
-        else:
-            yield cdist(one, other, "cityblock")
+        found.append(_apart(group, one, other))
+    return np.array(found)
+
+
+def _apart(group: Group, one: Array, other: Array) -> Array:
+    match group.sort:
+        case "presence":
+            return _present(group, one, other)
+        case "scalar":
+            return _smooth_distances(one, other)
+        case _:
+            found: Array = cdist(one, other, "cityblock")
+            return found
 
 
 def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
@@ -81,24 +82,37 @@ def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator
         yield between[row_of[:, at]].take(column_of[:, at], axis=1)
 
 
+def _present(group: Group, one: Array, other: Array) -> Array:
+    """|a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b: a product of matrices."""
+    highest = 0.5 if group.name == "kinds present" else 0.25
+    found: Array = one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
+    return found
+
+
 def _smooth_distances(some: Array, others: Array) -> Array:
     """Sums over columns of √(s² + x²) − s, (n, m)."""
     total = np.zeros((len(some), len(others)))
     for one, other in zip(some.T, others.T, strict=True):
         if len(one) and (one == one[0]).all() and (other == one[0]).all():
             continue  # as where a scalar acts always: nothing is apart
-        apart = np.subtract.outer(one, other)
-        apart *= apart
-        apart += SMOOTH**2
-        np.sqrt(apart, out=apart)
-        apart -= SMOOTH
-        total += apart
+        beside, none = np.full(len(one), SMOOTH), np.zeros(len(other))  # √(s² + x²) is a distance in the plane
+        total += cdist(np.column_stack([one, beside]), np.column_stack([other, none]))
+        total -= SMOOTH
     return total
 
 
 def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances: Array) -> Array:
-    """Distances over all groups, weighed, (n, m); summed up group by group, in their order."""
+    """Distances over all groups, weighed, (n, m); each element is summed up by itself, in the order of the groups."""
     total = np.zeros((len(some), len(others)))
-    for relevance, distances in zip(relevances, _distances(encoding, some, others), strict=True):
+    for relevance, distances in zip(relevances, _place_distances(encoding, some, others), strict=False):
         total += relevance * distances
+    weights = np.zeros(encoding.n_columns)
+    for relevance, group in zip(relevances[len(encoding.places) :], encoding.groups, strict=True):
+        if group.sort in ("presence", "scalar"):
+            total += relevance * _apart(group, some.columns[:, group.columns], others.columns[:, group.columns])
+        else:  # L1: all of these groups in one call
+            weights[group.columns] = relevance
+    weighed = weights > 0
+    columns, weights = [codes.columns[:, weighed] for codes in (some, others)], weights[weighed]
+    total += cdist(columns[0] * weights, columns[1] * weights, "cityblock")
     return total

@@ -212,10 +212,9 @@ class Distances:
         self._matrix = np.zeros((0, 0))
 
     def among(self, configurations: Sequence[Configuration]) -> Array:
-        kept = [at for at in (self._known.get(each) for each in dict.fromkeys(configurations)) if at is not None]
-        names = {at: configuration for configuration, at in self._known.items()}
-        old = [names[at] for at in kept]
-        new = [each for each in dict.fromkeys(configurations) if each not in self._known]
+        asked = {each: self._known.get(each) for each in configurations}
+        old, new = ([each for each, at in asked.items() if (at is None) == is_new] for is_new in (False, True))
+        kept = [at for at in asked.values() if at is not None]
         rows = self._encoding.encode(new)
         across = weighted_distance(self._encoding, rows, self._encoding.encode([*old, *new]), self._relevances)
         n = len(old)
