@@ -161,13 +161,17 @@ def kernel_fits(q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: T
 
 
 def _examples() -> list[tuple[Tensor | None, ...]]:
-    """Two chunks, the second one short, and all that may be left out."""
-    tokens, random = _drawn(H=2, G=1), torch.Generator().manual_seed(1)
-    return [(*tokens, *(torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,))))]
+    """Two chunks, the second one short, with all that may be left out; in bf16 as mamba2 has them."""
+    random = torch.Generator().manual_seed(1)
+    q, k, v, log_decay = _drawn(H=2, G=1)
+    memory, strength, skip = (torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,)))
+    narrow = (tensor.to(torch.bfloat16) for tensor in (q, k, v))
+    return [(q, k, v, log_decay, memory, strength, skip), (*narrow, log_decay, None, strength, skip)]
 
 
 def _weighed_examples() -> list[tuple[Tensor | None, ...]]:
-    return [(*_drawn(H=2, G=2), None)]
+    q, k, v, log_decay = _drawn(H=2, G=2)
+    return [(q, k, v, log_decay, None), (q, k, v.to(torch.bfloat16), log_decay, None)]
 
 
 def _drawn(H: int, G: int) -> tuple[Tensor, ...]:

@@ -493,7 +493,7 @@ def gradients(
     `asked` is what keys receive that ask for what is there before them.
     """
     (B, H, T, V), (G, K), size = v.shape, (q.shape[1], q.shape[3]), heads.shape[3]
-    form = form or Form(warps=4 if q.dtype == torch.bfloat16 else 8)
+    form = form or Form()
     n_parts = -(-K // 64)
     q_grad = torch.empty(B, T, H, K, device=q.device, dtype=q.dtype if G == H else torch.float32).transpose(1, 2)
     k_grad = torch.empty_like(q_grad)
@@ -638,7 +638,7 @@ def _empty_remember(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     (B, H, T, V), K, N, empty = v.shape, q.shape[3], -(-v.shape[2] // CHUNK), log_decay.new_empty
-    size = K * (V + weighed)
+    size = K * (V + int(weighed))
     y, weight = empty(B, T, H, V).transpose(1, 2), empty(B, H, T) if weighed else empty(0)
     last = empty(0) if memory is None else empty(B, H, size)
     heads, sums = (empty(B, H, N, size), empty(B, H, N, 2, CHUNK)) if keep else (empty(0), empty(0))

@@ -64,7 +64,7 @@ def interpreted() -> None:
     [
         (REMEMBER, {"H": 2, "memory": True, "more": True}),
         (REMEMBER, {"T": 1, "K": 17, "V": 5, "memory": True}),
-        (REMEMBER, {"T": 530, "K": 3, "V": 2, "memory": True}),  # in segments
+        (REMEMBER, {"T": 450, "K": 3, "V": 2, "memory": True}),  # in segments
         (WEIGHED, {"memory": True}),
         (REVISE, {"memory": True}),
         (REVISE, {"T": 1}),
