@@ -64,10 +64,8 @@ def interpreted() -> None:
     [
         (REMEMBER, {"H": 2, "memory": True, "more": True}),
         (REMEMBER, {"T": 1, "K": 17, "V": 5, "memory": True}),
-        (REMEMBER, {"T": 450, "K": 3, "V": 2, "memory": True}),  # in segments
         (WEIGHED, {"memory": True}),
         (REVISE, {"memory": True}),
-        (REVISE, {"T": 1}),
     ],
 )
 def test_in_the_interpreter_a_kernel_gives_what_the_definition_gives(door: Door, case: dict[str, Any]) -> None:
@@ -75,7 +73,16 @@ def test_in_the_interpreter_a_kernel_gives_what_the_definition_gives(door: Door,
 
 
 @pytest.mark.usefixtures("interpreted")
-@pytest.mark.parametrize("door", [REMEMBER, WEIGHED, REVISE], ids=lambda door: door.name)
+def test_a_text_that_is_cut_into_segments_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from growlab.kernels import decaying_memory
+
+    monkeypatch.setattr(decaying_memory, "n_segments", lambda n_programs, n_chunks: 2)  # of two chunks and of one
+
+    assert difference(REMEMBER, draw_inputs(REMEMBER, T=150, K=3, V=2, memory=True), CPU) == ""
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("door", [REMEMBER, REVISE], ids=lambda door: door.name)
 def test_of_what_came_in_bf16_products_are_exact_to_16_bits(door: Door) -> None:
     q, k, v, *others = draw_inputs(door, memory=True, more=True)
     narrow = [tensor.to(BF16).requires_grad_() for tensor in (q, k, v)]
