@@ -15,15 +15,18 @@ from typing import Any, ClassVar, TypeVar
 from growlab.domains import Value
 from growlab.errors import UsageError
 from growlab.kinds import complete
-from growlab.layout import parse
+from growlab.layout import Layout, parse
 from growlab.named import Options, Part
 from growlab.records import PastTrial, Prediction
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
-from growlab.search.limits import Limits
+from growlab.search.limits import Excess, Limits
 from growlab.search.menu import Menu
 from growlab.search.scalars import suggest
+from growlab.seeds import derived_seed
 from growlab.study import Study
+
+_START_TRIES = 50  # values for a layout to start with, before it is said to be beyond a limit
 
 T = TypeVar("T")
 
@@ -79,10 +82,16 @@ class Ask:
 
         What trials turned out to take says nothing against it: it was asked for, and within the estimate.
         """
-        layout = complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
-        if excess := replace(self.limit, params=params or {}, memory_ratio=1.0).excess(layout):
+        if excess := self.start_excess(at, params):
             raise UsageError(f"layouts.start_with[{at}] {excess}")
-        return Draw(layout=layout, origin="seed")
+        return Draw(layout=self._start(at), origin="seed")
+
+    def start_excess(self, at: int, params: Mapping[str, Value] | None = None) -> Excess | None:
+        """What the layout `at` of layouts.start_with has more of than a limit admits, in a trial with `params`."""
+        return replace(self.limit, params=params or {}, memory_ratio=1.0).excess(self._start(at))
+
+    def _start(self, at: int) -> Layout:
+        return complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
 
     def scalars(self, *, startup_trials: int, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """A value for every searched scalar that acts: TPE's once so many trials have finished, random before."""
@@ -122,10 +131,15 @@ def sampler_options(study: Study) -> Any:
 def first_layout(ask: Ask, *, startup_trials: int) -> Suggestion | None:
     """The suggestion for a trial that has a layout of layouts.start_with; None for those that come after them.
 
-    Such a trial has the values of sampler.start_with, where there are any.
+    Such a trial has the values of sampler.start_with, where there are any. A layout that is beyond a limit with some
+    values alone, such as those with which it would grow too large, has others. Raises UsageError beyond a limit.
     """
     if ask.number >= len(ask.study.layouts.start_with):
         return None
     given = ask.study.starts()
-    params = ask.scalars(startup_trials=startup_trials, given=given)
+    for at in range(_START_TRIES):
+        asked = replace(ask, seed=derived_seed(ask.seed, "start", at)) if at else ask
+        params = asked.scalars(startup_trials=startup_trials, given=given)
+        if ask.start_excess(ask.number, params) is None:
+            break
     return Suggestion(draw=ask.start(ask.number, params), params=params, given=given)

@@ -115,6 +115,19 @@ def test_a_start_layout_beyond_a_limit_is_refused_at_the_largest_batch_that_it_m
         check_limits(study, kinds, COSTS)
 
 
+def test_a_start_layout_that_would_grow_too_large_is_proposed_where_it_does_not_grow(make_study, kinds):
+    def starting(**growth):
+        study = make_study(growth=growth, start_with=("d=32 (attn mlp)x2",))
+        return limited(study, max_grown_params=4000)
+
+    either = starting(trigger=Choice(values=("never", "at")))
+    triggers = {propose(replace(either, seed=seed), [], 0, kinds, COSTS).params["growth.trigger"] for seed in range(10)}
+
+    assert triggers == {"never"}
+    with pytest.raises(UsageError, match=r"layouts\.start_with\[0\] has 6000 parameters"):
+        propose(starting(trigger=Fixed(value="at")), [], 0, kinds, COSTS)
+
+
 def test_limits_that_no_layout_meets_are_named_with_the_nearest(make_study, kinds):
     train = {"seq_len": Fixed(value=64)}
     study = limited(make_study(train=train, depth=(3, 3), tries=10), max_state=64)
