@@ -152,12 +152,16 @@ def _weighed_kernel() -> Form:
 
 
 def kernel_fits(q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, *others: Tensor | None) -> bool:
-    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries."""
+    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries.
+
+    As many heads and tokens as a grid of programs may have, and texts whose entries 32 bits count.
+    """
     tokens = (q_BGTK, k_BGTK, v_BHTV)
     in_fp32 = all(tensor is None or tensor.dtype == torch.float32 for tensor in (log_decay_BHT, *others))
     narrow = all(tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tokens)
-    addressed = all(tensor.numel() > 0 and tensor.stride(2) * tensor.shape[2] < 2**31 for tensor in tokens)
-    return in_fp32 and narrow and addressed and q_BGTK.shape[3] <= 128
+    (B, H, T, V), K = v_BHTV.shape, q_BGTK.shape[3]
+    counted = all(tensor.numel() > 0 and tensor.stride(2) * T < 2**31 for tensor in tokens)
+    return in_fp32 and narrow and K <= 128 and counted and T * H * max(K, V) < 2**31 and B * H < 2**16 and T < 2**22
 
 
 def _examples() -> list[tuple[Tensor | None, ...]]:

@@ -48,6 +48,18 @@ def error(found: Tensor, exact: Tensor) -> float:
     return ((found.double() - exact.double()).norm() / exact.double().norm().clamp(min=1e-30)).item()
 
 
+@pytest.mark.parametrize("door", [REMEMBER, WEIGHED, REVISE], ids=lambda door: door.name)
+def test_what_a_kernel_does_not_take_goes_by_the_definition(door: Door) -> None:
+    q, k, v, *others = draw_inputs(door)
+
+    assert door.fits(q, k, v, *others)
+    assert door.fits(q, k.to(BF16), v, *others)
+    assert not door.fits(q, k, v.half(), *others)
+    assert not door.fits(q, k, v, *(None if x is None else x.double() for x in others))
+    assert not door.fits(*draw_inputs(door, K=129))
+    assert not door.fits(*draw_inputs(door, B=2**16, T=1, K=1, V=1))
+
+
 # ---- in the interpreter ----------------------------------------------------------------------------------------------
 
 
