@@ -151,7 +151,13 @@ def _weighed_kernel() -> Form:
     return remember_weighed
 
 
-def kernel_fits(q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, *others: Tensor | None) -> bool:
+def kernel_fits(
+    q_BGTK: Float[Tensor, "B G T K"],
+    k_BGTK: Float[Tensor, "B G T K"],
+    v_BHTV: Float[Tensor, "B H T V"],
+    log_decay_BHT: Float[Tensor, "B H T"],
+    *others: Float[Tensor, "..."] | None,
+) -> bool:
     """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries.
 
     As many heads and tokens as a grid of programs may have, and texts whose entries 32 bits count.
