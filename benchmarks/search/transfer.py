@@ -158,7 +158,7 @@ def main() -> None:
         writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
         if not rows:
             writer.writeheader()
-        for row in pool.imap_unordered(run, [job for job in jobs if job not in there]):
+        for row in pool.imap_unordered(run, [job for job in jobs if job not in there], chunksize=len(asked.arms)):
             writer.writerow(row)
             file.flush()
 
