@@ -151,23 +151,37 @@ def _weighed_kernel() -> Form:
     return remember_weighed
 
 
-def kernel_fits(q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, *others: Tensor | None) -> bool:
-    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries."""
+def kernel_fits(
+    q_BGTK: Float[Tensor, "B G T K"],
+    k_BGTK: Float[Tensor, "B G T K"],
+    v_BHTV: Float[Tensor, "B H T V"],
+    log_decay_BHT: Float[Tensor, "B H T"],
+    *others: Float[Tensor, "..."] | None,
+) -> bool:
+    """Whether kernels take such inputs: of fp32 or, what may be narrower, bf16; keys of at most 128 entries.
+
+    As many heads and tokens as a grid of programs may have, and texts whose entries 32 bits count.
+    """
     tokens = (q_BGTK, k_BGTK, v_BHTV)
     in_fp32 = all(tensor is None or tensor.dtype == torch.float32 for tensor in (log_decay_BHT, *others))
     narrow = all(tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tokens)
-    addressed = all(tensor.numel() > 0 and tensor.stride(2) * tensor.shape[2] < 2**31 for tensor in tokens)
-    return in_fp32 and narrow and addressed and q_BGTK.shape[3] <= 128
+    (B, H, T, V), K = v_BHTV.shape, q_BGTK.shape[3]
+    counted = all(tensor.numel() > 0 and tensor.stride(2) * T < 2**31 for tensor in tokens)
+    return in_fp32 and narrow and K <= 128 and counted and T * H * max(K, V) < 2**31 and B * H < 2**16 and T < 2**22
 
 
 def _examples() -> list[tuple[Tensor | None, ...]]:
-    """Two chunks, the second one short, and all that may be left out."""
-    tokens, random = _drawn(H=2, G=1), torch.Generator().manual_seed(1)
-    return [(*tokens, *(torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,))))]
+    """Two chunks, the second one short, with all that may be left out; in bf16 as mamba2 has them."""
+    random = torch.Generator().manual_seed(1)
+    q, k, v, log_decay = _drawn(H=2, G=1)
+    memory, strength, skip = (torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,)))
+    narrow = (tensor.to(torch.bfloat16) for tensor in (q, k, v))
+    return [(q, k, v, log_decay, memory, strength, skip), (*narrow, log_decay, None, strength, skip)]
 
 
 def _weighed_examples() -> list[tuple[Tensor | None, ...]]:
-    return [(*_drawn(H=2, G=2), None)]
+    q, k, v, log_decay = _drawn(H=2, G=2)
+    return [(q, k, v, log_decay, None), (q, k, v.to(torch.bfloat16), log_decay, None)]
 
 
 def _drawn(H: int, G: int) -> tuple[Tensor, ...]:

@@ -157,9 +157,9 @@ def _examples() -> list[tuple[Tensor | None, ...]]:
         return torch.rand(shape, generator=random) - 0.5
 
     B, H, T, K, V = 1, 2, 70, 12, 20
+    q, k, v = draw(B, H, T, K), F.normalize(draw(B, H, T, K), dim=-1), draw(B, H, T, V)
     rates = (-torch.rand(B, H, T, generator=random), torch.rand(B, H, T, generator=random))
-    tokens = (draw(B, H, T, K), F.normalize(draw(B, H, T, K), dim=-1), draw(B, H, T, V))
-    return [(*tokens, *rates, draw(B, H, K, V))]
+    return [(q, k, v, *rates, draw(B, H, K, V)), (q, k, v.to(torch.bfloat16), *rates, None)]
 
 
 REVISE = Door(name="delta_memory", definition=_revise, kernel=_kernel, fits=kernel_fits, examples=_examples)

@@ -13,7 +13,7 @@ from torch import Tensor
 from growlab.kernels import Door
 
 
-def swiglu(inner: Float[Tensor, "*rows 2H"]) -> Float[Tensor, "*rows H"]:
+def swiglu(inner: Float[Tensor, "*rows 2*H"]) -> Float[Tensor, "*rows H"]:
     """Gate the first half of the columns by the second. On a GPU it is a kernel (growlab.kernels)."""
     gated: Tensor = DOOR(inner)
     return gated

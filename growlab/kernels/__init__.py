@@ -1,11 +1,13 @@
 """Computations with a second form, written in Triton for GPUs: one file each, behind one kind of door (door.py).
 
-door            what chooses between the definition and the kernel, and compares them before it does
-causal_filter   the short filter before a scan: forwards and backwards in one pass each, without transposing
-cross_entropy   the loss of a large vocabulary, without logits in fp32
-rms_norm        RMSNorm, whose gain has a slow gradient in torch
-selective_scan  mamba's scan with what stands around it, in chunks
-swiglu          the gate of mlp and moe
+door             what chooses between the definition and the kernel, and compares them before it does
+causal_filter    the short filter before a scan: forwards and backwards in one pass each, without transposing
+cross_entropy    the loss of a large vocabulary, without logits in fp32
+decaying_memory  the matrix memories that only add: those of mamba2, hebbian and hopfield
+delta_memory     the one that overwrites, hebbian's under the delta rule
+rms_norm         RMSNorm, whose gain has a slow gradient in torch
+selective_scan   mamba's scan with what stands around it, in chunks
+swiglu           the gate of mlp and moe
 
 A file of kernels imports triton, and is itself imported when its door first opens: never on a machine without a GPU.
 """

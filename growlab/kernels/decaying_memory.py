@@ -2,16 +2,16 @@
 
     S_t = a_t S_{t-1} + b_t k_t v_tᵀ,    y_t = S_tᵀ q_t + d v_t
 
-**Forward.** A program walks along the chunks of one head, with the memory of some columns of the values in registers,
-and leaves at the head of each chunk what it finds there: S. With g_t = Σ_{r≤t} ln a_r within the chunk, D_ts = e^(g_t -
-g_s) for s ≤ t and P = q kᵀ ∘ D diag(b),
+**Forward.** A program walks along the chunks of one head, with a part of the memory in registers, and leaves at the
+head of each chunk what it finds there: S. Then all chunks are read at once. With g_t = Σ_{r≤t} ln a_r within the chunk,
+D_ts = e^(g_t - g_s) for s ≤ t and P = q kᵀ ∘ D diag(b),
 
-    y = P v + e^g q S,    S ← e^(g_C) S + kᵀ diag(b e^(g_C - g)) v
+    S ← e^(g_C) S + kᵀ diag(b e^(g_C - g)) v,    y = P v + e^g q S
 
 Weighed, it tells the sum of the weights with which each token reads, too: P 1 + e^g q z, of a memory z of values 1.
 
-**Backward.** The gradients v̄ and S̄ are the same walk from the end, with q and k exchanged and ȳ for v: one kernel does
-both. Then all chunks at once, with S̄ of the memory that a chunk leaves:
+**Backward.** The gradient S̄ of the memory that a chunk leaves is the same walk from the end, of q and ȳ; v̄ is read from
+it, with q and k exchanged and ȳ for v: the same kernels do both. What is left is of each chunk:
 
     P̄ = ȳ vᵀ ∘ D diag(b),  q̄ = P̄ k + e^g ȳ Sᵀ,  k̄ = P̄ᵀ q + b e^(g_C - g) v S̄ᵀ
 
@@ -113,25 +113,26 @@ def tile(ptr, rows, columns, stride_row, stride_column, n_rows, n_columns):
 
 @triton.jit
 def walk_kernel(
-    q_ptr, k_ptr, v_ptr, sums_ptr, strength_ptr, skip_ptr, inverse_ptr, first_ptr,
-    y_ptr, weight_ptr, missed_ptr, heads_ptr, last_ptr,
-    q_b, q_g, q_t, q_k, k_b, k_g, k_t, k_k, v_b, v_h, v_t, v_v, b_b, b_h, b_t, first_b, first_j, y_b, y_h, y_t,
-    T, H, K, V, size, per_segment,
+    k_ptr, v_ptr, sums_ptr, strength_ptr, weight_ptr, key_ptr, inverse_ptr, first_ptr,
+    corrected_ptr, heads_ptr, last_ptr,
+    k_b, k_g, k_t, k_k, v_b, v_h, v_t, v_v, b_b, b_h, b_t, key_b, key_h, key_t, key_k, first_b, first_j,
+    T, H, K, V, size, per_segment, n_parts,
     SHARED: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, EXACT: tl.constexpr,
-    BACKWARDS: tl.constexpr, READ: tl.constexpr, KEEP: tl.constexpr, LAST: tl.constexpr,
+    BACKWARDS: tl.constexpr, KEEP: tl.constexpr, LAST: tl.constexpr,
 ):  # fmt: skip
-    """Walk along one segment of one head, for BV columns of the values. See the head of this file."""
-    j, bh = tl.program_id(1), tl.program_id(2)
-    n_chunks = tl.cdiv(T, C)
+    """Walk along one segment of one head, for BK entries of the keys and BV of the values.
+
+    With an inverse, what is written is not v but corrected by what is met there, and left in `corrected`.
+    """
+    part, j, bh = tl.program_id(1) % n_parts, tl.program_id(1) // n_parts, tl.program_id(2)
+    n_chunks, n_segments = tl.cdiv(T, C), tl.num_programs(1) // n_parts
     batch, head = (bh // H).to(tl.int64), bh % H
     group = 0 if SHARED else head
-    q_ptr += batch * q_b + group * q_g
     k_ptr += batch * k_b + group * k_g
     v_ptr += batch * v_b + head * v_h
-    y_ptr += batch * y_b + head * y_h
     if strength_ptr is not None:
         strength_ptr += batch * b_b + head * b_h
-    at_k, at_v, at_c = tl.arange(0, BK), tl.program_id(0) * BV + tl.arange(0, BV), tl.arange(0, C)
+    at_k, at_v, at_c = part * BK + tl.arange(0, BK), tl.program_id(0) * BV + tl.arange(0, BV), tl.arange(0, C)
     of_memory, of_mass = at_k[:, None] * V + at_v[None, :], K * V + at_k
     in_memory, in_mass = (at_k < K)[:, None] & (at_v < V)[None, :], at_k < tl.where(tl.program_id(0) == 0, K, 0)
 
@@ -146,62 +147,96 @@ def walk_kernel(
         n = n_chunks - 1 - step if BACKWARDS else step
         at_chunk = bh.to(tl.int64) * n_chunks + n
         t = n * C + at_c
-        sums = sums_ptr + at_chunk * 2 * C
         k = tile(k_ptr, t, at_k, k_t, k_k, T, K)
         v = tile(v_ptr, t, at_v, v_t, v_v, T, V)
-        if BACKWARDS:
-            to_end, from_start, over_all = decays_to_ends(sums, C)
-        else:
-            from_start, to_end, over_all = decays_to_ends(sums, C)
-        if strength_ptr is not None:
-            strength = tl.load(strength_ptr + t * b_t, mask=t < T, other=0.0)
         if KEEP:
             tl.store(heads_ptr + at_chunk * size + of_memory, memory, mask=in_memory)
             if weight_ptr is not None:
                 tl.store(heads_ptr + at_chunk * size + of_mass, mass, mask=in_mass)
+        from_start, to_end, over_all = decays_to_ends(sums_ptr + at_chunk * 2 * C, C)
+        share = from_start if BACKWARDS else to_end
+        if strength_ptr is not None:
+            strength = tl.load(strength_ptr + t * b_t, mask=t < T, other=0.0)
+            if not BACKWARDS:
+                share *= strength
         if inverse_ptr is not None:
             inverse = tl.load(inverse_ptr + (at_chunk * C + at_c[:, None]) * C + at_c)
-        if inverse_ptr is not None and not BACKWARDS:
-            v = product(inverse, v - product(k, memory, EXACT) * from_start[:, None], EXACT)
-            at_missed = ((batch * T + t[:, None]) * H + head) * V + at_v[None, :]
-            tl.store(missed_ptr + at_missed, v, mask=(t < T)[:, None] & (at_v < V)[None, :])
-        if READ:
-            q = tile(q_ptr, t, at_k, q_t, q_k, T, K)
-            scores = product(q, tl.trans(k), EXACT) * decays(sums, C, BACKWARDS)
-            if strength_ptr is not None and not BACKWARDS:
-                scores *= strength[None, :]
-            y = product(q, memory, EXACT) * from_start[:, None]
-            y += product(scores, v, EXACT)
-            if strength_ptr is not None and BACKWARDS:
-                y *= strength[:, None]
-            if inverse_ptr is not None and BACKWARDS:
-                y = product(tl.trans(inverse), y, EXACT)
-            if skip_ptr is not None:
-                y += tl.load(skip_ptr + head) * v.to(tl.float32)
+            corrected_at = corrected_ptr + ((batch * T + t[:, None]) * H + head) * V + at_v[None, :]
             inside = (t < T)[:, None] & (at_v < V)[None, :]
-            tl.store(y_ptr + t[:, None] * y_t + at_v[None, :], y.to(y_ptr.dtype.element_ty), mask=inside)
-            if weight_ptr is not None and not BACKWARDS:
-                weight = tl.sum(scores, 1) + tl.sum(q.to(tl.float32) * mass[None, :], 1) * from_start
-                tl.store(weight_ptr + bh.to(tl.int64) * T + t, weight, mask=t < tl.where(tl.program_id(0) == 0, T, 0))
-        if strength_ptr is not None and not BACKWARDS:
-            to_end *= strength
+            if BACKWARDS:
+                key = tile(key_ptr + batch * key_b + head * key_h, t, at_k, key_t, key_k, T, K)
+                met = product(key, memory, EXACT) * (to_end * strength)[:, None]
+                met += tl.load(corrected_at, mask=inside, other=0.0)
+                corrected = product(tl.trans(inverse), met, EXACT)
+            else:
+                corrected = product(inverse, v - product(k, memory, EXACT) * from_start[:, None], EXACT)
+                v = corrected
+            tl.store(corrected_at, corrected, mask=inside)
+        if v.dtype == tl.bfloat16:
+            written = product(tl.trans(k * share[:, None]), v, EXACT)
+        else:
+            written = product(tl.trans(k), v * share[:, None], EXACT)
+        if inverse_ptr is not None and BACKWARDS:
+            written -= product(tl.trans(key), corrected * share[:, None], EXACT)
+        memory = memory * over_all + written
         if weight_ptr is not None:
-            share = to_end
             if BACKWARDS:
                 share *= tl.load(weight_ptr + bh.to(tl.int64) * T + t, mask=t < T, other=0.0)
             mass = mass * over_all + tl.sum(k.to(tl.float32) * share[:, None], 0)
-        if v.dtype == tl.bfloat16:
-            written = product(tl.trans(k * to_end[:, None]), v, EXACT)
-        else:
-            written = product(tl.trans(k), v * to_end[:, None], EXACT)
-        if inverse_ptr is not None and BACKWARDS:
-            written -= product(tl.trans(q), y * to_end[:, None], EXACT)
-        memory = memory * over_all + written
     if LAST:
-        last_ptr += (bh.to(tl.int64) * tl.num_programs(1) + j) * size
+        last_ptr += (bh.to(tl.int64) * n_segments + j) * size
         tl.store(last_ptr + of_memory, memory, mask=in_memory)
         if weight_ptr is not None:
             tl.store(last_ptr + of_mass, mass, mask=in_mass)
+
+
+@triton.jit
+def read_kernel(
+    q_ptr, k_ptr, v_ptr, sums_ptr, strength_ptr, skip_ptr, heads_ptr, y_ptr, weight_ptr,
+    q_b, q_g, q_t, q_k, k_b, k_g, k_t, k_k, v_b, v_h, v_t, v_v, b_b, b_h, b_t, y_b, y_h, y_t, T, H, K, V, size,
+    SHARED: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, EXACT: tl.constexpr,
+    BACKWARDS: tl.constexpr,
+):  # fmt: skip
+    """Compute y of one chunk, for BV columns of the values, and the weights; or, from the end, v̄ of ȳ."""
+    n, bh = tl.program_id(1), tl.program_id(2)
+    batch, head = (bh // H).to(tl.int64), bh % H
+    group = 0 if SHARED else head
+    q_ptr += batch * q_b + group * q_g
+    k_ptr += batch * k_b + group * k_g
+    at_v, at_c = tl.program_id(0) * BV + tl.arange(0, BV), tl.arange(0, C)
+    t = n * C + at_c
+    at_chunk = bh.to(tl.int64) * tl.num_programs(1) + n
+    y, scores = tl.zeros((C, BV), tl.float32), tl.zeros((C, C), tl.float32)
+    weight = tl.zeros((C,), tl.float32)
+    for start in range(0, K, BK):
+        at_k = start + tl.arange(0, BK)
+        q = tile(q_ptr, t, at_k, q_t, q_k, T, K)
+        k = tile(k_ptr, t, at_k, k_t, k_k, T, K)
+        scores += product(q, tl.trans(k), EXACT)
+        if heads_ptr is not None:
+            y += product(q, tile(heads_ptr + at_chunk * size, at_k, at_v, V, 1, K, V), EXACT)
+            if weight_ptr is not None:
+                mass = tl.load(heads_ptr + at_chunk * size + K * V + at_k, mask=at_k < K, other=0.0)
+                weight += tl.sum(q.to(tl.float32) * mass[None, :], 1)
+    from_start, to_end, _ = decays_to_ends(sums_ptr + at_chunk * 2 * C, C)
+    far = to_end if BACKWARDS else from_start
+    scores *= decays(sums_ptr + at_chunk * 2 * C, C, BACKWARDS)
+    if strength_ptr is not None:
+        strength = tl.load(strength_ptr + batch * b_b + head * b_h + t * b_t, mask=t < T, other=0.0)
+        if not BACKWARDS:
+            scores *= strength[None, :]
+    if weight_ptr is not None:
+        weight = weight * far + tl.sum(scores, 1)
+        tl.store(weight_ptr + bh.to(tl.int64) * T + t, weight, mask=t < tl.where(tl.program_id(0) == 0, T, 0))
+    v = tile(v_ptr + batch * v_b + head * v_h, t, at_v, v_t, v_v, T, V)
+    y = y * far[:, None] + product(scores, v, EXACT)
+    if strength_ptr is not None and BACKWARDS:
+        y *= strength[:, None]
+    if skip_ptr is not None:
+        y += tl.load(skip_ptr + head) * v.to(tl.float32)
+    y_ptr += batch * y_b + head * y_h
+    inside = (t < T)[:, None] & (at_v < V)[None, :]
+    tl.store(y_ptr + t[:, None] * y_t + at_v[None, :], y.to(y_ptr.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -349,56 +384,84 @@ def strides_of(tensor: Tensor | None, n: int) -> tuple[int, ...]:
 
 
 def walk(
+    k: Tensor,
+    v: Tensor,
+    sums: Tensor,
+    strength: Tensor | None,
+    first: Tensor | None,
+    *,
+    weight: Tensor | None = None,
+    inverse: Tensor | None = None,
+    corrected: Tensor | None = None,
+    key: Tensor | None = None,
+    backwards: bool = False,
+    last: bool,
+    narrow: bool,
+    form: Form | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Walk along all heads: the memories that chunks find (from the end, the gradients of what they leave), the last.
+
+    `weight` says, forwards, that values 1 are written too, and is from the end the gradient of what is read of them.
+    With `inverse` it fills `corrected`; from the end it finds there what comes from within chunks, and needs `key`.
+    """
+    (B, H, T, V), K, N = v.shape, k.shape[3], sums.shape[2]
+    form = form or Form(stages=2)
+    size, n_columns = K * V + (0 if weight is None else K), -(-V // form.columns)
+    entries = 64 if inverse is None else width(K)
+    n_parts = -(-K // entries)
+    J = n_segments(n_columns * n_parts * B * H, N) if inverse is None else 1
+    per_segment = -(-N // J)
+    J = -(-N // per_segment)
+    heads = sums.new_empty(B, H, N, size)
+    end = sums.new_empty(B, H, size) if last or J > 1 else None
+
+    def run(first: Tensor | None, end: Tensor | None, *, keep: bool) -> None:
+        walk_kernel[(n_columns, J * n_parts, B * H)](
+            k, v, sums, strength, weight, key, inverse, first, corrected, heads, end,
+            *k.stride(), *v.stride(), *strides_of(strength, 3), *strides_of(key, 4), J * size if J > 1 else size, size,
+            T, H, K, V, size, per_segment, n_parts,
+            SHARED=k.shape[1] < H, C=CHUNK, BK=entries, BV=form.columns, EXACT=not narrow, BACKWARDS=backwards,
+            KEEP=keep, LAST=end is not None, num_warps=form.warps, num_stages=form.stages,
+        )  # fmt: skip
+
+    if J == 1:
+        run(first, end, keep=True)
+        return heads, end
+    written, found = sums.new_empty(2, B, H, J, size).unbind(0)
+    run(None, written, keep=False)
+    totals = _totals(sums, per_segment, J, backwards)
+    hand_on_kernel[(triton.cdiv(size, 1024), B * H)](written, totals, first, found, end, size, J, BLOCK=1024)
+    run(found, None, keep=True)
+    return heads, end if last else None
+
+
+def read(
     q: Tensor,
     k: Tensor,
     v: Tensor,
     sums: Tensor,
     strength: Tensor | None,
     skip: Tensor | None,
-    first: Tensor | None,
+    heads: Tensor | None,
     *,
     weight: Tensor | None = None,
-    inverse: Tensor | None = None,
-    missed: Tensor | None = None,
     backwards: bool = False,
-    keep: bool,
-    last: bool,
     narrow: bool,
-    y_dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
     form: Form | None = None,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Walk along all heads: y, the memories that chunks find (of values that a walk from the end finds), the last.
-
-    Forwards it fills `weight`, and `missed`; backwards it reads the gradient of the first there.
-    """
-    (B, H, T, V), K, N = v.shape, q.shape[3], sums.shape[2]
-    form = form or Form(stages=1 if K > 64 else 2)
-    size, n_columns = K * V + (0 if weight is None else K), -(-V // form.columns)
-    J = n_segments(n_columns * B * H, N) if inverse is None else 1
-    per_segment = -(-N // J)
-    J = -(-N // per_segment)
-    y = torch.empty(B, T, H, V, device=v.device, dtype=y_dtype).transpose(1, 2)
-    heads = sums.new_empty(B, H, N, size) if keep else None
-    end = sums.new_empty(B, H, size) if last or J > 1 else None
-
-    def run(first: Tensor | None, end: Tensor | None, *, read: bool) -> None:
-        walk_kernel[(n_columns, J, B * H)](
-            q, k, v, sums, strength, skip, inverse, first, y, weight, missed, heads, end,
-            *q.stride(), *k.stride(), *v.stride(), *strides_of(strength, 3), J * size if J > 1 else size, size,
-            *y.stride()[:3], T, H, K, V, size, per_segment,
-            SHARED=q.shape[1] < H, C=CHUNK, BK=width(K), BV=form.columns, EXACT=not narrow, BACKWARDS=backwards,
-            READ=read, KEEP=keep and read, LAST=end is not None, num_warps=form.warps, num_stages=form.stages,
-        )  # fmt: skip
-
-    if J == 1:
-        run(first, end, read=True)
-        return y, heads, end
-    written, found = sums.new_empty(2, B, H, J, size).unbind(0)
-    run(None, written, read=False)
-    totals = _totals(sums, per_segment, J, backwards)
-    hand_on_kernel[(triton.cdiv(size, 1024), B * H)](written, totals, first, found, end, size, J, BLOCK=1024)
-    run(found, None, read=True)
-    return y, heads, end if last else None
+) -> Tensor:
+    """Read y of all chunks, where they find `heads` if there are any; fill `weight`. From the end, v̄ of ȳ."""
+    (B, H, T, V), K = v.shape, q.shape[3]
+    form = form or Form(stages=1)
+    y = torch.empty(B, T, H, V, device=v.device, dtype=dtype).transpose(1, 2)
+    read_kernel[(-(-V // form.columns), sums.shape[2], B * H)](
+        q, k, v, sums, strength, skip, heads, y, weight,
+        *q.stride(), *k.stride(), *v.stride(), *strides_of(strength, 3), *y.stride()[:3], T, H, K, V,
+        0 if heads is None else heads.shape[3],
+        SHARED=q.shape[1] < H, C=CHUNK, BK=64, BV=form.columns, EXACT=not narrow, BACKWARDS=backwards,
+        num_warps=form.warps, num_stages=form.stages,
+    )  # fmt: skip
+    return y
 
 
 def _totals(sums: Tensor, per_segment: int, J: int, backwards: bool) -> Tensor:
@@ -430,7 +493,7 @@ def gradients(
     `asked` is what keys receive that ask for what is there before them.
     """
     (B, H, T, V), (G, K), size = v.shape, (q.shape[1], q.shape[3]), heads.shape[3]
-    form = form or Form(warps=4 if q.dtype == torch.bfloat16 else 8)
+    form = form or Form()
     n_parts = -(-K // 64)
     q_grad = torch.empty(B, T, H, K, device=q.device, dtype=q.dtype if G == H else torch.float32).transpose(1, 2)
     k_grad = torch.empty_like(q_grad)
@@ -470,11 +533,17 @@ def backward(
     inverse: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of q, k, v, ln a, b, d and of the memory to start from."""
-    v_grad, left, first_grad = walk(
-        k, q, y_grad, sums, strength, skip, last_grad, weight=weight_grad, inverse=inverse,
-        backwards=True, keep=True, last=to_first, narrow=narrow, y_dtype=v.dtype,
-    )  # fmt: skip
-    assert left is not None
+    if inverse is None:
+        left, first_grad = walk(
+            q, y_grad, sums, strength, last_grad, weight=weight_grad, backwards=True, last=to_first, narrow=narrow
+        )
+        v_grad = read(k, q, y_grad, sums, strength, skip, left, backwards=True, narrow=narrow, dtype=v.dtype)
+    else:
+        v_grad = read(k, q, y_grad, sums, strength, None, None, backwards=True, narrow=narrow)
+        left, first_grad = walk(
+            q, y_grad, sums, strength, last_grad, inverse=inverse, corrected=v_grad, key=k,
+            backwards=True, last=to_first, narrow=narrow,
+        )  # fmt: skip
     asked = None if inverse is None else v_grad
     q_grad, k_grad, decay_grad, strength_grad, skip_grad = gradients(
         q, k, v, sums, strength, skip, heads, left, y_grad, weight_grad, asked, narrow=narrow
@@ -543,13 +612,13 @@ def _remember(
     """What is read, weights, the last memory; memories that chunks find, sums; of no numbers where nobody asks."""
     sums = sums_of(log_decay)
     weight = log_decay.new_empty(v.shape[:3]) if weighed else None
-    y, heads, last = walk(
-        q, k, v, sums, strength, skip, None if memory is None else memory.contiguous(), weight=weight,
-        keep=keep, last=memory is not None, narrow=_narrow(q, k, v),
-    )  # fmt: skip
+    narrow = _narrow(q, k, v)
+    first = None if memory is None else memory.contiguous()
+    heads, last = walk(k, v, sums, strength, first, weight=weight, last=memory is not None, narrow=narrow)
+    y = read(q, k, v, sums, strength, skip, heads, weight=weight, narrow=narrow)
     none = sums.new_empty
-    weight, last, heads = (none(0) if tensor is None else tensor for tensor in (weight, last, heads))
-    return y, weight, last, heads, sums if keep else none(0)
+    weight, last = (none(0) if tensor is None else tensor for tensor in (weight, last))
+    return y, weight, last, heads if keep else none(0), sums if keep else none(0)
 
 
 def _narrow(*tokens: Tensor) -> bool:
@@ -569,7 +638,7 @@ def _empty_remember(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     (B, H, T, V), K, N, empty = v.shape, q.shape[3], -(-v.shape[2] // CHUNK), log_decay.new_empty
-    size = K * (V + weighed)
+    size = K * (V + int(weighed))
     y, weight = empty(B, T, H, V).transpose(1, 2), empty(B, H, T) if weighed else empty(0)
     last = empty(0) if memory is None else empty(B, H, size)
     heads, sums = (empty(B, H, N, size), empty(B, H, N, 2, CHUNK)) if keep else (empty(0), empty(0))

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from growlab.kernels.decaying_memory import CHUNK, backward, by_token, decays, product, sums_of, tile, walk
+from growlab.kernels.decaying_memory import CHUNK, backward, by_token, decays, product, read, sums_of, tile, walk
 
 
 @triton.jit
@@ -90,11 +90,12 @@ def _revise(
     inverse = inverses(k, sums, strength, narrow=narrow)
     B, H, T, V = v.shape
     missed = sums.new_empty(B, T, H, V).transpose(1, 2)
-    y, heads, last = walk(
-        q, k, v, sums, strength, None, None if memory is None else memory.contiguous(),
-        inverse=inverse, missed=missed, keep=keep, last=memory is not None, narrow=narrow,
-    )  # fmt: skip
-    last, heads = (sums.new_empty(0) if tensor is None else tensor for tensor in (last, heads))
+    first = None if memory is None else memory.contiguous()
+    heads, last = walk(
+        k, v, sums, strength, first, inverse=inverse, corrected=missed, last=memory is not None, narrow=narrow
+    )
+    y = read(q, k, missed, sums, strength, None, heads, narrow=narrow)
+    last, heads = sums.new_empty(0) if last is None else last, heads if keep else sums.new_empty(0)
     return y, last, missed, heads, sums, inverse
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, library
 ROWS, WIDTH = 4, 256  # of a program
 
 
-def swiglu(inner: Float[Tensor, "*rows 2H"]) -> Float[Tensor, "*rows H"]:
+def swiglu(inner: Float[Tensor, "*rows 2*H"]) -> Float[Tensor, "*rows H"]:
     """Gate as growlab.blocks.swiglu does: in fp32, rounded once."""
     gated: Tensor = _gate(inner)
     return gated

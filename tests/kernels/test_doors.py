@@ -165,6 +165,21 @@ def test_a_kernel_that_is_wrong_is_left_alone_and_the_reason_is_told_once(door_t
     assert torch.equal(found, ones(4, 4))
 
 
+@pytest.mark.parametrize("narrow", [True, False])
+def test_an_example_in_bf16_is_compared_in_bf16_and_as_far_as_that_goes(door_to, narrow):
+    seen = []
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        seen.append(x.dtype)
+        return x * y * 1.001
+
+    example = ones(3, 2).to(torch.bfloat16 if narrow else torch.float32)
+    reason = door.difference(door_to(kernel), (example, ones(3, 2)), torch.device("cpu"))
+
+    assert set(seen) == {example.dtype}
+    assert (reason == "") == narrow
+
+
 @ON_CPU
 def test_without_triton_it_says_so(door_to, monkeypatch):
     monkeypatch.setattr(door, "find_spec", lambda _: None)

@@ -48,6 +48,18 @@ def error(found: Tensor, exact: Tensor) -> float:
     return ((found.double() - exact.double()).norm() / exact.double().norm().clamp(min=1e-30)).item()
 
 
+@pytest.mark.parametrize("door", [REMEMBER, WEIGHED, REVISE], ids=lambda door: door.name)
+def test_what_a_kernel_does_not_take_goes_by_the_definition(door: Door) -> None:
+    q, k, v, *others = draw_inputs(door)
+
+    assert door.fits(q, k, v, *others)
+    assert door.fits(q, k.to(BF16), v, *others)
+    assert not door.fits(q, k, v.half(), *others)
+    assert not door.fits(q, k, v, *(None if x is None else x.double() for x in others))
+    assert not door.fits(*draw_inputs(door, K=129))
+    assert not door.fits(*draw_inputs(door, B=2**16, T=1, K=1, V=1))
+
+
 # ---- in the interpreter ----------------------------------------------------------------------------------------------
 
 
@@ -64,10 +76,8 @@ def interpreted() -> None:
     [
         (REMEMBER, {"H": 2, "memory": True, "more": True}),
         (REMEMBER, {"T": 1, "K": 17, "V": 5, "memory": True}),
-        (REMEMBER, {"T": 530, "K": 3, "V": 2, "memory": True}),  # in segments
         (WEIGHED, {"memory": True}),
         (REVISE, {"memory": True}),
-        (REVISE, {"T": 1}),
     ],
 )
 def test_in_the_interpreter_a_kernel_gives_what_the_definition_gives(door: Door, case: dict[str, Any]) -> None:
@@ -75,7 +85,16 @@ def test_in_the_interpreter_a_kernel_gives_what_the_definition_gives(door: Door,
 
 
 @pytest.mark.usefixtures("interpreted")
-@pytest.mark.parametrize("door", [REMEMBER, WEIGHED, REVISE], ids=lambda door: door.name)
+def test_a_text_that_is_cut_into_segments_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from growlab.kernels import decaying_memory
+
+    monkeypatch.setattr(decaying_memory, "n_segments", lambda n_programs, n_chunks: 2)  # of two chunks and of one
+
+    assert difference(REMEMBER, draw_inputs(REMEMBER, T=150, K=3, V=2, memory=True), CPU) == ""
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("door", [REMEMBER, REVISE], ids=lambda door: door.name)
 def test_of_what_came_in_bf16_products_are_exact_to_16_bits(door: Door) -> None:
     q, k, v, *others = draw_inputs(door, memory=True, more=True)
     narrow = [tensor.to(BF16).requires_grad_() for tensor in (q, k, v)]
@@ -114,7 +133,7 @@ def on_gpu() -> torch.device:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=str)
+@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=lambda of: getattr(of, "name", str(of)))
 def test_on_a_gpu_a_kernel_is_as_exact_as_its_definition_in_fp32(on_gpu, door: Door, case: dict[str, Any]) -> None:
     inputs = draw_inputs(door, **case)
     exact = outputs_and_gradients(door.definition, NAMES[door], inputs, on_gpu, torch.float64)
@@ -131,7 +150,7 @@ def test_on_a_gpu_a_kernel_is_as_exact_as_its_definition_in_fp32(on_gpu, door: D
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("narrow", [("v",), TOKENS], ids=str)
-@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=str)
+@pytest.mark.parametrize(("door", "case"), ON_GPU, ids=lambda of: getattr(of, "name", str(of)))
 def test_on_a_gpu_what_came_in_bf16_is_exact_to_16_bits(
     on_gpu, door: Door, case: dict[str, Any], narrow: tuple[str, ...]
 ) -> None:

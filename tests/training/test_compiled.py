@@ -237,6 +237,19 @@ def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str
 @pytest.mark.gpu
 @pytest.mark.usefixtures("with_programs")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("kind", ["attn", "attn[gate=true]", "conv", "mamba", "mlp"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "attn",
+        "attn[gate=true]",
+        "conv",
+        "mamba",
+        "mlp",
+        "mamba2",
+        "hebbian",
+        "hebbian[delta=true]",
+        "hopfield[incremental=true]",
+    ],
+)
 def test_gradients_of_each_kind_compiled_for_a_gpu_are_as_exact_as_eager_ones(kind: str, precision: str) -> None:
     assert_as_exact_as_eager(kind, precision, use_device("cuda"))

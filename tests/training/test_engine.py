@@ -52,6 +52,7 @@ def test_an_engine_that_there_is_not_is_refused(
 
 
 HYBRID = "d=32 attn[n_heads=2,qk_norm=true] mlp conv mlp[activation=gelu] mamba mlp"
+MEMORIES = "d=32 mamba2 mlp hebbian mlp hopfield[incremental=true] mlp hebbian[delta=true] mlp"
 
 
 def gpu_run(make_spec: MakeSpec, corpus: Corpus, layout: str = HYBRID, **changes: object) -> TrialRun:
@@ -68,6 +69,7 @@ def gpu_run(make_spec: MakeSpec, corpus: Corpus, layout: str = HYBRID, **changes
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("layout", [HYBRID, MEMORIES])
 @pytest.mark.parametrize(
     ("execution", "precision", "at_first", "later"),  # apart: in the first 20 steps, and of the mean of any 20
     [
@@ -84,6 +86,7 @@ def test_executions_agree_over_200_steps_also_when_the_model_grows(
     make_spec: MakeSpec,
     corpus: Corpus,
     monkeypatch: pytest.MonkeyPatch,
+    layout: str,
     execution: Execution,
     precision: str,
     at_first: float,
@@ -91,16 +94,16 @@ def test_executions_agree_over_200_steps_also_when_the_model_grows(
 ) -> None:
     calm = {"precision": precision, "lr": 1e-3, "batch_size": 32}
     monkeypatch.setenv("GROWLAB_ENGINE", "eager")
-    expected = torch.tensor(losses(gpu_run(make_spec, corpus, **calm), 200))
+    expected = torch.tensor(losses(gpu_run(make_spec, corpus, layout, **calm), 200))
     monkeypatch.setenv("GROWLAB_ENGINE", execution.value)
 
-    run = gpu_run(make_spec, corpus, **calm)
+    run = gpu_run(make_spec, corpus, layout, **calm)
     seen = torch.tensor(losses(run, 200))
 
     assert run.engine.name == execution.value
     first, means = (seen / expected - 1)[:20], seen.view(10, 20).mean(1) / expected.view(10, 20).mean(1) - 1
     at_start, on_mean = first.abs().max(), means.abs().max()
-    print(f"{execution}, {precision}: {at_start:.1e} apart in the first steps, {on_mean:.1e} on the mean")
+    print(f"{layout}, {execution}, {precision}: {at_start:.1e} apart in the first steps, {on_mean:.1e} on the mean")
     assert at_start <= at_first
     assert on_mean <= later
     assert seen[-1] < 0.5 * seen[0]
@@ -138,6 +141,7 @@ EVERY_KIND = [
     "loop(attn mlp) loop[gradient=last,times=3](conv moe)",
     "hebbian[delta=true] mlp",
     "hopfield[n_updates=2] moe[n_experts=4,renormalise=true]",
+    "hopfield[incremental=true] mlp",
     "front=patch attn mlp",
     "front=patch[decoder=independent] mamba mlp",
     "attn mlp head=hebbian_head[scale=1.0]",
