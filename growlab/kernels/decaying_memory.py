@@ -495,8 +495,10 @@ def gradients(
     (B, H, T, V), (G, K), size = v.shape, (q.shape[1], q.shape[3]), heads.shape[3]
     form = form or Form()
     n_parts = -(-K // 64)
-    q_grad = torch.empty(B, T, H, K, device=q.device, dtype=q.dtype if G == H else torch.float32).transpose(1, 2)
-    k_grad = torch.empty_like(q_grad)
+    q_grad, k_grad = (  # each of its own type: hopfield's queries are wide beside narrow keys
+        torch.empty(B, T, H, K, device=x.device, dtype=x.dtype if G == H else torch.float32).transpose(1, 2)
+        for x in (q, k)
+    )
     decay_grad = v.new_empty(n_parts, B, H, T, dtype=torch.float32)
     strength_grad = None if strength is None else torch.empty_like(decay_grad)
     skip_grad = None if skip is None else v.new_empty(B, H, T, dtype=torch.float32)
@@ -549,7 +551,7 @@ def backward(
         q, k, v, sums, strength, skip, heads, left, y_grad, weight_grad, asked, narrow=narrow
     )
     if q.shape[1] < v.shape[1]:
-        q_grad, k_grad = (grad.sum(1, keepdim=True).to(q.dtype).contiguous() for grad in (q_grad, k_grad))
+        q_grad, k_grad = (grad.sum(1, keepdim=True).to(x.dtype).contiguous() for grad, x in ((q_grad, q), (k_grad, k)))
     decay_grad = decay_grad.sum(0) if len(decay_grad) > 1 else decay_grad[0]
     if strength_grad is not None:
         strength_grad = strength_grad.sum(0) if len(strength_grad) > 1 else strength_grad[0]

@@ -97,14 +97,14 @@ class GraphEngine:
     """An engine that records a step; steps stay eager where all warm-ups wait for the device, as no graph can.
 
     What is recorded `beside` another engine's step computes in that one's memory: neither leaves anything there, and
-    they never run at once.
+    they never run at once. So it is not recorded before that step.
     """
 
     def __init__(
         self, execution: Execution, compute: Compute, device: torch.device, beside: "GraphEngine | None" = None
     ) -> None:
         self._execution, self._compute, self._device, self._beside = execution, compute, device, beside
-        self._stream = _side_stream(device)
+        self._stream = _side_stream(torch.cuda.current_device() if device.index is None else device.index)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._warmed, self._ready = 0, False
@@ -119,7 +119,7 @@ class GraphEngine:
         return self._graph is not None or not self.can_record
 
     def step(self, inputs: tuple[Int[Tensor, "..."], ...]) -> None:
-        if self._graph is None and not self._ready:
+        if self._graph is None and not (self._ready and (self._beside is None or self._beside.settled)):
             self._warm_up(inputs)
             return
         if self._graph is None:
@@ -165,7 +165,7 @@ class GraphEngine:
 
 
 @cache
-def _side_stream(device: torch.device) -> torch.cuda.Stream:
+def _side_stream(device: int) -> torch.cuda.Stream:
     """The stream on which all steps are warmed up and recorded: memory and workspaces of a trial serve the next."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 

@@ -15,6 +15,7 @@ from growlab.model.decoding import Sampling, generate, ranked
 from growlab.model.language_model import LanguageModel
 from growlab.training.device import one_thread
 from growlab.training.engine import Engine, GraphEngine, engine_beside
+from growlab.training.faults import is_out_of_memory
 from growlab.training.run import TrialRun
 
 PROMPT, LENGTH = 16, 240  # tokens
@@ -46,11 +47,17 @@ def continuation(
     It may take the model from its device.
     """
     model, seed = run.model.eval(), run.spec.seed
+    crowded = False
     if isinstance(run.engine, GraphEngine) and run.engine.can_record:
-        written = write(model, prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end, beside=run.engine)
-        run.forget_recordings()
-        return written
-    if run.n_params > ONE_CORE:
+        try:
+            return write(model, prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end, beside=run.engine)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            crowded = True  # a trial that completed does not fail by its sample
+        finally:
+            run.forget_recordings()
+    if run.n_params > ONE_CORE and not crowded:
         return list(generate(model, prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end))
     with one_thread():
         return list(generate(model.cpu(), prompt, LENGTH, SAMPLING, seed=seed, never=never, end=end))

@@ -172,12 +172,12 @@ class Attempt:
     def leaks(self) -> bool:
         """Whether the model is seen to see tokens that it should predict.
 
-        Looks where this attempt has not seen the layout yet, at every tenth evaluation and at the last: a leak is a
-        fault of a block, and mostly shows at once.
+        Looks where this attempt has not seen the layout yet, at every tenth evaluation and at the last, that of a branch
+        too, with which a trial may end: a leak is a fault of a block, and mostly shows at once.
         """
         run = self.run
         layout, n_th = run.model.layout, run.counters.step // run.spec.train.eval_every
-        if layout == self._looked_at and n_th % LEAK_EVERY and not run.finished:
+        if layout == self._looked_at and n_th % LEAK_EVERY and not (run.finished or run.branch_over):
             return False
         self._looked_at = layout
         return leak(run.model, run.corpus.val, run.spec.train.seq_len, run.device) > LEAK_TOLERANCE

@@ -78,7 +78,9 @@ class RecordedPass:
         return summed(torch.stack(rows), self._counts, answers=self._answers)
 
     def forget(self) -> None:
+        """Let go of the model and the batches; nothing is evaluated after this."""
         self._engine.forget()
+        del self._engine, self._model, self._batches  # else they would go with the next full collection of garbage
 
     def _measure(self, x_BT: Tensor, y_BT: Tensor) -> None:
         with autocast(self._precision, self._device):

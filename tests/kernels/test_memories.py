@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, library
+from torch._subclasses import FakeTensorMode
 
 from growlab.blocks.decaying_memory import REMEMBER, WEIGHED
 from growlab.blocks.delta_memory import REVISE
@@ -192,6 +193,24 @@ def test_a_text_read_in_pieces_is_the_whole_text(on_gpu, door: Door) -> None:
     for parts, of_all in zip(zip(*pieces, strict=True), whole, strict=True):
         torch.testing.assert_close(torch.cat(parts, 2), of_all, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(given["memory"], last, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtypes", [(FP32, BF16, BF16), (FP32, FP32, BF16), (BF16, FP32, FP32)])
+@pytest.mark.parametrize("G", [1, 2])
+def test_gradients_are_of_the_types_that_a_compiler_is_told(dtypes: tuple[torch.dtype, ...], G: int) -> None:
+    """As in `hopfield`, whose queries are wide beside narrow keys; a compiler would read one type as the other."""
+    from growlab.kernels import decaying_memory
+
+    q, k, v, log_decay, *_ = draw_inputs(REMEMBER, H=2, G=G, T=5, K=3, V=4)
+    q, k, v = (x.to(dtype) for x, dtype in zip((q, k, v), dtypes, strict=True))
+    y, _, _, heads, sums = decaying_memory._remember(q, k, v, log_decay, None, None, None, False, True)
+    inputs = (torch.ones_like(y), None, None, q, k, v, None, None, None, heads, sums)
+
+    found = decaying_memory._remember_backward(*inputs)
+    with FakeTensorMode() as fake:
+        told = decaying_memory._remember_backward(*(None if x is None else fake.from_tensor(x) for x in inputs))
+
+    assert [(x.dtype, x.shape, x.stride()) for x in found] == [(x.dtype, x.shape, x.stride()) for x in told]
 
 
 @pytest.mark.gpu
