@@ -172,8 +172,8 @@ class Attempt:
     def leaks(self) -> bool:
         """Whether the model is seen to see tokens that it should predict.
 
-        Looks where this attempt has not seen the layout yet, at every tenth evaluation and at the last, that of a branch
-        too, with which a trial may end: a leak is a fault of a block, and mostly shows at once.
+        Looks where this attempt has not seen the layout yet, at every tenth evaluation and at the last, a branch's too,
+        as a trial may end with it: a leak is a fault of a block, and mostly shows at once.
         """
         run = self.run
         layout, n_th = run.model.layout, run.counters.step // run.spec.train.eval_every
