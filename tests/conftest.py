@@ -27,6 +27,9 @@ import growlab.growth.protocol
 import growlab.search.samplers  # noqa: F401  (they fill tables, before a test puts them back as they were)
 from growlab.kinds import KINDS
 
+if not torch.cuda.is_available():  # kernels run in Triton's interpreter: asked for before anything imports triton
+    os.environ["TRITON_INTERPRET"] = "1"
+
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 

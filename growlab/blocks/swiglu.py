@@ -1,6 +1,6 @@
 """The gate between the two products of a gated channel mixer: y = value · silu(gate).
 
-Legend: H hidden width.
+Legend: H hidden width, W = 2 H columns.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import Tensor
 from growlab.kernels import Door
 
 
-def swiglu(inner: Float[Tensor, "*rows 2*H"]) -> Float[Tensor, "*rows H"]:
+def swiglu(inner: Float[Tensor, "*rows W"]) -> Float[Tensor, "*rows H"]:
     """Gate the first half of the columns by the second. On a GPU it is a kernel (growlab.kernels)."""
     gated: Tensor = DOOR(inner)
     return gated

@@ -1,6 +1,6 @@
 """The gate of growlab.blocks.swiglu on a GPU: one pass forwards, one backwards, each number read and written once.
 
-Legend: R rows, H hidden width, L rows of a program, W columns of it.
+Legend: R rows, H hidden width, I = 2 H columns that come in, L rows of a program, W columns of it.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, library
 ROWS, WIDTH = 4, 256  # of a program
 
 
-def swiglu(inner: Float[Tensor, "*rows 2*H"]) -> Float[Tensor, "*rows H"]:
+def swiglu(inner: Float[Tensor, "*rows I"]) -> Float[Tensor, "*rows H"]:
     """Gate as growlab.blocks.swiglu does: in fp32, rounded once."""
     gated: Tensor = _gate(inner)
     return gated
