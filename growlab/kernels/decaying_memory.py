@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
+from torch import Tensor, library
 
 CHUNK = 64
 INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)  # where bf16 has no products
@@ -599,7 +599,7 @@ def _differentiable(inputs: tuple[Tensor | None, ...]) -> bool:
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs)
 
 
-@torch.library.custom_op("growlab::remember", mutates_args=())
+@library.custom_op("growlab::remember", mutates_args=())
 def _remember(
     q: Tensor,
     k: Tensor,
@@ -647,7 +647,7 @@ def _empty_remember(
     return y, weight, last, heads, sums
 
 
-@torch.library.custom_op("growlab::remember_backward", mutates_args=())
+@library.custom_op("growlab::remember_backward", mutates_args=())
 def _remember_backward(
     y_grad: Tensor,
     weight_grad: Tensor | None,

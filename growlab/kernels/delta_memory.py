@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
+from torch import Tensor, library
 
 from growlab.kernels.decaying_memory import CHUNK, backward, by_token, decays, product, read, sums_of, tile, walk
 
@@ -80,7 +80,7 @@ def revise(
     return y_BHTV, None if memory_BHKV is None else last.view(memory_BHKV.shape)
 
 
-@torch.library.custom_op("growlab::revise", mutates_args=())
+@library.custom_op("growlab::revise", mutates_args=())
 def _revise(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, strength: Tensor, memory: Tensor | None, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -109,7 +109,7 @@ def _empty_revise(
     return y, last, missed, heads, empty(B, H, N, 2, CHUNK), empty(B, H, N, CHUNK, CHUNK)
 
 
-@torch.library.custom_op("growlab::revise_backward", mutates_args=())
+@library.custom_op("growlab::revise_backward", mutates_args=())
 def _revise_backward(
     y_grad: Tensor,
     last_grad: Tensor | None,
