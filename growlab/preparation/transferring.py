@@ -49,10 +49,12 @@ def _require_over(store: "Store", row: "StudyRow") -> None:
     summary = next(each for each in store.studies() if each.id == row.id)
     n_done, n_running = n_ended(summary.counts), summary.counts[TrialState.RUNNING]
     if n_running or (n_done < summary.n_trials and not summary.over):
-        end = command("study set", row.study.name, f"n_trials={sum(summary.counts.values())}", options=store.options)
+        n_made = sum(summary.counts.values())
+        end = command("study set", row.study.name, f"n_trials={n_made}", options=store.options)
+        remedy = f"have it want no more: {end}" if n_made else "name another study"
         raise UsageError(
             f"{KEY}: study {row.study.name!r} must be over, as what it found is kept once for all; {n_done} of its "
-            f"{summary.n_trials} trials have ended. Let its workers finish, or have it want no more: {end}"
+            f"{summary.n_trials} trials have ended. Let its workers finish, or {remedy}"
         )
 
 
