@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -220,6 +221,12 @@ class Lab:
         self.sql(f"{set_back} WHERE id = :id AND state = 'running'", by=claim.lease_s + ago_s, id=claim.trial_id)
         set_back = "UPDATE gl_attempts SET heartbeat_at = heartbeat_at - :by WHERE id = :id"
         self.sql(set_back, by=claim.lease_s + ago_s, id=claim.attempt_id)
+
+    def has_lease_of(self, lease_s: float, *, since: float) -> bool:
+        """Whether trial 0 was given such a lease since then on the monotonic clock, however busy the machine is."""
+        left_s = self.store.trial(self.study_id, 0).lease_left_s
+        passed_s = time.monotonic() - since
+        return left_s is not None and lease_s - passed_s - 0.1 <= left_s <= lease_s
 
     def overwrite(self, column: str, words: str, number: int = 0) -> None:
         """A trial's column of JSON, past every check."""
