@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 class TrialState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"  # it waits at a rung until it is promoted, and trains on then
     COMPLETED = "completed"
     DIVERGED = "diverged"  # the loss or a weight was no longer a finite number
     LEAK = "leak"  # the model saw tokens that it should predict; its losses mean nothing
@@ -16,7 +17,7 @@ class TrialState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self not in (TrialState.QUEUED, TrialState.RUNNING)
+        return self not in (TrialState.QUEUED, TrialState.RUNNING, TrialState.PAUSED)
 
 
 def n_ended(counts: Mapping[TrialState, int]) -> int:
@@ -28,6 +29,7 @@ class EndReason(StrEnum):
     """The reason for which an attempt ended."""
 
     FINISHED = "finished"  # the trial reached a final state
+    PAUSED = "paused"  # the trial came to a rung that it may not pass yet
     STOPPED = "stopped"  # the worker was asked to stop; the trial is queued again
     CRASHED = "crashed"  # the trainer process died
     LOST = "lost"  # the lease ran out: the worker was killed, stalled or cut off
@@ -107,6 +109,20 @@ class GrowthEvent:
     n_params_after: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class RungReading:
+    """What a trial came to at a rung (growlab.rungs)."""
+
+    rung: int  # from 0, the lowest
+    step: int
+    mark: int  # FLOPs of the rung
+    flops: int  # that the trial had spent: more than the mark, by up to a step, or where a growth was given time to pay
+    val_loss: float  # nats per token, of what rungs.reading says
+    bits_per_byte: float | None  # from that; None of a synthetic task
+    slope: float | None  # of val_loss over ln FLOPs since its evaluation before; None where a growth lies between
+    extra_flops: int = 0  # that reading it cost: the study's, and none of the trial's progress
+
+
 Fact = Metric | TrajectoryPoint | GrowthEvent  # becomes a row together with a checkpoint
 
 
@@ -154,7 +170,7 @@ class TrialResult:
 class Spent:
     """What all trials of a study have spent so far, and the best that they have reached."""
 
-    flops: float = 0.0  # of a trial that runs those of its newest checkpoint
+    flops: float = 0.0  # of a trial that runs those of its newest checkpoint; readings at rungs included
     gpu_hours: float = 0.0  # of all attempts, added up, until each ended or was last heard
     hours: float = 0.0  # since the first attempt began
     best: Mapping[Loss, float] = field(default_factory=dict)  # the lowest of completed trials
@@ -187,6 +203,13 @@ class PastTrial:
     value: float | None = None  # the objective; None while running, or when there is none
     added: bool = False  # by a person (ADDED or TOLD): none of the sampler's own proposals
     peak_memory: float | None = None  # as the metric says; None where nobody measured it, and while running
+    readings: tuple[RungReading, ...] = ()  # at the rungs that it came to, from the lowest on
+    may_pass: int = 0  # rungs, by the promotions that it had
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits at a rung: whatever trains it would have to be promoted first."""
+        return not self.state.is_final and len(self.readings) > self.may_pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,3 +239,26 @@ class Decision:
     running: tuple[int, ...]
     predicted: Prediction | None = None  # of the objective, by a sampler that models it
     revision: int = 0  # of the study that was asked: how often it had been changed
+    climbs: tuple["Climb", ...] = ()  # of the running ones, those that had come to a rung
+
+
+@dataclass(frozen=True, kw_only=True)
+class Climb:
+    """How far a trial that is not over had come up its rungs when a decision was made."""
+
+    trial: int
+    n_readings: int
+    may_pass: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """The decision that a paused trial trains on, up to the next rung: enough to make it again."""
+
+    trial: int
+    rung: int  # at which it waits, from 0
+    finished: tuple[int, ...]  # as of a Decision
+    running: tuple[int, ...]
+    climbs: tuple[Climb, ...]
+    predicted: Prediction | None = None
+    revision: int = 0

@@ -1,6 +1,6 @@
 """What to try next, as a function of a study and its past.
 
-    decide       is there a trial to propose, or only to wait
+    decide       is there a trial to propose or to promote, or only to wait
     propose      the next trial of a study; ten of them as a preview
     replay       a proposal made again, from what its decision saw
     sampling     what a sampler sees and gives; the table of them is growlab.samplers
@@ -11,6 +11,7 @@
     ├── random       the control
     ├── tpe, gp, nsga2   Optuna's, over layouts and scalars together
     └── given        nothing: trials that somebody enqueued
+    rungs/           which paused trial trains on, and what its readings say of its end
     model/           what the sampler of that name knows: encoding, kernel, process, outlook, candidates, choice
     optuna/          Optuna's side: the past as its trials, kept; our samplers in anybody's study
     parameters       the space as a list of parameters with conditions, as other optimisers are told it
@@ -35,7 +36,7 @@ No torch in this room, and Optuna only once a scalar is to be suggested. It know
 """
 
 from growlab.proposal import Proposal
-from growlab.search.decide import Done, New, Next, Wait, decide
+from growlab.search.decide import Done, New, Next, Promote, Wait, decide
 from growlab.search.propose import preview, propose
 from growlab.search.random_layouts import random_layout
 from growlab.search.samplers import evolution, given, grid, model, random  # noqa: F401  (they fill the table)
@@ -46,6 +47,7 @@ __all__ = [
     "Done",
     "New",
     "Next",
+    "Promote",
     "Proposal",
     "Wait",
     "check_limits",

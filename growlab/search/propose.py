@@ -20,6 +20,8 @@ from growlab.search.limits import Limits, Measure
 from growlab.search.measured import memory_ratio
 from growlab.search.menu import menu_of
 from growlab.search.past import grouped, unfinished
+from growlab.search.rungs.halving import climbs_of
+from growlab.search.rungs.standing import projected
 from growlab.search.sampling import Ask, Suggestion, sampler_options
 from growlab.search.sections import growth_of, train_of
 from growlab.seeds import derived_seed
@@ -56,6 +58,7 @@ def propose(
             finished=tuple(trial.number for trial in past if trial.state.is_final),
             running=tuple(trial.number for trial in past if not trial.state.is_final),
             predicted=suggestion.predicted,
+            climbs=climbs_of(past),
         ),
     )
 
@@ -68,6 +71,8 @@ def ask_for(
     group, repeat = divmod(number - n_added, study.repeats)
     limit = Limits(study=study, kinds=kinds, measure=measure)
     past = grouped(past, study.repeats)
+    if study.rungs is not None:
+        past = projected(past, len(study.rungs.shares), study.objective.metric)
     ask = Ask(
         study=study,
         past=past,

@@ -5,13 +5,13 @@ ended is in their rows and stays as it was; what has finished since was still ru
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isclose
 from typing import Any
 
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
-from growlab.records import Decision, PastTrial
+from growlab.records import Climb, Decision, PastTrial, Promotion
 from growlab.search.limits import Measure
 from growlab.search.past import unfinished
 from growlab.search.propose import propose
@@ -21,10 +21,17 @@ from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 _ROUNDING = 1e-6  # relative: what another machine's arithmetic may change in a prediction
 
 
-def seen(decision: Decision, trials: Mapping[int, PastTrial]) -> list[PastTrial]:
+def seen(decision: Decision | Promotion, trials: Mapping[int, PastTrial]) -> list[PastTrial]:
     """The past as a decision saw it, of trials by number as they are now."""
     finished = [trials[number] for number in decision.finished if number in trials]
-    return finished + [unfinished(trials[number]) for number in decision.running if number in trials]
+    climbs = {climb.trial: climb for climb in decision.climbs}
+    return finished + [_on_its_way(trials[at], climbs.get(at)) for at in decision.running if at in trials]
+
+
+def _on_its_way(trial: PastTrial, climb: Climb | None) -> PastTrial:
+    """A trial before it ended, at the rung to which it had come then."""
+    n_readings, may_pass = (climb.n_readings, climb.may_pass) if climb else (0, 0)
+    return replace(unfinished(trial), readings=trial.readings[:n_readings], may_pass=may_pass)
 
 
 def propose_again(

@@ -15,7 +15,7 @@ from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
 from growlab.study.limits_section import read_limits, trial_part, write_limits
-from growlab.study.reading import positive, refuse_missing, trial_budget, with_lists, write_depth
+from growlab.study.reading import positive, read_rungs, refuse_missing, trial_budget, with_lists, write_depth
 from growlab.study.sampler_section import stored_sampler, write_sampler
 from growlab.study.study import LayoutSpace, Objective, Study
 
@@ -38,6 +38,8 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
     of_budget, at_the_top = write_limits(study.limits)
     mapping["budget"] = {study.budget.unit: study.budget.amount, **of_budget}
     mapping |= at_the_top
+    if study.rungs is not None:
+        mapping["rungs"] = asdict(study.rungs)
     mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
     return mapping
 
@@ -59,6 +61,7 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
         budget=validated("budget", {"unit": unit, "amount": amount}, BudgetSpec),
         limits=read_limits(raw),
         objective=validated("objective", raw.get("objective"), Objective),
+        rungs=read_rungs(raw.get("rungs")),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, growth)),
         curriculum=validated("curriculum", raw.get("curriculum", []), tuple[StageSpec, ...]),
     )

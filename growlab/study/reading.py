@@ -23,6 +23,7 @@ from growlab.domains import (
 )
 from growlab.errors import SpecError
 from growlab.escapes import quoted
+from growlab.rungs import Rungs
 from growlab.scalar import Scalar, before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
@@ -43,6 +44,7 @@ _SECTIONS = (
     "train",
     "growth",
     "budget",
+    "rungs",
     "stop_when",
     "objective",
     "sampler",
@@ -71,9 +73,17 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
         budget=_budget(trial_part(raw["budget"])),
         limits=read_limits(raw),
         objective=validated("objective", raw.get("objective", {}), Objective),
+        rungs=read_rungs(raw.get("rungs")),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, train, growth)),
         curriculum=_curriculum(raw.get("curriculum", [])),
     )
+
+
+def read_rungs(raw: Any) -> Rungs | None:
+    """The section rungs: keys, or true for all defaults; none where a study is silent, or says false."""
+    if raw is None or raw is False:
+        return None
+    return validated("rungs", {} if raw is True else raw, Rungs)
 
 
 def _text(key: str, raw: object) -> str:

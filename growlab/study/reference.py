@@ -10,6 +10,7 @@ from growlab.escapes import quoted
 from growlab.named import Part
 from growlab.recipes import PARTS, SORTS
 from growlab.records import LOSSES
+from growlab.rungs import Rungs
 from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
 from growlab.scalar import Scalar, either, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
@@ -55,6 +56,7 @@ def all_keys() -> list[Key]:
         *_settings("", Study),
         *_budget(),
         *_limits(),
+        *_settings("rungs", Rungs),
         *_scalars("data", DataSpec),
         *_settings("curriculum[]", StageSpec),
         *_scalars("curriculum[]", StageSpec),

@@ -14,6 +14,7 @@ from growlab.escapes import quoted
 from growlab.layout import OptionValue
 from growlab.named import Named
 from growlab.records import LOSSES, Loss, PastTrial
+from growlab.rungs import Rungs
 from growlab.scalar import either, setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 from growlab.study.limits import Limits
@@ -168,6 +169,7 @@ class Study:
     sampler: SamplerSpec
     objective: Objective = Objective()
     limits: Limits = field(default_factory=Limits)  # budget.study and stop_when
+    rungs: Rungs | None = None  # None: every trial is trained to its end
     curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
     seed: int = setting(type="whole number", default=0, help="of everything that is drawn")
 
@@ -182,6 +184,17 @@ class Study:
             raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")
         if self.repeats < 1:
             raise SpecError(f"repeats must be at least 1, got {self.repeats}")
+        if self.rungs is not None:
+            self._require_rungs_that_fit()
+
+    def _require_rungs_that_fit(self) -> None:
+        if self.budget.unit != "flops":
+            raise SpecError(
+                f"rungs: compare trials by what they spent, in FLOPs; give the study budget.flops in place of "
+                f"budget.{self.budget.unit} {self.budget.amount}, or leave rungs out"
+            )
+        if self.repeats > 1:
+            raise SpecError(f"rungs: compare single trials; leave them out, or repeats {self.repeats}")
 
     @property
     def n_proposals(self) -> int:
