@@ -1,15 +1,16 @@
 """What growlab doctor prints; what it finds is tested with the checks."""
 
+import io
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from growlab.commands import main
 from growlab.commands.doctor import _advice
 
 
@@ -43,14 +44,17 @@ def test_json_has_every_finding_and_the_exit_code_says_whether_one_is_broken(gro
     assert findings["artifacts"]["status"] == "broken"
 
 
-def test_a_terminal_without_check_marks_gets_question_marks(home: Path) -> None:
-    command = [sys.executable, "-m", "growlab", "doctor"]
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+def test_a_terminal_without_check_marks_gets_question_marks(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, errors = io.TextIOWrapper(io.BytesIO(), encoding="ascii"), io.StringIO()
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setattr(sys, "argv", ["growlab", "doctor"])
 
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    with pytest.raises(SystemExit), redirect_stdout(screen), redirect_stderr(errors):
+        main()
 
-    assert done.stderr == ""
-    assert "? Python" in done.stdout
+    screen.seek(0)
+    assert "? Python" in screen.read()
+    assert errors.getvalue() == ""
 
 
 def test_advice_is_wrapped_at_words_and_a_command_in_it_is_one_line() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "search"
-N_HISTORIES, LONGEST = 4, 80
+N_HISTORIES, LONGEST = 3, 60
 ASK = f"import same_bytes, json; print(json.dumps(same_bytes.proposals({N_HISTORIES}, {LONGEST})))"
 # what a study needs to be read, and no torch
 BEFORE = "import growlab.growth.protocol, growlab.search; "
