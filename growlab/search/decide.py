@@ -72,5 +72,5 @@ def _works(past: Sequence[PastTrial]) -> bool:
 def _promotion(study: Study, past: Sequence[PastTrial], *, settled: bool) -> Promotion | None:
     assert study.rungs is not None
     known = [trial if trial.state.is_final else unfinished(trial) for trial in past]
-    best = next_to_climb(study.rungs, known, study.objective.metric, settled=settled)
+    best = next_to_climb(study.rungs, known, study.loss, settled=settled)
     return promotion_of(best, known) if best else None

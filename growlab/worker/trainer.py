@@ -158,7 +158,7 @@ class _Trainer:
 
         row = self.store.study(name)
         vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
-        past, spent = self.store.past_trials(row.id, row.study.objective.metric), self.store.spent(row.id)
+        past, spent = self.store.past_trials(row.id, row.study.metrics), self.store.spent(row.id)
         match decided(row.study, past, vocab_size, spent):
             case New(proposal):
                 # loads a compiler now, not in the trial
