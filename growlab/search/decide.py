@@ -66,9 +66,13 @@ def decide(
 def _better(
     study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, *, weighs: bool
 ) -> New | Promote:
-    """A new trial or one that waits at a rung: by what is expected of both, where a model says it, else by halving."""
+    """A new trial or one that waits at a rung: by what is expected of both, where a model says it, else by halving.
+
+    By halving too until the first trial has come to its end, so that a study soon has something to show.
+    """
     if study.rungs is None:
         return New(propose(study, past, len(past), kinds, measure))
+    weighs = weighs and any(trial.state is TrialState.COMPLETED for trial in past)
     if not weighs and (best := _by_halving(study, past, settled=False)):
         return Promote(promotion_of(best, past))
     proposal = propose(study, past, len(past), kinds, measure)
