@@ -64,9 +64,10 @@ def expected_gain(axes: Sequence[Axis], front: Array, reference: Array) -> Array
 def non_dominated(points: Array) -> Array:
     """The points (n, d) that none of the others is as good as everywhere and better somewhere; of equal ones one."""
     points = np.unique(points, axis=0)
-    no_worse: Array = (points[:, None, :] <= points[None, :, :]).all(axis=2)
+    no_worse: Array = np.all(points[:, None, :] <= points[None, :, :], axis=2)
     np.fill_diagonal(no_worse, False)
-    return points[~no_worse.any(axis=0)]
+    found: Array = points[~no_worse.any(axis=0)]
+    return found
 
 
 def _undominated(axes: Sequence[Axis], front: Array, reference: Array) -> Array:
