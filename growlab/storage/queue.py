@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, t
 
 from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
+from growlab.named import Named
 from growlab.proposal import Proposal
 from growlab.records import Decision, EndReason, TrialState
 from growlab.specs import TrialSpec
@@ -31,6 +32,8 @@ from growlab.storage.tables import IS_OPEN, attempts, decisions, studies, trials
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.study.objectives import measured_at_end
+from growlab.study.objectives_section import CONSTRAINTS, OBJECTIVES, stored_constraints, stored_objectives
 
 MAX_STRIKES = 3
 MOST_LOSSES = 10  # in a row, without coming any further
@@ -205,7 +208,16 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
         layout=taken.layout,
         lease_s=lease_s,
         checkpoint=newest_checkpoint(connection, taken.id),
+        asked=_asked(connection, study_id),
     )
+
+
+def _asked(connection: Connection, study_id: int) -> tuple[Named, ...]:
+    """Read which metrics a study wants of trials that completed. Raises SpecError for a damaged row."""
+    columns = [studies.c.spec[section].label(section) for section in (OBJECTIVES, CONSTRAINTS)]
+    said = dict(connection.execute(select(*columns).where(studies.c.id == study_id)).mappings().one())
+    objectives = stored_objectives(said) if said[OBJECTIVES] else ()
+    return measured_at_end([*objectives, *stored_constraints(said)])
 
 
 def _spec(taken: Row[Any]) -> TrialSpec:

@@ -6,6 +6,7 @@ from typing import Any
 
 from growlab.errors import SpecError
 from growlab.escapes import quoted
+from growlab.named import Named
 from growlab.records import Artifact, EndReason, TrialState
 from growlab.specs import TrialSpec
 from growlab.storage.values import damaged
@@ -45,6 +46,7 @@ class Claim:
     layout: str  # the short text
     lease_s: float  # how long the right lasts after each beat or commit
     checkpoint: Artifact | None  # the newest committed one: where to go on
+    asked: tuple[Named, ...] = ()  # metrics that the study wants of it when it has completed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,7 @@ class _Trainer:
                 folder=folder,
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
+                asked=order.claim.asked,
             )
             return Ended(state=result.state, summary=summary(result)) if result else Stopped()
         except (LayoutError, SpecError) as error:
