@@ -126,7 +126,8 @@ class _Trainer:
         self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
         self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
-        versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
+        # torch's own word for its version is a class, of which the supervisor would load torch as it reads this
+        versions = {"torch": str(torch.__version__), "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:
             versions["deterministic"] = "true"
         pipe.send(Ready(device=_device_name(self.device), versions=versions))
