@@ -49,8 +49,8 @@ class Climbing:
         """Read the trial, where that is due after this step. Return what ends it here: a rung that it may not pass, or
         a loss that is no finite number. A trial at the end of its budget waits for nothing.
         """
-        run, counters = self.run, self.run.counters
-        if self.ladder is None or counters.n_readings == len(self._marks):
+        run = self.run
+        if self.ladder is None or run.counters.n_readings == len(self._marks):
             return None
         is_due = self._is_due()
         if self.ladder.rungs.reading == "average" and (is_due or self._is_averaged()):
@@ -60,7 +60,7 @@ class Climbing:
         reading = self._read(self.ladder.rungs.reading)
         if reading is None:
             return TrialState.DIVERGED
-        counters.n_readings += 1
+        run.counters.n_readings += 1
         self.attempt.recorder.record(reading)
         is_passed = reading.rung < self.ladder.may_pass or run.finished
         return None if is_passed else Paused(reading=reading)
@@ -82,9 +82,9 @@ class Climbing:
 
     def _read(self, asked: Reading) -> RungReading | None:
         """Read the trial where it stands; None where a loss is no finite number."""
-        run, counters = self.run, self.run.counters
-        trunk = self._trunk_loss()
+        run, trunk = self.run, self._trunk_loss()
         val_loss, extra_flops = (trunk, 0) if asked == "trunk" else loss_of(run, asked)
+        counters = run.counters  # others than before a branch
         run.average.forget()
         self.attempt.reporter.begin_anew()  # a reading slows down no row's speed
         if not (math.isfinite(trunk) and math.isfinite(val_loss)):
