@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, Table, delete, select
 from growlab.errors import NotFound
 from growlab.escapes import quoted
 from growlab.finite import finite
-from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, TrajectoryPoint, float_fields
+from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, RungReading, TrajectoryPoint, float_fields
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
 from growlab.storage.tables import growth_events, metrics, trajectory, trials
@@ -108,6 +108,8 @@ def _row(fact: Fact) -> dict[str, Any]:
             return row | _value(fact.value)
         case TrajectoryPoint():
             return row | split(row, float_fields(TrajectoryPoint)) | {"state": _path_state(fact.tau)}
+        case RungReading():
+            return row
         case GrowthEvent():
             return row | split(row, float_fields(GrowthEvent))
 

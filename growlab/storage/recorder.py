@@ -77,6 +77,12 @@ class LeasedRecorder:
         del self._facts[: ended.n_facts]
         return True
 
+    def pause(self, checkpoint: Artifact) -> None:
+        """Make the checkpoint and all facts durable."""
+        self.settled(within_s=None)
+        self.commit(checkpoint)
+        self.settled(within_s=None)
+
     def finish(self, result: TrialResult, artifacts: Sequence[Artifact]) -> None:
         self.settled(within_s=None)
         self._store.finish(self._claim, result, tuple(self._facts), artifacts)
