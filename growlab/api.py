@@ -481,7 +481,7 @@ def optuna_study(
     load_plugins(plugins)
     with Store.open(storage) as store:
         row = store.study(study)
-        past = store.past_trials(row.id, row.study.objective.metric)
+        past = store.past_trials(row.id, row.study.metrics)
     found, outside = optuna_study_of(row.study, past)
     if outside:
         tell(f"left out, as their layouts are not of the study's space: trials {', '.join(map(str, outside))}")
