@@ -123,7 +123,7 @@ class RungReading:
     extra_flops: int = 0  # that reading it cost: the study's, and none of the trial's progress
 
 
-Fact = Metric | TrajectoryPoint | GrowthEvent  # becomes a row together with a checkpoint
+Fact = Metric | TrajectoryPoint | GrowthEvent | RungReading  # becomes a row together with a checkpoint
 
 
 def float_fields(record: type[Any]) -> tuple[str, ...]:

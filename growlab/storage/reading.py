@@ -18,11 +18,11 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, Decision, EndReason, PastTrial, Prediction, TrialState
+from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTrial, TrialState
 from growlab.storage.clock import database_now
+from growlab.storage.facts import read_all_readings
 from growlab.storage.rows import AttemptRow, TrialRow
 from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
-from growlab.storage.values import damaged, whole_numbers
 
 
 def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
@@ -34,9 +34,11 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
         raise UnknownName("objective", objective, LOSSES)
     value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
-    columns = (trials.c.number, trials.c.state, trials.c.params, decisions.c.origin, metrics.c.value.label("peak"))
-    asked = select(*columns, layout, value).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
-    rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number))
+    columns = (trials.c.number, trials.c.state, trials.c.params, trials.c.may_pass)
+    of_others = (decisions.c.origin, metrics.c.value.label("peak"), layout, value)
+    asked = select(*columns, *of_others).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
+    rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number)).all()
+    readings = read_all_readings(connection, study_id)  # last: what pauses meanwhile has come to its rung
     return [
         PastTrial(
             number=row.number,
@@ -46,6 +48,8 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
             value=row.value,
             added=row.origin in (ADDED, TOLD),
             peak_memory=row.peak,
+            readings=readings.get(row.number, ()),
+            may_pass=row.may_pass,
         )
         for row in rows
     ]
@@ -96,32 +100,6 @@ def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[floa
     of_study = select(attempts.c.started_at, attempts.c.heartbeat_at).join_from(attempts, trials)
     rows = connection.execute(of_study.where(trials.c.study_id == study_id).order_by(attempts.c.id))
     return [(row.started_at, row.heartbeat_at) for row in rows]
-
-
-def read_decision(connection: Connection, trial_id: int) -> Decision:
-    """Read the decision that proposed a trial. Raises NotFound, and StorageError for a damaged row."""
-    asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)
-    row = connection.execute(asked).one_or_none()
-    if row is None:
-        raise NotFound(f"no trial has the id {trial_id}; it was deleted with its study")
-    seen: dict[str, tuple[int, ...]] = {}
-    for name in ("finished", "running"):
-        try:
-            seen[name] = whole_numbers(getattr(row, name))
-        except ValueError as error:
-            raise damaged(row.number, f"gl_decisions.{name}", str(error)) from None
-    predicted = [getattr(row, f"predicted_{name}") for name in ("mean", "sd", "runs")]
-    return Decision(
-        number=row.number,
-        seed=row.seed,
-        origin=row.origin,
-        parent=row.parent,
-        mutation=row.mutation,
-        finished=seen["finished"],
-        running=seen["running"],
-        revision=row.revision,
-        predicted=None if None in predicted else Prediction(mean=predicted[0], sd=predicted[1], runs=predicted[2]),
-    )
 
 
 def _is_json(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[bool]:
