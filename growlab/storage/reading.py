@@ -1,11 +1,13 @@
 """Trials, read without locks: for a search, a leaderboard, the page of one trial."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Label,
+    Row,
     RowMapping,
     ScalarSelect,
     Select,
@@ -18,7 +20,7 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTrial, TrialState
+from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTrial, RungReading, TrialState
 from growlab.storage.clock import database_now
 from growlab.storage.facts import read_all_readings
 from growlab.storage.rows import AttemptRow, TrialRow
@@ -38,7 +40,7 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
     of_others = (decisions.c.origin, metrics.c.value.label("peak"), layout, value)
     asked = select(*columns, *of_others).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
     rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number)).all()
-    readings = read_all_readings(connection, study_id)  # last: what pauses meanwhile has come to its rung
+    readings = read_all_readings(connection, study_id)
     return [
         PastTrial(
             number=row.number,
@@ -48,11 +50,18 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
             value=row.value,
             added=row.origin in (ADDED, TOLD),
             peak_memory=row.peak,
-            readings=readings.get(row.number, ()),
+            readings=_known(readings.get(row.number, ()), row),
             may_pass=row.may_pass,
         )
         for row in rows
     ]
+
+
+def _known(readings: Sequence[RungReading], row: Row[Any]) -> tuple[RungReading, ...]:
+    """The readings of a trial that belong to its row: one that pauses, or comes to its end, meanwhile has more."""
+    state = TrialState(row.state)
+    n = len(readings) if state.is_final else row.may_pass + (state is TrialState.PAUSED)
+    return tuple(readings[:n])
 
 
 _IS_PEAK = (

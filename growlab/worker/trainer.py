@@ -25,7 +25,7 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PEAK_MEMORY, Metric, PastTrial, Spent, TrialResult, TrialState
+from growlab.records import PEAK_MEMORY, Metric, PastTrial, Paused, Spent, TrialResult, TrialState
 from growlab.search import Done, New, Next, Wait, decide
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
 from growlab.study import Study
@@ -208,6 +208,7 @@ class _Trainer:
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
             )
+            assert not isinstance(result, Paused), "no claim has a ladder"
             return Ended(state=result.state, summary=summary(result)) if result else Stopped()
         except (LayoutError, SpecError) as error:
             failed = failed_at_once(spec, order.claim.layout, str(error))

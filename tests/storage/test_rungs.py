@@ -214,6 +214,17 @@ def test_a_search_sees_how_far_each_trial_has_come(lab, paused, make_promotion, 
     assert lab.store.all_readings(lab.study_id) == {0: past[0].readings, 1: past[1].readings}
 
 
+def test_a_trial_that_runs_waits_at_no_rung_whatever_it_has_read(lab, claim, make_reading):
+    """At the end of its budget it passes a rung that it may not pass; what it read counts with its result."""
+    lab.store.commit(claim, [make_reading()], lab.checkpoint(10))
+    [running] = lab.store.past_trials(lab.study_id, "val_loss")
+    lab.store.finish(claim, lab.result(), [], [])
+    [ended] = lab.store.past_trials(lab.study_id, "val_loss")
+
+    assert (running.is_paused, running.readings) == (False, ())
+    assert (ended.is_paused, ended.readings) == (False, (make_reading(),))
+
+
 def test_numbers_of_a_reading_that_sql_cannot_hold_come_back_as_they_were(lab, claim, make_reading):
     odd = make_reading(val_loss=float("inf"), bits_per_byte=None, slope=None, extra_flops=2**72)
 
