@@ -7,7 +7,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Label,
-    Row,
     RowMapping,
     ScalarSelect,
     Select,
@@ -50,17 +49,16 @@ def read_past_trials(connection: Connection, study_id: int, objective: str) -> l
             value=row.value,
             added=row.origin in (ADDED, TOLD),
             peak_memory=row.peak,
-            readings=_known(readings.get(row.number, ()), row),
+            readings=_known(readings.get(row.number, ()), TrialState(row.state), row.may_pass),
             may_pass=row.may_pass,
         )
         for row in rows
     ]
 
 
-def _known(readings: Sequence[RungReading], row: Row[Any]) -> tuple[RungReading, ...]:
-    """The readings of a trial that belong to its row: one that pauses, or comes to its end, meanwhile has more."""
-    state = TrialState(row.state)
-    n = len(readings) if state.is_final else row.may_pass + (state is TrialState.PAUSED)
+def _known(readings: Sequence[RungReading], state: TrialState, may_pass: int) -> tuple[RungReading, ...]:
+    """The readings of a trial that its state stands for: one that pauses, or comes to its end, meanwhile has more."""
+    n = len(readings) if state.is_final else may_pass + (state is TrialState.PAUSED)
     return tuple(readings[:n])
 
 
