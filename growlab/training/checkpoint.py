@@ -18,6 +18,7 @@ its successor wrote.
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -139,6 +140,20 @@ class CheckpointFolder:
         for digest in self._known - used:
             self._increment_path(digest).unlink(missing_ok=True)
         self._known = used
+
+    def forget(self, checkpoint: Artifact) -> None:
+        """Delete one checkpoint with its increments, and nothing else: another attempt may have begun here anew.
+
+        What cannot be read or deleted stays.
+        """
+        path = self.root / checkpoint.path
+        with suppress(OSError, SafetensorError, CheckpointError):
+            with safe_open(path, framework="pt") as file:
+                numbers = _numbers(path, read_header(path, file.metadata()))
+            for digest in numbers.increments:
+                self._increment_path(digest).unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
     def forget_all(self) -> None:
         """Delete every checkpoint and increment, also what killed attempts left: the trial is over and is ours."""
