@@ -263,18 +263,18 @@ def test_a_trial_whose_growth_is_younger_than_grace_is_read_when_that_has_traine
     assert paused.reading.slope is None
 
 
-def test_no_grace_outlasts_the_next_mark_or_the_budget_at_whose_end_nothing_waits(
+def test_no_grace_outlasts_the_next_mark_or_the_budget_at_whose_end_nothing_waits_and_the_result_is_read(
     make_spec: MakeSpec, new_trial: NewTrial
 ) -> None:
-    trial = growing_at(0.2, make_spec, new_trial)
+    trial, section = growing_at(0.2, make_spec, new_trial), rungs("branch", first=0.25, factor=2, grace=0.9)
 
-    assert climb(trial, rungs(first=0.25, factor=2, grace=0.9), 0).reading.rung == 0
-    result = climb(trial, rungs(first=0.25, factor=2, grace=0.9), 1)
+    assert climb(trial, section, 0).reading.rung == 0
+    result = climb(trial, section, 1)
 
     lower, upper = readings(trial)
     assert upper.mark <= lower.flops < upper.mark + 2 * STEP
     assert (result.state, result.steps, result.flops) == (TrialState.COMPLETED, upper.step, upper.flops)
-    assert upper.val_loss == result.val_loss
+    assert (upper.val_loss, upper.extra_flops) == (result.val_loss, 0)
 
 
 def test_a_growth_has_as_long_to_pay_where_it_was_tried_before_it_stayed(
