@@ -126,7 +126,14 @@ class RungReading:
     extra_flops: int = 0  # that reading it cost: the study's, and none of the trial's progress
 
 
-Fact = Metric | TrajectoryPoint | GrowthEvent  # becomes a row together with a checkpoint
+@dataclass(frozen=True, kw_only=True)
+class Paused:
+    """The end of an attempt whose trial waits at a rung that it may not pass yet."""
+
+    reading: RungReading
+
+
+Fact = Metric | TrajectoryPoint | GrowthEvent | RungReading  # becomes a row together with a checkpoint
 
 
 def float_fields(record: type[Any]) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from growlab.kinds import Kind
+from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, Promotion, Spent, TrialState
+from growlab.search.configuration import Configuration
 from growlab.search.limits import Measure
 from growlab.search.propose import ask_for, propose
 from growlab.search.rungs.halving import next_to_climb, promotion_of
@@ -76,16 +78,16 @@ def _better(
     if not weighs and (best := _by_halving(study, past, settled=False)):
         return Promote(promotion_of(best, past))
     proposal = propose(study, past, len(past), kinds, measure)
-    predicted = proposal.decision.predicted
     if not weighs:
         return New(proposal)
-    if predicted is None:
+    if proposal.decision.predicted is None:
         best = _by_halving(study, past, settled=False)
         return Promote(promotion_of(best, past)) if best else New(proposal)
     from growlab.search.model.climbing import worth_more  # it loads NumPy and SciPy
 
     ask, _ = ask_for(study, past, len(past), kinds, measure)
-    if found := worth_more(ask, study.rungs, past, predicted):
+    new = Configuration(parse(proposal.spec.layout), proposal.params)
+    if found := worth_more(ask, study.rungs, past, new):
         return Promote(promotion_of(found[0], past, found[1]))
     return New(proposal)
 

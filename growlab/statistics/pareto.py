@@ -37,6 +37,11 @@ def on_front(points: Array) -> NDArray[np.bool_]:
     return front
 
 
+def distinct_front(points: Array) -> Array:
+    """The points (n, d) that nothing dominates, of equal ones one, in rising order."""
+    return np.unique(points[on_front(points)], axis=0)
+
+
 def ranks(points: Array) -> NDArray[np.intp]:
     """The rank of each of the points (n, d), (n): 0 on the front, 1 on that of all others, and so on."""
     found = np.zeros(len(points), dtype=np.intp)
@@ -88,7 +93,7 @@ def _volume(front: Array, reference: Array) -> float:
     volume = 0.0
     for at, point in enumerate(front):
         limited = np.maximum(front[at + 1 :, :-1], point[:-1])
-        own = float(np.prod(reference[:-1] - point[:-1])) - _volume(_distinct_front(limited), reference[:-1])
+        own = float(np.prod(reference[:-1] - point[:-1])) - _volume(distinct_front(limited), reference[:-1])
         volume += own * float(reference[-1] - point[-1])
     return volume
 
@@ -98,7 +103,3 @@ def _area(front: Array, reference: Array) -> float:
     front = front[np.lexsort(front.T[::-1])]
     above = np.concatenate([reference[1:], front[:-1, 1]])
     return float(((reference[0] - front[:, 0]) * (above - front[:, 1])).sum())
-
-
-def _distinct_front(points: Array) -> Array:
-    return np.unique(points[on_front(points)], axis=0)

@@ -71,6 +71,16 @@ class Saver:
         if not self.settle(LAST_COMMIT_S):
             raise DatabaseAway(f"the database did not take the last checkpoint within {LAST_COMMIT_S:.0f} s")
 
+    def pause(self) -> None:
+        """Save where the trial is and give it back, to wait at its rung.
+
+        Its peak of memory is not told: it may be higher yet, and is of the attempt that ends it.
+        """
+        self.watch.add_to(self.run.counters)
+        checkpoint = self.folder.save(self.run)
+        self.recorder.pause(checkpoint)
+        self.folder.forget_before(checkpoint)
+
     def finish(self, state: TrialState) -> TrialResult:
         """Record the result and delete the checkpoints; of a completed trial save the model, a sample, and what else
         its study asks of it.

@@ -14,10 +14,12 @@ from growlab.layout import Layout, n_run
 from growlab.model.language_model import short_unit_text
 from growlab.named import Named
 from growlab.recipes import TRIGGERS
-from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
+from growlab.records import GrowthEvent, Metric, Paused, TrajectoryPoint, TrialResult, TrialState
+from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
 from growlab.training.at_end import require_known
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.climbing import Climbing
 from growlab.training.device import begin_peak
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
@@ -25,7 +27,7 @@ from growlab.training.pause import Pause
 from growlab.training.probing import HeldBack, Probing
 from growlab.training.recorder import Receiver, Recorder
 from growlab.training.reporting import FINITE_EVERY, Reporter
-from growlab.training.run import TrialRun, fresh_run
+from growlab.training.run import Evaluated, TrialRun, fresh_run
 from growlab.training.saving import Saver
 from growlab.training.timing import Stopwatch
 
@@ -41,15 +43,18 @@ def run_trial(
     folder: CheckpointFolder,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    ladder: Ladder | None = None,
     asked: Sequence[Named] = (),
-) -> TrialResult | None:
+) -> TrialResult | Paused | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
-    Everything it learns goes to `recorder`; when it returns a result, that is durable. Asked to stop, it saves where it
-    is; DatabaseAway says that the recorder did not take it within `saving.LAST_COMMIT_S`, and the one before counts.
-    Checkpoints come at least `checkpoint_every_s` apart, further where they are dear. When it has completed, the
-    metrics that are `asked` are measured. Raises DataError for a corpus too short, NotRegistered for a metric that is
-    not known here, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
+    Everything it learns goes to `recorder`; when it returns a result, that is durable. With a `ladder` it is read at
+    rungs, and ends at the first that it may not pass, from where another ladder lets it go on as if it had not waited:
+    then its checkpoint is durable. Asked to stop, it saves where it is; DatabaseAway says that the recorder did not
+    take it within `saving.LAST_COMMIT_S`, and the one before counts. Checkpoints come at least `checkpoint_every_s`
+    apart, further where they are dear. When it has completed, the metrics that are `asked` are measured. Raises
+    DataError for a corpus too short, NotRegistered for a metric that is not known here, CheckpointError when the disk
+    refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
     require_known(asked)
@@ -62,6 +67,7 @@ def run_trial(
     saver = Saver(run, recorder, folder, watch, checkpoint_every_s, asked)
     attempt = Attempt(run, facts, reporter)
     probing = Probing(attempt)
+    climbing = Climbing(attempt, ladder)
 
     while not run.finished:
         if should_stop():
@@ -74,6 +80,12 @@ def run_trial(
         if fault is not None and not probing.goes_on_without(fault):
             return saver.finish(fault)
         attempt.follow_curriculum()
+        match climbing.climb():
+            case Paused() as paused:
+                saver.pause()
+                return paused
+            case TrialState() as fault:
+                return saver.finish(fault)
         reporter.report_progress_when_due(attempt.path)
         saver.save_when_due()
 
@@ -157,7 +169,11 @@ class Attempt:
 
     def evaluate(self) -> float:
         """Make a full validation pass, report it and return its loss."""
-        evaluation = self.run.evaluate()
+        run, counters = self.run, self.run.counters
+        evaluation = run.evaluate()
+        if math.isfinite(evaluation.loss):
+            here = Evaluated(step=counters.step, flops=counters.flops, val_loss=evaluation.loss)
+            counters.evaluated = (*counters.evaluated[-1:], here)
         self.reporter.report_evaluation(evaluation)
         return evaluation.loss
 
@@ -196,6 +212,7 @@ class Attempt:
         path, before, depth = self.path, run.counters.val_loss, n_run(run.model.layout.blocks)
         grown = run.growth.grow(step)
         run.adopt_units(grown)
+        run.counters.grown_step, run.counters.grown_flops = step, run.counters.trained_flops
         after = run.evaluate().loss
         self.path = self.lasting_drift = None  # the window is empty
         for unit in grown:

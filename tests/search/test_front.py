@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growlab.search.model.front import Exact, Normal, expected_gain, non_dominated
+from growlab.search.model.front import Exact, Normal, expected_gain
 
 GRID = 6  # cells of the unit box along each axis
 
@@ -51,9 +51,3 @@ def test_of_normal_and_known_objectives_together_it_is_the_mean_over_draws():
     draws = mean + sd * rng.standard_normal((n_draws, 2))
     drawn = [Exact(draws[:, 0]), Exact(np.full(n_draws, known)), Exact(draws[:, 1])]
     assert gain == pytest.approx(expected_gain(drawn, front, reference).mean(), rel=0.05)
-
-
-def test_of_points_the_dominated_and_the_second_of_equals_go():
-    points = np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 2.0], [2.0, 4.0], [3.0, 1.0]])
-
-    assert non_dominated(points).tolist() == [[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]

@@ -60,6 +60,7 @@ class ListRecorder:
         self.reasons_to_start_over: list[str] = []
         self.glimpses: list[TrialProgress] = []
         self.beginnings: list[int] = []
+        self.pauses: list[int] = []
         self._waiting: list[Fact] = []
 
     def begin_attempt(self) -> None:
@@ -89,6 +90,10 @@ class ListRecorder:
         self.committed = checkpoint
         self.commits.append(checkpoint)
         self._make_durable()
+
+    def pause(self, checkpoint: Artifact) -> None:
+        self.commit(checkpoint)
+        self.pauses.append(checkpoint.step)
 
     def finish(self, result: TrialResult, artifacts: Sequence[Artifact]) -> None:
         self.committed, self.result, self.artifacts = None, result, list(artifacts)

@@ -16,14 +16,14 @@ objectives of either sort.
 Legend: m candidates, n points of the front, d objectives.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
+from growlab.search.model.choice import expected_improvement
 from growlab.search.model.encoding import Array
+from growlab.statistics.pareto import distinct_front
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,7 @@ class Normal:
 
     def below(self, level: float) -> Array:
         """How far below a level each is expected to be, where what is above counts as nothing."""
-        ahead = (level - self.mean) / self.sd
-        density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
-        found: Array = self.sd * (ahead * ndtr(ahead) + density)
-        return found
+        return expected_improvement(level, self.mean, self.sd)
 
 
 @dataclass(frozen=True)
@@ -58,16 +55,7 @@ Axis = Normal | Exact
 def expected_gain(axes: Sequence[Axis], front: Array, reference: Array) -> Array:
     """The volume that each of m candidates is expected to add to a front (n, d) within a reference point (d), (m)."""
     inside = front[(front < reference).all(axis=1)]
-    return _undominated(axes, non_dominated(inside), reference)
-
-
-def non_dominated(points: Array) -> Array:
-    """The points (n, d) that none of the others is as good as everywhere and better somewhere; of equal ones one."""
-    points = np.unique(points, axis=0)
-    no_worse: Array = np.all(points[:, None, :] <= points[None, :, :], axis=2)
-    np.fill_diagonal(no_worse, False)
-    found: Array = points[~no_worse.any(axis=0)]
-    return found
+    return _undominated(axes, distinct_front(inside), reference)
 
 
 def _undominated(axes: Sequence[Axis], front: Array, reference: Array) -> Array:
@@ -84,7 +72,7 @@ def _undominated(axes: Sequence[Axis], front: Array, reference: Array) -> Array:
     for n_below, level in enumerate(levels):
         up_to = last.below(level)
         if n_below == 0 or level > levels[n_below - 1]:
-            slab = _undominated(others, non_dominated(front[:n_below, :-1]), reference[:-1])
+            slab = _undominated(others, distinct_front(front[:n_below, :-1]), reference[:-1])
             total = total + (up_to - below) * slab
         below = up_to
     return total
