@@ -137,6 +137,12 @@ def tells(metric: str) -> bool:
     return metric in METRICS and isinstance(METRICS[metric].source, OfLayout)
 
 
+def is_measured_at_end(metric: str) -> bool:
+    """Whether a trial has it as a row of its end, where its study asked; params is a column of every result."""
+    source = METRICS[metric].source if metric in METRICS else None  # a plugin's, which is not here
+    return metric != "params" and (source is None or isinstance(source, OfLayout | OfModel))
+
+
 def name_of(key: str) -> str:
     """The name of the metric that a key is of."""
     return key.partition("[")[0]

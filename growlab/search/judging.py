@@ -39,8 +39,7 @@ def judged(limit: Limits, past: Sequence[PastTrial]) -> Sequence[PastTrial]:
 
 def told_of(study: Study) -> list[Objective | Constraint]:
     """The objectives and constraints that a layout alone tells, one for each metric."""
-    every: list[Objective | Constraint] = [*study.objectives, *study.constraints]
-    return list({judged.key: judged for judged in every if tells(judged.metric)}.values())
+    return list({judged.key: judged for judged in study.judged if tells(judged.metric)}.values())
 
 
 def told_by(limit: Limits, layout: Layout, params: Mapping[str, Value], *, ended: bool = False) -> dict[str, float]:
@@ -48,18 +47,6 @@ def told_by(limit: Limits, layout: Layout, params: Mapping[str, Value], *, ended
     limit = limit.at(params)
     last = layout if ended else limit.largest(layout)
     return {judged.key: float(limit.amount(judged, last)) for judged in told_of(limit.study)}
-
-
-def values_of(study: Study, metrics: Mapping[str, float]) -> tuple[float, ...]:
-    """All objectives in the study's order, lower is better; () where one is not known."""
-    if any(objective.key not in metrics for objective in study.objectives):
-        return ()
-    return tuple(objective.lower_is_better(metrics[objective.key]) for objective in study.objectives)
-
-
-def is_feasible(study: Study, metrics: Mapping[str, float]) -> bool:
-    """Whether every constraint of the study is known to hold."""
-    return all(bound.key in metrics and bound.holds(metrics[bound.key]) for bound in study.constraints)
 
 
 def _value(trial: PastTrial, key: str) -> float | None:
@@ -73,9 +60,7 @@ def _judged(study: Study, trial: PastTrial, told: Mapping[str, float]) -> PastTr
         return replace(trial, metrics=metrics, value=None, values=(), feasible=True)
     value = _value(trial, study.objective.key)
     known = metrics if value is None else {**metrics, study.objective.key: value}
-    return replace(
-        trial, metrics=known, value=value, values=values_of(study, known), feasible=is_feasible(study, known)
-    )
+    return replace(trial, metrics=known, value=value, values=study.values_of(known), feasible=study.is_feasible(known))
 
 
 class _Amounts:

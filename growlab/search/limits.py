@@ -138,8 +138,7 @@ class Limits:
 
 def needs_costs(study: Study) -> bool:
     """Whether deciding in the study asks what layouts cost, besides their parameters."""
-    judged: list[Objective | Constraint] = [*study.objectives, *study.constraints]
-    return any(getattr(study.layouts, cap.key) for cap in CAPS) or any(tells(each.metric) for each in judged)
+    return any(getattr(study.layouts, cap.key) for cap in CAPS) or any(tells(each.metric) for each in study.judged)
 
 
 def _of_layout(metric: str) -> OfLayout:

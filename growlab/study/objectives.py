@@ -1,11 +1,12 @@
 """What trials are judged by: objectives, of which the first ranks them where one number is needed, and constraints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from growlab.domains import Value
 from growlab.errors import SpecError
-from growlab.metrics import DIRECTIONS, Direction, key_of
+from growlab.metrics import DIRECTIONS, Direction, is_measured_at_end, key_of
+from growlab.named import Named
 from growlab.records import LOSSES, Loss
 from growlab.scalar import either, require, setting
 
@@ -38,6 +39,11 @@ class Objective:
         """The value, negated where the metric is maximised; and such a number back again."""
         return value if self.direction == "minimise" else -value
 
+    @property
+    def reference_below(self) -> float | None:
+        """The reference as a value of which lower is better; None where none is given."""
+        return None if self.reference is None else self.lower_is_better(self.reference)
+
     def __str__(self) -> str:
         return self.key if self.direction == "minimise" else f"{self.key} (maximised)"
 
@@ -66,6 +72,12 @@ class Constraint:
         """Whether a value is within the bounds; NaN is not."""
         low = self.at_least is None or value >= self.at_least
         return low and (value <= self.at_most if self.at_most is not None else value == value)
+
+
+def measured_at_end(judged: Iterable[Objective | Constraint]) -> tuple[Named, ...]:
+    """The metrics that a trial is asked for when it has completed, one of each key."""
+    every = {each.key: Named(name=each.metric, options=each.options) for each in judged}
+    return tuple(named for named in every.values() if is_measured_at_end(named.name))
 
 
 def require_sound(objectives: Sequence[Objective]) -> None:

@@ -40,7 +40,8 @@ def read_constraints(raw: Mapping[str, Any]) -> tuple[Constraint, ...]:
     written = raw.get(CONSTRAINTS)
     if written is None:
         return ()
-    return tuple(_read_constraint(name, bounds) for name, bounds in require_mapping(CONSTRAINTS, written).items())
+    named = require_mapping(CONSTRAINTS, written).items()
+    return tuple(_read_constraint(name, bounds) for name, bounds in named if bounds is not None)
 
 
 def stored_objectives(raw: Mapping[str, Any]) -> tuple[Objective, ...]:

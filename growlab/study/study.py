@@ -198,10 +198,24 @@ class Study:
         return first_loss(self.objectives)
 
     @property
+    def judged(self) -> tuple[Objective | Constraint, ...]:
+        """All that trials are judged by, objectives first."""
+        return (*self.objectives, *self.constraints)
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Keys of all metrics that trials are judged by, that of the first objective first."""
-        keys = [objective.key for objective in self.objectives] + [bound.key for bound in self.constraints]
-        return tuple(dict.fromkeys(keys))
+        return tuple(dict.fromkeys(judged.key for judged in self.judged))
+
+    def values_of(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """All objectives of a trial with these metrics, lower is better in each; () where one is not known."""
+        if any(objective.key not in metrics for objective in self.objectives):
+            return ()
+        return tuple(objective.lower_is_better(metrics[objective.key]) for objective in self.objectives)
+
+    def is_feasible(self, metrics: Mapping[str, float]) -> bool:
+        """Whether every constraint is known to hold for a trial with these metrics."""
+        return all(bound.key in metrics and bound.holds(metrics[bound.key]) for bound in self.constraints)
 
     @property
     def n_proposals(self) -> int:

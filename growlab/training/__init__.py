@@ -16,6 +16,8 @@ timing       seconds that steps and other work take
 faults       what torch says of too little memory, a failed device, a refused operation
 evaluation   the full validation pass
 sample       the text that a trained model writes
+at_end       what a study asks of a completed trial's model
+decode_speed one such metric: how fast it writes
 checkpoint   everything a trial needs to go on, in one file; increments beside it, each written once
 device       where and in which precision
 recorder     where facts go

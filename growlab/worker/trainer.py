@@ -221,6 +221,7 @@ class _Trainer:
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
                 ladder=order.claim.ladder,
+                asked=order.claim.asked,
             )
             if isinstance(result, Paused):
                 return result
