@@ -339,16 +339,18 @@ def preview(
 
     Of a study with sampler grid only its cells are shown. In a pipe a line of TSV for each.
     """
-    from growlab.bench.estimate import in_words, preview_trials, print_table, print_tsv
+    from growlab.bench.estimate import estimate, first_trials, in_words, print_table, print_tsv
+    from growlab.bench.growth_notes import growth_notes
     from growlab.preparation.checking import prepare
 
     study, corpus = prepare(api.load_study(file, set_ or [], plugins=plugin or []), plugin or [], say)
-    rows = preview_trials(study, corpus, n)
+    trials = first_trials(study, corpus, n)
+    rows = estimate(trials, corpus)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return
     (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
-    for line in in_words(rows, study):
+    for line in [*in_words(rows, study), *growth_notes(trials, corpus.tokenizer.vocab_size)]:
         say(line)
 
 

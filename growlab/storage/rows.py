@@ -60,8 +60,8 @@ class Claim:
     layout: str  # the short text
     lease_s: float  # how long the right lasts after each beat or commit
     checkpoint: Artifact | None  # the newest committed one: where to go on
-    asked: tuple[Named, ...] = ()  # metrics that the study wants of it when it has completed
     ladder: Ladder | None = None  # of a study with rungs: how far to train
+    asked: tuple[Named, ...] = ()  # metrics that the study wants of it when it has completed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -220,8 +220,8 @@ class _Trainer:
                 folder=folder,
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
-                asked=order.claim.asked,
                 ladder=order.claim.ladder,
+                asked=order.claim.asked,
             )
             if isinstance(result, Paused):
                 return result

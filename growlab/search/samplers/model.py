@@ -19,6 +19,7 @@ from growlab.search.sampling import Ask, Suggestion, first_layout, register_samp
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(EvolutionOptions):
     weighs: ClassVar[bool] = True
+    knows_several: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
     random_share: float = scalar(0.05, at_least=0, at_most=1, help="of the trials drawn at random, once it has learnt")
 
@@ -32,4 +33,4 @@ def model(ask: Ask, options: ModelOptions) -> Suggestion:
         return first
     at_random = ask.n_known < options.n_first(ask.study) + options.startup_trials
     found = suggest(ask, at_random=at_random, random_share=options.random_share, tries=options.tries)
-    return found or evolution(ask, options)
+    return found or evolution(ask.with_one_value(), options)
