@@ -24,7 +24,7 @@ class LeaderboardRow:
     depth_start: int  # blocks
     depth_end: int | None
     n_params: int | None  # at the end
-    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest
+    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest, of a paused one at its rung
     best_val_loss: float | None
     bits_per_byte: float | None
     flops: int | None
@@ -35,6 +35,8 @@ class LeaderboardRow:
     accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
     overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
     told: bool | None = None  # True: a person told its result, and nothing was trained
+    rung: int | None = None  # at which it waits, from 1
+    rung_share: float | None = None  # of its budget, there
     searched: Mapping[str, TrialValue] = field(default_factory=dict)  # scalars as the sampler drew them, by full name
 
 
@@ -71,7 +73,8 @@ def _plain(declared: Any) -> type:
 
 
 def _val_loss(row: LeaderboardRow) -> str:
-    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
+    at = "" if row.rung_share is None else f" at {amounts.fraction(row.rung_share)}"
+    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss) + at
 
 
 def _state(row: LeaderboardRow) -> str:
@@ -97,6 +100,8 @@ COLUMNS = (
     Column("engine"),
     Column("overfits_since", of_some=True),
     Column("told", of_some=True),
+    Column("rung", of_some=True),
+    Column("rung_share", of_some=True),
 )
 _HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
 SORTABLE = tuple(column.name for column in COLUMNS if column.sortable)

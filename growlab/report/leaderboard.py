@@ -23,7 +23,8 @@ def read_leaderboard(store: Store, study_id: int, sort_by: str = "val_loss") -> 
 def leaderboard(
     trials: Sequence[TrialRow], sort_by: str = "val_loss", overfitting: Mapping[int, int] = MappingProxyType({})
 ) -> list[LeaderboardRow]:
-    """Sort the trials of a study: completed ones by `sort_by`, lowest first; then running ones; then the rest.
+    """Sort the trials of a study: completed ones by `sort_by`, lowest first; then those that wait at rungs, the highest
+    rung first, by their losses there; then running ones; then the rest.
 
     Ties go to the lower number. Ranks are by the loss that is sorted by, or by val_loss: sorting by size shows where
     the good small ones are.
@@ -62,7 +63,7 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
         depth_start=trial.depth_start,
         depth_end=trial.depth_end,
         n_params=trial.n_params,
-        val_loss=finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
+        val_loss=finite(_val_loss(trial)),
         best_val_loss=finite(trial.best_val_loss),
         bits_per_byte=finite(trial.bits_per_byte),
         flops=trial.flops,
@@ -72,9 +73,25 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None) -> Leade
         engine=trial.engine or None,
         accuracy=trial.newest_accuracy,
         overfits_since=overfits_since,
+        rung=trial.may_pass + 1 if trial.state is TrialState.PAUSED else None,
+        rung_share=_rung_share(trial),
         told=trial.was_told or None,
         searched=_searched(trial),
     )
+
+
+def _val_loss(trial: TrialRow) -> float | None:
+    if trial.state is TrialState.PAUSED:
+        return trial.paused_val_loss
+    return trial.val_loss if trial.state.is_final else trial.newest_val_loss
+
+
+def _rung_share(trial: TrialRow) -> float | None:
+    """The share of its budget at which a paused trial waits; None of others, and of a damaged row."""
+    match trial.spec_mapping:
+        case {"budget": {"amount": int(budget)}} if trial.paused_mark is not None and budget > 0:
+            return trial.paused_mark / budget
+    return None
 
 
 def _searched(trial: TrialRow) -> dict[str, TrialValue]:
@@ -88,10 +105,10 @@ def _searched(trial: TrialRow) -> dict[str, TrialValue]:
     }
 
 
-def _sort_key(row: LeaderboardRow, sort_by: str) -> tuple[int, float, int]:
+def _sort_key(row: LeaderboardRow, sort_by: str) -> tuple[int, int, float, int]:
     value = getattr(row, sort_by)
     if row.state is TrialState.COMPLETED:
-        return (0, math.inf if value is None else value, row.trial)
-    if row.state is TrialState.RUNNING:
-        return (1, 0, row.trial)
-    return (2, 0, row.trial)
+        return (0, 0, math.inf if value is None else value, row.trial)
+    if row.rung is not None:
+        return (1, -row.rung, math.inf if row.val_loss is None else row.val_loss, row.trial)
+    return (2 if row.state is TrialState.RUNNING else 3, 0, 0, row.trial)
