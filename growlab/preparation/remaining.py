@@ -27,5 +27,5 @@ def _goes_on(store: "Store", row: "StudyRow", n_paused: int) -> bool:
         return False
     from growlab.search.rungs.halving import next_to_climb
 
-    metric = row.study.objective.metric
-    return next_to_climb(row.study.rungs, store.past_trials(row.id, metric), metric, settled=True) is not None
+    past = store.past_trials(row.id, row.study.metrics)
+    return next_to_climb(row.study.rungs, past, row.study.loss, settled=True) is not None

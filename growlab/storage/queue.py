@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, t
 
 from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
+from growlab.named import Named
 from growlab.proposal import Proposal
 from growlab.records import EndReason, Promotion, TrialState
 from growlab.rungs import Ladder, Rungs
@@ -33,6 +34,8 @@ from growlab.storage.tables import TAKES_WORKERS, attempts, decisions, promotion
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
+from growlab.study.objectives import measured_at_end
+from growlab.study.objectives_section import CONSTRAINTS, OBJECTIVES, stored_constraints, stored_objectives
 from growlab.study.reading import read_rungs
 
 MAX_STRIKES = 3
@@ -217,12 +220,21 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
         lease_s=lease_s,
         checkpoint=newest_checkpoint(connection, taken.id),
         ladder=None if rungs is None else Ladder(rungs=rungs, may_pass=taken.may_pass),
+        asked=_asked(connection, study_id),
     )
 
 
 def _rungs(connection: Connection, study_id: int) -> Rungs | None:
     """Read the rungs of a study; None where it has none. Raises SpecError for a damaged row."""
     return read_rungs(connection.scalar(select(studies.c.spec["rungs"]).where(studies.c.id == study_id)))
+
+
+def _asked(connection: Connection, study_id: int) -> tuple[Named, ...]:
+    """Read which metrics a study wants of trials that completed. Raises SpecError for a damaged row."""
+    columns = [studies.c.spec[section].label(section) for section in (OBJECTIVES, CONSTRAINTS)]
+    said = dict(connection.execute(select(*columns).where(studies.c.id == study_id)).mappings().one())
+    objectives = stored_objectives(said) if said[OBJECTIVES] else ()
+    return measured_at_end([*objectives, *stored_constraints(said)])
 
 
 def _spec(taken: Row[Any]) -> TrialSpec:

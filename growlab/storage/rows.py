@@ -6,6 +6,7 @@ from typing import Any
 
 from growlab.errors import SpecError
 from growlab.escapes import quoted
+from growlab.named import Named
 from growlab.records import Artifact, EndReason, TrialState
 from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
@@ -60,6 +61,7 @@ class Claim:
     lease_s: float  # how long the right lasts after each beat or commit
     checkpoint: Artifact | None  # the newest committed one: where to go on
     ladder: Ladder | None = None  # of a study with rungs: how far to train
+    asked: tuple[Named, ...] = ()  # metrics that the study wants of it when it has completed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -243,9 +243,16 @@ class Store:
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
-    def past_trials(self, study_id: int, objective: str) -> list[PastTrial]:
-        """Read trials as a search knows them, by number, with readings; only a completed trial has a value."""
-        return self._read(lambda connection: reading.read_past_trials(connection, study_id, objective))
+    def past_trials(self, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
+        """Read trials as a search knows them, by number, with readings; only a completed one has a value.
+
+        `asked` is a loss, or keys of metrics (Study.metrics) of which the first is the value, and a loss.
+        """
+        return self._read(lambda connection: reading.read_past_trials(connection, study_id, asked))
+
+    def recorded(self, study_id: int, keys: Sequence[str]) -> dict[int, dict[str, float]]:
+        """Read what rows say of metrics that are no losses, by trial number and key; none where a trial has no row."""
+        return self._read(lambda connection: reading.read_recorded(connection, study_id, keys))
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
         """Count the trials in every state, also in those that none is in."""

@@ -25,7 +25,7 @@ class WeightAverage:
 
     def __init__(self) -> None:
         self.n = 0  # models that the mean is of
-        self.means: dict[str, Float[Tensor, ...]] = {}
+        self.means: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def add(self, named: Named) -> None:

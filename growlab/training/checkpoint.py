@@ -17,7 +17,7 @@ its successor wrote.
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -40,7 +40,8 @@ from growlab.files import sha256_of, write_atomically
 from growlab.growth.paths import Paths
 from growlab.growth.protocol import GrowthState
 from growlab.headers import read_header, write_header
-from growlab.layout import format_layout
+from growlab.kinds import units
+from growlab.layout import BlockSpec, format_layout
 from growlab.model.language_model import LanguageModel
 from growlab.records import Artifact, Fact
 from growlab.specs import TrialSpec
@@ -291,9 +292,15 @@ def _names_by_layout(model: LanguageModel) -> list[str]:
 
     Its units may be others than the grown model's: 'mlp' grown onto 'attn mlp' belongs to the unit below.
     """
-    with torch.device("meta"):
-        rebuilt = LanguageModel(model.layout, vocab_size=model.vocab_size, max_depth=model.max_depth, dropout=0.0)
-    return [name for name, _ in rebuilt.named_parameters()]
+    here = _places([model.blocks_of(unit) for unit in model.units])
+    there = dict(zip(here, _places(units(model.layout.blocks)), strict=True))
+    names = [name.split(".") for name, _ in model.named_parameters()]
+    return [".".join([*there.get(tuple(parts[:3]), parts[:3]), *parts[3:]]) for parts in names]
+
+
+def _places(grouped: Sequence[Sequence[BlockSpec]]) -> list[tuple[str, ...]]:
+    """How the names of each block's parameters begin."""
+    return [("units", str(unit), str(at)) for unit, blocks in enumerate(grouped) for at in range(len(blocks))]
 
 
 def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:

@@ -8,9 +8,10 @@ that much, whatever train.eval_every says, but
   has, as a growth costs loss at first; but by the mark of the next rung, or by the end of the budget, at the latest;
 - at one rung a step: a step that passes two marks is read at the lower one, and the one after it at the other.
 
-Training is what it would be without rungs, bit for bit: a reading writes to no weight, counter of training, random
-number, trigger or curriculum. It knows two things more of a trial, which its counters keep: how many readings there
-were, and the mean of its weights, where that is what is read.
+At the end of its budget a trial waits for nothing, and a reading that was still due is its result.
+
+Training is what it would be without rungs, bit for bit: a reading leaves weights, moments, random numbers, triggers and
+curriculum as they are, and of a trial's counters moves one, the number of readings.
 """
 
 import math
@@ -38,6 +39,7 @@ class Climbing:
         self.attempt, self.run, self.ladder = attempt, attempt.run, ladder
         self._marks: tuple[int, ...] = ()
         self._ends: tuple[int, ...] = ()  # by when a rung is read at the latest
+        self._grace = 0  # FLOPs
         if ladder is not None:
             budget = self.run.spec.budget
             assert budget.unit == "flops", "a study with rungs has a budget in FLOPs"
@@ -47,7 +49,7 @@ class Climbing:
 
     def climb(self) -> Paused | TrialState | None:
         """Read the trial, where that is due after this step. Return what ends it here: a rung that it may not pass, or
-        a loss that is no finite number. A trial at the end of its budget waits for nothing.
+        a loss that is no finite number.
         """
         run = self.run
         if self.ladder is None or run.counters.n_readings == len(self._marks):
@@ -57,7 +59,7 @@ class Climbing:
             run.average.add(run.named_parameters())
         if not is_due:
             return None
-        reading = self._read(self.ladder.rungs.reading)
+        reading = self._read("trunk" if run.finished else self.ladder.rungs.reading)
         if reading is None:
             return TrialState.DIVERGED
         run.counters.n_readings += 1

@@ -350,4 +350,5 @@ def _parts(
     model.recompute = spec.train.recompute
     growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions, enclosed=enclosed)
     named = named_by_identity(model, growth.unit_identities)
-    return model, GrowingAdamW(named, spec.train, device, born), growth
+    optimizer = GrowingAdamW(named, spec.train, device, born, new_decay_factor=spec.growth.new_decay_factor)
+    return model, optimizer, growth

@@ -1,7 +1,7 @@
 """A trial, from its spec to its result. Read `run_trial`: it is the story, in the order in which it happens."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -12,10 +12,12 @@ from growlab.growth.moment import Moment
 from growlab.growth.telemetry import mean_back_test, mean_lasting_drift, observe, observe_others
 from growlab.layout import Layout, n_run
 from growlab.model.language_model import short_unit_text
+from growlab.named import Named
 from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, Paused, TrajectoryPoint, TrialResult, TrialState
 from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
+from growlab.training.at_end import require_known
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.climbing import Climbing
 from growlab.training.device import begin_peak
@@ -42,6 +44,7 @@ def run_trial(
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ladder: Ladder | None = None,
+    asked: Sequence[Named] = (),
 ) -> TrialResult | Paused | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
@@ -49,17 +52,19 @@ def run_trial(
     rungs, and ends at the first that it may not pass, from where another ladder lets it go on as if it had not waited:
     then its checkpoint is durable. Asked to stop, it saves where it is; DatabaseAway says that the recorder did not
     take it within `saving.LAST_COMMIT_S`, and the one before counts. Checkpoints come at least `checkpoint_every_s`
-    apart, further where they are dear. Raises DataError for a corpus too short, CheckpointError when the disk refuses,
-    and whatever the recorder raises (LeaseLost).
+    apart, further where they are dear. When it has completed, the metrics that are `asked` are measured. Raises
+    DataError for a corpus too short, NotRegistered for a metric that is not known here, CheckpointError when the disk
+    refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
+    require_known(asked)
     begin_peak(device)
     run = open_run(spec, corpus, recorder, device, folder)
     recorder.began(run.counters.step)
     watch = Stopwatch()
     facts = HeldBack(run, recorder)
     reporter = Reporter(run, facts, watch)
-    saver = Saver(run, recorder, folder, watch, checkpoint_every_s)
+    saver = Saver(run, recorder, folder, watch, checkpoint_every_s, asked)
     attempt = Attempt(run, facts, reporter)
     probing = Probing(attempt)
     climbing = Climbing(attempt, ladder)

@@ -99,7 +99,7 @@ def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec
     from growlab.plugins import load_plugins
 
     load_plugins(plugins)
-    past = store.past_trials(row.id, row.study.objective.metric)
+    past = store.past_trials(row.id, row.study.metrics)
     vocab_size = load_corpus(row.study.data, row.study.curriculum).tokenizer.vocab_size
     match decided(row.study, past, vocab_size):
         case New(proposal):

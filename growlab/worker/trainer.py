@@ -128,7 +128,8 @@ class _Trainer:
         self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
         self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
-        versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
+        # torch's own word for its version is a class, of which the supervisor would load torch as it reads this
+        versions = {"torch": str(torch.__version__), "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:
             versions["deterministic"] = "true"
         pipe.send(Ready(device=_device_name(self.device), versions=versions))
@@ -159,7 +160,7 @@ class _Trainer:
 
         row = self.store.study(name)
         vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
-        past, spent = self.store.past_trials(row.id, row.study.objective.metric), self.store.spent(row.id)
+        past, spent = self.store.past_trials(row.id, row.study.metrics), self.store.spent(row.id)
         match decided(row.study, past, vocab_size, spent):
             case New(proposal):
                 # loads a compiler now, not in the trial
@@ -220,6 +221,7 @@ class _Trainer:
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
                 ladder=order.claim.ladder,
+                asked=order.claim.asked,
             )
             if isinstance(result, Paused):
                 return result

@@ -12,6 +12,7 @@ import torch
 from growlab.data.corpus import Corpus, load_corpus
 from growlab.kinds import complete
 from growlab.layout import format_layout, parse
+from growlab.named import Named
 from growlab.records import TIMED_METRICS, Artifact, Fact, GrowthEvent, TrialProgress, TrialResult
 from growlab.scalar import default_values, with_defaults
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
@@ -124,7 +125,12 @@ class Trial:
         return self.root / "trial"
 
     def attempt(
-        self, *, stop_at: int = -1, die_at: int = -1, checkpoint_every_s: float = math.inf
+        self,
+        *,
+        stop_at: int = -1,
+        die_at: int = -1,
+        checkpoint_every_s: float = math.inf,
+        asked: Sequence[Named] = (),
     ) -> TrialResult | None:
         """Train in a new process, so to say; asked to stop, or killed, when `step` steps are done."""
         self.recorder.begin_attempt()
@@ -136,6 +142,7 @@ class Trial:
             folder=CheckpointFolder(self.root, "trial"),
             should_stop=self._stopper(stop_at, die_at),
             checkpoint_every_s=checkpoint_every_s,
+            asked=asked,
         )
 
     def _stopper(self, stop_at: int, die_at: int) -> Callable[[], bool]:

@@ -4,9 +4,13 @@ Budgets are in FLOPs: a step of the model that nothing has grown in takes 1.44 m
 """
 
 import math
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +23,9 @@ from growlab.specs import StageSpec, TrialSpec
 from growlab.training import climbing
 from growlab.training.checkpoint import CheckpointFolder, read_tensors
 from growlab.training.climbing import loss_of
+from growlab.training.engine import waits
 from growlab.training.run import TrialRun, fresh_run
+from growlab.training.timing import warm_up
 from growlab.training.trial import run_trial
 from growlab.training.validation import Validation
 
@@ -257,18 +263,18 @@ def test_a_trial_whose_growth_is_younger_than_grace_is_read_when_that_has_traine
     assert paused.reading.slope is None
 
 
-def test_no_grace_outlasts_the_next_mark_or_the_budget_at_whose_end_nothing_waits(
+def test_no_grace_outlasts_the_next_mark_or_the_budget_at_whose_end_nothing_waits_and_the_result_is_read(
     make_spec: MakeSpec, new_trial: NewTrial
 ) -> None:
-    trial = growing_at(0.2, make_spec, new_trial)
+    trial, section = growing_at(0.2, make_spec, new_trial), rungs("branch", first=0.25, factor=2, grace=0.9)
 
-    assert climb(trial, rungs(first=0.25, factor=2, grace=0.9), 0).reading.rung == 0
-    result = climb(trial, rungs(first=0.25, factor=2, grace=0.9), 1)
+    assert climb(trial, section, 0).reading.rung == 0
+    result = climb(trial, section, 1)
 
     lower, upper = readings(trial)
     assert upper.mark <= lower.flops < upper.mark + 2 * STEP
     assert (result.state, result.steps, result.flops) == (TrialState.COMPLETED, upper.step, upper.flops)
-    assert upper.val_loss == result.val_loss
+    assert (upper.val_loss, upper.extra_flops) == (result.val_loss, 0)
 
 
 def test_a_growth_has_as_long_to_pay_where_it_was_tried_before_it_stayed(
@@ -392,3 +398,81 @@ def test_a_loss_that_is_no_finite_number_ends_the_trial_unread(
 
     assert [(end.state, end.steps) for end in ends] == [(TrialState.DIVERGED, 4), (TrialState.DIVERGED, 3)]
     assert readings(of_trunk) == readings(of_branch) == []
+
+
+# ---- on a GPU --------------------------------------------------------------------------------------------------
+
+_TWICE = """
+import pickle, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from conftest import ListRecorder
+from growlab.data.corpus import load_corpus
+from growlab.records import RungReading
+from growlab.rungs import Ladder
+from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.device import use_device
+from growlab.training.trial import run_trial
+
+device = use_device("cuda", deterministic=True)
+spec, section = pickle.loads(Path(sys.argv[1]).read_bytes())
+
+def end(*ladders):
+    recorder, root = ListRecorder(), Path(tempfile.mkdtemp())
+    for ladder in ladders:
+        folder = CheckpointFolder(root, "trial")
+        result = run_trial(spec, load_corpus(spec.data), recorder, device=device, folder=folder, ladder=ladder)
+    read = [fact for fact in recorder.facts if isinstance(fact, RungReading)]
+    facts = [fact for fact in recorder.timeless if not isinstance(fact, RungReading)]
+    [model] = [artifact.sha256 for artifact in recorder.artifacts if artifact.kind == "model"]
+    assert result.engine == "graph" and result.depth_end == 4, result
+    return sorted(map(str, facts)), model, read
+
+facts, model, _ = end(None)
+for ladders in ([9], [0, 1, 2]):
+    found = end(*(Ladder(rungs=section, may_pass=may_pass) for may_pass in ladders))
+    assert len(found[2]) == 2, found[2]
+    assert found[1] == model
+    assert found[0] == facts
+print("the same")
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("reading", READINGS)
+def test_on_a_gpu_a_trial_of_recorded_steps_that_climbs_is_the_trial_without_rungs_where_that_is_deterministic(
+    make_spec: MakeSpec, tmp_path: Path, reading: Reading
+) -> None:
+    """In a process of its own, which starts CUDA: cuBLAS asks for its workspace once."""
+    plan = {"trigger": {"at": {"shares": 0.3}}, "operator": "stack", "factor": 2, "freeze_steps": 0}
+    spec = make_spec(**plan, max_depth=4, dropout=0.2, flops=100 * STEP)
+    (tmp_path / "asked").write_bytes(pickle.dumps((spec, rungs(reading, first=0.2, factor=3))))
+
+    command = [sys.executable, "-c", _TWICE, str(tmp_path / "asked"), str(Path(__file__).parent)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ended.stdout == "the same\n", ended.stderr
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_weights_are_averaged_beside_recorded_steps_without_waiting(
+    make_spec: MakeSpec, corpus: Corpus
+) -> None:
+    device = torch.device("cuda")
+    run = fresh_run(make_spec(**PLAIN, flops=100 * STEP), corpus, device)
+    warm_up(run)
+    assert run.engine.settled
+    run.average.add(run.named_parameters())
+
+    def step() -> None:
+        run.train_step()
+        run.average.add(run.named_parameters())
+
+    assert not waits(step)
+    own = {name: parameter.detach().clone() for name, parameter in run.named_parameters()}
+    trunk = run.measure().loss
+    averaged, _ = loss_of(run, "average")
+
+    assert run.engine.settled
+    assert averaged != trunk == run.measure().loss
+    assert all(torch.equal(parameter, own[name]) for name, parameter in run.named_parameters())

@@ -87,6 +87,7 @@ def test_a_trainer_is_ready_once_it_knows_its_device_and_says_what_it_runs(
     assert ready.device == "cpu"
     assert ready.versions["torch"] == torch.__version__
     assert ready.versions["threads"] == str(torch.get_num_threads())
+    assert {type(version) for version in ready.versions.values()} == {str}  # a class of torch's would load torch there
     assert "deterministic" not in ready.versions
 
 
