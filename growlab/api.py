@@ -477,6 +477,7 @@ def optuna_study(
     Raises NotFound.
     """
     from growlab.plugins import load_plugins
+    from growlab.preparation.layout_metrics import read_front
     from growlab.search.optuna.finished import optuna_study_of
     from growlab.storage import Store
 
@@ -484,6 +485,8 @@ def optuna_study(
     with Store.open(storage) as store:
         row = store.study(study)
         past = store.past_trials(row.id, row.study.metrics)
+        if front := read_front(store, row, storage, plugins, tell):
+            past = [replace(trial, metrics={**trial.metrics, **front.values.get(trial.number, {})}) for trial in past]
     found, outside = optuna_study_of(row.study, past)
     if outside:
         tell(f"left out, as their layouts are not of the study's space: trials {', '.join(map(str, outside))}")

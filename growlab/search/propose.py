@@ -14,7 +14,6 @@ from growlab.plan import final_layout
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
-from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
 from growlab.search.judging import judged, with_values
 from growlab.search.limits import Limits, Measure
@@ -23,7 +22,7 @@ from growlab.search.menu import menu_of
 from growlab.search.past import grouped, unfinished
 from growlab.search.rungs.halving import climbs_of
 from growlab.search.rungs.standing import projected
-from growlab.search.sampling import Ask, Suggestion, sampler_options
+from growlab.search.sampling import Ask, Suggestion, sampler_options, suggested
 from growlab.search.sections import growth_of, train_of
 from growlab.seeds import derived_seed
 from growlab.specs import GrowthSpec, TrialSpec
@@ -42,7 +41,7 @@ def propose(
         trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=lambda each: each.number)
     ]
     ask, repeat = ask_for(study, past, number, kinds, measure)
-    suggestion = _again(ask, past, number) or _suggested(ask)
+    suggestion = _again(ask, past, number) or suggested(ask)
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
@@ -62,15 +61,6 @@ def propose(
             climbs=climbs_of(past),
         ),
     )
-
-
-def _suggested(ask: Ask) -> Suggestion:
-    """What the study's sampler makes of what it is asked."""
-    options = sampler_options(ask.study)
-    suggestion: Suggestion = SAMPLERS[ask.study.sampler.name].make(
-        ask if options.knows_several else ask.with_one_value(), options
-    )
-    return suggestion
 
 
 def ask_for(

@@ -138,6 +138,14 @@ def sampler_options(study: Study) -> Any:
     return SAMPLERS[study.sampler.name].read(study.sampler.options)
 
 
+def suggested(ask: Ask) -> Suggestion:
+    """What the study's sampler makes of what it is asked."""
+    options = sampler_options(ask.study)
+    seen = ask if options.knows_several else ask.with_one_value()
+    suggestion: Suggestion = SAMPLERS[ask.study.sampler.name].make(seen, options)
+    return suggestion
+
+
 def first_layout(ask: Ask, *, startup_trials: int) -> Suggestion | None:
     """The suggestion for a trial that has a layout of layouts.start_with; None for those that come after them.
 
