@@ -34,6 +34,7 @@ from growlab.suggest import command
 
 _MOST_DEVIATIONS = 5  # that are shown whole
 _INDENT = 4  # of the lines about a key
+_OF_N_TRIALS = ("n_trials=", "budget.study.trials=")
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
@@ -129,40 +130,47 @@ def set_(
         str,
         typer.Argument(
             metavar="n_trials=N",
-            help="What can be changed; also budget.study.UNIT=X and stop_when.LOSS=X ('' for none).",
+            help="What can be changed; also budget.study.UNIT=X, stop_when.LOSS=X ('' for none), "
+            "objectives=[METRIC, …], constraints.METRIC.at_most=X.",
         ),
     ],
     storage: Storage = STORAGE_DEFAULT,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Change how many trials a study has, or when it is over, finished or not. Its trials stay; workers notice.
+    """Change how many trials a study has, when it is over, or what trials are judged by, finished or not.
 
-    A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
-    not on how many are to come. After the last cell of a grid it draws layouts and values.
+    Its trials stay, and nothing is trained again; workers notice. A search goes on as if it had been meant so from the
+    beginning: a proposal depends on what has finished before it, not on how many are to come. After the last cell of a
+    grid it draws layouts and values.
     """
     from growlab.preparation.confirming import refuse_more_trials
-    from growlab.preparation.storing import changed, changes_between
+    from growlab.preparation.remaining import n_unfinished
+    from growlab.preparation.storing import changed, changes_between, unmeasured
     from growlab.records import n_ended
     from growlab.report.title import read_over
-    from growlab.running.following import n_unfinished
     from growlab.storage import Store
+    from growlab.study.objectives_section import write_judging
 
     with Store.open(storage) as store:
         row = store.study(study)
         refuse_more_trials(store, row)
         new = changed(row.study, change, plugin or [])
         store.change_study(study, changes_between(row.study, new))
-        n_done, over, n_left = (
+        n_done, over, n_left, notes = (
             n_ended(store.counts(row.id)),
             read_over(store, store.study(study)),
             n_unfinished(store, row),
+            unmeasured(store, store.study(study)),
         )
     if as_json:
         limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
-        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits}, indent=2))
+        judging = {} if new.judged == row.study.judged else write_judging(new.objectives, new.constraints)
+        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits, **judging}, indent=2))
     n_trials = f"n_trials {row.study.n_trials} → {new.n_trials}"
-    say(f"study {study!r}: {n_trials if new.limits == row.study.limits else change}, {n_done} done")
+    say(f"study {study!r}: {n_trials if change.startswith(_OF_N_TRIALS) else change}, {n_done} done")
+    for note in notes:
+        say(note)
     if over:
         say(f"the study is over: {over}")
     if n_left:
@@ -302,8 +310,9 @@ def replay(
 ) -> None:
     """Make every proposal again, each from the trials that it had seen, and compare it with what is stored.
 
-    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte. What
-    does not is printed, and the exit status is 1: a plugin was edited, or another growlab or Optuna is installed here.
+    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte, and so
+    does each promotion from a rung. What does not is printed, and the exit status is 1: a plugin was edited, or another
+    growlab or Optuna is installed here.
     """
     found = api.replay(study, storage=storage, paths=set_ or [], plugins=plugin or [], tell=say)
     if as_json:
@@ -314,7 +323,8 @@ def replay(
             print(visible(deviation.line))
     if found.deviations:
         numbers = ", ".join(str(deviation.trial) for deviation in found.deviations)
-        raise GrowlabError(f"{len(found.deviations)} proposal(s) came out otherwise, of trials {numbers}")
+        what = "decision(s)" if found.n_promotions else "proposal(s)"
+        raise GrowlabError(f"{len(found.deviations)} {what} came out otherwise, of trials {numbers}")
 
 
 @app.command()

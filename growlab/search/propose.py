@@ -14,15 +14,15 @@ from growlab.plan import final_layout
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
-from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
+from growlab.search.judging import judged, with_values
 from growlab.search.limits import Limits, Measure
 from growlab.search.measured import memory_ratio
 from growlab.search.menu import menu_of
 from growlab.search.past import grouped, unfinished
 from growlab.search.rungs.halving import climbs_of
 from growlab.search.rungs.standing import projected
-from growlab.search.sampling import Ask, Suggestion, sampler_options
+from growlab.search.sampling import Ask, Suggestion, sampler_options, suggested
 from growlab.search.sections import growth_of, train_of
 from growlab.seeds import derived_seed
 from growlab.specs import GrowthSpec, TrialSpec
@@ -41,7 +41,7 @@ def propose(
         trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=lambda each: each.number)
     ]
     ask, repeat = ask_for(study, past, number, kinds, measure)
-    suggestion = _again(ask, past, number) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
+    suggestion = _again(ask, past, number) or suggested(ask)
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
@@ -70,9 +70,9 @@ def ask_for(
     n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
     group, repeat = divmod(number - n_added, study.repeats)
     limit = Limits(study=study, kinds=kinds, measure=measure)
-    past = grouped(past, study.repeats)
+    past = judged(limit, grouped(past, study.repeats))
     if study.rungs is not None:
-        past = projected(past, len(study.rungs.shares), study.objective.metric)
+        past = with_values(study, projected(past, len(study.rungs.shares), study.loss))
     ask = Ask(
         study=study,
         past=past,

@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import rankdata
 
 from growlab.search.configuration import Configuration
 from growlab.search.model.encoding import Array, Codes, Encoding
@@ -40,6 +39,7 @@ class Tried:
     number: int
     configuration: Configuration
     value: float  # the objective; inf of what failed, nan of what runs
+    sd: float = 0.0  # of a value that is expected of what waits at a rung
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,18 @@ class Outlook:
     def rank_correlation(self) -> float:
         """Spearman's, of values and what each is expected to be from all others: how well it predicts."""
         values = np.array([trial.value for trial in self.good])
-        left_out = rankdata(np.round(self._posterior.left_out(), 6))
-        ranks = rankdata(values)
+        left_out = _ranks(np.round(self._posterior.left_out(), 6))
+        ranks = _ranks(values)
         if np.ptp(left_out) == 0 or np.ptp(ranks) == 0:
             return 0.0
         return float(np.corrcoef(left_out, ranks)[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1 on, of equal values their mean. (To load scipy.stats, which has this, takes half a second.)"""
+    _, place, n_equal = np.unique(values, return_inverse=True, return_counts=True)
+    found: Array = (np.cumsum(n_equal) - (n_equal - 1) / 2)[place]
+    return found
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,9 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
         encoding=encoding,
         good=good,
         hyperparameters=found,
-        _posterior=Posterior(weighted, values, found, n_pending=len(pending), shape=shapes),
+        _posterior=Posterior(
+            weighted, values, found, n_pending=len(pending), shape=shapes, doubts=_doubts(good, spread)
+        ),
         _configurations=configurations,
         _centre=centre,
         _spread=spread,
@@ -188,13 +197,20 @@ def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
     return centre, spread, (values - centre) / spread
 
 
+def _doubts(trials: Sequence[Tried], spread: float) -> Array | None:
+    """The variances of values that are no results, on the scale of the process; None where all are."""
+    sds = np.array([trial.sd for trial in trials])
+    return (sds / spread) ** 2 if sds.any() else None
+
+
 @lru_cache(maxsize=64)
 def _learnt(encoding: Encoding, trials: tuple[Tried, ...], shape: Shape | None) -> Hyperparameters:
     configurations = [trial.configuration for trial in trials]
     codes = encoding.encode(configurations)
-    _, _, values = _normalised(trials)
+    _, spread, values = _normalised(trials)
     shapes = None if shape is None else shape(configurations)
-    return learn(group_distances(encoding, codes, codes), values, prior_of(encoding), shapes)
+    distances = group_distances(encoding, codes, codes)
+    return learn(distances, values, prior_of(encoding), shapes, _doubts(trials, spread))
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------
