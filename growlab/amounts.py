@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from fractions import Fraction
 
 UNKNOWN = "–"
 
@@ -44,6 +45,12 @@ def duration(seconds: float | None) -> str:
 def time_left(seconds: float) -> str:
     """Format seconds that are guessed, so in whole ones: '3 h 05 min', '2 min 10 s', '8 s'; '–' from thirty years."""
     return _whole_seconds(seconds) if seconds < 1e9 else UNKNOWN
+
+
+def fraction(share: float) -> str:
+    """Format a share that stands for a simple fraction as that, '1/3'; others as '37%'."""
+    simple = Fraction(share).limit_denominator(100)
+    return str(simple) if abs(float(simple) - share) < 1e-6 else f"{share:.0%}"
 
 
 def whole(n: int | None) -> str:

@@ -145,10 +145,10 @@ def set_(
     grid it draws layouts and values.
     """
     from growlab.preparation.confirming import refuse_more_trials
+    from growlab.preparation.remaining import n_unfinished
     from growlab.preparation.storing import changed, changes_between, unmeasured
     from growlab.records import n_ended
     from growlab.report.title import read_over
-    from growlab.running.following import n_unfinished
     from growlab.storage import Store
     from growlab.study.objectives_section import write_judging
 
@@ -310,8 +310,9 @@ def replay(
 ) -> None:
     """Make every proposal again, each from the trials that it had seen, and compare it with what is stored.
 
-    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte. What
-    does not is printed, and the exit status is 1: a plugin was edited, or another growlab or Optuna is installed here.
+    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte, and so
+    does each promotion from a rung. What does not is printed, and the exit status is 1: a plugin was edited, or another
+    growlab or Optuna is installed here.
     """
     found = api.replay(study, storage=storage, paths=set_ or [], plugins=plugin or [], tell=say)
     if as_json:
@@ -322,7 +323,8 @@ def replay(
             print(visible(deviation.line))
     if found.deviations:
         numbers = ", ".join(str(deviation.trial) for deviation in found.deviations)
-        raise GrowlabError(f"{len(found.deviations)} proposal(s) came out otherwise, of trials {numbers}")
+        what = "decision(s)" if found.n_promotions else "proposal(s)"
+        raise GrowlabError(f"{len(found.deviations)} {what} came out otherwise, of trials {numbers}")
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from growlab.errors import NotFound
 from growlab.preparation.fronts import is_eligible
-from growlab.records import TrialState, n_ended
+from growlab.preparation.remaining import n_unfinished
+from growlab.records import TrialState
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.suggest import command
 
@@ -31,7 +32,7 @@ def best_trials(store: Store, study_row: StudyRow) -> list[TrialRow]:
 def _none_completed(store: Store, study_row: StudyRow) -> str:
     name, counts = study_row.study.name, store.counts(study_row.id)
     there = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "it has none at all"
-    if n_ended(counts) >= study_row.study.n_trials or store.why_over(study_row.id):
+    if not n_unfinished(store, study_row):
         see = command("report", name, options=store.options)
         return f"study {name!r} is done, and none of its trials completed ({there}); see why: {see}"
     return f"study {name!r} has no completed trial yet ({there}); run: {command('worker', name, options=store.options)}"

@@ -93,7 +93,8 @@ def find_or_confirm(store: "Store", row: "StudyRow", top: int, n_seeds: int, tel
         for at, winner in enumerate(winners)
         for repeat, seed in enumerate(seeds)
     ]
-    store.create_study(replace(row.study, name=name, n_trials=len(given), limits=Limits()), given)
+    whole = replace(row.study, name=name, n_trials=len(given), limits=Limits(), rungs=None)  # each to its end
+    store.create_study(whole, given)
     tell(
         f"created study {name!r} in {store.url}: {len(winners)} trial(s) of {row.study.name!r} on {n_seeds} fresh seeds"
     )

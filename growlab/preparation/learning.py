@@ -23,7 +23,7 @@ def read_why(store: "Store", row: "StudyRow", storage: str, plugins: Sequence[Pa
     from growlab.plugins import load_plugins
     from growlab.preparation.confirming import confirms
     from growlab.preparation.texts import with_found_texts
-    from growlab.search import propose, sampler_options
+    from growlab.search import Promote, decide, propose, sampler_options
     from growlab.search.model.explaining import Why, explain
     from growlab.search.propose import ask_for
 
@@ -37,4 +37,11 @@ def read_why(store: "Store", row: "StudyRow", storage: str, plugins: Sequence[Pa
     if sampler_options(row.study).proposes and not confirms(store, row):
         following = propose(row.study, past, len(past), KINDS, costs)
         expected = following.decision.predicted or learnt.predict(parse(following.spec.layout), following.params)
-    return Why(study=row.study.name, explanation=learnt.explanation, following=following, expected=expected)
+    decided = decide(row.study, past, KINDS, costs) if row.study.rungs is not None else None
+    return Why(
+        study=row.study.name,
+        explanation=learnt.explanation,
+        following=following,
+        expected=expected,
+        promotion=decided.promotion if isinstance(decided, Promote) else None,
+    )

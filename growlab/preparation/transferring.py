@@ -45,17 +45,17 @@ def with_transferred(store: "Store", study: "Study", tell: Tell) -> "Study":
 
 def _require_over(store: "Store", row: "StudyRow") -> None:
     """Raise UsageError while the study has trials to come."""
+    from growlab.preparation.remaining import n_unfinished
     from growlab.records import TrialState, n_ended
 
-    summary = next(each for each in store.studies() if each.id == row.id)
-    n_done, n_running = n_ended(summary.counts), summary.counts[TrialState.RUNNING]
-    if n_running or (n_done < summary.n_trials and not summary.over):
-        n_made = sum(summary.counts.values())
+    counts, n_trials = store.counts(row.id), store.n_trials(row.id)
+    if counts[TrialState.RUNNING] or not (store.why_over(row.id) or n_unfinished(store, row) == 0):
+        n_done, n_made = n_ended(counts), sum(counts.values())
         end = command("study set", row.study.name, f"n_trials={n_made}", options=store.options)
         remedy = f"have it want no more: {end}" if n_made else "name another study"
         raise UsageError(
             f"{KEY}: study {row.study.name!r} must be over, as what it found is kept once for all; {n_done} of its "
-            f"{summary.n_trials} trials have ended. Let its workers finish, or {remedy}"
+            f"{n_trials} trials have ended. Let its workers finish, or {remedy}"
         )
 
 

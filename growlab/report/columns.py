@@ -24,7 +24,7 @@ class LeaderboardRow:
     depth_start: int  # blocks
     depth_end: int | None
     n_params: int | None  # at the end
-    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest
+    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest, of a paused one at its rung
     best_val_loss: float | None
     bits_per_byte: float | None
     flops: int | None
@@ -40,6 +40,8 @@ class LeaderboardRow:
     )
     feasible: bool | None = None  # whether it holds all constraints; None of a study without any
     metrics: Mapping[str, float] = field(default_factory=dict)  # of several objectives and constraints, by their keys
+    rung: int | None = None  # at which it waits, from 1
+    rung_share: float | None = None  # of its budget, there
     searched: Mapping[str, TrialValue] = field(default_factory=dict)  # scalars as the sampler drew them, by full name
 
 
@@ -80,7 +82,8 @@ def _rank(row: LeaderboardRow) -> str:
 
 
 def _val_loss(row: LeaderboardRow) -> str:
-    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
+    at = "" if row.rung_share is None else f" at {amounts.fraction(row.rung_share)}"
+    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss) + at
 
 
 def _state(row: LeaderboardRow) -> str:
@@ -108,6 +111,8 @@ COLUMNS = (
     Column("told", of_some=True),
     Column("front", of_some=True),
     Column("feasible", of_some=True),
+    Column("rung", of_some=True),
+    Column("rung_share", of_some=True),
 )
 _HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
 SORTABLE = tuple(column.name for column in COLUMNS if column.sortable)

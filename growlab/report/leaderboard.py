@@ -29,7 +29,8 @@ def leaderboard(
     overfitting: Mapping[int, int] = MappingProxyType({}),
     front: Front | None = None,
 ) -> list[LeaderboardRow]:
-    """Sort the trials of a study: completed ones by `sort_by`, best first; then running ones; then the rest.
+    """Sort the trials of a study: completed ones by `sort_by`, best first; then those that wait at rungs, the highest
+    rung first, by their losses there; then running ones; then the rest.
 
     Lower is better, but of an objective of the `front` that is maximised. Ties go to the lower number. Ranks are by the
     loss that is sorted by, or by val_loss: sorting by size shows where the good small ones are. What is beyond a
@@ -70,7 +71,7 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None, front: F
         depth_start=trial.depth_start,
         depth_end=trial.depth_end,
         n_params=trial.n_params,
-        val_loss=finite(trial.val_loss if trial.state.is_final else trial.newest_val_loss),
+        val_loss=finite(_val_loss(trial)),
         best_val_loss=finite(trial.best_val_loss),
         bits_per_byte=finite(trial.bits_per_byte),
         flops=trial.flops,
@@ -80,12 +81,28 @@ def _row(trial: TrialRow, rank: int | None, overfits_since: int | None, front: F
         engine=trial.engine or None,
         accuracy=trial.newest_accuracy,
         overfits_since=overfits_since,
+        rung=trial.may_pass + 1 if trial.state is TrialState.PAUSED else None,
+        rung_share=_rung_share(trial),
         told=trial.was_told or None,
         front=trial.number in front.trials if front and is_judged else None,
         feasible=trial.number not in front.infeasible if front and is_judged and front.has_constraints else None,
         metrics=front.values.get(trial.number, {}) if front else {},
         searched=_searched(trial),
     )
+
+
+def _val_loss(trial: TrialRow) -> float | None:
+    if trial.state is TrialState.PAUSED:
+        return trial.paused_val_loss
+    return trial.val_loss if trial.state.is_final else trial.newest_val_loss
+
+
+def _rung_share(trial: TrialRow) -> float | None:
+    """The share of its budget at which a paused trial waits; None of others, and of a damaged row."""
+    match trial.spec_mapping:
+        case {"budget": {"amount": int(budget)}} if trial.paused_mark is not None and budget > 0:
+            return trial.paused_mark / budget
+    return None
 
 
 def _searched(trial: TrialRow) -> dict[str, TrialValue]:
@@ -99,10 +116,10 @@ def _searched(trial: TrialRow) -> dict[str, TrialValue]:
     }
 
 
-def _sort_key(row: LeaderboardRow, sort_by: str, sign: float) -> tuple[int, float, int]:
+def _sort_key(row: LeaderboardRow, sort_by: str, sign: float) -> tuple[int, int, float, int]:
     value = row.metrics.get(sort_by) if sort_by not in SORTABLE else getattr(row, sort_by)
     if row.state is TrialState.COMPLETED:
-        return (int(row.feasible is False), math.inf if value is None else sign * value, row.trial)
-    if row.state is TrialState.RUNNING:
-        return (2, 0, row.trial)
-    return (3, 0, row.trial)
+        return (int(row.feasible is False), 0, math.inf if value is None else sign * value, row.trial)
+    if row.rung is not None:
+        return (2, -row.rung, math.inf if row.val_loss is None else row.val_loss, row.trial)
+    return (3 if row.state is TrialState.RUNNING else 4, 0, 0, row.trial)

@@ -10,10 +10,10 @@ from growlab.errors import GrowlabError
 from growlab.escapes import first_line
 from growlab.preparation.command_lines import place_options, plugin_options, speaking_command
 from growlab.preparation.fronts import Front, recorded_front
+from growlab.preparation.remaining import n_unfinished
 from growlab.report.columns import LeaderboardRow
 from growlab.report.leaderboard import read_leaderboard
 from growlab.report.title import read_over, read_title
-from growlab.running.following import n_unfinished
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.suggest import command
 

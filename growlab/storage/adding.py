@@ -25,7 +25,7 @@ def add_trials(
     Those that take places are of its n_trials as long as it has fewer; what goes beyond raises it. None where the next
     number is no longer that of the first proposal. The row is locked, so that no worker adds a trial meanwhile.
     """
-    asked = select(studies.c.spec).where(studies.c.id == study_id).with_for_update()
+    asked = select(studies.c.spec, studies.c.former_specs).where(studies.c.id == study_id).with_for_update()
     row = connection.execute(asked).one_or_none()
     if row is None:
         raise NotFound("the study was deleted; nothing can be added to it")
@@ -34,7 +34,9 @@ def add_trials(
         return None
     n_trials: int = row.spec["n_trials"]
     n_trials = max(n_trials, there + len(proposals)) if takes_places else max(n_trials, there) + len(proposals)
-    connection.execute(update(studies).where(studies.c.id == study_id).values(spec={**row.spec, "n_trials": n_trials}))
+    if n_trials != row.spec["n_trials"]:  # a revision: a trial at a rung may go on only once no other is to be proposed
+        changed = {"spec": {**row.spec, "n_trials": n_trials}, "former_specs": [*row.former_specs, row.spec]}
+        connection.execute(update(studies).where(studies.c.id == study_id).values(changed))
     for proposal in proposals:
         added = queue.enqueue(connection, study_id, proposal)
         assert added, proposal.number

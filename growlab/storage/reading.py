@@ -25,7 +25,7 @@ from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTri
 from growlab.storage.clock import database_now
 from growlab.storage.facts import read_all_readings
 from growlab.storage.rows import AttemptRow, TrialRow
-from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
+from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, rungs, trials, workers
 
 
 def read_past_trials(connection: Connection, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
@@ -168,11 +168,19 @@ def _trial_rows() -> Select[Any]:
         _while_open("newest_step", _newest_step(), trials.c.steps),
         _while_open("newest_val_loss", _newest_of_val("loss"), trials.c.val_loss),
         _newest_of_val("accuracy").label("newest_accuracy"),
+        _while_paused("paused_mark", rungs.c.mark),
+        _while_paused("paused_val_loss", rungs.c.val_loss),
     )
 
 
 def _while_open(name: str, newest: ScalarSelect[Any], final: Any) -> Label[Any]:
     return case((IS_OPEN, newest), else_=final).label(name)
+
+
+def _while_paused(name: str, column: Any) -> Label[Any]:
+    """A column of the reading at the rung where a trial waits."""
+    here = select(column).where(rungs.c.trial_id == trials.c.id, rungs.c.rung == trials.c.may_pass).scalar_subquery()
+    return case((trials.c.state == TrialState.PAUSED, here)).label(name)
 
 
 def _newest_step() -> ScalarSelect[Any]:

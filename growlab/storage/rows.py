@@ -90,6 +90,10 @@ class TrialRow:
     newest_val_loss: float | None
     newest_accuracy: float | None  # of a synthetic task's answers; None of a text
 
+    # of a paused trial, at the rung where it waits
+    paused_mark: float | None  # FLOPs
+    paused_val_loss: float | None
+
     layout_end: str | None
     depth_end: int | None
     n_params: int | None

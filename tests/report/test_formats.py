@@ -19,7 +19,7 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
-OF_SOME = ("accuracy", "overfits_since", "told", "front", "feasible")
+OF_SOME = ("accuracy", "overfits_since", "told", "rung", "rung_share", "front", "feasible")
 FIELDS = [field for field in fields(LeaderboardRow) if field.name not in ("searched", "metrics")]
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -42,6 +42,8 @@ rows_of = st.builds(
     accuracy=st.none() | st.floats(0, 1),
     overfits_since=st.none() | whole,
     told=st.none() | st.just(True),
+    rung=st.none() | whole,
+    rung_share=st.none() | st.floats(0, 1),
     searched=st.fixed_dictionaries({"train.lr": numbers}),
 )
 
@@ -88,7 +90,7 @@ def test_the_columns_of_every_format_are_the_fields_of_a_row():
     names = [field.name for field in FIELDS]
 
     assert {column.name for column in COLUMNS} == set(names)
-    assert rendered([], "tsv") == "\t".join(names[:-5]) + "\n"
+    assert rendered([], "tsv") == "\t".join(names[: -len(OF_SOME)]) + "\n"
 
 
 @pytest.mark.parametrize("format", ["table", "tsv", "csv", "json"])

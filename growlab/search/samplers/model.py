@@ -5,7 +5,8 @@
     else            the candidate from which the model expects most (growlab.search.model)
 
 The model decides while it predicts: while the rank correlation of its leave-one-out predictions with what was measured
-is above MIN_CORRELATION. Else evolution does, as it does while too little has finished.
+is above MIN_CORRELATION. Else evolution does, as it does while too little has finished. Of several objectives it looks
+for what adds most to their front (growlab.search.model.aim).
 """
 
 from dataclasses import dataclass
