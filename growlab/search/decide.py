@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
@@ -55,7 +56,7 @@ def decide(
     """
     if study.limits.why_over(spent):
         return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()
-    past = sorted(past, key=lambda trial: trial.number)
+    past = sorted(past, key=attrgetter("number"))
     proposes = len(past) < study.n_trials and sampler_options(study).proposes
     if study.rungs is not None and (promotion := _promotion(study, past, settled=not proposes and not _works(past))):
         return Promote(promotion)
