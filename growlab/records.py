@@ -206,6 +206,7 @@ class PastTrial:
     peak_memory: float | None = None  # as the metric says; None where nobody measured it, and while running
     readings: tuple[RungReading, ...] = ()  # at the rungs that it came to, from the lowest on
     may_pass: int = 0  # rungs, by the promotions that it had
+    value_sd: float = 0.0  # of a value that is no result but what readings make expect, beyond the noise of a training
 
     @property
     def is_paused(self) -> bool:

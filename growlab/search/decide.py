@@ -8,8 +8,7 @@ from growlab.kinds import Kind
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, Promotion, Spent, TrialState
 from growlab.search.limits import Measure
-from growlab.search.past import unfinished
-from growlab.search.propose import propose
+from growlab.search.propose import ask_for, propose
 from growlab.search.rungs.halving import next_to_climb, promotion_of
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
@@ -57,12 +56,35 @@ def decide(
     if study.limits.why_over(spent):
         return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()
     past = sorted(past, key=attrgetter("number"))
-    proposes = len(past) < study.n_trials and sampler_options(study).proposes
-    if study.rungs is not None and (promotion := _promotion(study, past, settled=not proposes and not _works(past))):
-        return Promote(promotion)
-    if proposes:
-        return New(propose(study, past, len(past), kinds, measure))
+    options = sampler_options(study)
+    if len(past) < study.n_trials and options.proposes:
+        return _better(study, past, kinds, measure, weighs=options.weighs)
+    if study.rungs is not None and (best := _by_halving(study, past, settled=not _works(past))):
+        return Promote(promotion_of(best, past))
     return Wait() if _works(past) else Done()
+
+
+def _better(
+    study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, *, weighs: bool
+) -> New | Promote:
+    """A new trial or one that waits at a rung: by what is expected of both, where a model says it, else by halving."""
+    if study.rungs is None:
+        return New(propose(study, past, len(past), kinds, measure))
+    if not weighs and (best := _by_halving(study, past, settled=False)):
+        return Promote(promotion_of(best, past))
+    proposal = propose(study, past, len(past), kinds, measure)
+    predicted = proposal.decision.predicted
+    if not weighs:
+        return New(proposal)
+    if predicted is None:
+        best = _by_halving(study, past, settled=False)
+        return Promote(promotion_of(best, past)) if best else New(proposal)
+    from growlab.search.model.climbing import worth_more  # it loads NumPy and SciPy
+
+    ask, _ = ask_for(study, past, len(past), kinds, measure)
+    if found := worth_more(ask, study.rungs, past, predicted):
+        return Promote(promotion_of(found[0], past, found[1]))
+    return New(proposal)
 
 
 def _works(past: Sequence[PastTrial]) -> bool:
@@ -70,8 +92,6 @@ def _works(past: Sequence[PastTrial]) -> bool:
     return any(not trial.state.is_final and not trial.is_paused for trial in past)
 
 
-def _promotion(study: Study, past: Sequence[PastTrial], *, settled: bool) -> Promotion | None:
+def _by_halving(study: Study, past: Sequence[PastTrial], *, settled: bool) -> PastTrial | None:
     assert study.rungs is not None
-    known = [trial if trial.state.is_final else unfinished(trial) for trial in past]
-    best = next_to_climb(study.rungs, known, study.objective.metric, settled=settled)
-    return promotion_of(best, known) if best else None
+    return next_to_climb(study.rungs, past, study.objective.metric, settled=settled)

@@ -36,6 +36,7 @@ class SamplerOptions(Options):
     """The options of a sampler, with what they mean for a study."""
 
     proposes: ClassVar[bool] = True  # whether it makes trials; else they are what somebody put into the queue
+    weighs: ClassVar[bool] = False  # whether what it predicts decides between a new trial and one that waits at a rung
     transfers: ClassVar[bool] = False  # whether it makes use of what another study found (sampler.transfer_from)
 
     def n_first(self, study: Study) -> int:

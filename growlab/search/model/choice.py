@@ -28,11 +28,16 @@ def scores(outlook: Outlook, candidates: Sequence[Candidate]) -> Array:
     Below 0 what will probably fail: the less, the surer that is.
     """
     mean, sd, runs = outlook.predict([candidate.configuration for candidate in candidates])
-    sd = WIDER * sd
-    ahead = (float(outlook.expected.min()) - mean) / sd
-    density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
-    found: Array = sd * (ahead * ndtr(ahead) + density) * runs
+    found = expected_improvement(float(outlook.expected.min()), mean, WIDER * sd) * runs
     return np.where(runs < SAFE, runs - 1, found / max(float(found.max()), 1e-300))
+
+
+def expected_improvement(best: float, mean: Array | float, sd: Array | float) -> Array:
+    """How far below `best` a normal value is expected to be, where what is above counts as nothing."""
+    ahead = (best - mean) / sd
+    density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
+    found: Array = sd * (ahead * ndtr(ahead) + density)
+    return found
 
 
 def ranked(found: Array, candidates: Sequence[Candidate]) -> list[int]:

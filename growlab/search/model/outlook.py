@@ -40,6 +40,7 @@ class Tried:
     number: int
     configuration: Configuration
     value: float  # the objective; inf of what failed, nan of what runs
+    sd: float = 0.0  # of a value that is expected of what waits at a rung
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
         encoding=encoding,
         good=good,
         hyperparameters=found,
-        _posterior=Posterior(weighted, values, found, n_pending=len(pending), shape=shapes),
+        _posterior=Posterior(
+            weighted, values, found, n_pending=len(pending), shape=shapes, doubts=_doubts(good, spread)
+        ),
         _configurations=configurations,
         _centre=centre,
         _spread=spread,
@@ -188,13 +191,20 @@ def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
     return centre, spread, (values - centre) / spread
 
 
+def _doubts(trials: Sequence[Tried], spread: float) -> Array | None:
+    """The variances of values that are no results, on the scale of the process; None where all are."""
+    sds = np.array([trial.sd for trial in trials])
+    return (sds / spread) ** 2 if sds.any() else None
+
+
 @lru_cache(maxsize=64)
 def _learnt(encoding: Encoding, trials: tuple[Tried, ...], shape: Shape | None) -> Hyperparameters:
     configurations = [trial.configuration for trial in trials]
     codes = encoding.encode(configurations)
-    _, _, values = _normalised(trials)
+    _, spread, values = _normalised(trials)
     shapes = None if shape is None else shape(configurations)
-    return learn(group_distances(encoding, codes, codes), values, prior_of(encoding), shapes)
+    distances = group_distances(encoding, codes, codes)
+    return learn(distances, values, prior_of(encoding), shapes, _doubts(trials, spread))
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------

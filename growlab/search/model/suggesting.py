@@ -150,7 +150,7 @@ class Reader:
     def _tried(self, trial: PastTrial) -> Tried | None:
         configuration = configuration_of(trial, self._domains, self._kinds)
         value = loss_of(trial) if trial.state.is_final else math.nan
-        return None if configuration is None else Tried(trial.number, configuration, value)
+        return None if configuration is None else Tried(trial.number, configuration, value, trial.value_sd)
 
 
 def reader_of(ask: Ask) -> Reader:

@@ -18,6 +18,7 @@ from growlab.search.sampling import Ask, Suggestion, first_layout, register_samp
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(EvolutionOptions):
+    weighs: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
     random_share: float = scalar(0.05, at_least=0, at_most=1, help="of the trials drawn at random, once it has learnt")
 
