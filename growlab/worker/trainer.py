@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,10 +25,9 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PEAK_MEMORY, Metric, PastTrial, Spent, TrialResult, TrialState
-from growlab.search import Done, New, Next, Wait, decide
+from growlab.records import PEAK_MEMORY, Metric, TrialResult, TrialState
+from growlab.search import Done, New, Wait
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
-from growlab.study import Study
 from growlab.worker.causes import crowded_out, failed_at_once, held_by_others, out_of_memory
 from growlab.worker.messages import (
     Began,
@@ -52,7 +51,6 @@ from growlab.worker.signals import ignore_stopping
 
 ORPHANED, CRASHED = 70, 71  # exit codes
 LEAVING_S = 15.0  # of a trainer that was asked to stop, for a database that is away
-_NOTHING = Spent()
 _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
 
 
@@ -153,6 +151,7 @@ class _Trainer:
 
     def _enqueue_next(self, name: str) -> None:
         """Put a proposal from here into the queue: nothing large passes the pipe. A faster worker's stays."""
+        from growlab.deciding import decided
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_execution
 
@@ -237,14 +236,6 @@ class _Trainer:
         from growlab.training.device import device_memory
 
         return crowded_out(device_memory(self.device))
-
-
-def decided(study: Study, past: Sequence[PastTrial], vocab_size: int, spent: Spent = _NOTHING) -> Next:
-    """Decide what comes next in a study, by the kinds that are registered here."""
-    from growlab.kinds import KINDS
-    from growlab.model.cost import Costs
-
-    return decide(study, past, KINDS, Costs(vocab_size), spent)
 
 
 def unfit(error: GrowlabError) -> Unfit:
