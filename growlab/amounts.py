@@ -60,6 +60,13 @@ def number(value: float | None, digits: int) -> str:
     return f"{value:.{digits}f}"
 
 
+def measured(value: float | None) -> str:
+    """Format a number of any size and unit to three or four digits: '0.9961', '12.3M'."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return count(value) if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def loss(value: float | None) -> str:
     """Format a loss to four decimals: '1.4697'."""
     return number(value, 4)

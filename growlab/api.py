@@ -371,18 +371,20 @@ def train(
     )
 
 
-def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = "") -> "pd.DataFrame":
+def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = "", tell: Tell = print) -> "pd.DataFrame":
     """Read the leaderboard, one row per trial, the best first, in the columns of `growlab report --format csv`.
 
-    `sort_by` is a loss or another number, the study's objective unless said. Raises NotFound, UnknownName.
+    `sort_by` is a loss or another number, the study's first objective unless said. Raises NotFound, UnknownName.
     """
+    from growlab.preparation.layout_metrics import read_front
     from growlab.report.frames import frame_of
     from growlab.report.leaderboard import read_leaderboard
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
-        return frame_of(read_leaderboard(store, row.id, sort_by or row.study.objective.metric))
+        found = read_front(store, row, storage, (), tell)
+        return frame_of(read_leaderboard(store, row.id, sort_by or row.study.objective.metric, found))
 
 
 def groups(
@@ -481,7 +483,7 @@ def optuna_study(
     load_plugins(plugins)
     with Store.open(storage) as store:
         row = store.study(study)
-        past = store.past_trials(row.id, row.study.objective.metric)
+        past = store.past_trials(row.id, row.study.metrics)
     found, outside = optuna_study_of(row.study, past)
     if outside:
         tell(f"left out, as their layouts are not of the study's space: trials {', '.join(map(str, outside))}")
@@ -550,3 +552,51 @@ def export(
         row = store.study(study)
         export_trial(store, row, trial, artifact_root(storage, artifacts), Path(folder))
     return row.study
+
+
+def export_front(
+    study: str,
+    folder: str | Path,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    artifacts: Path | None = None,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> list[Path]:
+    """Write every trial of a study's front into trial-N of a new folder, each as `export` does, and return those.
+
+    Trials whose results a person told have no model, and are left out. Raises UsageError for a study with one objective
+    and for a folder that holds something, NotFound for an empty front.
+    """
+    from growlab.export.bundle import export_front
+    from growlab.preparation.fronts import front_with_models
+    from growlab.preparation.layout_metrics import read_front
+    from growlab.preparation.places import artifact_root
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        numbers = front_with_models(store, row, read_front(store, row, storage, plugins, tell), tell)
+        return export_front(store, row, numbers, artifact_root(storage, artifacts), Path(folder))
+
+
+def front(
+    study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+) -> dict[str, Any]:
+    """Read the front of a study with several objectives or constraints, as `growlab report --json` prints it.
+
+    Its trials, the hypervolume and the reference point, and the values of every trial. Raises NotFound, and UsageError
+    for a study with one objective.
+    """
+    from growlab.preparation.fronts import no_front
+    from growlab.preparation.layout_metrics import read_front
+    from growlab.report.front import front_as_mapping
+    from growlab.report.leaderboard import read_leaderboard
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        found = read_front(store, row, storage, plugins, tell)
+        if found is None:
+            raise no_front(study)
+        return front_as_mapping(found, read_leaderboard(store, row.id, row.study.objective.metric, found))

@@ -23,7 +23,7 @@ def put_next(queue: Queue[Any], study_id: int, study: Study, vocab_size: int, *,
 
     Nothing else decides, whoever asks: a worker's trainer of its database, a simulated worker of its memory.
     """
-    past, spent = queue.past_trials(study_id, study.objective.metric), queue.spent(study_id)
+    past, spent = queue.past_trials(study_id, study.metrics), queue.spent(study_id)
     following = decided(study, past, vocab_size, spent)
     match following:
         case New(proposal):

@@ -47,8 +47,8 @@ Claim = TypeVar("Claim", bound=Held)
 class Queue(Protocol[Claim]):
     """A queue of the trials of studies, and what it knows of their past."""
 
-    def past_trials(self, study_id: int, objective: str) -> Sequence[PastTrial]:
-        """The trials as a search knows them, by number."""
+    def past_trials(self, study_id: int, asked: Sequence[str]) -> Sequence[PastTrial]:
+        """The trials as a search knows them, by number, with these metrics (Study.metrics), the first as the value."""
         ...
 
     def counts(self, study_id: int) -> Mapping[TrialState, int]: ...

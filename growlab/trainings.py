@@ -7,14 +7,17 @@
     seed            of the trial: which one is meant where several have all the rest in common
     flops           that it spent until its end, or until it was paused
     budget_flops    of its whole budget; without such a column: flops
+    layout_end      as it ended, where it may have grown
     val_loss, best_val_loss, bits_per_byte    at its end; without val_loss: what the last of the columns below says
+    accuracy, …     every other metric that a study judges by and that no layout tells, by its key
     loss@0.25       val_loss at that share of its budget
     loss_400        val_loss after so many steps; the largest number of steps in any such column is the whole budget
     readings        at its rungs: a list of growlab.records.RungReading, in JSON
     elapsed_s       seconds that it took
     peak_memory     bytes of a GPU
 
-A table is TSV or CSV. Layout and flops must be there, and every scalar that the study searches.
+A table is TSV or CSV. Layout and flops must be there, every scalar that the study searches, and every metric that it
+judges by.
 """
 
 import json
@@ -26,7 +29,11 @@ from dataclasses import asdict, dataclass, field
 from growlab.domains import Value
 from growlab.records import LOSSES, Loss, RungReading, TrialState
 
-FIXED = ("layout", "state", "seed", "flops", "budget_flops", *LOSSES, "readings", "elapsed_s", "peak_memory")
+FIXED = (
+    *("layout", "state", "seed", "flops", "budget_flops", "layout_end"),
+    *LOSSES,
+    *("readings", "elapsed_s", "peak_memory"),
+)
 AT_SHARE, AT_STEP = "loss@", "loss_"  # how names of columns of a curve begin
 
 
@@ -40,6 +47,8 @@ class Training:
     flops: int
     budget_flops: int
     losses: Mapping[Loss, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)  # others, by their keys
+    layout_end: str = ""
     curve: Mapping[float, float] = field(default_factory=dict)  # share of the budget to val_loss; the shares rise
     readings: tuple[RungReading, ...] = ()
     seed: int | None = None
@@ -69,13 +78,14 @@ def interpolated(curve: Mapping[float, float], share: float) -> float | None:
 def columns_and_rows(trainings: Sequence[Training], scalars: Iterable[str]) -> tuple[list[str], Iterator[list[object]]]:
     """The names of a table's columns and its rows; `scalars` are those that have a column even if none acted."""
     params = list(dict.fromkeys([*scalars, *(name for training in trainings for name in training.params)]))
+    metrics = list(dict.fromkeys(key for training in trainings for key in training.metrics))
     shares = sorted({share for training in trainings for share in training.curve})
     first, *others = FIXED
-    names = [first, *params, *others, *(f"{AT_SHARE}{share:g}" for share in shares)]
-    return names, (_row(training, params, shares) for training in trainings)
+    names = [first, *params, *others, *metrics, *(f"{AT_SHARE}{share:g}" for share in shares)]
+    return names, (_row(training, params, metrics, shares) for training in trainings)
 
 
-def _row(training: Training, params: Sequence[str], shares: Sequence[float]) -> list[object]:
+def _row(training: Training, params: Sequence[str], metrics: Sequence[str], shares: Sequence[float]) -> list[object]:
     readings = json.dumps([asdict(reading) for reading in training.readings]) if training.readings else None
     return [
         training.layout,
@@ -84,9 +94,11 @@ def _row(training: Training, params: Sequence[str], shares: Sequence[float]) -> 
         training.seed,
         training.flops,
         training.budget_flops,
+        training.layout_end,
         *(training.losses.get(loss) for loss in LOSSES),
         readings,
         training.elapsed_s,
         training.peak_memory,
+        *(training.metrics.get(key) for key in metrics),
         *(training.curve.get(share) for share in shares),
     ]

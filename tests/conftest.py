@@ -30,6 +30,12 @@ from growlab.kinds import KINDS
 if not torch.cuda.is_available():  # kernels run in Triton's interpreter: asked for before anything imports triton
     os.environ["TRITON_INTERPRET"] = "1"
 
+# Processes that tests start, xdist's workers among them, compute on one core each: tensors and matrices are tiny, and
+# threads that wait for one another took half of the processor's time. None looks for the hub, even where transformers,
+# which reads this once, is loaded first.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 

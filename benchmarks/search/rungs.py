@@ -49,7 +49,8 @@ from growlab.specs import BudgetSpec
 QUARTERS = 4
 BUDGET = 400  # of a study, so that marks are whole numbers
 RUNGS, HALVING = "+rungs", "+halving"
-MARKS = (5, 10, 20, 30, 40, 60, 80, 100)  # whole trainings paid
+MARKS = (5, 10, 20, 30, 40, 50, 60, 80, 100)  # whole trainings paid
+GOALS = (50, 100)  # what a search without rungs has come to there is looked for on the way of the others
 COLUMNS = ("problem", "search", "seed", "trials", "begun", "finished", "cpu_s", "regrets")
 
 
@@ -201,23 +202,25 @@ def report(rows: Sequence[Mapping[str, str]]) -> None:
             if row["problem"] == problem:
                 regrets = [float(one) for one in row["regrets"].split()]
                 by_arm.setdefault(row["search"], {})[int(row["seed"])] = regrets
+        paid = min(len(regrets) for by_seed in by_arm.values() for regrets in by_seed.values()) // QUARTERS
+        marks = [mark for mark in MARKS if mark <= paid]
         print(f"\n{problem}: mean regret after so many whole trainings were paid for")
-        print(f"  {'search':<18}{'seeds':>6}" + "".join(f"{mark:>9}" for mark in MARKS))
+        print(f"  {'search':<18}{'seeds':>6}" + "".join(f"{mark:>9}" for mark in marks))
         for arm, by_seed in by_arm.items():
-            means = [fmean(regrets[mark * QUARTERS - 1] for regrets in by_seed.values()) for mark in MARKS]
+            means = [fmean(regrets[mark * QUARTERS - 1] for regrets in by_seed.values()) for mark in marks]
             print(f"  {arm:<18}{len(by_seed):>6}" + "".join(f"{mean:>9.4f}" for mean in means))
         for arm in by_arm:
             if RUNGS in arm or arm == f"model{HALVING}":
-                _compare(by_arm, arm)
+                _compare(by_arm, arm, marks)
 
 
-def _compare(by_arm: Mapping[str, Mapping[int, list[float]]], arm: str) -> None:
+def _compare(by_arm: Mapping[str, Mapping[int, list[float]]], arm: str, marks: Sequence[int]) -> None:
     for other in [name for name in by_arm if name != arm]:
         seeds = sorted(by_arm[arm].keys() & by_arm[other].keys())
         if len(seeds) < 2:
             continue
         cells = []
-        for mark in MARKS:
+        for mark in marks:
             one, two = ([by_arm[name][seed][mark * QUARTERS - 1] for seed in seeds] for name in (arm, other))
             ratio, low, high, _ = compare(one, two)
             cells.append(f"{mark}: {ratio:.2f} [{low:.2f}, {high:.2f}]")
@@ -227,7 +230,7 @@ def _compare(by_arm: Mapping[str, Mapping[int, list[float]]], arm: str) -> None:
     if whole:
         seeds = sorted(by_arm[arm].keys() & whole.keys())
         ways = np.array([by_arm[arm][seed] for seed in seeds]).mean(axis=0)
-        for mark in (50, 100):
+        for mark in [mark for mark in GOALS if mark <= max(marks)]:
             goal = fmean(whole[seed][mark * QUARTERS - 1] for seed in seeds)
             there = np.flatnonzero(ways <= goal)
             share = f"{(there[0] + 1) / QUARTERS / mark:.0%}" if len(there) else "more than all"

@@ -34,6 +34,7 @@ from growlab.suggest import command
 
 _MOST_DEVIATIONS = 5  # that are shown whole
 _INDENT = 4  # of the lines about a key
+_OF_N_TRIALS = ("n_trials=", "budget.study.trials=")
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
@@ -129,40 +130,47 @@ def set_(
         str,
         typer.Argument(
             metavar="n_trials=N",
-            help="What can be changed; also budget.study.UNIT=X and stop_when.LOSS=X ('' for none).",
+            help="What can be changed; also budget.study.UNIT=X, stop_when.LOSS=X ('' for none), "
+            "objectives=[METRIC, …], constraints.METRIC.at_most=X.",
         ),
     ],
     storage: Storage = STORAGE_DEFAULT,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Change how many trials a study has, or when it is over, finished or not. Its trials stay; workers notice.
+    """Change how many trials a study has, when it is over, or what trials are judged by, finished or not.
 
-    A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
-    not on how many are to come. After the last cell of a grid it draws layouts and values.
+    Its trials stay, and nothing is trained again; workers notice. A search goes on as if it had been meant so from the
+    beginning: a proposal depends on what has finished before it, not on how many are to come. After the last cell of a
+    grid it draws layouts and values.
     """
     from growlab.preparation.confirming import refuse_more_trials
-    from growlab.preparation.storing import changed, changes_between
+    from growlab.preparation.storing import changed, changes_between, unmeasured
     from growlab.records import n_ended
     from growlab.report.title import read_over
     from growlab.running.following import n_unfinished
     from growlab.storage import Store
+    from growlab.study.objectives_section import write_judging
 
     with Store.open(storage) as store:
         row = store.study(study)
         refuse_more_trials(store, row)
         new = changed(row.study, change, plugin or [])
         store.change_study(study, changes_between(row.study, new))
-        n_done, over, n_left = (
+        n_done, over, n_left, notes = (
             n_ended(store.counts(row.id)),
             read_over(store, store.study(study)),
             n_unfinished(store, row),
+            unmeasured(store, store.study(study)),
         )
     if as_json:
         limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
-        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits}, indent=2))
+        judging = write_judging(new.objectives, new.constraints)
+        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits, **judging}, indent=2))
     n_trials = f"n_trials {row.study.n_trials} → {new.n_trials}"
-    say(f"study {study!r}: {n_trials if new.limits == row.study.limits else change}, {n_done} done")
+    say(f"study {study!r}: {n_trials if change.startswith(_OF_N_TRIALS) else change}, {n_done} done")
+    for note in notes:
+        say(note)
     if over:
         say(f"the study is over: {over}")
     if n_left:
@@ -331,16 +339,18 @@ def preview(
 
     Of a study with sampler grid only its cells are shown. In a pipe a line of TSV for each.
     """
-    from growlab.bench.estimate import in_words, preview_trials, print_table, print_tsv
+    from growlab.bench.estimate import estimate, first_trials, in_words, print_table, print_tsv
+    from growlab.bench.growth_notes import growth_notes
     from growlab.preparation.checking import prepare
 
     study, corpus = prepare(api.load_study(file, set_ or [], plugins=plugin or []), plugin or [], say)
-    rows = preview_trials(study, corpus, n)
+    trials = first_trials(study, corpus, n)
+    rows = estimate(trials, corpus)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return
     (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
-    for line in in_words(rows, study):
+    for line in [*in_words(rows, study), *growth_notes(trials, corpus.tokenizer.vocab_size)]:
         say(line)
 
 

@@ -65,7 +65,7 @@ def add_trial(
         refuse_additions(row.study)
         complete = checked_layout(row.study, layout, KINDS, "")
         given = read_values(row.study, values)
-        past = store.past_trials(row.id, row.study.objective.metric)
+        past = store.past_trials(row.id, row.study.metrics)
         costs = _costs(row.study, storage, plugins, tell)
         proposal = added_proposal(row.study, past, complete, given, KINDS, measure=costs)
         n_trials = store.add_trials(row.id, [proposal], takes_places=takes_a_place(row.study))
@@ -102,7 +102,7 @@ def import_results(store: "Store", name: str, path: Path, plugins: Sequence[Path
         refuse_additions(row.study)
         table = read_results(path, row.study.objective.metric)
         told = _told_before(store, row)
-        past = store.past_trials(row.id, row.study.objective.metric)
+        past = store.past_trials(row.id, row.study.metrics)
         made = [(proposal, result) for proposal, result in _told(row.study, past, table.results, path, told)]
         results = [(proposal, result.state, result.losses) for proposal, result in made]
         n_trials = store.tell_results(row.id, results) if results else row.study.n_trials

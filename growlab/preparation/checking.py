@@ -30,8 +30,7 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell, *, warns: bool 
     corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
     for seq_len in windows(study):
         require_windows(corpus, seq_len)
-    if study.objective.metric == "bits_per_byte" and math.isnan(corpus.val_bytes_per_token):
-        raise UsageError("objective.metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
+    require_measurable(study, corpus)
     data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
     sampled = _first_trials(study, corpus)
@@ -39,6 +38,20 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell, *, warns: bool 
         tell(f"warning: {warning}")
     tell_of_corpus(corpus, sampled[0], min(windows(study)), tell)
     return study, corpus
+
+
+def require_measurable(study: "Study", corpus: "Corpus") -> None:
+    """Raise UsageError for an objective or a constraint of which no trial on this corpus would have a value."""
+    from growlab.data.tasks import TaskSplit
+
+    metrics = {judged.metric for judged in study.judged}
+    if "bits_per_byte" in metrics and math.isnan(corpus.val_bytes_per_token):
+        raise UsageError("metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
+    if "accuracy" in metrics and not isinstance(corpus.val, TaskSplit):
+        source = study.data.source
+        raise UsageError(
+            f"metric accuracy is of a synthetic task's answers; data.source {source} has none; leave it out"
+        )
 
 
 def warnings_of(study: "Study", corpus: "Corpus") -> list[str]:

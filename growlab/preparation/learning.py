@@ -30,7 +30,7 @@ def read_why(store: "Store", row: "StudyRow", storage: str, plugins: Sequence[Pa
     load_plugins(plugins)
     here = with_found_texts(row.study, storage, plugins, tell)
     costs = Costs(load_corpus(here.data, here.curriculum).tokenizer.vocab_size)
-    past = store.past_trials(row.id, row.study.objective.metric)
+    past = store.past_trials(row.id, row.study.metrics)
     ask, _ = ask_for(row.study, past, len(past), KINDS, costs)
     learnt = explain(ask)
     following = expected = None

@@ -69,8 +69,9 @@ def replay_study(
     load_plugins(plugins)
     trials = store.trials(row.id)
     stored = [_proposal(store, trial) for trial in trials]
-    past = {trial.number: trial for trial in store.past_trials(row.id, row.study.objective.metric)}
     revisions = store.revisions(row.id)
+    asked = dict.fromkeys(key for study in (row.study, *revisions) for key in study.metrics)
+    past = {trial.number: trial for trial in store.past_trials(row.id, list(asked))}
     searched = [proposal for proposal in stored if proposal.decision.origin not in _BY_HAND]
     measure = _measure(row.study, paths, storage, plugins, tell)
     deviations, n_rounded = [], 0
@@ -128,13 +129,13 @@ def _measure(study: "Study", paths: Sequence[str], storage: str, plugins: Sequen
     from growlab.data import load_corpus
     from growlab.model.cost import Costs
     from growlab.preparation.texts import with_texts_here
-    from growlab.search.limits import CAPS
+    from growlab.search.limits import needs_costs
 
     @cache
     def vocab_size() -> int:
         here = with_texts_here(study, paths, storage, plugins, tell)
         return load_corpus(here.data, here.curriculum).tokenizer.vocab_size
 
-    if any(getattr(study.layouts, cap.key) for cap in CAPS):  # they ask for more than a count
+    if needs_costs(study):
         return Costs(vocab_size())
     return lambda layout: Costs(vocab_size())(layout)

@@ -33,7 +33,7 @@ def with_transferred(store: "Store", study: "Study", tell: Tell) -> "Study":
     except NotFound as error:
         raise NotFound(f"{KEY}: {error}") from None
     _require_over(store, row)
-    past = grouped(store.past_trials(row.id, row.study.objective.metric), row.study.repeats)
+    past = grouped(store.past_trials(row.id, row.study.metrics), row.study.repeats)
     trials = tuple(trial for trial in past if trial.state.is_final and loss_of(trial) < float("inf"))
     _require_enough(source, trials)
     scalars = {name: domain for name, domain in row.study.scalars().items() if not isinstance(domain, Fixed)}

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from growlab.kinds import Kind
+from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, Promotion, Spent, TrialState
+from growlab.search.configuration import Configuration
 from growlab.search.limits import Measure
 from growlab.search.propose import ask_for, propose
 from growlab.search.rungs.halving import next_to_climb, promotion_of
@@ -67,22 +69,26 @@ def decide(
 def _better(
     study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, *, weighs: bool
 ) -> New | Promote:
-    """A new trial or one that waits at a rung: by what is expected of both, where a model says it, else by halving."""
+    """A new trial or one that waits at a rung: by what is expected of both, where a model says it, else by halving.
+
+    By halving too until the first trial has come to its end, so that a study soon has something to show.
+    """
     if study.rungs is None:
         return New(propose(study, past, len(past), kinds, measure))
+    weighs = weighs and any(trial.state is TrialState.COMPLETED for trial in past)
     if not weighs and (best := _by_halving(study, past, settled=False)):
         return Promote(promotion_of(best, past))
     proposal = propose(study, past, len(past), kinds, measure)
-    predicted = proposal.decision.predicted
     if not weighs:
         return New(proposal)
-    if predicted is None:
+    if proposal.decision.predicted is None:
         best = _by_halving(study, past, settled=False)
         return Promote(promotion_of(best, past)) if best else New(proposal)
     from growlab.search.model.climbing import worth_more  # it loads NumPy and SciPy
 
     ask, _ = ask_for(study, past, len(past), kinds, measure)
-    if found := worth_more(ask, study.rungs, past, predicted):
+    new = Configuration(parse(proposal.spec.layout), proposal.params)
+    if found := worth_more(ask, study.rungs, past, new):
         return Promote(promotion_of(found[0], past, found[1]))
     return New(proposal)
 
@@ -94,4 +100,4 @@ def _works(past: Sequence[PastTrial]) -> bool:
 
 def _by_halving(study: Study, past: Sequence[PastTrial], *, settled: bool) -> PastTrial | None:
     assert study.rungs is not None
-    return next_to_climb(study.rungs, past, study.objective.metric, settled=settled)
+    return next_to_climb(study.rungs, past, study.loss, settled=settled)

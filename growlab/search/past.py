@@ -1,7 +1,7 @@
 """What the trials so far say: how good each was, and which layouts were tried."""
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 from statistics import fmean
@@ -13,14 +13,34 @@ from growlab.records import PastTrial, TrialState
 
 def unfinished(trial: PastTrial) -> PastTrial:
     """The trial before it ended. Whether it waited or ran is not told: a decision does not keep it."""
-    if trial.state is TrialState.RUNNING and trial.value is None and trial.peak_memory is None:
+    is_told = (
+        trial.value is not None or trial.values or trial.metrics or trial.layout_end or trial.peak_memory is not None
+    )
+    if trial.state is TrialState.RUNNING and trial.feasible and not is_told:
         return trial
-    return replace(trial, state=TrialState.RUNNING, value=None, peak_memory=None)
+    return replace(
+        trial,
+        state=TrialState.RUNNING,
+        value=None,
+        values=(),
+        feasible=True,
+        metrics={},
+        layout_end="",
+        peak_memory=None,
+    )
 
 
 def loss_of(trial: PastTrial) -> float:
-    """The objective where the trial reached one, else inf: what diverged or failed loses to everything else."""
-    if trial.state is TrialState.COMPLETED and trial.value is not None and math.isfinite(trial.value):
+    """The objective where the trial reached one, else inf: what diverged or failed loses to everything else.
+
+    So does what breaks a constraint.
+    """
+    if (
+        trial.feasible
+        and trial.state is TrialState.COMPLETED
+        and trial.value is not None
+        and math.isfinite(trial.value)
+    ):
         return trial.value
     return math.inf
 
@@ -28,7 +48,7 @@ def loss_of(trial: PastTrial) -> float:
 def grouped(past: Sequence[PastTrial], repeats: int) -> Sequence[PastTrial]:
     """The past as a sampler knows it that asks for each proposal once: trials that repeat it are one.
 
-    Its value is the mean over repeats; it is over when all that are there are, and failed where any of them did.
+    Its value and metrics are means over repeats; it is over when all that are there are, and failed where any did.
     """
     if repeats == 1:
         return past
@@ -44,7 +64,20 @@ def _merged(number: int, trials: Sequence[PastTrial]) -> PastTrial:
     state = next(iter([*unfinished, *failed, TrialState.COMPLETED]))
     value = fmean(map(loss_of, trials)) if state is TrialState.COMPLETED else None
     peaks = [trial.peak_memory for trial in trials if trial.peak_memory is not None]
-    return replace(trials[0], number=number, state=state, value=value, peak_memory=max(peaks, default=None))
+    return replace(
+        trials[0],
+        number=number,
+        state=state,
+        value=value,
+        metrics=_means([trial.metrics for trial in trials]) if value is not None else {},
+        peak_memory=max(peaks, default=None),
+    )
+
+
+def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric that all of them have."""
+    known = [key for key in metrics[0] if all(key in others for others in metrics)]
+    return {key: fmean(each[key] for each in metrics) for key in known}
 
 
 def tried_layouts(past: Iterable[PastTrial]) -> Set[str | None]:

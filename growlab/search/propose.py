@@ -18,6 +18,7 @@ from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
+from growlab.search.judging import judged
 from growlab.search.limits import Limits, Measure
 from growlab.search.measured import memory_ratio
 from growlab.search.menu import menu_of
@@ -72,9 +73,9 @@ def ask_for(
     n_added = sum([trial.number < number for trial in past if trial.added])  # none of a study with repeats
     group, repeat = divmod(number - n_added, study.repeats)
     limit = Limits(study=study, kinds=kinds, measure=measure)
-    past = grouped(past, study.repeats)
+    past = judged(limit, grouped(past, study.repeats))
     if study.rungs is not None:
-        past = projected(past, len(study.rungs.shares), study.objective.metric)
+        past = projected(past, len(study.rungs.shares), study.loss)
     ask = Ask(
         study=study,
         past=past,

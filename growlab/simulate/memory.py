@@ -8,10 +8,12 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any
 
 from growlab.errors import LeaseLost
 from growlab.finite import finite
+from growlab.metrics import name_of, rows_of, tells
 from growlab.proposal import Proposal
 from growlab.queue import MAX_STRIKES, MOST_LOSSES
 from growlab.records import (
@@ -65,8 +67,8 @@ class MemoryQueue:
 
     # ---- what deciding asks ----------------------------------------------------------------------------------
 
-    def past_trials(self, study_id: int, objective: str) -> list[PastTrial]:
-        assert objective == self._study.objective.metric, objective
+    def past_trials(self, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
+        """Read trials as a search knows them, by number: always with the metrics of the study."""
         return list(self._past.values())
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
@@ -125,11 +127,11 @@ class MemoryQueue:
     def beat(self, claim: MemoryClaim, step: int = 0) -> None:
         self._hold(claim, step)
 
-    def commit(self, claim: MemoryClaim, facts: Sequence[Fact | RungReading], checkpoint: Artifact) -> None:
+    def commit(self, claim: MemoryClaim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
         self._hold(claim, checkpoint.step)
         self._write(claim.number, facts, checkpoint)
 
-    def pause(self, claim: MemoryClaim, facts: Sequence[Fact | RungReading], checkpoint: Artifact) -> None:
+    def pause(self, claim: MemoryClaim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
         if self._ended_as(claim) is EndReason.PAUSED:
             return
         trial = self._hold(claim, checkpoint.step)
@@ -141,7 +143,7 @@ class MemoryQueue:
         self,
         claim: MemoryClaim,
         result: TrialResult,
-        facts: Sequence[Fact | RungReading],
+        facts: Sequence[Fact],
         artifacts: Sequence[Artifact],
     ) -> None:
         if self._ended_as(claim) is EndReason.FINISHED:
@@ -155,8 +157,18 @@ class MemoryQueue:
         if result.state is TrialState.COMPLETED:
             losses = {loss: value for loss in LOSSES if (value := finite(getattr(result, loss))) is not None}
             self._totals.note(losses)
-        value, peak = losses.get(self._study.objective.metric), _values(facts, PEAK_MEMORY)
-        self._change(claim.number, state=result.state, value=value, peak_memory=peak[-1] if peak else None)
+        metrics: dict[str, float] = {key: value for key, value in losses.items() if key in self._study.metrics}
+        if result.state is TrialState.COMPLETED:
+            metrics |= _recorded(facts, self._study.metrics)
+        peak = _values(facts, "train", PEAK_MEMORY)
+        self._change(
+            claim.number,
+            state=result.state,
+            value=losses.get(self._study.loss),
+            metrics=metrics,
+            layout_end=result.layout_end if result.state is TrialState.COMPLETED else "",
+            peak_memory=peak[-1] if peak else None,
+        )
 
     def release(self, claim: MemoryClaim, reason: EndReason, note: str = "") -> None:
         assert reason in (EndReason.STOPPED, EndReason.CRASHED), reason
@@ -169,6 +181,11 @@ class MemoryQueue:
         if trial.strikes >= MAX_STRIKES:
             why = note or f"the process of worker {claim.worker_id} died"
             self._fail(claim.number, f"crashed {MAX_STRIKES} times without a new checkpoint; last: {why}")
+
+    def forget_checkpoints(self, numbers: Sequence[int]) -> None:
+        """Forget the checkpoints of paused trials: one that is promoted after all begins again."""
+        for number in numbers:
+            self._trials[number].checkpoint = None
 
     # ---- what became of a trial ------------------------------------------------------------------------------
 
@@ -257,11 +274,11 @@ class MemoryQueue:
         attempt.reason, attempt.is_alive = reason, False
         self._totals.count(attempt, 1)
 
-    def _write(self, number: int, facts: Sequence[Fact | RungReading], checkpoint: Artifact | None) -> None:
+    def _write(self, number: int, facts: Sequence[Fact], checkpoint: Artifact | None) -> None:
         """Keep the checkpoint, which forgives strikes, and of the facts what is kept."""
         trial, past = self._trials[number], self._past[number]
         trial.checkpoint, trial.strikes = checkpoint, 0
-        flops = max(_values(facts, "flops"), default=trial.flops)
+        flops = max([trial.flops, *_values(facts, "train", "flops")])
         self._totals.flops += flops - trial.flops
         trial.flops = flops
         if new := {fact.rung: fact for fact in facts if isinstance(fact, RungReading)}:
@@ -339,9 +356,16 @@ class _Totals:
         return Spent(flops=self.flops, gpu_hours=worked_s / 3600, hours=since_s / 3600, best=dict(self._best))
 
 
-def _values(facts: Sequence[Fact | RungReading], name: str) -> list[float]:
-    """The values of a metric of training, in the order of the facts."""
-    return [fact.value for fact in facts if isinstance(fact, Metric) and (fact.split, fact.name) == ("train", name)]
+def _values(facts: Sequence[Fact], split: str, name: str) -> list[float]:
+    """The values of a metric, in the order of the facts."""
+    return [fact.value for fact in facts if isinstance(fact, Metric) and (fact.split, fact.name) == (split, name)]
+
+
+def _recorded(facts: Sequence[Fact], keys: Sequence[str]) -> dict[str, float]:
+    """What facts say of metrics that are rows of a trial, by their keys: the median of the newest ones."""
+    rows = {key: rows_of(key) for key in keys if key not in LOSSES and not tells(name_of(key))}
+    newest = {key: _values(facts, of.split, of.name)[-of.n_newest :] for key, of in rows.items()}
+    return {key: median(values) for key, values in newest.items() if values}
 
 
 def _quarantine(attempts: Sequence[_Attempt]) -> str:

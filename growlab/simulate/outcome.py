@@ -54,7 +54,7 @@ class Simulation:
     n_workers: int
     ended_s: float
     flops: float
-    lost_flops: float  # trained since the last checkpoint before a death, and trained again
+    lost_flops: float  # that were trained twice: after a death, and where a paused trial's checkpoint was not kept
     counts: Mapping[TrialState, int]
     n_promotions: int
     n_deaths: int

@@ -9,6 +9,7 @@ from growlab.deciding import put_next
 from growlab.errors import UsageError
 from growlab.records import TrialState
 from growlab.search import Done, New, Next, Promote, Wait, sampler_options
+from growlab.search.rungs.standing import best_paused
 from growlab.simulate.clock import Clock
 from growlab.simulate.conditions import Conditions
 from growlab.simulate.course import Course, course_of
@@ -107,7 +108,9 @@ class _Simulator:
         """Note that a trial was paused or ended."""
         past, trial, before = self._queue.trial(number), self._trials[number], self._standings[-1]
         trial.ended_s = self._clock.now_s
-        self._n_paused += past.state is TrialState.PAUSED
+        if past.state is TrialState.PAUSED:
+            self._n_paused += 1
+            self._keep_best()
         standing = Standing(
             at_s=self._clock.now_s,
             flops=self._queue.spent(STUDY_ID).flops,
@@ -122,6 +125,13 @@ class _Simulator:
         self._standings.append(standing)
 
     # ---- how -------------------------------------------------------------------------------------------------
+
+    def _keep_best(self) -> None:
+        """Forget checkpoints of paused trials as workers do that have no room for all of them."""
+        rungs = self._study.rungs
+        if rungs is not None and rungs.keep_paused:
+            ranked = best_paused(rungs, self._queue.past_trials(STUDY_ID, self._study.metrics))
+            self._queue.forget_checkpoints(ranked[rungs.keep_paused :])
 
     def _look_again(self, worker: Worker) -> None:
         if worker.is_idle:
@@ -156,7 +166,7 @@ class _Simulator:
         distances = [trial.distance for trial in self._trials.values() if trial.distance]
         return Simulation(
             study=self._study.name,
-            metric=self._study.objective.metric,
+            metric=self._study.loss,
             n_workers=self._conditions.n_workers,
             ended_s=self._clock.now_s,
             flops=self._queue.spent(STUDY_ID).flops,

@@ -16,6 +16,7 @@ from growlab.errors import LayoutError, SpecError, UnknownName, UsageError
 from growlab.escapes import first_line, quoted
 from growlab.kinds import KINDS, complete
 from growlab.layout import parse
+from growlab.metrics import name_of, tells
 from growlab.records import LOSSES, Loss, RungReading, TrialState
 from growlab.study import Study
 from growlab.trainings import AT_SHARE, AT_STEP, FIXED, Training
@@ -71,6 +72,7 @@ class Columns:
     """What the columns of a table mean to a study, by their names."""
 
     scalars: Mapping[str, str]  # to full names
+    metrics: Sequence[str]  # that the study judges by, other than losses
     shares: Mapping[str, float]  # of a curve: to shares of the budget, which rise
     unread: Sequence[str]
 
@@ -85,12 +87,16 @@ class Columns:
                 f"and has {quoted(', '.join(names)) if names else 'nothing'}"
             )
         shares = _shares(names, where)
-        metric = study.objective.metric
+        metric = study.loss
         if metric not in names and (metric == "bits_per_byte" or not shares):
             raise UsageError(f"{where}needs the column {metric}, which the study is ranked by")
         scalars = {name: full for name in names if (full := _full_name(name, study.scalars(), where))}
-        known = {*FIXED, *shares, *scalars}
-        return cls(scalars=scalars, shares=shares, unread=[name for name in names if name not in known])
+        metrics = [key for key in study.metrics if key not in LOSSES and not tells(name_of(key))]
+        if missing := [key for key in metrics if key not in names]:
+            raise UsageError(f"{where}needs the column {', '.join(missing)}, which the study is judged by")
+        known = {*FIXED, *shares, *scalars, *metrics}
+        unread = [name for name in names if name not in known]
+        return cls(scalars=scalars, metrics=metrics, shares=shares, unread=unread)
 
     def require_searched(self, study: Study, where: str) -> None:
         """Raise UsageError for a scalar that the study searches and no column tells."""
@@ -158,6 +164,8 @@ def training_of(
         flops=round(flops),
         budget_flops=round(budget_flops),
         losses=losses,
+        metrics={key: value for key in columns.metrics if (value := _number(cells, key, where)) is not None},
+        layout_end=cells.get("layout_end", ""),
         curve=curve,
         readings=_readings(cells.get("readings", ""), where),
         seed=None if seed is None else int(seed),

@@ -10,17 +10,18 @@ A step of a simulated training is a FLOP, so that a checkpoint says how far it h
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
+from growlab.metrics import rows_of
 from growlab.records import (
     PEAK_MEMORY,
     Artifact,
     EndReason,
     Fact,
     Metric,
-    RungReading,
     TrialResult,
     TrialState,
 )
@@ -28,6 +29,7 @@ from growlab.simulate.clock import Clock, Event
 from growlab.simulate.conditions import Conditions
 from growlab.simulate.course import Course
 from growlab.simulate.memory import MemoryClaim, MemoryQueue
+from growlab.trainings import Training
 
 
 class Doing(StrEnum):
@@ -82,7 +84,7 @@ class Worker:
         """With `saves` every checkpoint is written; else the last one before a death, as nobody sees the others."""
         self.number, self.clock, self.queue = number, clock, queue
         self.n_deaths = self.n_preemptions = 0
-        self.lost_flops = 0  # that were trained since the last checkpoint before a death
+        self.lost_flops = 0  # that were trained, and are trained again
         self.spent_s = dict.fromkeys(Doing, 0.0)
         self._conditions, self._fate = conditions, conditions.fate(number)
         self._host, self._saves = host, saves
@@ -116,6 +118,7 @@ class Worker:
         """Train a claimed trial to the rung that it may not pass, or to its end."""
         self.turn_to(Doing.TRAINING)
         start = claim.checkpoint.step if claim.checkpoint else 0
+        self.lost_flops += round(self.queue.flops(claim.number)) - start
         may_pass = claim.ladder.may_pass if claim.ladder else 0
         rung = next((reading for reading in course.readings if reading.rung >= may_pass), None)
         attempt = self._attempt = Attempt(
@@ -208,14 +211,22 @@ def _checkpoint(flops: int) -> Artifact:
     return Artifact(kind="checkpoint", step=flops, path="", sha256="", n_bytes=0)
 
 
-def _facts(attempt: Attempt, until: int) -> list[Fact | RungReading]:
+def _facts(attempt: Attempt, until: int) -> list[Fact]:
     """What has become of a trial since its newest checkpoint."""
     readings = [reading for reading in attempt.course.readings if attempt.saved < reading.flops <= until]
-    facts: list[Fact | RungReading] = [Metric(step=until, split="train", name="flops", value=until), *readings]
-    peak = attempt.course.training.peak_memory
-    if until == attempt.course.flops and peak is not None:
-        facts.append(Metric(step=until, split="train", name=PEAK_MEMORY, value=peak))
+    facts: list[Fact] = [Metric(step=until, split="train", name="flops", value=until), *readings]
+    if until == attempt.course.flops:
+        facts += _last_facts(attempt.course.training, until)
     return facts
+
+
+def _last_facts(training: Training, step: int) -> Iterator[Fact]:
+    """What a trial records at its last step."""
+    for key, value in training.metrics.items():
+        rows = rows_of(key)
+        yield Metric(step=step, split=rows.split, name=rows.name, value=value)
+    if training.peak_memory is not None:
+        yield Metric(step=step, split="train", name=PEAK_MEMORY, value=training.peak_memory)
 
 
 def _result(attempt: Attempt) -> TrialResult:
@@ -223,7 +234,7 @@ def _result(attempt: Attempt) -> TrialResult:
     losses = training.losses if training.state is TrialState.COMPLETED else {}
     return TrialResult(
         state=training.state,
-        layout_end=attempt.claim.spec.layout,
+        layout_end=training.layout_end,
         depth_end=0,
         n_params=0,
         val_loss=losses.get("val_loss"),

@@ -25,10 +25,11 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PEAK_MEMORY, Metric, TrialResult, TrialState
-from growlab.search import Done, New, Wait
+from growlab.records import PEAK_MEMORY, Metric, Paused, TrialResult, TrialState
+from growlab.search import Done, New, Promote, Wait
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
 from growlab.worker.causes import crowded_out, failed_at_once, held_by_others, out_of_memory
+from growlab.worker.keeping import forget_paused, keep_best
 from growlab.worker.messages import (
     Began,
     Crashed,
@@ -36,6 +37,7 @@ from growlab.worker.messages import (
     Ended,
     FromTrainer,
     Lost,
+    NoneWanted,
     Progress,
     Propose,
     Proposed,
@@ -124,7 +126,8 @@ class _Trainer:
         self.store = Store.open(setup.storage_url, patience=Patience(setup.patience_s, orders.goes_on))
         self.corpus = RecentCorpus(setup.moved)
         require_writable(setup.artifacts)
-        versions = {"torch": torch.__version__, "threads": str(torch.get_num_threads()), **plugins}
+        # torch's own word for its version is a class, of which the supervisor would load torch as it reads this
+        versions = {"torch": str(torch.__version__), "threads": str(torch.get_num_threads()), **plugins}
         if setup.deterministic:
             versions["deterministic"] = "true"
         pipe.send(Ready(device=_device_name(self.device), versions=versions))
@@ -144,31 +147,38 @@ class _Trainer:
 
     def _answer_propose(self, order: Propose) -> FromTrainer:
         try:
-            self._enqueue_next(order.study)
+            return self._decide_next(order.study)
         except DatabaseAway as error:
             return Stopped(str(error)) if self.orders.stop_asked.is_set() else unfit(error)
-        return Proposed()
 
-    def _enqueue_next(self, name: str) -> None:
-        """Put a proposal from here into the queue: nothing large passes the pipe. A faster worker's stays."""
-        from growlab.deciding import decided
+    def _decide_next(self, name: str) -> Proposed | NoneWanted:
+        """Put what is wanted into the queue from here: nothing large passes the pipe. A faster worker's stays."""
+        from growlab.deciding import put_next
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_execution
 
         row = self.store.study(name)
         vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
-        past, spent = self.store.past_trials(row.id, row.study.objective.metric), self.store.spent(row.id)
-        match decided(row.study, past, vocab_size, spent):
+        match put_next(self.store, row.id, row.study, vocab_size, revision=row.revision):
             case New(proposal):
                 # loads a compiler now, not in the trial
                 choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
-                self.store.enqueue(row.id, proposal, revision=row.revision)
-            case Wait() | Done():
-                pass  # somebody was faster
+                return Proposed()
+            case Promote():
+                return Proposed()
+            case Wait():
+                return NoneWanted(is_done=False)
+            case Done():
+                if not self.store.why_over(row.id):  # else it may go on from where it stands, with other limits
+                    forget_paused(self.store, row.id, self.setup.artifacts)
+                return NoneWanted(is_done=True)
 
     def _answer_train(self, order: Train) -> FromTrainer:
         try:
-            return self._train(order)
+            answer = self._train(order)
+            if isinstance(answer, Paused) and order.claim.ladder:
+                keep_best(self.store, order.claim.study_id, order.claim.ladder.rungs, self.setup.artifacts)
+            return answer
         except LeaseLost as error:
             return Lost(str(error))
         except DatabaseAway as error:
@@ -206,7 +216,11 @@ class _Trainer:
                 folder=folder,
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
+                ladder=order.claim.ladder,
+                asked=order.claim.asked,
             )
+            if isinstance(result, Paused):
+                return result
             return Ended(state=result.state, summary=summary(result)) if result else Stopped()
         except (LayoutError, SpecError) as error:
             failed = failed_at_once(spec, order.claim.layout, str(error))

@@ -24,7 +24,6 @@ def offline_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its cache. The package `datasets` reads its settings once, when it is imported: no test comes before this."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HOME", str(home := tmp_path_factory.mktemp("hub")))
-        patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         pytest.importorskip("datasets")
         return home

@@ -2,12 +2,13 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from growlab.commands import app
 
 
 def _commands(text: str) -> list[list[str]]:
@@ -19,9 +20,8 @@ def _commands(text: str) -> list[list[str]]:
 
 @cache
 def _help(*words: str) -> str:
-    command = [sys.executable, "-m", "growlab", *words, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "200", "PATH": ""})
-    return done.stdout if done.returncode == 0 else ""
+    done = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
+    return done.stdout if done.exit_code == 0 else ""
 
 
 def test_every_command_in_the_documents_exists_with_its_options(repository: Path) -> None:

@@ -18,9 +18,11 @@ def test_a_cycle_of_16_tokens_is_learnt_in_200_steps(mixer):
 
     for _ in range(200):
         loss = model.loss(rolled[:, :-1], rolled[:, 1:])
+        if loss < 0.06:  # the first token alone leaves ln 4 / 32 = 0.04 open
+            break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    assert loss.item() < 0.1  # the first token alone leaves ln 4 / 32 = 0.04 open
+    assert loss.item() < 0.1
     assert list(generate(model, CYCLE[:5], 27, Sampling(temperature=0.0), seed=0)) == (CYCLE * 2)[5:]

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from growlab.errors import UsageError
 from growlab.layout import parse
@@ -106,6 +105,8 @@ def test_top_p_is_taken_of_what_top_k_left():
 @pytest.mark.parametrize("top_k", [2, 3, 5, 8])
 @pytest.mark.parametrize("top_p", [0.3, 0.6, 0.9])
 def test_tokens_are_as_likely_as_transformers_makes_them(temperature, top_k, top_p):
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
     logits_V = torch.tensor([0.3, 2.0, -1.0, 1.4, 0.9, -0.2, 1.7, -0.6])
 
     warped_1V = TemperatureLogitsWarper(temperature)(None, logits_V[None])

@@ -15,10 +15,13 @@ from sqlalchemy import text
 from growlab.proposal import Proposal
 from growlab.records import (
     Artifact,
+    Climb,
     Decision,
     GrowthEvent,
     Metric,
     Prediction,
+    Promotion,
+    RungReading,
     TrajectoryPoint,
     TrialResult,
     TrialState,
@@ -90,7 +93,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(params=["0001", "0002", "0003", "0004"])
+@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005"])
 def old_schema(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -162,6 +165,28 @@ EVENT = GrowthEvent(
     depth_after=4,
     n_params_after=2**33,
 )
+
+
+def rung_reading(rung: int = 0, **changes: Any) -> RungReading:
+    values: dict[str, Any] = {
+        "rung": rung,
+        "step": 10 * (rung + 1),
+        "mark": 2**70,
+        "flops": 2**70 + 2**20,
+        "val_loss": 2.0,
+        "bits_per_byte": 2.5,
+        "slope": -0.125,
+    }
+    return RungReading(**{**values, **changes})
+
+
+def promotion(trial: int = 0, rung: int = 0, **changes: Any) -> Promotion:
+    values: dict[str, Any] = {
+        "finished": (3,),
+        "running": (0, 1, 2),
+        "climbs": (Climb(trial=trial, n_readings=rung + 1, may_pass=rung), Climb(trial=2, n_readings=2, may_pass=2)),
+    }
+    return Promotion(trial=trial, rung=rung, **{**values, **changes})
 
 
 class Lab:
@@ -299,6 +324,16 @@ def point() -> TrajectoryPoint:
 @pytest.fixture
 def event() -> GrowthEvent:
     return EVENT
+
+
+@pytest.fixture
+def make_reading() -> Callable[..., RungReading]:
+    return rung_reading
+
+
+@pytest.fixture
+def make_promotion() -> Callable[..., Promotion]:
+    return promotion
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from threading import Barrier
 import pytest
 
 from growlab.errors import NotFound
+from growlab.named import Named
 from growlab.records import TrialState
 from growlab.storage import Store
 from growlab.study.column import trial_spec_to_mapping
@@ -31,6 +32,21 @@ def test_a_number_that_is_taken_is_not_queued_again(lab):
 
     assert lab.count("gl_trials") == 1
     assert lab.count("gl_decisions") == 1
+
+
+def test_a_claim_says_which_metrics_the_study_wants_of_a_trial_that_completed(lab):
+    wanted = ["bits_per_byte", "params", "state_size", "decode_tokens_per_s", "train_tokens_per_s"]
+    sections = [{"metric": name, "direction": "minimise"} for name in ("val_loss", *wanted[:3])]
+    sections[3]["seq_len"] = 8
+    lab.enqueue(0, 1)
+    before = lab.claim(lab.worker())
+    bounds = {name: {"at_least": 1} for name in wanted[3:]}
+    lab.store.change_study("nightly", {"objective": None, "objectives": sections, "constraints": bounds})
+
+    claim = lab.claim(lab.worker())
+
+    assert before.asked == ()
+    assert claim.asked == (Named(name="state_size", options={"seq_len": 8}), Named(name="decode_tokens_per_s"))
 
 
 def test_numbers_count_from_zero_and_end_below_n_trials(lab):

@@ -146,17 +146,17 @@ def grow(run: TrialRun, operator: str, **changes: object) -> None:
 def test_moments_births_and_weights_stay_with_their_parameters(make_spec: MakeSpec, corpus: Corpus) -> None:
     run = run_of(make_spec, corpus)
     steps(run, 3)
-    adamw = run.optimizer._adamw
-    before = {parameter: {key: each.clone() for key, each in state.items()} for parameter, state in adamw.state.items()}
+    moments = run.optimizer._moments
+    before = {parameter: {key: each.clone() for key, each in own.items()} for parameter, own in moments.items()}
 
     grow(run, "loop")
 
-    assert list(before) == list(adamw.state)
-    for parameter, state in before.items():
-        assert all(torch.equal(adamw.state[parameter][key], each) for key, each in state.items())
+    assert list(before) == list(moments)
+    for parameter, own in before.items():
+        assert all(torch.equal(moments[parameter][key], each) for key, each in own.items())
     assert dict(run.named_parameters()) == run.optimizer._parameters
     assert set(run.optimizer.born.values()) == {0}
-    assert len(adamw.param_groups) == 2  # of matrices and of vectors
+    assert len(run.optimizer.groups) == 2  # of matrices and of vectors
 
 
 def test_one_pass_trains_on_as_if_nothing_had_grown(make_spec: MakeSpec, corpus: Corpus) -> None:

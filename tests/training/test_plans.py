@@ -138,7 +138,7 @@ def test_parameters_that_grew_have_their_own_lr(make_spec: MakeSpec, corpus: Any
 
     run.train_step()
 
-    lrs = {group["born"]: float(group["lr"]) for group in run.optimizer._adamw.param_groups}
+    lrs = {group.born: float(group.lr) for group in run.optimizer.groups}
     assert lrs[1] == pytest.approx(1.5 * lrs[0])
 
 

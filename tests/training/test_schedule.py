@@ -84,7 +84,7 @@ def lrs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, list[float]]]:
 
     def noting(self: GrowingAdamW, lr: float, *, step: int, **options: float) -> None:
         set_lr(self, lr, step=step, **options)
-        seen.append((lr, [float(group["lr"]) for group in self._adamw.param_groups]))
+        seen.append((lr, [float(group.lr) for group in self.groups]))
 
     monkeypatch.setattr(GrowingAdamW, "set_lr", noting)
     return seen

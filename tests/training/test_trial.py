@@ -1,6 +1,7 @@
 """Whole trials, and whether what they report is what happened."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,20 @@ def means(trial: Any) -> dict[int, TrajectoryPoint]:
         if isinstance(fact, TrajectoryPoint) and fact.tensor == "":
             seen.setdefault(fact.step, fact)
     return seen
+
+
+def test_a_trial_whose_steps_are_not_compiled_never_loads_the_compiler(
+    make_spec: MakeSpec, new_trial: NewTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes two seconds of each process."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import of it raises
+
+    trial = new_trial(make_spec(steps=20))
+    trial.attempt(stop_at=17)
+    trial.attempt()
+
+    assert len(trial.recorder.growths) == 1
+    assert trial.recorder.result.state is TrialState.COMPLETED
 
 
 # ---- the result ------------------------------------------------------------------------------------------------

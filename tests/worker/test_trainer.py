@@ -1,10 +1,8 @@
 """What a trainer answers to its orders: they come through a real pipe, and the trial is trained, in this process."""
 
-import multiprocessing
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -26,6 +24,7 @@ from growlab.worker.messages import (
     Ended,
     FromTrainer,
     Lost,
+    NoneWanted,
     Progress,
     Propose,
     Proposed,
@@ -42,61 +41,10 @@ from growlab.worker.trainer import CRASHED, LEAVING_S, ORPHANED, require_writabl
 WaitUntil = Callable[[Callable[[], object]], None]
 
 
-@pytest.fixture
-def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The codes with which the process would have ended; what would have ended it ends its thread."""
-    codes: list[int] = []
-
-    def leave(code: int) -> None:
-        codes.append(code)
-        raise SystemExit(code)
-
-    monkeypatch.setattr("os._exit", leave)
-    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest's counts SystemExit as an error
-    return codes
-
-
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample of the usual length takes longer than the training before it."""
     monkeypatch.setattr("growlab.training.sample.LENGTH", 8)
-
-
-@pytest.fixture
-def pipe(exits: list[int]) -> Iterator[tuple[Connection, Connection]]:
-    """The supervisor's end and the trainer's; with the first one ends the thread that reads the second."""
-    ours, theirs = multiprocessing.Pipe()
-    yield ours, theirs
-    ours.close()
-    for thread in threading.enumerate():
-        if thread.name == "orders":
-            thread.join()
-    theirs.close()
-
-
-@pytest.fixture
-def setup(tmp_path: Path) -> TrainerSetup:
-    return TrainerSetup(
-        storage_url="sqlite:///growlab.db",
-        artifacts=tmp_path / "artifacts",
-        device="cpu",
-        n_threads=0,
-        checkpoint_every_s=5.0,
-        plugins=(),
-        deterministic=False,
-        patience_s=0.0,
-    )
-
-
-@pytest.fixture
-def start(pipe: tuple[Connection, Connection], setup: TrainerSetup) -> Callable[..., trainer_module._Trainer]:
-    """A trainer that is ready; `changes` are of its setup."""
-
-    def start(**changes: object) -> trainer_module._Trainer:
-        _, theirs = pipe
-        return trainer_module._Trainer(replace(setup, **changes), theirs, trainer_module._Orders(theirs))
-
-    return start
 
 
 @pytest.fixture
@@ -139,6 +87,7 @@ def test_a_trainer_is_ready_once_it_knows_its_device_and_says_what_it_runs(
     assert ready.device == "cpu"
     assert ready.versions["torch"] == torch.__version__
     assert ready.versions["threads"] == str(torch.get_num_threads())
+    assert {type(version) for version in ready.versions.values()} == {str}  # a class of torch's would load torch there
     assert "deterministic" not in ready.versions
 
 
@@ -244,7 +193,7 @@ def test_a_study_that_has_all_its_trials_gets_no_other(store: Store, study: Stud
 
     answers = [trainer.answer(Propose(study.name)) for _ in range(study.n_trials + 2)]
 
-    assert answers == [Proposed()] * (study.n_trials + 2)
+    assert answers == [*[Proposed()] * study.n_trials, *[NoneWanted(is_done=False)] * 2]
     assert len(store.trials(row.id)) == study.n_trials
 
 

@@ -11,10 +11,12 @@ the model is told as noise of its own.
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from growlab.records import PastTrial, Prediction, TrialState
 from growlab.rungs import Rungs
-from growlab.search.configuration import configuration_of
-from growlab.search.model.choice import WIDER, expected_improvement
+from growlab.search.configuration import Configuration, configuration_of
+from growlab.search.model.aim import aim_of
 from growlab.search.model.outlook import look_ahead
 from growlab.search.model.suggesting import prediction, reader_of
 from growlab.search.sampling import Ask
@@ -28,30 +30,29 @@ def expected_cost(rungs: Rungs, n_passed: int) -> float:
 
 
 def worth_more(
-    ask: Ask, rungs: Rungs, past: Sequence[PastTrial], new: Prediction
+    ask: Ask, rungs: Rungs, past: Sequence[PastTrial], new: Configuration
 ) -> tuple[PastTrial, Prediction] | None:
-    """The paused trial that is worth more than a new one of which that much is expected, and what is expected of it.
+    """The paused trial that is worth more than a new one and than all others, and what is expected of it.
 
     `ask.past` is `past` with a value for each trial that came to a rung.
     """
+    waiting = [(trial, made) for trial in past if trial.is_paused and (made := _configuration(ask, trial)) is not None]
+    if not waiting:
+        return None
     reader = reader_of(ask)
-    outlook = look_ahead(reader.encoding, reader.read(ask.past), reader.transfer)
+    tried = reader.read(ask.past)
+    outlook = look_ahead(reader.encoding, tried, reader.transfer)
     finished = {trial.number for trial in past if trial.state is TrialState.COMPLETED}
-    expected = dict(zip((trial.number for trial in outlook.good), outlook.expected.tolist(), strict=True))
-    best = min((value for number, value in expected.items() if number in finished), default=min(expected.values()))
+    aim = aim_of(ask, outlook, tried, among=finished)
+    gains, runs = aim.prospects([new, *(made for _, made in waiting)])
+    costs = [expected_cost(rungs, 0), *(expected_cost(rungs, len(trial.readings)) for trial, _ in waiting)]
+    worth = (gains * runs / np.array(costs)).round(12).tolist()
+    best = max(range(len(worth)), key=lambda at: (worth[at], -at))
+    if best == 0:
+        return None
+    trial, made = waiting[best - 1]
+    return trial, prediction(outlook, made)
 
-    def worth(predicted: Prediction, n_passed: int) -> float:
-        gain = float(expected_improvement(best, predicted.mean, WIDER * predicted.sd))
-        return round(gain * predicted.runs / expected_cost(rungs, n_passed), 12)
 
-    found, most = None, worth(new, 0)
-    for trial in past:
-        if not trial.is_paused:
-            continue
-        made = configuration_of(trial, ask.study.scalars(), ask.menu.kinds)
-        if made is None:
-            continue
-        predicted = prediction(outlook, made)
-        if (here := worth(predicted, len(trial.readings))) > most:
-            found, most = (trial, predicted), here
-    return found
+def _configuration(ask: Ask, trial: PastTrial) -> Configuration | None:
+    return configuration_of(trial, ask.study.scalars(), ask.menu.kinds)

@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import rankdata
 
 from growlab.search.configuration import Configuration
 from growlab.search.model.encoding import Array, Codes, Encoding
@@ -95,11 +94,18 @@ class Outlook:
     def rank_correlation(self) -> float:
         """Spearman's, of values and what each is expected to be from all others: how well it predicts."""
         values = np.array([trial.value for trial in self.good])
-        left_out = rankdata(np.round(self._posterior.left_out(), 6))
-        ranks = rankdata(values)
+        left_out = _ranks(np.round(self._posterior.left_out(), 6))
+        ranks = _ranks(values)
         if np.ptp(left_out) == 0 or np.ptp(ranks) == 0:
             return 0.0
         return float(np.corrcoef(left_out, ranks)[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1 on, of equal values their mean. (To load scipy.stats, which has this, takes half a second.)"""
+    _, place, n_equal = np.unique(values, return_inverse=True, return_counts=True)
+    found: Array = (np.cumsum(n_equal) - (n_equal - 1) / 2)[place]
+    return found
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,12 @@ from growlab.domains import Value
 from growlab.errors import UsageError
 from growlab.kinds import KINDS, Kind, complete
 from growlab.layout import Layout, parse
+from growlab.metrics import Costs
 from growlab.records import PastTrial
 from growlab.samplers import SAMPLERS
 from growlab.scalar import with_defaults
 from growlab.search.configuration import Configuration
-from growlab.search.limits import LIMITS, Costs, Limits
+from growlab.search.limits import LIMITS, Limits
 from growlab.search.menu import Menu
 from growlab.search.optuna.distributions import from_optuna, parameter_distribution, suggested, to_optuna
 from growlab.search.parameters import ParameterSpace, Values
@@ -38,7 +39,7 @@ from growlab.search.sampling import Ask, sampler_options
 from growlab.search.space import check_layouts
 from growlab.seeds import derived_seed
 from growlab.specs import BudgetSpec, DataSpec
-from growlab.study import LayoutSpace, Study
+from growlab.study import LayoutSpace, Objective, Study
 from growlab.study.sampler_section import read_sampler
 
 Space = Study | LayoutSpace  # a study's scalars that are searched belong to its space
@@ -202,9 +203,9 @@ def _parameters(space: Space, kinds: Mapping[str, Kind]) -> ParameterSpace:
 
 
 def _as_study(space: Space) -> Study:
-    """The study itself, without repeats; of layouts alone one that searches nothing else."""
+    """The study itself, without repeats, its trials judged by Optuna's value; of layouts one that searches no more."""
     if isinstance(space, Study):
-        return replace(space, repeats=1)
+        return replace(space, repeats=1, objectives=(Objective(),), constraints=())
     return Study(
         name="optuna",
         data=with_defaults(DataSpec),
