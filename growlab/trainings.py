@@ -35,6 +35,7 @@ FIXED = (
     *("readings", "elapsed_s", "peak_memory"),
 )
 AT_SHARE, AT_STEP = "loss@", "loss_"  # how names of columns of a curve begin
+PACKED = ".xz"  # how the name of a file ends that is packed
 
 
 @dataclass(frozen=True, kw_only=True)

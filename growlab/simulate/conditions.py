@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S
-from growlab.errors import UsageError
+from growlab.errors import require
 from growlab.seeds import derived_seed
 
 
@@ -15,8 +15,8 @@ class Conditions:
 
     n_workers: int
     stragglers: float = 0.0  # sd of the logarithm of a worker's speed, whose median is 1
-    dies_every_s: float = math.inf  # mean time of a worker between two deaths: its trial is free when its lease ends
-    preempted_every_s: float = math.inf  # mean time until it is asked to stop: it saves its trial and gives it back
+    dies_every_s: float = 0.0  # mean time until a worker dies, and its trial is free when its lease ends; 0: never
+    preempted_every_s: float = 0.0  # mean time until it is asked to stop, saves its trial and gives it back; 0: never
     away_s: float = 0.0  # from either until the worker, or another one in its place, is back
     lease_s: float = LEASE_S
     checkpoint_every_s: float = CHECKPOINT_EVERY_S  # what a worker that dies has trained since is lost
@@ -24,8 +24,11 @@ class Conditions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_workers < 1:
-            raise UsageError(f"--workers must be at least 1, got {self.n_workers}")
+        require(self.n_workers >= 1, "workers", "at least 1", self.n_workers)
+        for name in ("stragglers", "dies_every_s", "preempted_every_s", "away_s", "flops_per_s"):
+            require(0 <= getattr(self, name) < math.inf, name, "at least 0", getattr(self, name))
+        for name in ("lease_s", "checkpoint_every_s"):
+            require(0 < getattr(self, name) < math.inf, name, "greater than 0", getattr(self, name))
 
     def fate(self, worker: int) -> "Fate":
         return Fate(self, worker)
@@ -53,4 +56,4 @@ class Fate:
         return self._drawn(self.conditions.preempted_every_s)
 
     def _drawn(self, mean_s: float) -> float:
-        return self._rng.expovariate(1 / mean_s) if math.isfinite(mean_s) else math.inf
+        return self._rng.expovariate(1 / mean_s) if mean_s else math.inf

@@ -1,8 +1,8 @@
 """What came of a simulation: trials in the order in which they were decided, and the best value as time went on."""
 
-import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from growlab.domains import Value
@@ -75,13 +75,7 @@ class Simulation:
 
 
 def evenly(standings: Sequence[Standing], ended_s: float) -> list[Standing]:
-    """The last standing at each of N_MARKS moments, evenly over the time; `standings` are by their time."""
-    marks: list[Standing] = []
-    at = 0
-    for n in range(1, N_MARKS + 1):
-        until_s = ended_s * n / N_MARKS
-        while at + 1 < len(standings) and (standings[at + 1].at_s <= until_s or n == N_MARKS):
-            at += 1
-        if standings and standings[at].at_s <= until_s and math.isfinite(until_s):
-            marks.append(standings[at])
-    return marks
+    """How a study stood at each of N_MARKS moments, evenly over the time; `standings` are by their time, from 0 on."""
+    moments = [*(ended_s * n / N_MARKS for n in range(1, N_MARKS)), ended_s]
+    times = [standing.at_s for standing in standings]
+    return [replace(standings[bisect_right(times, at_s) - 1], at_s=at_s) for at_s in moments]

@@ -19,11 +19,10 @@ from growlab.layout import parse
 from growlab.metrics import name_of, tells
 from growlab.records import LOSSES, Loss, RungReading, TrialState
 from growlab.study import Study
-from growlab.trainings import AT_SHARE, AT_STEP, FIXED, Training
+from growlab.trainings import AT_SHARE, AT_STEP, FIXED, PACKED, Training
 
 _MOST_BYTES = 256 * 2**20
 _STATES = [state for state in TrialState if state.is_final or state is TrialState.PAUSED]
-_PACKED = ".xz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +249,7 @@ def _text_of(path: Path) -> str:
             f"no file {quoted(str(path))}; give a table of trainings, as growlab study export-table writes"
         )
     try:
-        with lzma.open(path) if path.suffix == _PACKED else path.open("rb") as file:
+        with lzma.open(path) if path.suffix == PACKED else path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise UsageError(f"cannot read {path}: {error}") from None
