@@ -118,6 +118,7 @@ class MemoryQueue:
             trial = self._trials[number]
             if trial.attempts and trial.attempts[-1].reason is None:
                 self._end_attempt(trial, EndReason.LOST)
+            trial.epoch += 1
             if reason := _quarantine(trial.attempts):
                 self._fail(number, reason)
                 continue
@@ -197,7 +198,7 @@ class MemoryQueue:
         return self._trials[number].flops
 
     def n_attempts(self, number: int) -> int:
-        return self._trials[number].epoch
+        return len(self._trials[number].attempts)
 
     def error(self, number: int) -> str:
         """Why a trial was failed that did not end by itself; '' of any other."""
@@ -276,22 +277,26 @@ class MemoryQueue:
 
     def _write(self, number: int, facts: Sequence[Fact], checkpoint: Artifact | None) -> None:
         """Keep the checkpoint, which forgives strikes, and of the facts what is kept."""
-        trial, past = self._trials[number], self._past[number]
-        trial.checkpoint, trial.strikes = checkpoint, 0
+        trial = self._trials[number]
+        trial.checkpoint, trial.strikes = checkpoint, 0 if checkpoint else trial.strikes
         flops = max([trial.flops, *_values(facts, "train", "flops")])
         self._totals.flops += flops - trial.flops
         trial.flops = flops
         if new := {fact.rung: fact for fact in facts if isinstance(fact, RungReading)}:
-            known = {reading.rung: reading for reading in past.readings}
+            known = {reading.rung: reading for reading in trial.readings}
             self._totals.flops += sum(reading.extra_flops for rung, reading in new.items() if rung not in known)
-            self._change(number, readings=tuple(reading for _, reading in sorted((known | new).items())))
+            trial.readings = tuple(reading for _, reading in sorted((known | new).items()))
+            self._change(number)
 
     def _fail(self, number: int, error: str) -> None:
         self._trials[number].error = error
         self._change(number, state=TrialState.FAILED)
 
     def _change(self, number: int, **changes: Any) -> PastTrial:
-        past = self._past[number] = replace(self._past[number], **changes)
+        """Make anew what a search knows of a trial; of its readings it knows those that its state stands for."""
+        past, readings = replace(self._past[number], **changes), self._trials[number].readings
+        n_known = len(readings) if past.state.is_final else past.may_pass + (past.state is TrialState.PAUSED)
+        past = self._past[number] = replace(past, readings=readings[:n_known])
         if past.state is TrialState.QUEUED:
             heapq.heappush(self._free, number)
         return past
@@ -312,17 +317,14 @@ class _Attempt:
 @dataclass(kw_only=True)
 class _Trial:
     spec: TrialSpec
+    epoch: int = 0  # how often it was taken
     strikes: int = 0
     lease_until_s: float = 0.0  # while it runs
     checkpoint: Artifact | None = None
     flops: float = 0.0  # of its newest checkpoint, or in all
+    readings: tuple[RungReading, ...] = ()  # at its rungs, from the lowest on
     attempts: list[_Attempt] = field(default_factory=list)
     error: str = ""
-
-    @property
-    def epoch(self) -> int:
-        """How often it was claimed."""
-        return len(self.attempts)
 
 
 class _Totals:
