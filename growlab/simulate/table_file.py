@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from growlab.domains import Domain, Fixed, Value, admits, typed, value_type
-from growlab.errors import LayoutError, SpecError, UnknownName, UsageError
+from growlab.errors import LayoutError, SpecError, UnknownName, UsageError, did_you_mean
 from growlab.escapes import first_line, quoted
 from growlab.kinds import KINDS, complete
 from growlab.layout import parse
@@ -22,7 +22,7 @@ from growlab.study import Study
 from growlab.trainings import AT_SHARE, AT_STEP, FIXED, PACKED, Training
 
 _MOST_BYTES = 256 * 2**20
-_STATES = [state for state in TrialState if state.is_final or state is TrialState.PAUSED]
+_STATES = [*(state for state in TrialState if state.is_final), TrialState.PAUSED]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,8 @@ class Columns:
     """What the columns of a table mean to a study, by their names."""
 
     scalars: Mapping[str, str]  # to full names
-    metrics: Sequence[str]  # that the study judges by, other than losses
+    loss: Loss  # that the study ranks by
+    metrics: Sequence[str]  # that it judges by too, other than losses
     shares: Mapping[str, float]  # of a curve: to shares of the budget, which rise
     unread: Sequence[str]
 
@@ -95,7 +96,7 @@ class Columns:
             raise UsageError(f"{where}needs the column {', '.join(missing)}, which the study is judged by")
         known = {*FIXED, *shares, *scalars, *metrics}
         unread = [name for name in names if name not in known]
-        return cls(scalars=scalars, metrics=metrics, shares=shares, unread=unread)
+        return cls(scalars=scalars, loss=metric, metrics=metrics, shares=shares, unread=unread)
 
     def require_searched(self, study: Study, where: str) -> None:
         """Raise UsageError for a scalar that the study searches and no column tells."""
@@ -114,7 +115,7 @@ def _full_name(name: str, domains: Mapping[str, Domain], where: str) -> str | No
     if name in domains:
         return name
     if name.startswith(("train.", "growth.")):
-        raise UnknownName(f"{where}scalar", name, domains)
+        raise UsageError(f"{where}column {quoted(name)} is no scalar of a study.{did_you_mean(name, domains)}")
     possible = [full for full in domains if full.rpartition(".")[2] == name] if name not in FIXED else []
     searched = [full for full in possible if not isinstance(domains[full], Fixed)]
     if len(possible) > 1 and searched:
@@ -149,6 +150,8 @@ def training_of(
     losses = {name: loss for name in LOSSES if (loss := _number(cells, name, where)) is not None}
     if state is TrialState.COMPLETED:
         losses = _with_curve(losses, curve)
+        if columns.loss not in losses:
+            raise UsageError(f"{where}came to its end and has no {columns.loss}, which the study is ranked by")
     flops = _number(cells, "flops", where) or 0.0
     if flops <= 0 and state in (TrialState.COMPLETED, TrialState.PAUSED):  # others may have failed before any
         raise UsageError(f"{where}flops must be a number greater than 0, got {quoted(cells.get('flops', ''))}")
