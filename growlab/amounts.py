@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from fractions import Fraction
 
 UNKNOWN = "–"
 
@@ -46,6 +47,12 @@ def time_left(seconds: float) -> str:
     return _whole_seconds(seconds) if seconds < 1e9 else UNKNOWN
 
 
+def fraction(share: float) -> str:
+    """Format a share that stands for a simple fraction as that, '1/3'; others as '37%'."""
+    simple = Fraction(share).limit_denominator(100)
+    return str(simple) if abs(float(simple) - share) < 1e-6 else f"{share:.0%}"
+
+
 def whole(n: int | None) -> str:
     """Format a whole number with all its digits."""
     return UNKNOWN if n is None else str(n)
@@ -58,6 +65,13 @@ def number(value: float | None, digits: int) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     return f"{value:.{digits}f}"
+
+
+def measured(value: float | None) -> str:
+    """Format a number of any size and unit to three or four digits: '0.9961', '12.3M'."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return count(value) if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def loss(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Code from outside: the block kinds, data sources, samplers and parts of growth that it registers, named like ours.
+"""Code from outside: block kinds, data sources, samplers, metrics and parts of growth that it registers, like ours.
 
 A plugin is a Python file that somebody gives, or an installed package with an entry point in the group
 `growlab.plugins` that names a module. To import this module is light; to load plugins imports torch.
@@ -66,10 +66,12 @@ def _registries() -> tuple[Registry[Any], ...]:
     import growlab.growth.operators
     import growlab.growth.positions
     import growlab.growth.triggers
-    import growlab.search.samplers  # noqa: F401  (they fill the tables)
+    import growlab.search.samplers
+    import growlab.training.decode_speed  # noqa: F401  (they fill the tables)
     from growlab.data.sources import SOURCES
+    from growlab.metrics import METRICS
 
-    return KINDS, SOURCES, SAMPLERS, *PARTS.values()
+    return KINDS, SOURCES, SAMPLERS, METRICS, *PARTS.values()
 
 
 def _load_entry_point(entry_point: EntryPoint) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 
@@ -15,7 +16,7 @@ class TrialState(StrEnum):
     LEAK = "leak"  # the model saw tokens that it should predict; its losses mean nothing
     FAILED = "failed"  # an error of the trial itself, or too many crashes
 
-    @property
+    @cached_property  # a search asks it of every trial, at each decision
     def is_final(self) -> bool:
         return self not in (TrialState.QUEUED, TrialState.RUNNING, TrialState.PAUSED)
 
@@ -55,8 +56,11 @@ READ_AT = "read_at"  # the metric of that split that says when: UTC, seconds sin
 # Bytes that torch held of a GPU at most, at a trial's last step; of one that ran out of them what there was to have.
 PEAK_MEMORY = "peak_memory"
 
+# Tokens per second that a completed trial's model wrote at its end, where its study asked (growlab.metrics).
+DECODE_SPEED = "decode_tokens_per_s"
+
 # Every other metric is the same however often a trial was resumed.
-TIMED_METRICS = frozenset({"pause_s", "tokens_per_s", PEAK_MEMORY})
+TIMED_METRICS = frozenset({"pause_s", "tokens_per_s", PEAK_MEMORY, DECODE_SPEED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,14 @@ class RungReading:
     extra_flops: int = 0  # that reading it cost: the study's, and none of the trial's progress
 
 
-Fact = Metric | TrajectoryPoint | GrowthEvent  # becomes a row together with a checkpoint
+@dataclass(frozen=True, kw_only=True)
+class Paused:
+    """The end of an attempt whose trial waits at a rung that it may not pass yet."""
+
+    reading: RungReading
+
+
+Fact = Metric | TrajectoryPoint | GrowthEvent | RungReading  # becomes a row together with a checkpoint
 
 
 def float_fields(record: type[Any]) -> tuple[str, ...]:
@@ -192,7 +203,7 @@ class TrialProgress:
     remaining_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PastTrial:
     """A trial as a search knows it."""
 
@@ -200,11 +211,16 @@ class PastTrial:
     state: TrialState
     layout: str  # complete text
     params: dict[str, Any] = field(default_factory=dict)  # scalars as the sampler drew them
-    value: float | None = None  # the objective; None while running, or when there is none
+    value: float | None = None  # the first objective; None while running, or when there is none
+    values: tuple[float, ...] = ()  # all of several objectives, in the study's order, lower is better in each of them
+    feasible: bool = True  # False: completed, and a constraint of the study does not hold, or nobody knows that it does
+    metrics: Mapping[str, float] = field(default_factory=dict)  # of a completed trial, as recorded, by their keys
+    layout_end: str = ""  # of a completed trial, as people read it; '' where nobody knows
     added: bool = False  # by a person (ADDED or TOLD): none of the sampler's own proposals
     peak_memory: float | None = None  # as the metric says; None where nobody measured it, and while running
     readings: tuple[RungReading, ...] = ()  # at the rungs that it came to, from the lowest on
     may_pass: int = 0  # rungs, by the promotions that it had
+    value_sd: float = 0.0  # of a value that is no result but what readings make expect, beyond the noise of a training
 
     @property
     def is_paused(self) -> bool:

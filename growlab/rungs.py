@@ -72,6 +72,10 @@ class Rungs:
             share *= self.factor
         return tuple(shares)
 
+    def marks(self, budget: int) -> tuple[int, ...]:
+        """The FLOPs of each rung, from the lowest on, of a budget of so many."""
+        return tuple(round(share * budget) for share in self.shares)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:

@@ -205,6 +205,13 @@ class GrowthSpec:
     new_lr_factor: float = scalar(
         1.0, above=0, help="what the lr of parameters that grew is multiplied by", since="0.1.0", before=1.0
     )
+    new_decay_factor: float = scalar(
+        1.0,
+        at_least=0,
+        help="what the weight decay of parameters that grew is multiplied by",
+        since="0.1.0",
+        before=1.0,
+    )
     moment_scale: float = scalar(
         0.0,
         at_least=0,

@@ -25,7 +25,7 @@ from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import synthetic
 from pool import Pool
@@ -43,6 +43,7 @@ from growlab.study.reading import study_from_mapping
 from growlab.yaml_file import read_yaml
 
 HERE = Path(__file__).parent
+Seen = TypeVar("Seen")
 NOISE = 0.01  # of synthetic: the sd of what is observed
 
 
@@ -63,6 +64,8 @@ class Problem:
     worst: float  # the highest: what a search has found that has seen nothing but failures
     measure: Callable[[Layout], int] = _no_size  # parameters, which growlab's samplers may ask for as in its workers
     entries: Sequence[Configuration] = ()  # all there is; empty where every point of the study has an answer
+    # what is observed of a point at each quarter of its training, the last as `observe` says; real trainings have it
+    curve: Callable[[Configuration], Sequence[float] | None] | None = None
 
     def study(
         self, sampler: str | Mapping[str, Any] = "random", layouts: Mapping[str, Any] | None = None, **changed: Any
@@ -179,7 +182,7 @@ def _macro_errors(table: Path) -> dict[str, list[float]]:
     return {code: [100 - one for one in row["test_acc"]] for code, row in json.loads(table.read_text()).items()}
 
 
-def _one_of(values: Sequence[float], seed: int, name: str) -> float:
+def _one_of(values: Sequence[Seen], seed: int, name: str) -> Seen:
     """One that a seed sees of several results of the same training, always the same."""
     return values[derived_seed(seed, name, "observed") % len(values)]
 
@@ -215,29 +218,30 @@ def synthetic_layouts(seed: int, table: Path | None) -> Problem:
 # ---- real trainings, made by real_tables.py ------------------------------------------------------------------------
 
 CELL_ROLES = {"attn": "sequence", "conv": "sequence", "mlp": "channel"}
-LAST = "loss_400"
+QUARTERS = ("loss_100", "loss_200", "loss_300", "loss_400")
 N_CHARACTERS = 65  # of Tiny Shakespeare
 
 
 def complete_table(seed: int, table: Path | None) -> Problem:
     """A cell with several seeds shows one of them and is worth their mean; one with a single seed is worth that."""
-    losses = _cells()
+    curves = _cells()
     kinds = named_kinds(CELL_ROLES)
     study = read_yaml(HERE / "complete.yaml")
     lr, dropout = ([float(value) for value in study["train"][key]] for key in ("lr", "dropout"))
-    means = {key: fmean(known) for key, known in losses.items()}
+    means = {key: fmean(known[-1] for known in all_seeds) for key, all_seeds in curves.items()}
 
-    def observe(point: Configuration) -> float:
-        return _one_of(losses[_cell(point)], seed, " ".join(map(str, _cell(point))))
+    def curve(point: Configuration) -> Curve:
+        return _one_of(curves[_cell(point)], seed, " ".join(map(str, _cell(point))))
 
     return Problem(
         written=_written("complete", kinds, 128, (3, 4), lr=lr, dropout=dropout),
         kinds=kinds,
-        observe=observe,
+        observe=lambda point: curve(point)[-1],
         true=lambda point: means[_cell(point)],
         best=min(means.values()),
         worst=max(means.values()),
         measure=_n_params,
+        curve=curve,
     )
 
 
@@ -249,6 +253,7 @@ def complete_points() -> list[Configuration]:
 
 
 Cell = tuple[Layout, float, float]
+Curve = tuple[float, ...]  # val_loss at each quarter of a training
 
 
 def _cell(point: Configuration) -> Cell:
@@ -261,20 +266,25 @@ def _n_params(layout: Layout) -> int:
 
 
 @cache
-def _cells() -> dict[Cell, list[float]]:
+def _cells() -> dict[Cell, list[Curve]]:
     """The losses of every cell, the first seed's first."""
-    losses: dict[Cell, list[float]] = {}
+    curves: dict[Cell, list[Curve]] = {}
     for row in [*_rows("complete"), *_rows("seeds"), *_rows("top")]:
         cell = parse(row["layout"]), float(row["lr"]), float(row["dropout"])
-        losses.setdefault(cell, []).append(float(row[LAST]))
-    return losses
+        curves.setdefault(cell, []).append(_curve(row))
+    return curves
+
+
+def _curve(row: Mapping[str, str]) -> Curve:
+    return tuple(float(row[column]) for column in QUARTERS)
 
 
 def deep_pool(seed: int, table: Path | None) -> Problem:
     """Each entry was trained once: what is observed is what is true. Its limit of parameters is not asked again."""
     written = read_yaml(HERE / "deep.yaml")
     entries = _entries()
-    losses = dict(entries)
+    curves = dict(entries)
+    losses = {point: curve and curve[-1] for point, curve in entries}
     known = [loss for loss in losses.values() if loss is not None]
     return Problem(
         written={**written, "layouts": {**written["layouts"], "max_params": 0}},
@@ -285,12 +295,13 @@ def deep_pool(seed: int, table: Path | None) -> Problem:
         worst=max(known),
         measure=_n_params,
         entries=[point for point, _ in entries],
+        curve=lambda point: curves[point],
     )
 
 
 @cache
-def _entries() -> list[tuple[Configuration, float | None]]:
-    """Every training of the pool with its loss; None where it failed."""
+def _entries() -> list[tuple[Configuration, Curve | None]]:
+    """Every training of the pool with its losses; None where it failed."""
     scalars = ("dropout", "lr", "warmup_fraction", "weight_decay")
     return [
         (
@@ -298,7 +309,7 @@ def _entries() -> list[tuple[Configuration, float | None]]:
                 layout=complete(parse(row["layout"])),
                 params={f"train.{name}": float(row[name]) for name in scalars},
             ),
-            float(row[LAST]) if row["state"] == "completed" else None,
+            _curve(row) if row["state"] == "completed" else None,
         )
         for row in _rows("deep")
     ]

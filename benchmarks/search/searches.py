@@ -30,6 +30,7 @@ from growlab.samplers import SAMPLERS
 from growlab.scalar import with_defaults
 from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
+from growlab.search.model.aim import Best
 from growlab.search.model.candidates import Candidate
 from growlab.search.model.choice import ranked, scores
 from growlab.search.model.encoding import Encoding
@@ -93,7 +94,8 @@ class ModelOnPool(Growlab):
             Tried(trial.number, Configuration(parse(trial.layout), trial.params), loss_of(trial)) for trial in self.past
         ]
         candidates = [Candidate(entry) for entry in entries]
-        return entries[ranked(scores(look_ahead(self.encoding, tried), candidates), candidates)[0]]
+        found = scores(*Best(look_ahead(self.encoding, tried)).prospects(entries))
+        return entries[ranked(found, candidates)[0]]
 
     def tell(self, got: Configuration, value: float | None) -> None:
         super().tell(got, value)

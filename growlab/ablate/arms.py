@@ -39,25 +39,33 @@ def all_arms(ablation: Ablation) -> dict[str, Arm]:
 
 
 def ungrown_arms(ablation: Ablation) -> list[Arm]:
-    """Un-grown models of the depth that the envelope's arm ends with, of a quarter of its units less, and more."""
-    if ablation.envelope is None:
+    """Un-grown models of the depths that the envelope names.
+
+    It names none: of the depth that its arm ends with, of a quarter of its units less, and more.
+    """
+    envelope = ablation.envelope
+    if envelope is None:
         return []
-    grown = ablation.arms[ablation.envelope.of]
+    grown = ablation.arms[envelope.of]
     end = _end(ablation, grown)
     units = stack_of(end, KINDS)
     step = max(1, len(units) // 4)
-    depths = sorted({n for n in (len(units) - step, len(units), len(units) + step) if n >= 1})
-    return [_ungrown(grown, end, [units[at % len(units)] for at in range(n)]) for n in depths]
+    usual = {n: envelope.budgets for n in (len(units) - step, len(units), len(units) + step) if n >= 1}
+    return [
+        _ungrown(end, [units[at % len(units)] for at in range(n)], {**grown.train, **envelope.train}, budgets)
+        for n, budgets in (envelope.units or usual).items()
+    ]
 
 
-def _ungrown(grown: Arm, end: Layout, units: Any) -> Arm:
+def _ungrown(end: Layout, units: Any, train: Mapping[str, Any], budgets: tuple[float, ...]) -> Arm:
     layout = replace(end, blocks=tuple(block for unit in units for block in unit))
     return Arm(
         name=f"{UNGROWN} {layout.depth}",
         layout=format_layout(layout),
         final_depth_of="",
-        train=grown.train,
+        train=train,
         growth=False,
+        budgets=budgets,
     )
 
 

@@ -85,7 +85,7 @@ def cells_of(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) ->
             if found.values is not None:
                 cells += [
                     Cell(stage="repeat", arm=name, budget=budget, repeat=repeat, values=found.values)
-                    for budget in budgets_of(ablation, name)
+                    for budget in arms[name].budgets
                 ]
     return cells
 
@@ -106,14 +106,9 @@ def planned_cells(ablation: Ablation, arms: Mapping[str, Arm]) -> list[Cell]:
         )
         for repeat in range(ablation.repeats)
         for name, arm in arms.items()
-        for budget in budgets_of(ablation, name)
+        for budget in arm.budgets
     ]
     return list(dict.fromkeys([*tuning, *repeats]))
-
-
-def budgets_of(ablation: Ablation, arm: str) -> tuple[float, ...]:
-    """The shares of the budget at which an arm is repeated: those of the envelope for one of its depths."""
-    return (1.0,) if arm in ablation.arms or ablation.envelope is None else ablation.envelope.budgets
 
 
 def tune(ablation: Ablation, arm: Arm, outcomes: Outcomes) -> Tuned:

@@ -11,6 +11,10 @@ arms:
 tune: {train.lr: [2e-3, 4e-3]}        # for each arm, and for each depth of the envelope
 envelope: {of: early-double, budgets: [0.5, 1, 1.4, 2]}
 primary: [early-double]
+
+The envelope's depths are the one that its arm ends with, a quarter of its units less, and more; or those of
+`units: {6: [0.5, 1], 8: [1, 2]}`, by number, each at budgets of its own. `train` has values that un-grown training has
+in place of the arm's.
 """
 
 import math
@@ -44,14 +48,17 @@ class Arm:
     final_depth_of: str  # that arm, or ''
     train: Mapping[str, Any]
     growth: Any  # as a study file has it
+    budgets: tuple[float, ...] = (1.0,)  # shares of the arms' budget at which it is repeated: several of the envelope
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvelopePlan:
-    """Un-grown training of the depth that an arm ends with, of one below and of one above, at several budgets."""
+    """Un-grown training of several depths at several budgets, in the arms' budget."""
 
-    of: str  # an arm
-    budgets: tuple[float, ...]  # in the arms' budget
+    of: str  # the arm whose last layout it has units of
+    budgets: tuple[float, ...]  # all of them, rising
+    units: Mapping[int, tuple[float, ...]]  # number of units to its budgets; {}: the last depth, one below, one above
+    train: Mapping[str, Any]  # what replaces or adds to the arm's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +170,32 @@ def _arm_named(key: str, name: Any, arms: Mapping[str, Arm]) -> str:
 
 
 def _envelope(raw: Any, arms: Mapping[str, Arm]) -> EnvelopePlan:
-    refuse_unknown("envelope.", require_mapping("envelope", raw), ("of", "budgets"))
+    refuse_unknown("envelope.", require_mapping("envelope", raw), ("of", "budgets", "units", "train"))
     of = _arm_named("envelope.of", raw.get("of"), arms)
-    budgets = validated("envelope.budgets", raw.get("budgets", list(BUDGETS)), list[float])
-    shares = len(set(budgets)) > 1 and all(0 < budget < math.inf for budget in budgets)
-    require(shares, "envelope.budgets", "two shares or more, all above 0", budgets)
-    return EnvelopePlan(of=of, budgets=tuple(sorted(set(budgets))))
+    if "units" in raw and "budgets" in raw:
+        raise SpecError("envelope.units says at which budgets each depth is trained; leave out envelope.budgets")
+    units = _units(raw["units"]) if "units" in raw else {}
+    key, listed = "envelope.budgets", raw.get("budgets", list(BUDGETS))
+    if units:
+        key, listed = "envelope.units", [budget for budgets in units.values() for budget in budgets]
+    train = dict(require_mapping("envelope.train", raw.get("train", {})))
+    return EnvelopePlan(of=of, budgets=_shares(key, listed, at_least=2), units=units, train=train)
+
+
+def _units(raw: Any) -> dict[int, tuple[float, ...]]:
+    listed = require_mapping("envelope.units", raw).items()
+    units = {positive("envelope.units", number): _shares(f"envelope.units.{number}", each) for number, each in listed}
+    require(bool(units), "envelope.units", "at least one number of units", "none")
+    return dict(sorted(units.items()))
+
+
+def _shares(key: str, raw: Any, *, at_least: int = 1) -> tuple[float, ...]:
+    """Different shares of the budget, rising."""
+    shares = set(validated(key, raw, list[float]))
+    enough = len(shares) >= at_least and all(0 < share < math.inf for share in shares)
+    expected = "two shares or more, all above 0" if at_least > 1 else "a list of shares, all above 0"
+    require(enough, key, expected, raw)
+    return tuple(sorted(shares))
 
 
 def _tune(raw: Any) -> dict[str, tuple[OptionValue, ...]]:

@@ -184,12 +184,7 @@ def _losses(outcomes: Outcomes, arm: str) -> dict[int, float]:
 
 def _ungrown_runs(ablation: Ablation, arms: Mapping[str, Arm], outcomes: Outcomes) -> dict[int, list[UngrownRun]]:
     """Repeat to its un-grown trainings; a repeat whose cells have not all ended is not there yet."""
-    wanted = [
-        (name, budget)
-        for name in arms
-        if name not in ablation.arms and ablation.envelope
-        for budget in ablation.envelope.budgets
-    ]
+    wanted = [(name, budget) for name, arm in arms.items() if name not in ablation.arms for budget in arm.budgets]
     runs: dict[int, list[UngrownRun]] = {}
     for repeat in range(ablation.repeats):
         found = {(name, budget): _repeats(outcomes, name, budget).get(repeat) for name, budget in wanted}

@@ -44,16 +44,15 @@ class Estimate:
         return asdict(self)
 
 
-def preview_trials(study: Study, corpus: Corpus, n: int | None) -> list[Estimate]:
-    """Estimates of the n trials that a study would begin with; n is at most ten unless it is given.
+def first_trials(study: Study, corpus: Corpus, n: int | None) -> list[Proposal]:
+    """The n trials that a study would begin with; n is at most ten unless it is given.
 
     Of a study with sampler grid they are the first of its cells.
     """
-    vocab_size = corpus.tokenizer.vocab_size
     wanted = min(_PREVIEWED, study.n_trials) if n is None else n
     if (cells := n_cells(study)) is not None:
         wanted = min(wanted, study.n_trials, cells)
-    return estimate(preview(study, KINDS, Costs(vocab_size), wanted), corpus)
+    return preview(study, KINDS, Costs(corpus.tokenizer.vocab_size), wanted)
 
 
 def n_cells(study: Study) -> int | None:

@@ -114,6 +114,11 @@ class Block(nn.Module):
     def out_projections(self) -> list[nn.Parameter]:
         return self.mixer.out_projections()
 
+    def norm_gains(self) -> list[nn.Parameter]:
+        """The gains of its own norm, and of whole blocks that it holds."""
+        norms = [module.norm for module in self.modules() if isinstance(module, Block)]
+        return [norm.weight for norm in norms if isinstance(norm, RMSNorm)]
+
     def set_plasticity(self, plasticity: float) -> None:
         """Set the α of the mixer and of what it holds, from the next token on; the spec then names it.
 

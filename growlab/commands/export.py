@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from growlab import api
-from growlab.commands.options import Artifacts, Storage, StudyName, in_home, say
+from growlab.commands.options import Artifacts, Plugin, Storage, StudyName, in_home, say
 from growlab.defaults import STORAGE_DEFAULT
 from growlab.errors import UsageError
 from growlab.preparation.command_lines import speaking_command
@@ -21,15 +21,37 @@ def export(
         Path | None, typer.Option("--output", "-o", help="A new folder for the model.", callback=in_home)
     ] = None,
     trial: Annotated[int | None, typer.Option(min=0, help="Default: the best one.", show_default=False)] = None,
+    pareto: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A new folder for every trial of the front, each in trial-N.",
+            callback=in_home,
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(metavar="yaml|json", help="Print configs alone.", show_default=False)] = "",
     top: Annotated[int, typer.Option(min=1, help="With --format: how many of the best.")] = 1,
+    plugin: Plugin = None,
 ) -> None:
-    """Write a trial's config, weights, tokeniser and metrics into a folder, or print the best configs."""
+    """Write a trial's config, weights, tokeniser and metrics into a folder, or print the best configs.
+
+    With --pareto so do all trials that no other one is better than in all objectives of the study.
+    """
     from growlab.export.configs import best_configs, render_configs
     from growlab.storage import Store
 
+    if pareto is not None:
+        if output or format or trial is not None:
+            raise UsageError("--pareto exports the whole front; leave --output, --trial and --format out")
+        folders = api.export_front(study, pareto, storage=storage, artifacts=artifacts, plugins=plugin or [], tell=say)
+        say(f"wrote {len(folders)} trial(s) of the front: {', '.join(str(folder) for folder in folders)}")
+        return
     if bool(output) == bool(format):
-        raise UsageError("say where to: -o DIR for config and weights, or --format yaml|json for configs on stdout")
+        raise UsageError(
+            "say where to: -o DIR for config and weights, --pareto DIR for those of a front, or --format yaml|json for "
+            "configs on stdout"
+        )
     if format not in ("", "yaml", "json"):
         raise UsageError(f"--format must be yaml or json, got {format!r}")
     if output is None:

@@ -57,6 +57,10 @@ def report(
         bool,
         typer.Option("--why", help="Which kinds, places and scalars matter, and what would be tried next, by a model."),
     ] = False,
+    pareto: Annotated[
+        bool,
+        typer.Option("--pareto", help="Of several objectives: only the trials that no other one is better than."),
+    ] = False,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
@@ -70,8 +74,8 @@ def report(
     if why and group_by:
         raise UsageError("--why and --group-by are two reports; ask for one of them")
     if group_by:
-        if trial is not None or sort_by:
-            raise UsageError("--group-by prints groups of trials; leave --trial and --sort-by out")
+        if trial is not None or sort_by or pareto:
+            raise UsageError("--group-by prints groups of trials; leave --trial, --sort-by and --pareto out")
         if margin is not None and against is None:
             raise UsageError("--margin is that of a comparison; say with which value: --against VALUE")
         _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
@@ -83,11 +87,11 @@ def report(
             f"several studies ({', '.join(study)}) have no common leaderboard; compare them: --group-by KEY"
         )
     if why:
-        if trial is not None or sort_by:
-            raise UsageError("--why prints what the whole study has learnt; leave --trial and --sort-by out")
+        if trial is not None or sort_by or pareto:
+            raise UsageError("--why prints what the whole study has learnt; leave --trial, --sort-by and --pareto out")
         _print_why(study[0], storage, "json" if as_json else format or "table", plugin or [])
         return
-    _print_study(study[0], trial, sort_by, storage, chosen)
+    _print_study(study[0], trial, sort_by, storage, chosen, pareto, plugin or [])
 
 
 def _print_why(name: str, storage: str, format: str, plugins: list[Path]) -> None:
@@ -109,22 +113,32 @@ def _print_groups(studies: list[str], key: str, against: str | None, margin: flo
         render_groups(read_groups(store, rows, key, against=against, margin=margin), format, sys.stdout)
 
 
-def _print_study(name: str, trial: int | None, sort_by: str, storage: str, format: str) -> None:
-    """Print the leaderboard, or one trial in full."""
+def _print_study(
+    name: str, trial: int | None, sort_by: str, storage: str, format: str, pareto: bool, plugins: list[Path]
+) -> None:
+    """Print the leaderboard, or only its front, or one trial in full."""
+    from growlab.errors import UsageError
+    from growlab.preparation.fronts import no_front
+    from growlab.preparation.layout_metrics import read_front
     from growlab.report.formats import render, write_json
     from growlab.report.leaderboard import read_leaderboard
     from growlab.report.title import read_title
     from growlab.report.trial_page import trial_page
     from growlab.storage import Store
 
+    if pareto and trial is not None:
+        raise UsageError("--pareto prints several trials, --trial one; ask for one of them")
     if trial is not None and format == "json":
         write_json(api.trial(name, trial, storage=storage), sys.stdout)
         return
     with Store.open(storage) as store:
         row = store.study(name)
-        if trial is None:
-            objective = row.study.objective.metric
-            rows = read_leaderboard(store, row.id, sort_by or objective)
-            render(rows, format, sys.stdout, title=read_title(store, row))
-        else:
+        if trial is not None:
             trial_page(store, row, trial, sys.stdout)
+            return
+        front = read_front(store, row, storage, plugins, say)
+        if pareto and front is None:
+            raise no_front(name)
+        rows = read_leaderboard(store, row.id, sort_by or row.study.objective.metric, front)
+        shown = [ranked for ranked in rows if ranked.front] if pareto else rows
+        render(shown, format, sys.stdout, title=read_title(store, row), front=front)

@@ -1,4 +1,6 @@
-"""growlab study: create, list, show, set, import, delete, run, confirm, replay, preview, space, keys."""
+"""growlab study: create, list, show, set, import, delete, run, confirm, replay, preview, space, simulate, export-table,
+keys.
+"""
 
 import json
 import sys
@@ -23,9 +25,10 @@ from growlab.commands.options import (
     Set,
     Storage,
     StudyName,
+    in_home,
     say,
 )
-from growlab.defaults import LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
 from growlab.errors import GrowlabError
 from growlab.escapes import visible
 from growlab.preparation.command_lines import place_options
@@ -34,6 +37,7 @@ from growlab.suggest import command
 
 _MOST_DEVIATIONS = 5  # that are shown whole
 _INDENT = 4  # of the lines about a key
+_OF_N_TRIALS = ("n_trials=", "budget.study.trials=")
 
 app = typer.Typer(help="Studies: what to search, on which data, for how long.", no_args_is_help=True)
 
@@ -129,40 +133,47 @@ def set_(
         str,
         typer.Argument(
             metavar="n_trials=N",
-            help="What can be changed; also budget.study.UNIT=X and stop_when.LOSS=X ('' for none).",
+            help="What can be changed; also budget.study.UNIT=X, stop_when.LOSS=X ('' for none), "
+            "objectives=[METRIC, …], constraints.METRIC.at_most=X.",
         ),
     ],
     storage: Storage = STORAGE_DEFAULT,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Change how many trials a study has, or when it is over, finished or not. Its trials stay; workers notice.
+    """Change how many trials a study has, when it is over, or what trials are judged by, finished or not.
 
-    A search goes on as if it had been meant so from the beginning: a proposal depends on what has finished before it,
-    not on how many are to come. After the last cell of a grid it draws layouts and values.
+    Its trials stay, and nothing is trained again; workers notice. A search goes on as if it had been meant so from the
+    beginning: a proposal depends on what has finished before it, not on how many are to come. After the last cell of a
+    grid it draws layouts and values.
     """
     from growlab.preparation.confirming import refuse_more_trials
-    from growlab.preparation.storing import changed, changes_between
+    from growlab.preparation.remaining import n_unfinished
+    from growlab.preparation.storing import changed, changes_between, unmeasured
     from growlab.records import n_ended
     from growlab.report.title import read_over
-    from growlab.running.following import n_unfinished
     from growlab.storage import Store
+    from growlab.study.objectives_section import write_judging
 
     with Store.open(storage) as store:
         row = store.study(study)
         refuse_more_trials(store, row)
         new = changed(row.study, change, plugin or [])
         store.change_study(study, changes_between(row.study, new))
-        n_done, over, n_left = (
+        n_done, over, n_left, notes = (
             n_ended(store.counts(row.id)),
             read_over(store, store.study(study)),
             n_unfinished(store, row),
+            unmeasured(store, store.study(study)),
         )
     if as_json:
         limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
-        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits}, indent=2))
+        judging = {} if new.judged == row.study.judged else write_judging(new.objectives, new.constraints)
+        print(json.dumps({"name": study, "n_trials": new.n_trials, **limits, **judging}, indent=2))
     n_trials = f"n_trials {row.study.n_trials} → {new.n_trials}"
-    say(f"study {study!r}: {n_trials if new.limits == row.study.limits else change}, {n_done} done")
+    say(f"study {study!r}: {n_trials if change.startswith(_OF_N_TRIALS) else change}, {n_done} done")
+    for note in notes:
+        say(note)
     if over:
         say(f"the study is over: {over}")
     if n_left:
@@ -302,8 +313,9 @@ def replay(
 ) -> None:
     """Make every proposal again, each from the trials that it had seen, and compare it with what is stored.
 
-    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte. What
-    does not is printed, and the exit status is 1: a plugin was edited, or another growlab or Optuna is installed here.
+    However many workers there were and in whatever order trials ended, each comes out as it was, byte for byte, and so
+    does each promotion from a rung. What does not is printed, and the exit status is 1: a plugin was edited, or another
+    growlab or Optuna is installed here.
     """
     found = api.replay(study, storage=storage, paths=set_ or [], plugins=plugin or [], tell=say)
     if as_json:
@@ -314,7 +326,8 @@ def replay(
             print(visible(deviation.line))
     if found.deviations:
         numbers = ", ".join(str(deviation.trial) for deviation in found.deviations)
-        raise GrowlabError(f"{len(found.deviations)} proposal(s) came out otherwise, of trials {numbers}")
+        what = "decision(s)" if found.n_promotions else "proposal(s)"
+        raise GrowlabError(f"{len(found.deviations)} {what} came out otherwise, of trials {numbers}")
 
 
 @app.command()
@@ -331,16 +344,18 @@ def preview(
 
     Of a study with sampler grid only its cells are shown. In a pipe a line of TSV for each.
     """
-    from growlab.bench.estimate import in_words, preview_trials, print_table, print_tsv
+    from growlab.bench.estimate import estimate, first_trials, in_words, print_table, print_tsv
+    from growlab.bench.growth_notes import growth_notes
     from growlab.preparation.checking import prepare
 
     study, corpus = prepare(api.load_study(file, set_ or [], plugins=plugin or []), plugin or [], say)
-    rows = preview_trials(study, corpus, n)
+    trials = first_trials(study, corpus, n)
+    rows = estimate(trials, corpus)
     if as_json:
         print(json.dumps([row.as_mapping() for row in rows], indent=2))
         return
     (print_table if sys.stdout.isatty() else print_tsv)(rows, sys.stdout)
-    for line in in_words(rows, study):
+    for line in [*in_words(rows, study), *growth_notes(trials, corpus.tokenizer.vocab_size)]:
         say(line)
 
 
@@ -366,6 +381,103 @@ def space(
         print(json.dumps(extent_as_mapping(extent), indent=2))
     else:
         print_extent(extent, sys.stdout)
+
+
+@app.command()
+def simulate(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.", autocompletion=any_study
+        ),
+    ],
+    table: Annotated[
+        str,
+        typer.Option(metavar="FILE|FILE.py:FUNCTION", help="Trainings to look results up in, TSV or TSV.xz."),
+    ],
+    workers: Annotated[int, typer.Option(min=1, help="Pretended ones: as many as you like.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of speeds, deaths and preemptions.")] = 0,
+    stragglers: Annotated[
+        float, typer.Option(min=0, metavar="SD", help="Of the logarithm of workers' speeds; 0: all are alike.")
+    ] = 0.0,
+    dies_every: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Mean time until a worker dies without a word; 0: never."),
+    ] = 0.0,
+    preempted_every: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Mean time until it is asked to save its trial and leave; 0: never."
+        ),
+    ] = 0.0,
+    away: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="From either until it is back.")] = 0.0,
+    lease: Lease = LEASE_S,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0.01, metavar="SECONDS", help="Of training, all that a death may cost.")
+    ] = CHECKPOINT_EVERY_S,
+    flops_per_s: Annotated[
+        float, typer.Option(min=0, metavar="FLOPS", help="A worker's pace; 0: as long as the table's trainings took.")
+    ] = 0.0,
+    vocab_size: Annotated[
+        int, typer.Option(min=0, help="Tokens of the study's text, which need not be here then; 0: it is read.")
+    ] = 0,
+    trials: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.tsv", help="Write all trials there, in the order of decisions.", callback=in_home),
+    ] = None,
+    storage: Storage = STORAGE_DEFAULT,
+    set_: Set = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Let pretended workers serve a study in virtual time: real decisions, trainings looked up in a table.
+
+    What would a hundred workers, another sampler or rungs have come to? A stored study may be changed with --set too:
+    nothing is stored. A table is what growlab study export-table writes; a trial whose layout and scalars it does not
+    have is given the nearest training. A function of a Python file is asked for each trial instead.
+    """
+    from growlab.files import write_atomically
+    from growlab.simulate.printing import print_simulation, trials_as_text
+
+    found = api.simulate(
+        study,
+        table,
+        set_ or [],
+        workers=workers,
+        seed=seed,
+        stragglers=stragglers,
+        dies_every_s=dies_every,
+        preempted_every_s=preempted_every,
+        away_s=away,
+        lease_s=lease,
+        checkpoint_every_s=checkpoint_every,
+        flops_per_s=flops_per_s,
+        vocab_size=vocab_size,
+        storage=storage,
+        plugins=plugin or [],
+        tell=say,
+    )
+    if trials is not None:
+        write_atomically(trials, trials_as_text(found).encode())
+    if as_json:
+        print(json.dumps(found.as_mapping(), indent=2))
+    else:
+        print_simulation(found, sys.stdout)
+
+
+@app.command()
+def export_table(
+    study: StudyName,
+    out: Annotated[Path, typer.Argument(metavar="OUT.tsv", help="A file; OUT.tsv.xz is packed.", callback=in_home)],
+    storage: Storage = STORAGE_DEFAULT,
+) -> None:
+    """Write the trainings of a study as a table to simulate others on: layouts, scalars, FLOPs, times, loss curves.
+
+    A row for each trial that is over or waits at a rung; docs/simulating.md explains the columns.
+    """
+    n = api.export_table(study, out, storage=storage)
+    options = [*place_options(storage), "--table", str(out)]
+    say(f"{n} training(s) in {out}; try: {command('study simulate', study, options=options)}")
 
 
 @app.command()

@@ -43,7 +43,9 @@ def worker(
             "auto: as many as make a CUDA device do more steps per second in all, which is measured first.",
         ),
     ] = "1",
-    max_trials: Annotated[int | None, typer.Option(min=1, help="Leave after so many trials.")] = None,
+    max_trials: Annotated[
+        int | None, typer.Option(min=1, help="Leave after so many trials; one that pauses at a rung counts too.")
+    ] = None,
     max_time: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="Then save what is running and leave.")
     ] = None,
@@ -120,7 +122,9 @@ def worker(
     )
     with display_for(sys.stderr, study) as display:
         served = serve(study, options, display)
-    say(f"{served.n_trials} trial(s) finished by this worker" + ("; stopped when asked to" if served.stopped else ""))
+    paused = f", {served.n_paused} paused at a rung" if served.n_paused else ""
+    stopped = "; stopped when asked to" if served.stopped else ""
+    say(f"{served.n_trials} trial(s) finished by this worker{paused}{stopped}")
 
 
 def require_name(name: str, *, is_one: bool) -> None:

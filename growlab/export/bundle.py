@@ -19,6 +19,7 @@ from growlab.study.column import trial_spec_to_mapping
 from growlab.yaml_file import yaml_text
 
 _RESULT = (*LOSSES, "flops", "tokens", "steps", "n_params")
+_FOLDER = "trial-{}"  # of a front
 _HEADER = "# One trained trial. Losses are nats per token, depth is in blocks; trial_spec is all that runs it again.\n"
 
 
@@ -40,6 +41,19 @@ def export_trial(store: Store, study_row: StudyRow, number: int | None, artifact
         config = _config(store, study_row, trial, _model_header(folder / MODEL), files)
         write_atomically(folder / CONFIG, (_HEADER + yaml_text(config)).encode())
     return target
+
+
+def export_front(
+    store: Store, study_row: StudyRow, numbers: Sequence[int], artifact_root: Path, target: Path
+) -> list[Path]:
+    """Write each of these trials as export_trial does, into trial-NUMBER of the new folder `target`; return those.
+
+    All of them appear or none. Raises what export_trial raises, also for a trial that was told.
+    """
+    with whole_folder(target) as folder:
+        for number in numbers:
+            export_trial(store, study_row, number, artifact_root, folder / _FOLDER.format(number))
+    return [target / _FOLDER.format(number) for number in numbers]
 
 
 def _chosen(store: Store, study_row: StudyRow, number: int | None) -> TrialRow:

@@ -258,6 +258,7 @@ class GrowthProtocol:
             windows={self.watched: self.window} | self._windows_of_others(),
             same_kinds=self._same_kinds,
             out_projections=self.model.out_projections,
+            norm_gains=lambda of: self.model.norm_gains(of),  # which not every model has, as few operators ask for it
             critical=self._critical,
             entry_scale=self.spec.entry_scale,
             seed=seed,

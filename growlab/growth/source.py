@@ -27,6 +27,7 @@ class Source:
     windows: Mapping[int, Window]  # index of an old unit → its path, where it is kept
     same_kinds: Callable[[nn.Module, nn.Module], bool]  # whether two units' parameters have equal names and shapes
     out_projections: Callable[[nn.Module], Iterable[nn.Parameter]]  # of a unit: the identity when they are zero
+    norm_gains: Callable[[nn.Module], Iterable[nn.Parameter]]  # of a unit: what its blocks read is multiplied by them
     critical: Mapping[str, float]  # values of path statistics at which the trigger fires, such as 'tau'
     entry_scale: float  # what the new unit's out-projections are multiplied by, once the operator has made them
     seed: int  # of whatever an operator draws, from a generator of its own: another for each unit that grows

@@ -211,6 +211,10 @@ class LanguageModel(nn.Module):
         """The matrices whose vanishing makes the unit the identity."""
         return [weight for block in cast(Unit, unit) for weight in cast(Block, block).out_projections()]
 
+    def norm_gains(self, unit: nn.Module) -> Iterable[nn.Parameter]:
+        """The gains of the norms before the unit's mixers, those in a loop's blocks too."""
+        return [gain for block in cast(Unit, unit) for gain in cast(Block, block).norm_gains()]
+
     def insert_unit(self, position: int, unit: nn.Module) -> None:
         self.units.insert(position, unit)
         unit.train(self.training)

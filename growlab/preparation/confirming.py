@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from growlab.errors import NotFound, UsageError
 from growlab.finite import finite
+from growlab.preparation.fronts import is_eligible
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
 from growlab.records import Decision, TrialState
@@ -44,11 +45,15 @@ def name_of_confirmation(study: str) -> str:
 
 
 def ranked_winners(store: "Store", row: "StudyRow") -> list[Winner]:
-    """The configurations of a study that completed, the best first: trials that differ in the seed alone are one."""
-    objective = row.study.objective.metric
+    """The configurations of a study that completed, the best first: trials that differ in the seed alone are one.
+
+    By the first objective; those beyond a constraint are none.
+    """
+    objective, may_win = row.study.objective.metric, is_eligible(store, row)
     trials: dict[str, list[tuple[float, TrialRow]]] = {}
     for trial in store.trials(row.id):
-        if trial.state is TrialState.COMPLETED and (value := finite(getattr(trial, objective))) is not None:
+        value = finite(getattr(trial, objective)) if trial.state is TrialState.COMPLETED else None
+        if value is not None and may_win(trial):
             without_seed = json.dumps({**trial.spec_mapping, "seed": None}, sort_keys=True)
             trials.setdefault(without_seed, []).append((value, trial))
     winners = [
@@ -70,6 +75,8 @@ def find_or_confirm(store: "Store", row: "StudyRow", top: int, n_seeds: int, tel
     winners = ranked_winners(store, row)
     if not winners:
         raise NotFound(f"study {row.study.name!r} has no completed trial to confirm yet")
+    if len(row.study.objectives) > 1:
+        tell(f"study {row.study.name!r} has several objectives; its best by the first, {row.study.loss}, are confirmed")
     if len(winners) < top:
         tell(
             f"study {row.study.name!r} has {len(winners)} different trial(s) that completed; all of them are confirmed"
@@ -86,7 +93,8 @@ def find_or_confirm(store: "Store", row: "StudyRow", top: int, n_seeds: int, tel
         for at, winner in enumerate(winners)
         for repeat, seed in enumerate(seeds)
     ]
-    store.create_study(replace(row.study, name=name, n_trials=len(given), limits=Limits()), given)
+    whole = replace(row.study, name=name, n_trials=len(given), limits=Limits(), rungs=None)  # each to its end
+    store.create_study(whole, given)
     tell(
         f"created study {name!r} in {store.url}: {len(winners)} trial(s) of {row.study.name!r} on {n_seeds} fresh seeds"
     )

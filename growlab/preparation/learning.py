@@ -23,18 +23,25 @@ def read_why(store: "Store", row: "StudyRow", storage: str, plugins: Sequence[Pa
     from growlab.plugins import load_plugins
     from growlab.preparation.confirming import confirms
     from growlab.preparation.texts import with_found_texts
-    from growlab.search import propose, sampler_options
+    from growlab.search import Promote, decide, propose, sampler_options
     from growlab.search.model.explaining import Why, explain
     from growlab.search.propose import ask_for
 
     load_plugins(plugins)
     here = with_found_texts(row.study, storage, plugins, tell)
     costs = Costs(load_corpus(here.data, here.curriculum).tokenizer.vocab_size)
-    past = store.past_trials(row.id, row.study.objective.metric)
+    past = store.past_trials(row.id, row.study.metrics)
     ask, _ = ask_for(row.study, past, len(past), KINDS, costs)
     learnt = explain(ask)
     following = expected = None
     if sampler_options(row.study).proposes and not confirms(store, row):
         following = propose(row.study, past, len(past), KINDS, costs)
         expected = following.decision.predicted or learnt.predict(parse(following.spec.layout), following.params)
-    return Why(study=row.study.name, explanation=learnt.explanation, following=following, expected=expected)
+    decided = decide(row.study, past, KINDS, costs) if row.study.rungs is not None else None
+    return Why(
+        study=row.study.name,
+        explanation=learnt.explanation,
+        following=following,
+        expected=expected,
+        promotion=decided.promotion if isinstance(decided, Promote) else None,
+    )

@@ -1,8 +1,8 @@
-"""Every proposal of a stored study made again, and compared with its row."""
+"""Every proposal and every promotion of a stored study made again, and compared with its row."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from growlab.preparation.confirming import ORIGIN
 from growlab.preparation.differences import differing, shown
 from growlab.preparation.telling import Tell
 from growlab.proposal import Proposal
-from growlab.records import ADDED, TOLD
+from growlab.records import ADDED, TOLD, Decision, Promotion
 
 if TYPE_CHECKING:
     from growlab.search.limits import Measure
@@ -24,70 +24,89 @@ _BY_HAND = (ORIGIN, ADDED, TOLD)  # origins of what nobody searched for
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
-    """A trial whose proposal came out otherwise."""
+    """A trial whose proposal, or promotion at a rung, came out otherwise."""
 
     trial: int
     keys: Mapping[str, tuple[Any, Any]]  # by full name, what is stored and what was made again
+    rung: int | None = None  # from 0
 
     @property
     def line(self) -> str:
         parts = [f"{key} is {shown(stored)} there, {shown(again)} again" for key, (stored, again) in self.keys.items()]
         more = [f"and {len(parts) - _MOST_KEYS} more"] if len(parts) > _MOST_KEYS else []
-        return f"trial {self.trial}: {'; '.join([*parts[:_MOST_KEYS], *more])}"
+        at = "" if self.rung is None else f" at rung {self.rung + 1}"
+        return f"trial {self.trial}{at}: {'; '.join([*parts[:_MOST_KEYS], *more])}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """What became of a study's proposals when they were made again."""
+    """What became of a study's proposals and promotions when they were made again."""
 
     study: str
     n_proposals: int  # that a sampler made
     n_given: int  # trials that nobody searched for
+    n_promotions: int  # of trials that waited at a rung
     n_rounded: int  # alike but for the last digits of what was predicted
-    deviations: Sequence[Deviation]  # by number
+    deviations: Sequence[Deviation]  # by number, and then those of promotions
 
     @property
     def summary(self) -> str:
-        n_same = self.n_proposals - len(self.deviations)
+        n_otherwise = sum(deviation.rung is None for deviation in self.deviations)
+        n_same, n_promoted = self.n_proposals - n_otherwise, self.n_promotions - len(self.deviations) + n_otherwise
+        promoted = f", and {n_promoted} of {self.n_promotions} promotions" if self.n_promotions else ""
         given = f"; {self.n_given} more were given, not searched for" if self.n_given else ""
         rounded = f"; in {self.n_rounded} the prediction differs in its last digits" if self.n_rounded else ""
-        return f"{n_same} of {self.n_proposals} proposals made again, byte for byte{rounded}{given}"
+        return f"{n_same} of {self.n_proposals} proposals{promoted} made again, byte for byte{rounded}{given}"
 
 
 def replay_study(
     store: "Store", row: "StudyRow", *, paths: Sequence[str], storage: str, plugins: Sequence[Path], tell: Tell
 ) -> Replay:
-    """Make every proposal of a study again, each from the past that it saw, and compare it with what is stored.
+    """Make every proposal and promotion of a study again, each from the past that it saw, and compare it with its row.
 
     A text is read only where a layout's parameters are asked for; `paths` say where it lies here, as data.path=FILE.
     Raises GrowlabError for a kind or a sampler that is not registered here, and for a damaged row.
     """
     from growlab.kinds import KINDS
     from growlab.plugins import load_plugins
-    from growlab.search.replay import propose_again
+    from growlab.search.replay import promote_again, propose_again
 
     load_plugins(plugins)
     trials = store.trials(row.id)
     stored = [_proposal(store, trial) for trial in trials]
-    past = {trial.number: trial for trial in store.past_trials(row.id, row.study.objective.metric)}
     revisions = store.revisions(row.id)
+    asked = dict.fromkeys(key for study in (row.study, *revisions) for key in study.metrics)
+    past = {trial.number: trial for trial in store.past_trials(row.id, list(asked))}
     searched = [proposal for proposal in stored if proposal.decision.origin not in _BY_HAND]
     measure = _measure(row.study, paths, storage, plugins, tell)
     deviations, n_rounded = [], 0
     for proposal in searched:
         decision = proposal.decision
-        study = revisions[min(decision.revision, len(revisions) - 1)]
-        keys, is_rounded = compared(proposal, propose_again(study, decision, past, KINDS, measure))
+        again = propose_again(_asked(revisions, decision), decision, past, KINDS, measure)
+        keys, is_rounded = compared(proposal, again)
         n_rounded += is_rounded
         if keys:
             deviations.append(Deviation(trial=proposal.number, keys=keys))
+    promotions = store.all_promotions(row.id)
+    for promotion in promotions:
+        promoted = promote_again(_asked(revisions, promotion), promotion, past, KINDS, measure)
+        keys, is_rounded = compared_promotions(promotion, promoted)
+        n_rounded += is_rounded
+        if keys:
+            deviations.append(Deviation(trial=promotion.trial, rung=promotion.rung, keys=keys))
     return Replay(
         study=row.study.name,
         n_proposals=len(searched),
         n_given=len(stored) - len(searched),
+        n_promotions=len(promotions),
         n_rounded=n_rounded,
         deviations=deviations,
     )
+
+
+def _asked(revisions: "Sequence[Study]", decision: Decision | Promotion) -> "Study":
+    """The study as it was when it was asked."""
+    return revisions[min(decision.revision, len(revisions) - 1)]
 
 
 def compared(stored: Proposal, again: Proposal) -> tuple[dict[str, tuple[Any, Any]], bool]:
@@ -95,13 +114,30 @@ def compared(stored: Proposal, again: Proposal) -> tuple[dict[str, tuple[Any, An
 
     A prediction is a sum that another machine may round otherwise; all else is the same to the byte.
     """
-    from growlab.search.replay import as_mapping, is_rounding
+    from growlab.search.replay import as_mapping
 
     before, now = as_mapping(stored), as_mapping(again)
+    return _differences(before, now, before["decision"], now["decision"])
+
+
+def compared_promotions(stored: Promotion, again: Promotion | None) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    """The same of two promotions; where none is made again, that."""
+    if again is None:
+        return {"promoted": (True, False)}, False
+    before, now = asdict(stored), asdict(again)
+    return _differences(before, now, before, now)
+
+
+def _differences(
+    before: dict[str, Any], now: dict[str, Any], stored: dict[str, Any], again: dict[str, Any]
+) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    """Keys in which two mappings differ, and whether only in the roundings of what their parts predicted."""
+    from growlab.search.replay import is_rounding
+
     if _text(before) == _text(now):
         return {}, False
-    if is_rounding(before["decision"]["predicted"], now["decision"]["predicted"]):
-        now["decision"]["predicted"] = before["decision"]["predicted"]
+    if is_rounding(stored["predicted"], again["predicted"]):
+        again["predicted"] = stored["predicted"]
         if _text(before) == _text(now):
             return {}, True
     keys = {key: (old, new) for key, old, new in differing(before, now)}
@@ -128,13 +164,13 @@ def _measure(study: "Study", paths: Sequence[str], storage: str, plugins: Sequen
     from growlab.data import load_corpus
     from growlab.model.cost import Costs
     from growlab.preparation.texts import with_texts_here
-    from growlab.search.limits import CAPS
+    from growlab.search.limits import needs_costs
 
     @cache
     def vocab_size() -> int:
         here = with_texts_here(study, paths, storage, plugins, tell)
         return load_corpus(here.data, here.curriculum).tokenizer.vocab_size
 
-    if any(getattr(study.layouts, cap.key) for cap in CAPS):  # they ask for more than a count
+    if needs_costs(study):
         return Costs(vocab_size())
     return lambda layout: Costs(vocab_size())(layout)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from growlab.storage import Store, StudyRow
     from growlab.study import Study
 
-CHANGEABLE = "n_trials=N, budget.study.UNIT=X and stop_when.LOSS=X"
+CHANGEABLE = "n_trials=N, budget.study.UNIT=X, stop_when.LOSS=X, objectives=[METRIC, …], constraints.METRIC.at_most=X"
+_SECTIONS = ("stop_when", "objective", "objectives", "constraints")  # that can be changed, besides n_trials and budget
 
 
 def find_or_create(
@@ -54,7 +55,8 @@ def find_or_create(
 
 
 def changed(study: "Study", change: str, plugins: Sequence[Path]) -> "Study":
-    """Give a study as `change`, a KEY=VALUE, makes it: its number of trials, its own budget or its target.
+    """Give a study as `change`, a KEY=VALUE, makes it: its number of trials, its own budget, its target, or what its
+    trials are judged by.
 
     Raises UsageError for another key, or where more trials cannot be drawn.
     """
@@ -64,6 +66,8 @@ def changed(study: "Study", change: str, plugins: Sequence[Path]) -> "Study":
     from growlab.search import sampler_options
     from growlab.study.column import study_from_column, study_to_mapping
     from growlab.study.limits_section import with_n_trials
+    from growlab.study.objectives_section import SECTIONS as JUDGING
+    from growlab.study.objectives_section import read_constraints, read_objectives, write_judging
     from growlab.study.overrides import apply_overrides
 
     key = change.partition("=")[0]
@@ -76,19 +80,38 @@ def changed(study: "Study", change: str, plugins: Sequence[Path]) -> "Study":
     if key == "budget.study.trials":
         key, change = "n_trials", change.replace("budget.study.trials", "n_trials", 1)
     apply_overrides(mapping, [change])
-    new = study_from_column(with_n_trials(mapping))
-    if study.sampler.name not in SAMPLERS:
+    judges = key.partition(".")[0] in JUDGING
+    if judges or study.sampler.name not in SAMPLERS:
         load_plugins(plugins)
-    if (
-        study.n_proposals <= sampler_options(study).n_first(study) < new.n_proposals
-    ):  # from now on layouts are drawn too
+    if judges:  # a person's words, unlike the rest
+        judging = write_judging(read_objectives(mapping), read_constraints(mapping))
+        mapping = {section: value for section, value in mapping.items() if section not in JUDGING} | judging
+    new = study_from_column(with_n_trials(mapping))
+    draws_from_now_on = study.n_proposals <= sampler_options(study).n_first(study) < new.n_proposals
+    if judges or draws_from_now_on:
         check(new, plugins)
     return new
 
 
+def unmeasured(store: "Store", row: "StudyRow") -> list[str]:
+    """Notes for a person, one for each metric of the study that completed trials have no value of."""
+    from growlab.metrics import name_of, tells
+    from growlab.records import TrialState
+
+    past = [trial for trial in store.past_trials(row.id, row.study.metrics) if trial.state is TrialState.COMPLETED]
+    notes = []
+    for key in row.study.metrics:
+        n = sum(key not in trial.metrics for trial in past)
+        if n and not tells(name_of(key)):
+            notes.append(
+                f"{n} of {len(past)} completed trial(s) have no {key}: it was not recorded as they were trained"
+            )
+    return notes
+
+
 def can_be_changed(key: str) -> bool:
     """Whether a stored study may have another value of this key: no trial that it has was made with it."""
-    return key in ("n_trials", "stop_when") or key == "budget.study" or key.startswith(("budget.study.", "stop_when."))
+    return key in ("n_trials", "budget.study") or key.startswith("budget.study.") or key.partition(".")[0] in _SECTIONS
 
 
 def changes_between(before: "Study", after: "Study") -> dict[str, Any]:
@@ -96,4 +119,4 @@ def changes_between(before: "Study", after: "Study") -> dict[str, Any]:
     from growlab.study.column import study_to_mapping
 
     old, new = study_to_mapping(before), study_to_mapping(after)
-    return {key: new.get(key) for key in ("n_trials", "budget", "stop_when") if new.get(key) != old.get(key)}
+    return {key: new.get(key) for key in ("n_trials", "budget", *_SECTIONS) if new.get(key) != old.get(key)}

@@ -33,28 +33,29 @@ def with_transferred(store: "Store", study: "Study", tell: Tell) -> "Study":
     except NotFound as error:
         raise NotFound(f"{KEY}: {error}") from None
     _require_over(store, row)
-    past = grouped(store.past_trials(row.id, row.study.objective.metric), row.study.repeats)
+    past = grouped(store.past_trials(row.id, row.study.metrics), row.study.repeats)
     trials = tuple(trial for trial in past if trial.state.is_final and loss_of(trial) < float("inf"))
     _require_enough(source, trials)
     scalars = {name: domain for name, domain in row.study.scalars().items() if not isinstance(domain, Fixed)}
-    tell(f"{len(trials)} trials of {source!r} are kept with study {study.name!r}, which begins with what they say")
+    of = f" of {row.study.loss}, its first objective" if len(row.study.objectives) > 1 else ""
+    tell(f"{len(trials)} trials of {source!r} are kept with study {study.name!r}, which begins with what they say{of}")
     transferred = Transferred(scalars=scalars, trials=trials)
     return replace(study, sampler=replace(study.sampler, transferred=transferred))
 
 
 def _require_over(store: "Store", row: "StudyRow") -> None:
     """Raise UsageError while the study has trials to come."""
+    from growlab.preparation.remaining import n_unfinished
     from growlab.records import TrialState, n_ended
 
-    summary = next(each for each in store.studies() if each.id == row.id)
-    n_done, n_running = n_ended(summary.counts), summary.counts[TrialState.RUNNING]
-    if n_running or (n_done < summary.n_trials and not summary.over):
-        n_made = sum(summary.counts.values())
+    counts, n_trials = store.counts(row.id), store.n_trials(row.id)
+    if counts[TrialState.RUNNING] or not (store.why_over(row.id) or n_unfinished(store, row) == 0):
+        n_done, n_made = n_ended(counts), sum(counts.values())
         end = command("study set", row.study.name, f"n_trials={n_made}", options=store.options)
         remedy = f"have it want no more: {end}" if n_made else "name another study"
         raise UsageError(
             f"{KEY}: study {row.study.name!r} must be over, as what it found is kept once for all; {n_done} of its "
-            f"{summary.n_trials} trials have ended. Let its workers finish, or {remedy}"
+            f"{n_trials} trials have ended. Let its workers finish, or {remedy}"
         )
 
 

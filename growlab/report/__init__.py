@@ -3,6 +3,7 @@
 leaderboard   which trial is best: rows in order
 columns       what a row holds, and every column of it, for terminals and programs
 overfitting   since when a trial learns its training text by heart
+front         who is on the front, for a program
 formats       those rows as a table, TSV, CSV or JSON
 groups        trials by one of their values: means, and differences on the same seeds
 group_table   those as a table, TSV, CSV or JSON

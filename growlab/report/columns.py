@@ -11,7 +11,7 @@ from growlab.records import TrialState
 from growlab.report.terminal_table import TableColumn
 from growlab.report.trial_values import TrialValue, value_text
 
-OVERFITS = "↑"
+OVERFITS, ON_FRONT = "↑", "◆"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class LeaderboardRow:
     depth_start: int  # blocks
     depth_end: int | None
     n_params: int | None  # at the end
-    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest
+    val_loss: float | None  # nats per token, last evaluation; of an open trial the newest, of a paused one at its rung
     best_val_loss: float | None
     bits_per_byte: float | None
     flops: int | None
@@ -35,6 +35,13 @@ class LeaderboardRow:
     accuracy: float | None  # share of right answers at the newest evaluation, of a synthetic task
     overfits_since: int | None  # the step of the best val_loss, where it has risen for long (report.overfitting)
     told: bool | None = None  # True: a person told its result, and nothing was trained
+    front: bool | None = (
+        None  # whether no trial is better in all objectives; None where a study has one, without bounds
+    )
+    feasible: bool | None = None  # whether it holds all constraints; None of a study without any
+    metrics: Mapping[str, float] = field(default_factory=dict)  # of several objectives and constraints, by their keys
+    rung: int | None = None  # at which it waits, from 1
+    rung_share: float | None = None  # of its budget, there
     searched: Mapping[str, TrialValue] = field(default_factory=dict)  # scalars as the sampler drew them, by full name
 
 
@@ -42,21 +49,21 @@ class LeaderboardRow:
 class Column:
     """A column of the leaderboard."""
 
-    name: str  # a field of LeaderboardRow, or the full name of a searched scalar; what scripts rely on
+    name: str  # a field of LeaderboardRow, the full name of a searched scalar, a metric; what scripts rely on
     on_terminal: TableColumn[LeaderboardRow] | None = None  # where it is one there
     sortable: bool = False  # the lowest number comes first
     of_some: bool = False  # there only where a trial has a value: a study of a text keeps its columns
-    is_searched: bool = False  # a searched scalar, which is no field
+    held_in: str = ""  # the field that holds it by its name, of a searched scalar or a metric; '' where it is a field
 
     def value(self, row: LeaderboardRow) -> Any:
         """What the row holds; None where it is not known, or where the scalar does not act in that trial."""
-        return row.searched.get(self.name) if self.is_searched else getattr(row, self.name)
+        return getattr(row, self.held_in).get(self.name) if self.held_in else getattr(row, self.name)
 
     def dtype(self, rows: Sequence[LeaderboardRow]) -> str:
         """The type in pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
         if self.name == "flops":
             return "object"
-        if not self.is_searched:
+        if not self.held_in:
             return _DTYPES[_plain(LeaderboardRow.__annotations__[self.name])]
         types = {type(value) for row in rows if (value := self.value(row)) is not None}
         return _DTYPES.get(next(iter(types)), "object") if len(types) == 1 else "object"
@@ -70,8 +77,13 @@ def _plain(declared: Any) -> type:
     return next(part for part in (*get_args(declared), declared) if isinstance(part, type) and part is not NoneType)
 
 
+def _rank(row: LeaderboardRow) -> str:
+    return (f"{ON_FRONT} " if row.front else "") + amounts.whole(row.rank)
+
+
 def _val_loss(row: LeaderboardRow) -> str:
-    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss)
+    at = "" if row.rung_share is None else f" at {amounts.fraction(row.rung_share)}"
+    return (f"{OVERFITS} " if row.overfits_since is not None else "") + amounts.loss(row.val_loss) + at
 
 
 def _state(row: LeaderboardRow) -> str:
@@ -80,7 +92,7 @@ def _state(row: LeaderboardRow) -> str:
 
 # In the order of a terminal; programs get those that only some studies have last, where they move no other.
 COLUMNS = (
-    Column("rank", TableColumn("rank", lambda row: amounts.whole(row.rank))),
+    Column("rank", TableColumn("rank", _rank)),
     Column("trial", TableColumn("trial", lambda row: str(row.trial)), sortable=True),
     Column("layout", TableColumn("layout", lambda row: row.layout, "left", folds=True)),
     Column("depth_start"),
@@ -97,6 +109,10 @@ COLUMNS = (
     Column("engine"),
     Column("overfits_since", of_some=True),
     Column("told", of_some=True),
+    Column("front", of_some=True),
+    Column("feasible", of_some=True),
+    Column("rung", of_some=True),
+    Column("rung_share", of_some=True),
 )
 _HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
 SORTABLE = tuple(column.name for column in COLUMNS if column.sortable)
@@ -115,7 +131,18 @@ def searched_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
     names = dict.fromkeys(name for row in by_number for name in row.searched)
     n_ending = Counter([*map(_last_part, names), *_HEADERS])  # a header names one column
     headers = {name: end if n_ending[end := _last_part(name)] == 1 else name for name in names}
-    return [Column(name, _searched_on_terminal(name, headers[name]), is_searched=True) for name in names]
+    return [Column(name, _searched_on_terminal(name, headers[name]), held_in="searched") for name in names]
+
+
+def metric_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
+    """A column for each metric of these rows that has none of its own, in the order of the study."""
+    own = {column.name for column in COLUMNS} | {"params"}
+    names = dict.fromkeys(name for row in rows for name in row.metrics if name not in own)
+    return [Column(name, _metric_on_terminal(name), held_in="metrics") for name in names]
+
+
+def _metric_on_terminal(name: str) -> TableColumn[LeaderboardRow]:
+    return TableColumn(name, lambda row: amounts.measured(row.metrics.get(name)))
 
 
 def _searched_on_terminal(name: str, header: str) -> TableColumn[LeaderboardRow]:
@@ -132,13 +159,15 @@ def _last_part(name: str) -> str:
 
 
 def columns_for_programs(rows: Sequence[LeaderboardRow]) -> list[Column]:
-    """The columns of these rows, in the order that scripts rely on; those of searched scalars come last."""
-    return [*sorted(columns_of(rows), key=lambda column: column.of_some), *searched_columns(rows)]
+    """The columns of these rows, in the order that scripts rely on; metrics and searched scalars come last."""
+    own = sorted(columns_of(rows), key=lambda column: column.of_some)
+    return [*own, *metric_columns(rows), *searched_columns(rows)]
 
 
 def columns_for_terminals(rows: Sequence[LeaderboardRow]) -> list[TableColumn[LeaderboardRow]]:
     """The columns of these rows that a terminal has, from left to right."""
-    return [column.on_terminal for column in columns_of(rows) if column.on_terminal is not None]
+    columns = [*columns_of(rows), *metric_columns(rows)]
+    return [column.on_terminal for column in columns if column.on_terminal is not None]
 
 
 def searched_for_terminals(rows: Sequence[LeaderboardRow]) -> list[TableColumn[LeaderboardRow]]:

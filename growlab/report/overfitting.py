@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from growlab.finite import finite_only
+from growlab.records import TrialState
 from growlab.storage import Store, TrialRow
 
 MARGIN = 0.05  # nats per token, of both losses: less may be noise
@@ -44,7 +45,7 @@ def _read_since(store: Store, trial_id: int) -> int | None:
 
 
 def _may_overfit(trial: TrialRow) -> bool:
-    """Whether the losses of a trial are worth reading: of a finished one its result tells."""
+    """Whether the losses of a trial are worth reading: of a finished one its result tells, and many may be paused."""
     if trial.val_loss is None or trial.best_val_loss is None:
-        return not trial.state.is_final
+        return not trial.state.is_final and trial.state is not TrialState.PAUSED
     return trial.val_loss > trial.best_val_loss + MARGIN

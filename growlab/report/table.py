@@ -35,8 +35,8 @@ _DISPENSABLE = ("tokens", "time", "best", "state")
 _NEEDED = ("compute", "bits/byte", "depth", "params", "rank")
 
 
-def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> None:
-    """Print the leaderboard, in full into a pipe, on a terminal with as many columns as it has room for."""
+def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str, notes: Sequence[str] = ()) -> None:
+    """Print the leaderboard, in full into a pipe, on a terminal with as many columns as it has room for; then notes."""
     console = console_for(stream)
     if title:
         console.print(as_it_is(title, "bold"))
@@ -45,7 +45,7 @@ def print_table(rows: Sequence[LeaderboardRow], stream: TextIO, title: str) -> N
         return
     table, left_out = _fitting_table(rows, console)
     console.print(Trimmed(table))
-    for note in _notes(rows):
+    for note in (*_notes(rows), *notes):
         console.print(as_it_is(note))
     print_left_out(left_out, console, "--format tsv")
 
@@ -109,5 +109,5 @@ def _notes(rows: Sequence[LeaderboardRow]) -> Iterator[str]:
 
 
 def best_style(row: LeaderboardRow) -> str | None:
-    """The style of the line of the best trial."""
-    return _BEST if row.rank == 1 else None
+    """The style of the line of the best trial; where there is a front, of all that are on it."""
+    return _BEST if (row.rank == 1 if row.front is None else row.front) else None

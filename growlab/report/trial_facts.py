@@ -14,6 +14,8 @@ from growlab.records import (
     Decision,
     GrowthEvent,
     Metric,
+    Promotion,
+    RungReading,
     TrajectoryPoint,
 )
 from growlab.report.json_values import json_value
@@ -52,6 +54,8 @@ class TrialFacts:
     metrics: Sequence[Metric]
     trajectory: Sequence[TrajectoryPoint]  # of every tensor; tensor = "" is the mean over the unit
     growth_events: Sequence[GrowthEvent]
+    readings: Sequence[RungReading]  # at its rungs, from the lowest on
+    promotions: Sequence[Promotion]
     attempts: Sequence[AttemptRow]
     artifacts: Sequence[Artifact]
 
@@ -132,6 +136,8 @@ def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
         metrics=store.metrics(trial.id),
         trajectory=store.trajectory(trial.id, tensor=None),
         growth_events=store.growth_events(trial.id),
+        readings=store.readings(trial.id),
+        promotions=store.promotions(trial.id),
         attempts=store.attempts(trial.id),
         artifacts=store.artifacts(trial.id),
     )
@@ -170,6 +176,8 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
                 asdict(event) | {"pause_s": pauses.of_growth, "thaw_pause_s": pauses.of_thaw}
                 for event, pauses in facts.growths()
             ],
+            "readings": [asdict(reading) for reading in facts.readings],
+            "promotions": [asdict(promotion) for promotion in facts.promotions],
             "attempts": [asdict(attempt) for attempt in facts.attempts],
             "artifacts": [asdict(artifact) for artifact in facts.artifacts],
         }

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
-from growlab.records import LOSSES, READ_AT, TEST, TrajectoryPoint
+from growlab.records import LOSSES, READ_AT, TEST, Promotion, TrajectoryPoint, TrialState
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
 from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.trial_facts import Probe, TrialFacts, read_facts
-from growlab.storage import Store, StudyRow
+from growlab.storage import Store, StudyRow, TrialRow
 from growlab.study.growth_section import growth_of_row
 
 if TYPE_CHECKING:
@@ -54,10 +54,17 @@ def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
         yield "path of the newest unit's weights (mean over its tensors)", _trajectory(means, facts)
     if len(of_units := facts.means_since_growth()) > 1:
         yield "paths of all units' weights (means over their tensors)", _trajectories(of_units)
+    yield from _happenings(facts)
+
+
+def _happenings(facts: TrialFacts) -> Iterator[tuple[str, "Table"]]:
+    """What happened to it, a line for each time."""
     if facts.growth_events:
         yield "growth", _growth(facts)
     if probes := facts.probes():
         yield "probes of a growth (val_loss at the end of each branch)", _probes(probes)
+    if facts.readings:
+        yield "rungs", _rungs(facts)
     if facts.attempts:
         yield "attempts", _attempts(facts)
 
@@ -308,6 +315,33 @@ def _probes(probes: Sequence[Probe]) -> "Table":
             f"{amounts.whole(probe.dropped_steps)} steps",
         )
     return table
+
+
+def _rungs(facts: TrialFacts) -> "Table":
+    """A line for a rung: what the trial came to there, what reading that cost, and what became of it."""
+    costs = any(reading.extra_flops for reading in facts.readings)
+    promoted = {promotion.rung: promotion for promotion in facts.promotions}
+    headers = ("rung", "at", "step", "compute", "val_loss", "bits/byte", *["cost"] * costs, "then")
+    table = _table(*headers, folds="then")
+    for reading in facts.readings:
+        table.add_row(
+            str(reading.rung + 1),
+            amounts.fraction(reading.mark / facts.trial.spec_mapping["budget"]["amount"]),
+            str(reading.step),
+            amounts.flops(reading.flops),
+            amounts.loss(reading.val_loss),
+            amounts.loss(reading.bits_per_byte),
+            *[amounts.flops(reading.extra_flops)] * costs,
+            _then(promoted.get(reading.rung), facts.trial),
+        )
+    return table
+
+
+def _then(promotion: Promotion | None, trial: TrialRow) -> str:
+    """What became of a trial at a rung: 'promoted, expected 1.6921', 'waits'."""
+    if promotion is None:
+        return "waits" if trial.state is TrialState.PAUSED else amounts.UNKNOWN
+    return "promoted" + ("" if promotion.predicted is None else f", expected {amounts.loss(promotion.predicted.mean)}")
 
 
 def _attempts(facts: TrialFacts) -> "Table":

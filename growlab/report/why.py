@@ -11,6 +11,7 @@ from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.terminal_table import TableColumn, table_of
 
 if TYPE_CHECKING:
+    from growlab.records import Prediction
     from growlab.search.model.explaining import Effect, Explanation, Why
 
 _MOST_EFFECTS, _MOST_RELEVANCES = 24, 8
@@ -55,6 +56,7 @@ def why_as_mapping(why: "Why") -> dict[str, Any]:
         "effects": [asdict(effect) for effect in explanation.effects],
         "relevances": [asdict(relevance) for relevance in explanation.relevances],
         "next": following,
+        "promotion": None if why.promotion is None else asdict(why.promotion),
     }
 
 
@@ -106,6 +108,12 @@ def _verdict(effect: "Effect") -> str:
 
 
 def _next(why: "Why") -> Iterator[str]:
+    """What it would do now: let a trial go on from its rung, or try another one."""
+    if why.promotion is not None:
+        yield ""
+        yield f"next: trial {why.promotion.trial} goes on from rung {why.promotion.rung + 1}"
+        yield from _expected(why, why.promotion.predicted)
+        return
     if why.following is None:
         return
     made = why.following
@@ -115,6 +123,10 @@ def _next(why: "Why") -> Iterator[str]:
     yield f"  {made.layout}"
     if made.params:
         yield "  " + ", ".join(f"{name} {short(value)}" for name, value in made.params.items())
-    if why.expected is not None:
-        runs = f", {amounts.share(why.expected.runs)} to reach one" if why.expected.runs < 1 else ""
-        yield f"  expected: {why.explanation.objective} {why.expected.mean:.4f} ± {why.expected.sd:.4f}{runs}"
+    yield from _expected(why, why.expected)
+
+
+def _expected(why: "Why", predicted: "Prediction | None") -> Iterator[str]:
+    if predicted is not None:
+        runs = f", {amounts.share(predicted.runs)} to reach one" if predicted.runs < 1 else ""
+        yield f"  expected: {why.explanation.objective} {predicted.mean:.4f} ± {predicted.sd:.4f}{runs}"

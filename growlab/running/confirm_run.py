@@ -2,9 +2,9 @@
 
 from growlab.errors import GrowlabError
 from growlab.preparation.confirming import find_or_confirm
+from growlab.preparation.remaining import n_unfinished
 from growlab.report.confirmation import Confirmation, read_confirmation
 from growlab.running.devices import devices_for
-from growlab.running.following import n_unfinished
 from growlab.running.patience import telling_patience
 from growlab.running.study_run import Workers, train_rest
 from growlab.running.work import Follower

@@ -1,13 +1,13 @@
-"""Which trials of a study end, as long as workers run."""
+"""Which trials of a study end or come to a rung, as long as workers run."""
 
 import time
 
 from growlab.fleet.local import LocalFleet
 from growlab.preparation.telling import Tell
-from growlab.records import n_ended
-from growlab.report.live import progress_in_words
+from growlab.records import TrialState
+from growlab.report.live import progress_in_words, state_text
 from growlab.report.pace import read_pace
-from growlab.storage import Store, StudyRow
+from growlab.storage import Store, StudyRow, TrialRow
 
 
 def ended_trials(store: Store, row: StudyRow) -> frozenset[int]:
@@ -15,29 +15,32 @@ def ended_trials(store: Store, row: StudyRow) -> frozenset[int]:
     return frozenset(trial.number for trial in store.trials(row.id) if trial.state.is_final)
 
 
-def n_unfinished(store: Store, row: StudyRow) -> int:
-    """The number of trials that the study wants and that have not ended; once it is over those that have begun."""
-    if store.why_over(row.id):
-        return store.n_under_way(row.id)
-    return store.n_trials(row.id) - n_ended(store.counts(row.id))
-
-
 def follow(store: Store, row: StudyRow, fleet: LocalFleet, ended_before: frozenset[int], tell: Tell) -> None:
-    """Tell a line when a trial ends, and how the study stands. Returns when all workers have left.
+    """Tell a line when a trial ends or comes to a rung, and how the study stands. Returns when all workers have left.
 
-    `ended_before` are numbers of trials of which nothing is to be told.
+    `ended_before` are numbers of trials of which nothing is to be told, nor of a rung at which one waits already.
     """
     known = set(ended_before)
+    paused_at = {_rung_of(trial) for trial in store.trials(row.id)}
     while True:
         still = fleet.running()
-        ended = [trial for trial in store.trials(row.id) if trial.state.is_final and trial.number not in known]
-        for trial in ended:
-            known.add(trial.number)
-            loss = "" if trial.val_loss is None else f", val_loss {trial.val_loss:.4f}"
-            tell(f"trial {trial.number} {trial.state}{loss}: {trial.layout}")
-        if ended:
+        trials = store.trials(row.id)
+        ended = [trial for trial in trials if trial.state.is_final and trial.number not in known]
+        paused = [trial for trial in trials if trial.state is TrialState.PAUSED and _rung_of(trial) not in paused_at]
+        known |= {trial.number for trial in ended}
+        paused_at |= {_rung_of(trial) for trial in paused}
+        for trial in [*paused, *ended]:
+            value = trial.val_loss if trial.state.is_final else trial.paused_val_loss
+            loss = "" if value is None else f", val_loss {value:.4f}"
+            tell(f"trial {trial.number} {state_text(trial)}{loss}: {trial.layout}")
+        if ended or paused:
             counts = store.counts(row.id)
             tell(progress_in_words(counts, store.n_trials(row.id), read_pace(store, row.id, counts)))
         if not still:
             return
         time.sleep(1)
+
+
+def _rung_of(trial: TrialRow) -> tuple[int, int, bool]:
+    """The trial, the rung that it comes to next, and whether it waits there."""
+    return trial.number, trial.may_pass, trial.state is TrialState.PAUSED

@@ -9,10 +9,11 @@ from pathlib import Path
 from growlab.errors import GrowlabError
 from growlab.escapes import first_line
 from growlab.preparation.command_lines import place_options, plugin_options, speaking_command
+from growlab.preparation.fronts import Front, recorded_front
+from growlab.preparation.remaining import n_unfinished
 from growlab.report.columns import LeaderboardRow
 from growlab.report.leaderboard import read_leaderboard
 from growlab.report.title import read_over, read_title
-from growlab.running.following import n_unfinished
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.suggest import command
 
@@ -53,14 +54,15 @@ def read_standing(
 ) -> Standing:
     """Read how a study stands; the places are those of commands that it suggests."""
     trials = store.trials(row.id)
-    rows = read_leaderboard(store, row.id, row.study.objective.metric)
+    front = recorded_front(store, row)
+    rows = read_leaderboard(store, row.id, row.study.objective.metric, front)
     return Standing(
         study=row.study.name,
         title=read_title(store, row),
         rows=rows,
         lines=[
             *over_in_words(store, row),
-            *outcome(row, trials, rows, storage=storage, artifacts=artifacts, plugins=plugins),
+            *outcome(row, trials, rows, front, storage=storage, artifacts=artifacts, plugins=plugins),
         ],
         n_unfinished=n_unfinished(store, row),
         again=again,
@@ -80,18 +82,22 @@ def outcome(
     row: StudyRow,
     trials: Sequence[TrialRow],
     ranked: Sequence[LeaderboardRow],
+    front: Front | None = None,
     *,
     storage: str,
     artifacts: Path | None,
     plugins: Sequence[Path],
 ) -> list[str]:
-    """Lines for a person, one or a few; `ranked` is the leaderboard of the study's `trials`."""
+    """Lines for a person, one or a few; `ranked` is the leaderboard of the study's `trials`, `front` who is on it."""
     winner = next((candidate for candidate in ranked if candidate.rank == 1), None)
+    if winner is None and front and front.infeasible:
+        return front.lines
     if winner is None:
         return [_why_none(trials, command("report", row.study.name, options=place_options(storage)))]
     metric = row.study.objective.metric
     return [
         f"best: trial {winner.trial}, {metric} {getattr(winner, metric):.4f}: {winner.layout}",
+        *(front.lines if front else ()),
         "next:",
         *(f"  {line}" for line in _next_commands(row, storage, artifacts, plugins)),
     ]
@@ -103,8 +109,17 @@ def _next_commands(row: StudyRow, storage: str, artifacts: Path | None, plugins:
     return [
         command("report", name, options=place_options(storage)),
         command("export", name, options=["-o", folder, *place_options(storage, artifacts=artifacts)]),
+        *_of_a_front(row, storage, artifacts),
         command(speaking_command(row.study), folder, options=plugin_options(plugins)),
     ]
+
+
+def _of_a_front(row: StudyRow, storage: str, artifacts: Path | None) -> list[str]:
+    """The command that exports the front of a study with several objectives."""
+    if len(row.study.objectives) == 1:
+        return []
+    name, folder = row.study.name, _free_folder(f"{row.study.name}-front")
+    return [command("export", name, options=["--pareto", folder, *place_options(storage, artifacts=artifacts)])]
 
 
 def _free_folder(name: str) -> str:

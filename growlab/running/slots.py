@@ -25,7 +25,7 @@ def slots_for(
 ) -> int:
     """The number of workers that each of these devices is to have, measured on the first; tells why so many."""
     from growlab.moved import moves_between, with_moved
-    from growlab.running.following import n_unfinished
+    from growlab.preparation.remaining import n_unfinished
     from growlab.training.device import resolve_device
     from growlab.worker.packing import MOST, Bench, Probe, choose_slots, next_spec
 

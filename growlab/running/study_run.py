@@ -7,13 +7,13 @@ from pathlib import Path
 from growlab.preparation.command_lines import path_options, place_options, unusual_options
 from growlab.preparation.confirming import confirms
 from growlab.preparation.places import artifact_root
+from growlab.preparation.remaining import n_unfinished
 from growlab.preparation.sources import is_new, read_study
 from growlab.preparation.storing import find_or_create
 from growlab.preparation.texts import with_found_texts
 from growlab.report.title import read_over
 from growlab.running.crew import Crew
 from growlab.running.devices import devices_for
-from growlab.running.following import n_unfinished
 from growlab.running.outcome import Standing, read_standing
 from growlab.running.patience import telling_patience
 from growlab.running.work import Follower, work

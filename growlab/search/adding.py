@@ -11,7 +11,7 @@ from growlab.kinds import Kind, complete, shorten
 from growlab.layout import n_run, parse
 from growlab.proposal import Proposal
 from growlab.records import ADDED, TOLD, Decision, PastTrial
-from growlab.search.limits import LIMITS, Limits, Measure
+from growlab.search.limits import LIMITS, Limits, Measure, needs_costs
 from growlab.search.propose import trial_spec
 from growlab.search.sampling import sampler_options
 from growlab.search.scalars import acts, suggest
@@ -44,7 +44,7 @@ def takes_a_place(study: Study) -> bool:
 
 def is_limited(study: Study) -> bool:
     """Whether the study limits what its layouts cost."""
-    return any(getattr(study.layouts, key) for key in LIMITS)
+    return needs_costs(study) or any(getattr(study.layouts, key) for key in LIMITS)
 
 
 def read_values(study: Study, raw: Mapping[str, Any], where: str = "") -> dict[str, Value]:

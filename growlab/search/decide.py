@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from growlab.kinds import Kind
+from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, Promotion, Spent, TrialState
-from growlab.search.limits import Measure
-from growlab.search.past import unfinished
-from growlab.search.propose import propose
+from growlab.search.configuration import Configuration
+from growlab.search.judging import told_objectives
+from growlab.search.limits import Limits, Measure
+from growlab.search.propose import ask_for, propose
 from growlab.search.rungs.halving import next_to_climb, promotion_of
 from growlab.search.sampling import sampler_options
 from growlab.study import Study
@@ -55,13 +58,40 @@ def decide(
     """
     if study.limits.why_over(spent):
         return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()
-    past = sorted(past, key=lambda trial: trial.number)
-    proposes = len(past) < study.n_trials and sampler_options(study).proposes
-    if study.rungs is not None and (promotion := _promotion(study, past, settled=not proposes and not _works(past))):
-        return Promote(promotion)
-    if proposes:
-        return New(propose(study, past, len(past), kinds, measure))
+    past = sorted(past, key=attrgetter("number"))
+    options = sampler_options(study)
+    if len(past) < study.n_trials and options.proposes:
+        return _better(study, past, kinds, measure, weighs=options.weighs)
+    if study.rungs is not None and (best := _by_halving(study, past, kinds, measure, settled=not _works(past))):
+        return Promote(promotion_of(best, past))
     return Wait() if _works(past) else Done()
+
+
+def _better(
+    study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, *, weighs: bool
+) -> New | Promote:
+    """A new trial or one that waits at a rung: by what is expected of both, where a model says it, else by halving.
+
+    By halving too until the first trial has come to its end, so that a study soon has something to show.
+    """
+    if study.rungs is None:
+        return New(propose(study, past, len(past), kinds, measure))
+    weighs = weighs and any(trial.state is TrialState.COMPLETED for trial in past)
+    if not weighs and (best := _by_halving(study, past, kinds, measure, settled=False)):
+        return Promote(promotion_of(best, past))
+    proposal = propose(study, past, len(past), kinds, measure)
+    if not weighs:
+        return New(proposal)
+    if proposal.decision.predicted is None:
+        best = _by_halving(study, past, kinds, measure, settled=False)
+        return Promote(promotion_of(best, past)) if best else New(proposal)
+    from growlab.search.model.climbing import worth_more  # it loads NumPy and SciPy
+
+    ask, _ = ask_for(study, past, len(past), kinds, measure)
+    new = Configuration(parse(proposal.spec.layout), proposal.params)
+    if found := worth_more(ask, study.rungs, past, new):
+        return Promote(promotion_of(found[0], past, found[1]))
+    return New(proposal)
 
 
 def _works(past: Sequence[PastTrial]) -> bool:
@@ -69,8 +99,9 @@ def _works(past: Sequence[PastTrial]) -> bool:
     return any(not trial.state.is_final and not trial.is_paused for trial in past)
 
 
-def _promotion(study: Study, past: Sequence[PastTrial], *, settled: bool) -> Promotion | None:
+def _by_halving(
+    study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, *, settled: bool
+) -> PastTrial | None:
     assert study.rungs is not None
-    known = [trial if trial.state.is_final else unfinished(trial) for trial in past]
-    best = next_to_climb(study.rungs, known, study.objective.metric, settled=settled)
-    return promotion_of(best, known) if best else None
+    others = told_objectives(Limits(study=study, kinds=kinds, measure=measure), past)
+    return next_to_climb(study.rungs, past, study.loss, settled=settled, others=others)

@@ -10,8 +10,9 @@ from statistics import median
 from growlab.domains import Choice, Domain, Fixed, Range, Value, value_type
 from growlab.kinds import Kind
 from growlab.layout import Layout
+from growlab.metrics import Costs
 from growlab.search.draw import draw_random
-from growlab.search.limits import CAPS, Costs, Limits
+from growlab.search.limits import CAPS, Limits
 from growlab.search.menu import Menu
 from growlab.search.model.candidates import draw_scalars
 from growlab.search.repair import PLACES
@@ -63,7 +64,7 @@ def extent_of(study: Study, kinds: Mapping[str, Kind], costs: Costs, n_draws: in
     for _ in range(n_draws):
         layout, params = draw_random(rng, menu).layout, draw_scalars(rng, domains)
         if excess := limits.at(params).excess(layout):
-            exceeded[f"layouts.{excess.key}"] += 1
+            exceeded[excess.key] += 1
         else:
             within.append((layout, params))
     return Extent(

@@ -1,4 +1,4 @@
-"""A proposal made again: the study asked once more, after the past that the decision saw.
+"""A proposal or a promotion made again: the study asked once more, after the past that the decision saw.
 
 A decision keeps the numbers of the trials that had finished and of those that had not. What they were and how they
 ended is in their rows and stays as it was; what has finished since was still running then, and has no value here.
@@ -12,6 +12,7 @@ from typing import Any
 from growlab.kinds import Kind
 from growlab.proposal import Proposal
 from growlab.records import Climb, Decision, PastTrial, Promotion
+from growlab.search.decide import Promote, decide
 from growlab.search.limits import Measure
 from growlab.search.past import unfinished
 from growlab.search.propose import propose
@@ -42,6 +43,14 @@ def propose_again(
     Raises UsageError when no layout has as few parameters as the study asks.
     """
     return propose(study, seen(decision, trials), decision.number, kinds, measure)
+
+
+def promote_again(
+    study: Study, promotion: Promotion, trials: Mapping[int, PastTrial], kinds: Mapping[str, Kind], measure: Measure
+) -> Promotion | None:
+    """The promotion that is decided now of what `promotion` saw, of the revision that it was made by; None for none."""
+    decided = decide(study, seen(promotion, trials), kinds, measure)
+    return replace(decided.promotion, revision=promotion.revision) if isinstance(decided, Promote) else None
 
 
 def as_mapping(proposal: Proposal) -> dict[str, Any]:

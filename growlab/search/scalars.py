@@ -90,6 +90,8 @@ class Asked:
         from growlab.search.optuna.samplers import Tpe
 
         sampler = Tpe(multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed)
+        if len(past) < startup_trials:  # TPE asks nothing of them: it draws at random
+            past = ()
         with quiet():
             asked = opened(self._memory.trials(past), sampler).ask(self._distributions).params
         return {name: asked[self._known_as[name]] for name in self._searched}
@@ -125,7 +127,7 @@ class Asked:
         drawn = {self._known_as[name]: params[name] for name in self._searched}
         if not trial.state.is_final:
             return running(trial.number, drawn, self._distributions)
-        return complete(trial.number, loss_of(trial), drawn, self._distributions)
+        return complete(trial.number, [loss_of(trial)], drawn, self._distributions)
 
 
 _MEMORIES: Kept[Asked] = Kept(8)  # a study has one for each step in which its scalars are drawn

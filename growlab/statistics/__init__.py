@@ -7,6 +7,7 @@ holm        several questions asked at once
 repeats     how many repeats would tell
 verdict     better, worse, equal within a margin, or cannot tell: the one procedure that decides
 confirm     the winners of a search again, on seeds that chose nothing
+pareto      several objectives: the front, ranks, hypervolume and what each trial adds to it
 
-scipy is loaded inside functions, so that commands which compare nothing do not wait for it.
+scipy is loaded inside functions, so that commands which compare nothing do not wait for it; pareto alone needs NumPy.
 """

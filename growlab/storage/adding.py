@@ -9,12 +9,12 @@ from growlab.errors import NotFound
 from growlab.finite import finite
 from growlab.proposal import Proposal
 from growlab.records import LOSSES, TOLD, TrialState
-from growlab.storage import queue
+from growlab.storage import facts, queue
 from growlab.storage.clock import database_now
 from growlab.storage.studies import count_trials
 from growlab.storage.tables import IS_OPEN, studies, trials
 
-Losses = Mapping[str, float]  # by name, of records.LOSSES
+Metrics = Mapping[str, float]  # losses by their names, and other metrics by their keys (growlab.metrics)
 
 
 def add_trials(
@@ -25,7 +25,7 @@ def add_trials(
     Those that take places are of its n_trials as long as it has fewer; what goes beyond raises it. None where the next
     number is no longer that of the first proposal. The row is locked, so that no worker adds a trial meanwhile.
     """
-    asked = select(studies.c.spec).where(studies.c.id == study_id).with_for_update()
+    asked = select(studies.c.spec, studies.c.former_specs).where(studies.c.id == study_id).with_for_update()
     row = connection.execute(asked).one_or_none()
     if row is None:
         raise NotFound("the study was deleted; nothing can be added to it")
@@ -34,7 +34,9 @@ def add_trials(
         return None
     n_trials: int = row.spec["n_trials"]
     n_trials = max(n_trials, there + len(proposals)) if takes_places else max(n_trials, there) + len(proposals)
-    connection.execute(update(studies).where(studies.c.id == study_id).values(spec={**row.spec, "n_trials": n_trials}))
+    if n_trials != row.spec["n_trials"]:  # a revision: a trial at a rung may go on only once no other is to be proposed
+        changed = {"spec": {**row.spec, "n_trials": n_trials}, "former_specs": [*row.former_specs, row.spec]}
+        connection.execute(update(studies).where(studies.c.id == study_id).values(changed))
     for proposal in proposals:
         added = queue.enqueue(connection, study_id, proposal)
         assert added, proposal.number
@@ -42,17 +44,22 @@ def add_trials(
 
 
 def tell_results(
-    connection: Connection, study_id: int, results: Sequence[tuple[Proposal, TrialState, Losses]]
+    connection: Connection, study_id: int, results: Sequence[tuple[Proposal, TrialState, Metrics]]
 ) -> int | None:
-    """Add trials that were trained elsewhere, in their final states; as add_trials does, beyond n_trials."""
+    """Add trials that were trained elsewhere, in their final states; as add_trials does, beyond n_trials.
+
+    Metrics that are no losses become rows of step 0.
+    """
     n_trials = add_trials(connection, study_id, [proposal for proposal, _, _ in results], takes_places=False)
     if n_trials is None:
         return None
-    for proposal, state, losses in results:
+    for proposal, state, told in results:
         assert proposal.decision.origin == TOLD, proposal.decision.origin
-        values: dict[str, Any] = {name: finite(losses[name]) for name in LOSSES if name in losses}
+        values: dict[str, Any] = {name: finite(told[name]) for name in LOSSES if name in told}
         is_it = (trials.c.study_id == study_id) & (trials.c.number == proposal.number)
-        connection.execute(update(trials).where(is_it).values(state=state, ended_at=database_now(), **values))
+        ended = update(trials).where(is_it).values(state=state, ended_at=database_now(), **values)
+        trial_id = connection.scalar(ended.returning(trials.c.id))
+        facts.write_told(connection, trial_id, {key: told[key] for key in told if key not in LOSSES})
     return n_trials
 
 

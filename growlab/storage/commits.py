@@ -12,7 +12,7 @@ from sqlalchemy import Connection, update
 
 from growlab.errors import LeaseLost
 from growlab.finite import finite
-from growlab.records import LOSSES, Artifact, EndReason, Fact, TrialResult
+from growlab.records import LOSSES, Artifact, EndReason, Fact, TrialResult, TrialState
 from growlab.storage import fence
 from growlab.storage.artifacts import CHECKPOINT, forget_checkpoint, write_artifacts
 from growlab.storage.clock import database_now
@@ -48,6 +48,25 @@ def finish(
     fence.end_attempt(connection, claim, EndReason.FINISHED, "")
     forget_checkpoint(connection, claim.trial_id)
     write_artifacts(connection, claim, artifacts)
+    write_facts(connection, claim, facts)
+
+
+def pause(connection: Connection, claim: Claim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
+    """Give the trial back at a rung that it may not pass, with all that a commit writes. Raises LeaseLost.
+
+    A repeated pause, whose first answer was lost on the way, changes nothing.
+    """
+    assert checkpoint.kind == CHECKPOINT, checkpoint.kind
+    at_rung = {"state": TrialState.PAUSED, "lease_expires_at": None, "strikes": 0}
+    try:
+        fence.hold(connection, claim, step=checkpoint.step, **at_rung)
+    except LeaseLost:
+        if fence.ended_as(connection, claim) is EndReason.PAUSED:
+            return
+        raise
+    fence.end_attempt(connection, claim, EndReason.PAUSED, "")
+    forget_checkpoint(connection, claim.trial_id)
+    write_artifacts(connection, claim, [checkpoint])
     write_facts(connection, claim, facts)
 
 

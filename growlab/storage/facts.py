@@ -1,4 +1,4 @@
-"""Facts of a run, as rows and back: metrics, trajectory points, growth events.
+"""Facts of a run, as rows and back: metrics, trajectory points, growth events, readings at rungs.
 
 Each has a key of its own (trial, step, …) and is written by upsert: an attempt that resumes from a
 checkpoint trains the same steps again and writes the same rows again.
@@ -8,21 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Table, delete, select
+from sqlalchemy import Connection, Row, RowMapping, Table, delete, select
 
 from growlab.errors import NotFound
 from growlab.escapes import quoted
 from growlab.finite import finite
-from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, TrajectoryPoint, float_fields
+from growlab.metrics import rows_of
+from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, RungReading, TrajectoryPoint, float_fields
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
-from growlab.storage.tables import growth_events, metrics, trajectory, trials
+from growlab.storage.tables import growth_events, metrics, rungs, trajectory, trials
 from growlab.storage.upsert import insert_unless_there, upsert
 from growlab.storage.values import damaged, joined, split, state_of
 
-Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent)  # facts with a column `not_finite`
+Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent, RungReading)  # facts with a column `not_finite`
 
-_TABLES: dict[type[Fact], Table] = {Metric: metrics, TrajectoryPoint: trajectory, GrowthEvent: growth_events}
+_TABLES: dict[type[Fact], Table] = {
+    Metric: metrics,
+    TrajectoryPoint: trajectory,
+    GrowthEvent: growth_events,
+    RungReading: rungs,
+}
+_FLOPS = ("mark", "flops", "extra_flops")  # of a reading: whole numbers, in columns that hold more than 2**63
 
 
 def write_facts(connection: Connection, claim: Claim, facts: Sequence[Fact]) -> None:
@@ -70,6 +77,16 @@ def record_test(connection: Connection, trial_id: int, values: Mapping[str, floa
     return True
 
 
+def write_told(connection: Connection, trial_id: int, told: Mapping[str, float]) -> None:
+    """Write what a person told of a trial that nobody trains, by the metrics' keys: rows of step 0."""
+    places = {key: rows_of(key) for key in told}
+    rows = [
+        {"trial_id": trial_id, "epoch": 0, "step": 0, "split": at.split, "name": at.name, **_value(told[key])}
+        for key, at in places.items()
+    ]
+    upsert(connection, metrics, rows)
+
+
 def _value(value: float) -> dict[str, Any]:
     """The columns of a metric's value."""
     return {"value": finite(value), "state": state_of(value)}
@@ -90,7 +107,39 @@ def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEven
     return [_restored(connection, GrowthEvent, row) for row in rows.all()]
 
 
-def _restored(connection: Connection, record_type: type[Kept], row: RowMapping) -> Kept:
+def read_readings(connection: Connection, trial_id: int) -> list[RungReading]:
+    """Read what a trial came to at its rungs, from the lowest on."""
+    asked = select(rungs).where(rungs.c.trial_id == trial_id).order_by(rungs.c.rung)
+    return [_reading(connection, row) for row in connection.execute(asked).all()]
+
+
+def read_all_readings(connection: Connection, study_id: int) -> dict[int, tuple[RungReading, ...]]:
+    """Read what the trials of a study came to at their rungs, by number; those that came to none are left out."""
+    asked = select(trials.c.number, rungs).join_from(trials, rungs).where(trials.c.study_id == study_id)
+    readings: dict[int, list[RungReading]] = {}
+    for row in connection.execute(asked.order_by(trials.c.number, rungs.c.rung)).all():
+        readings.setdefault(row.number, []).append(_reading(connection, row))
+    return {number: tuple(of_trial) for number, of_trial in readings.items()}
+
+
+def _reading(connection: Connection, row: Row[Any]) -> RungReading:
+    if row.not_finite:
+        return _restored(
+            connection, RungReading, {**row._mapping, **{name: int(getattr(row, name)) for name in _FLOPS}}
+        )
+    return RungReading(  # a search of ten thousand trials asks for all of theirs before each decision
+        rung=row.rung,
+        step=row.step,
+        mark=int(row.mark),
+        flops=int(row.flops),
+        val_loss=row.val_loss,
+        bits_per_byte=row.bits_per_byte,
+        slope=row.slope,
+        extra_flops=int(row.extra_flops),
+    )
+
+
+def _restored(connection: Connection, record_type: type[Kept], row: RowMapping | Mapping[str, Any]) -> Kept:
     """Restore the fact that a row was made of. Raises StorageError that names the trial of a damaged row."""
     values = {field.name: row[field.name] for field in fields(record_type)}
     try:
@@ -110,6 +159,8 @@ def _row(fact: Fact) -> dict[str, Any]:
             return row | split(row, float_fields(TrajectoryPoint)) | {"state": _path_state(fact.tau)}
         case GrowthEvent():
             return row | split(row, float_fields(GrowthEvent))
+        case RungReading():
+            return row | split(row, float_fields(RungReading)) | {name: float(row[name]) for name in _FLOPS}
 
 
 def _path_state(tau: float | None) -> str:

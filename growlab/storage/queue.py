@@ -1,8 +1,9 @@
-"""The queue is the table of trials: propose, claim, beat, give back.
+"""The queue is the table of trials: propose, claim, beat, give back, promote.
 
     enqueue ──► queued ── claim_next ──► running ── finish ──► completed | diverged | failed
-                  ^                       │   ^ │
-                  └──────── release ──────┘   └─┘ claim_next by another, once the lease has run out
+                 ^  ^                    │  │ ^ │
+                 │  └────── release ─────┘  │ └─┘ claim_next by another, once the lease has run out
+                 └─ promote ── paused ◄─────┘ pause
 
 A release as crashed is a strike; a new checkpoint forgives them; with the third the trial is failed. A lease that
 ran out is none: to lose a worker is no fault of its trial, until MOST_LOSSES attempts in a row were lost and none of
@@ -11,29 +12,32 @@ trial's row before any other row of the trial, so that no two wait for each othe
 """
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, cast, func, insert, or_, select, true, update
 
 from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
+from growlab.named import Named
 from growlab.proposal import Proposal
-from growlab.records import Decision, EndReason, TrialState
+from growlab.queue import MAX_STRIKES, MOST_LOSSES
+from growlab.records import EndReason, Promotion, TrialState
+from growlab.rungs import Ladder, Rungs
 from growlab.specs import TrialSpec
 from growlab.storage import fence, silence, spending
 from growlab.storage.artifacts import newest_checkpoint
 from growlab.storage.clock import database_now
+from growlab.storage.decisions import decision_row, promotion_row
 from growlab.storage.rows import Claim
 from growlab.storage.silence import may_be_taken
 from growlab.storage.spending import HAS_BEGUN
-from growlab.storage.tables import IS_OPEN, attempts, decisions, studies, trials, workers
+from growlab.storage.tables import TAKES_WORKERS, attempts, decisions, promotions, studies, trials, workers
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
-
-MAX_STRIKES = 3
-MOST_LOSSES = 10  # in a row, without coming any further
+from growlab.study.objectives import measured_at_end
+from growlab.study.objectives_section import CONSTRAINTS, OBJECTIVES, stored_constraints, stored_objectives
+from growlab.study.reading import read_rungs
 
 
 def enqueue(
@@ -64,8 +68,24 @@ def enqueue(
     if trial_id is None:
         return False
     connection.execute(
-        insert(decisions).values(trial_id=trial_id, revision=revision, **_decision_row(proposal.decision))
+        insert(decisions).values(trial_id=trial_id, revision=revision, **decision_row(proposal.decision))
     )
+    return True
+
+
+def promote(connection: Connection, study_id: int, promotion: Promotion, revision: int = 0) -> bool:
+    """Put a paused trial into the queue again; False when it waits at this rung no longer.
+
+    Decided by this revision of the study.
+    """
+    waits = (trials.c.state == TrialState.PAUSED) & (trials.c.may_pass == promotion.rung)
+    is_it = (trials.c.study_id == study_id) & (trials.c.number == promotion.trial) & waits
+    climbing = update(trials).where(is_it).values(state=TrialState.QUEUED, may_pass=promotion.rung + 1)
+    trial_id = connection.scalar(climbing.returning(trials.c.id))
+    if trial_id is None:
+        return False
+    row = {"trial_id": trial_id, "revision": revision, "created_at": database_now(), **promotion_row(promotion)}
+    connection.execute(insert(promotions).values(row))
     return True
 
 
@@ -131,26 +151,17 @@ def _n_trials(connection: Connection, study_id: int) -> int:
     return n_trials
 
 
-def _decision_row(decision: Decision) -> dict[str, Any]:
-    return {
-        "seed": decision.seed,
-        "origin": decision.origin,
-        "parent": decision.parent,
-        "mutation": decision.mutation,
-        "finished": list(decision.finished),
-        "running": list(decision.running),
-        **({} if decision.predicted is None else {f"predicted_{k}": v for k, v in asdict(decision.predicted).items()}),
-    }
-
-
-_OF_TAKEN = (*(trials.c[name] for name in ("id", "number", "epoch", "layout")), cast(trials.c.spec, Text).label("spec"))
+_OF_TAKEN = (
+    *(trials.c[name] for name in ("id", "number", "epoch", "layout", "may_pass")),
+    cast(trials.c.spec, Text).label("spec"),
+)
 
 
 def _take(connection: Connection, study_id: int, lease_s: float, *, begun_only: bool) -> Row[Any] | None:
     """Find, lock and take a trial in one statement: to select first and update then gives it to several."""
     first = (
         select(trials.c.id)
-        .where(trials.c.study_id == study_id, IS_OPEN, or_(trials.c.lease_expires_at.is_(None), may_be_taken()))
+        .where(trials.c.study_id == study_id, TAKES_WORKERS, or_(trials.c.lease_expires_at.is_(None), may_be_taken()))
         .where(HAS_BEGUN if begun_only else true())
         .order_by(trials.c.number)
         .limit(1)
@@ -180,7 +191,7 @@ def _own(connection: Connection, study_id: int, worker_id: int, lease_s: float) 
         .where(attempts.c.worker_id == worker_id)
         .exists()
     )
-    holds = (trials.c.study_id == study_id) & IS_OPEN & (trials.c.state == TrialState.RUNNING) & is_mine
+    holds = (trials.c.study_id == study_id) & TAKES_WORKERS & (trials.c.state == TrialState.RUNNING) & is_mine
     held = update(trials).where(holds).values(lease_expires_at=database_now() + lease_s, lease_s=lease_s)
     return connection.execute(held.returning(*_OF_TAKEN)).first()
 
@@ -195,6 +206,7 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
     of_claim = (attempts.c.trial_id == taken.id) & (attempts.c.epoch == taken.epoch)
     attempt_id = connection.scalar(select(attempts.c.id).where(of_claim))
     assert attempt_id is not None
+    rungs = _rungs(connection, study_id)
     return Claim(
         trial_id=taken.id,
         number=taken.number,
@@ -205,7 +217,22 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
         layout=taken.layout,
         lease_s=lease_s,
         checkpoint=newest_checkpoint(connection, taken.id),
+        ladder=None if rungs is None else Ladder(rungs=rungs, may_pass=taken.may_pass),
+        asked=_asked(connection, study_id),
     )
+
+
+def _rungs(connection: Connection, study_id: int) -> Rungs | None:
+    """Read the rungs of a study; None where it has none. Raises SpecError for a damaged row."""
+    return read_rungs(connection.scalar(select(studies.c.spec["rungs"]).where(studies.c.id == study_id)))
+
+
+def _asked(connection: Connection, study_id: int) -> tuple[Named, ...]:
+    """Read which metrics a study wants of trials that completed. Raises SpecError for a damaged row."""
+    columns = [studies.c.spec[section].label(section) for section in (OBJECTIVES, CONSTRAINTS)]
+    said = dict(connection.execute(select(*columns).where(studies.c.id == study_id)).mappings().one())
+    objectives = stored_objectives(said) if said[OBJECTIVES] else ()
+    return measured_at_end([*objectives, *stored_constraints(said)])
 
 
 def _spec(taken: Row[Any]) -> TrialSpec:

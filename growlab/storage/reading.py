@@ -1,5 +1,7 @@
 """Trials, read without locks: for a search, a leaderboard, the page of one trial."""
 
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from sqlalchemy import (
@@ -18,37 +20,92 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
-from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, Decision, EndReason, PastTrial, Prediction, TrialState
+from growlab.metrics import name_of, rows_of, tells
+from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTrial, RungReading, TrialState
 from growlab.storage.clock import database_now
+from growlab.storage.facts import read_all_readings
 from growlab.storage.rows import AttemptRow, TrialRow
-from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, trials, workers
-from growlab.storage.values import damaged, whole_numbers
+from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, rungs, trials, workers
 
 
-def read_past_trials(connection: Connection, study_id: int, objective: str) -> list[PastTrial]:
-    """Read trials as a search knows them, by number; a value only for those that were completed.
+def read_past_trials(connection: Connection, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
+    """Read trials as a search knows them, by number; a value, and metrics, only for those that were completed.
 
-    A damaged row is a trial too, or the next number would be taken: with an empty layout, or without scalars.
+    `asked` is a loss, or keys of metrics of which the first is a loss and the value. What a layout alone tells is not
+    among a trial's metrics. A damaged row is a trial too, or the next number would be taken: with an empty layout, or
+    without scalars.
     """
+    objective, *others = (asked,) if isinstance(asked, str) else asked
     if objective not in LOSSES:
         raise UnknownName("objective", objective, LOSSES)
-    value = case((trials.c.state == TrialState.COMPLETED, trials.c[objective])).label("value")
+    losses = [trials.c[loss] for loss in dict.fromkeys([objective, *(key for key in others if key in LOSSES)])]
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
-    columns = (trials.c.number, trials.c.state, trials.c.params, decisions.c.origin, metrics.c.value.label("peak"))
-    asked = select(*columns, layout, value).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
-    rows = connection.execute(asked.where(trials.c.study_id == study_id).order_by(trials.c.number))
+    columns = (trials.c.number, trials.c.state, trials.c.params, trials.c.may_pass, trials.c.layout_end, *losses)
+    joined = (decisions.c.origin, metrics.c.value.label("peak"))
+    query = select(*columns, *joined, layout).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
+    rows = connection.execute(query.where(trials.c.study_id == study_id).order_by(trials.c.number)).mappings().all()
+    readings = read_all_readings(connection, study_id)
+    of_rows = [key for key in others if key not in LOSSES and not tells(name_of(key))]
+    recorded = read_recorded(connection, study_id, of_rows) if of_rows else {}
     return [
-        PastTrial(
-            number=row.number,
-            state=TrialState(row.state),
-            layout=row.layout or "",
-            params=row.params if isinstance(row.params, dict) else {},
-            value=row.value,
-            added=row.origin in (ADDED, TOLD),
-            peak_memory=row.peak,
+        _past_trial(
+            row,
+            objective,
+            {loss.name: row[loss.name] for loss in losses} | recorded.get(row["number"], {}),
+            readings.get(row["number"], ()),
         )
         for row in rows
     ]
+
+
+def _past_trial(
+    row: RowMapping, objective: str, known: Mapping[str, float | None], readings: Sequence[RungReading]
+) -> PastTrial:
+    state = TrialState(row["state"])
+    is_completed = state is TrialState.COMPLETED
+    return PastTrial(
+        number=row["number"],
+        state=state,
+        layout=row["layout"] or "",
+        params=row["params"] if isinstance(row["params"], dict) else {},
+        value=row[objective] if is_completed else None,
+        added=row["origin"] in (ADDED, TOLD),
+        peak_memory=row["peak"],
+        metrics={key: value for key, value in known.items() if value is not None} if is_completed else {},
+        layout_end=(row["layout_end"] or "") if is_completed else "",
+        readings=_known(readings, state, row["may_pass"]),
+        may_pass=row["may_pass"],
+    )
+
+
+def read_recorded(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[int, dict[str, float]]:
+    """Read what trials' rows say of metrics, by number and key: the median of the newest ones (growlab.metrics).
+
+    What a layout alone tells is a row too, of a trial that ended when its study asked for it.
+    """
+    found: dict[int, dict[str, float]] = {}
+    for key in keys:
+        rows = rows_of(key)
+        newest_first = func.row_number().over(partition_by=metrics.c.trial_id, order_by=metrics.c.step.desc())
+        ranked = (
+            select(trials.c.number, metrics.c.value, newest_first.label("rank"))
+            .join_from(metrics, trials)
+            .where(trials.c.study_id == study_id, metrics.c.split == rows.split, metrics.c.name == rows.name)
+            .subquery()
+        )
+        by_trial: dict[int, list[float | None]] = {}
+        for row in connection.execute(select(ranked).where(ranked.c.rank <= rows.n_newest)):
+            by_trial.setdefault(row.number, []).append(row.value)
+        for number, values in by_trial.items():
+            if (numbers := [value for value in values if value is not None]) and len(numbers) == len(values):
+                found.setdefault(number, {})[key] = median(numbers)
+    return found
+
+
+def _known(readings: Sequence[RungReading], state: TrialState, may_pass: int) -> tuple[RungReading, ...]:
+    """The readings of a trial that its state stands for: one that pauses, or comes to its end, meanwhile has more."""
+    n = len(readings) if state.is_final else may_pass + (state is TrialState.PAUSED)
+    return tuple(readings[:n])
 
 
 _IS_PEAK = (
@@ -98,32 +155,6 @@ def read_attempt_times(connection: Connection, study_id: int) -> list[tuple[floa
     return [(row.started_at, row.heartbeat_at) for row in rows]
 
 
-def read_decision(connection: Connection, trial_id: int) -> Decision:
-    """Read the decision that proposed a trial. Raises NotFound, and StorageError for a damaged row."""
-    asked = select(trials.c.number, decisions).join_from(decisions, trials).where(trials.c.id == trial_id)
-    row = connection.execute(asked).one_or_none()
-    if row is None:
-        raise NotFound(f"no trial has the id {trial_id}; it was deleted with its study")
-    seen: dict[str, tuple[int, ...]] = {}
-    for name in ("finished", "running"):
-        try:
-            seen[name] = whole_numbers(getattr(row, name))
-        except ValueError as error:
-            raise damaged(row.number, f"gl_decisions.{name}", str(error)) from None
-    predicted = [getattr(row, f"predicted_{name}") for name in ("mean", "sd", "runs")]
-    return Decision(
-        number=row.number,
-        seed=row.seed,
-        origin=row.origin,
-        parent=row.parent,
-        mutation=row.mutation,
-        finished=seen["finished"],
-        running=seen["running"],
-        revision=row.revision,
-        predicted=None if None in predicted else Prediction(mean=predicted[0], sd=predicted[1], runs=predicted[2]),
-    )
-
-
 def _is_json(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether the column holds JSON: SQLite keeps any text in it."""
     return func.json_valid(cast(column, Text)) == 1 if connection.dialect.name == "sqlite" else true()
@@ -137,11 +168,19 @@ def _trial_rows() -> Select[Any]:
         _while_open("newest_step", _newest_step(), trials.c.steps),
         _while_open("newest_val_loss", _newest_of_val("loss"), trials.c.val_loss),
         _newest_of_val("accuracy").label("newest_accuracy"),
+        _while_paused("paused_mark", rungs.c.mark),
+        _while_paused("paused_val_loss", rungs.c.val_loss),
     )
 
 
 def _while_open(name: str, newest: ScalarSelect[Any], final: Any) -> Label[Any]:
     return case((IS_OPEN, newest), else_=final).label(name)
+
+
+def _while_paused(name: str, column: Any) -> Label[Any]:
+    """A column of the reading at the rung where a trial waits."""
+    here = select(column).where(rungs.c.trial_id == trials.c.id, rungs.c.rung == trials.c.may_pass).scalar_subquery()
+    return case((trials.c.state == TrialState.PAUSED, here)).label(name)
 
 
 def _newest_step() -> ScalarSelect[Any]:

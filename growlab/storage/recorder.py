@@ -16,8 +16,8 @@ MOST_FACTS = 100_000  # in memory while a commit is under way, some 50 MB; then 
 
 
 class LeasedRecorder:
-    """A recorder under one claim. `commit`, `settled` and `finish` raise LeaseLost once the trial is another worker's,
-    and DatabaseAway when the database was away for longer than the store waits.
+    """A recorder under one claim. `commit`, `settled`, `pause` and `finish` raise LeaseLost once the trial is another
+    worker's, and DatabaseAway when the database was away for longer than the store waits.
 
     A commit that failed keeps its facts: the next one writes them, or writes them again.
 
@@ -76,6 +76,12 @@ class LeasedRecorder:
             raise ended.error
         del self._facts[: ended.n_facts]
         return True
+
+    def pause(self, checkpoint: Artifact) -> None:
+        """Make the checkpoint and all facts durable, and give the trial back at the rung to which it came."""
+        self.settled(within_s=None)
+        self._store.pause(self._claim, tuple(self._facts), checkpoint)
+        self._facts.clear()
 
     def finish(self, result: TrialResult, artifacts: Sequence[Artifact]) -> None:
         self.settled(within_s=None)

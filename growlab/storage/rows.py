@@ -6,7 +6,9 @@ from typing import Any
 
 from growlab.errors import SpecError
 from growlab.escapes import quoted
+from growlab.named import Named
 from growlab.records import Artifact, EndReason, TrialState
+from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
 from growlab.storage.values import damaged
 from growlab.study import Study
@@ -33,6 +35,19 @@ class StudySummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tally:
+    """The trials of a study by state, and all their promotions: another one where a search may decide otherwise."""
+
+    counts: Mapping[TrialState, int]
+    n_promotions: int
+
+    @property
+    def n_trials(self) -> int:
+        """The number of trials that there are, in whatever state."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """The right to run a trial, until another claim raises the trial's epoch."""
 
@@ -45,6 +60,8 @@ class Claim:
     layout: str  # the short text
     lease_s: float  # how long the right lasts after each beat or commit
     checkpoint: Artifact | None  # the newest committed one: where to go on
+    ladder: Ladder | None = None  # of a study with rungs: how far to train
+    asked: tuple[Named, ...] = ()  # metrics that the study wants of it when it has completed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +79,7 @@ class TrialRow:
     depth_start: int
     epoch: int  # how often it was claimed
     strikes: int
+    may_pass: int  # rungs: how often it was promoted
     lease_left_s: float | None  # negative: its worker has not been heard for that much longer than agreed
     created_at: float
     started_at: float | None
@@ -71,6 +89,10 @@ class TrialRow:
     newest_step: int | None
     newest_val_loss: float | None
     newest_accuracy: float | None  # of a synthetic task's answers; None of a text
+
+    # of a paused trial, at the rung where it waits
+    paused_mark: float | None  # FLOPs
+    paused_val_loss: float | None
 
     layout_end: str | None
     depth_end: int | None

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select,
 
 from growlab.records import TrialState
 from growlab.storage.clock import database_now, server_started_at
-from growlab.storage.tables import IS_OPEN, trials, workers
+from growlab.storage.tables import TAKES_WORKERS, trials, workers
 
 _UNKNOWN_LEASE_S = 60.0  # of a claim that a growlab of schema 0002 made
 
@@ -52,7 +52,7 @@ def _all_were_silent(lease_s: float) -> ColumnElement[bool]:
     last = select(func.max(workers.c.heartbeat_at)).scalar_subquery()
     shortest = (
         select(func.min(func.coalesce(trials.c.lease_s, _UNKNOWN_LEASE_S)))
-        .where(IS_OPEN, trials.c.state == TrialState.RUNNING)
+        .where(TAKES_WORKERS, trials.c.state == TrialState.RUNNING)
         .scalar_subquery()
     )
     return and_(database_now() - last > shortest / 2, database_now() - last > lease_s / 2)

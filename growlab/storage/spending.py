@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from growlab.errors import SpecError
 from growlab.records import LOSSES, Spent, TrialState
 from growlab.storage.clock import database_now
-from growlab.storage.tables import IS_OPEN, attempts, metrics, studies, trials
+from growlab.storage.tables import TAKES_WORKERS, attempts, metrics, rungs, studies, trials
 from growlab.study.limits import Limits
 from growlab.study.limits_section import read_limits
 
@@ -44,10 +44,11 @@ def read_spent(connection: Connection, study_id: int) -> Spent:
     )
     of_study = trials.c.study_id == study_id
     flops = connection.scalar(select(func.sum(func.coalesce(trials.c.flops, newest_flops, 0.0))).where(of_study))
+    of_readings = select(func.sum(rungs.c.extra_flops)).join_from(rungs, trials).where(of_study)
     completed = of_study & (trials.c.state == TrialState.COMPLETED)
     best = connection.execute(select(*(func.min(trials.c[loss]) for loss in LOSSES)).where(completed)).one()
     return Spent(
-        flops=flops or 0.0,
+        flops=(flops or 0.0) + (connection.scalar(of_readings) or 0.0),
         gpu_hours=(working_s or 0.0) / 3600,
         hours=(since_s or 0.0) / 3600,
         best={loss: value for loss, value in zip(LOSSES, best, strict=True) if value is not None},
@@ -55,7 +56,7 @@ def read_spent(connection: Connection, study_id: int) -> Spent:
 
 
 def n_under_way(connection: Connection, study_id: int) -> int:
-    """Count the trials that have begun and have not ended: those that run, and those put back into the queue."""
-    asked = select(func.count()).where(trials.c.study_id == study_id, IS_OPEN, HAS_BEGUN)
+    """Count the trials that have begun and go on: those that run, and those put back into the queue."""
+    asked = select(func.count()).where(trials.c.study_id == study_id, TAKES_WORKERS, HAS_BEGUN)
     n: int = connection.scalar(asked) or 0
     return n

@@ -5,7 +5,7 @@ reached, as long as the store's patience lasts; then they raise DatabaseAway. Wh
 when only the answer was lost.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,16 +20,18 @@ from growlab.records import (
     GrowthEvent,
     Metric,
     PastTrial,
+    Promotion,
+    RungReading,
     Spent,
     TrajectoryPoint,
     TrialResult,
     TrialState,
 )
-from growlab.storage import adding, commits, facts, fence, queue, reading, schema, spending, studies, workers
+from growlab.storage import adding, commits, decisions, facts, fence, queue, reading, schema, spending, studies, workers
 from growlab.storage import artifacts as files
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
-from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, TrialRow
+from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, Tally, TrialRow
 from growlab.study import Study
 
 T = TypeVar("T")
@@ -172,6 +174,13 @@ class Store:
         """Add trials that were trained elsewhere, with their final states and losses, likewise."""
         return self._database.write(lambda connection: adding.tell_results(connection, study_id, results))
 
+    def promote(self, study_id: int, promotion: Promotion, *, revision: int = 0) -> bool:
+        """Let a paused trial train on, up to the next rung, as this revision of the study decided.
+
+        False when it is no longer paused at that rung: of two that promote it at once, one does.
+        """
+        return self._write(lambda connection: queue.promote(connection, study_id, promotion, revision))
+
     def claim_next(self, study_id: int, worker_id: int, *, lease_s: float) -> Claim | None:
         """Take the first trial that is queued, or whose worker let its lease run out; None when there is none.
 
@@ -203,6 +212,10 @@ class Store:
         """Give the trial its final state. The checkpoint's row goes: its file is no longer needed. Raises LeaseLost."""
         self._write(lambda connection: commits.finish(connection, claim, result, facts, artifacts))
 
+    def pause(self, claim: Claim, facts: Sequence[Fact], checkpoint: Artifact) -> None:
+        """Write checkpoint and facts, and give the trial back as paused, all at once or nothing. Raises LeaseLost."""
+        self._write(lambda connection: commits.pause(connection, claim, facts, checkpoint))
+
     def start_over(self, claim: Claim, note: str) -> None:
         """Forget a checkpoint that cannot be used, and the facts up to it; note why. Raises LeaseLost."""
         self._write(lambda connection: commits.start_over(connection, claim, note))
@@ -215,6 +228,13 @@ class Store:
         """The reason for which this very attempt ended; None while it has not, and of a study that was deleted."""
         return self._read(lambda connection: fence.ended_as(connection, claim))
 
+    def take_checkpoints(self, study_id: int, numbers: Collection[int]) -> list[tuple[int, Artifact]]:
+        """Take the checkpoints of these trials, where they are paused; whoever asks deletes the files that it gets.
+
+        A trial that is promoted without one begins again, and comes to the same.
+        """
+        return self._write(lambda connection: files.take_checkpoints(connection, study_id, numbers))
+
     # ---- the test split ----------------------------------------------------------------------------------------
 
     def record_test(self, trial_id: int, values: Mapping[str, float]) -> bool:
@@ -223,13 +243,24 @@ class Store:
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
-    def past_trials(self, study_id: int, objective: str) -> list[PastTrial]:
-        """Read trials as a search knows them, by number; only a completed trial has a value."""
-        return self._read(lambda connection: reading.read_past_trials(connection, study_id, objective))
+    def past_trials(self, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
+        """Read trials as a search knows them, by number, with readings; only a completed one has a value.
+
+        `asked` is a loss, or keys of metrics (Study.metrics) of which the first is the value, and a loss.
+        """
+        return self._read(lambda connection: reading.read_past_trials(connection, study_id, asked))
+
+    def recorded(self, study_id: int, keys: Sequence[str]) -> dict[int, dict[str, float]]:
+        """Read what rows say of metrics that are no losses, by trial number and key; none where a trial has no row."""
+        return self._read(lambda connection: reading.read_recorded(connection, study_id, keys))
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
         """Count the trials in every state, also in those that none is in."""
         return self._read(lambda connection: studies.count_trials(connection, study_id))
+
+    def tally(self, study_id: int) -> Tally:
+        """Count the trials in every state, and all promotions, at one moment."""
+        return self._read(lambda connection: studies.read_tally(connection, study_id))
 
     def spent(self, study_id: int) -> Spent:
         """Read what all trials of the study have spent, and the best that they have reached."""
@@ -240,7 +271,7 @@ class Store:
         return self._read(lambda connection: spending.why_over(connection, study_id))
 
     def n_under_way(self, study_id: int) -> int:
-        """Count the trials that have begun and have not ended, whether somebody trains them or not."""
+        """Count the trials that have begun and go on, whether somebody trains them or not; paused ones do not."""
         return self._read(lambda connection: spending.n_under_way(connection, study_id))
 
     def trials(self, study_id: int) -> list[TrialRow]:
@@ -262,6 +293,14 @@ class Store:
     def growth_events(self, trial_id: int) -> list[GrowthEvent]:
         return self._read(lambda connection: facts.read_growth_events(connection, trial_id))
 
+    def readings(self, trial_id: int) -> list[RungReading]:
+        """Read what a trial came to at its rungs, from the lowest on."""
+        return self._read(lambda connection: facts.read_readings(connection, trial_id))
+
+    def all_readings(self, study_id: int) -> dict[int, tuple[RungReading, ...]]:
+        """Read what the trials of a study came to at their rungs, by number; those that came to none are left out."""
+        return self._read(lambda connection: facts.read_all_readings(connection, study_id))
+
     def attempts(self, trial_id: int) -> list[AttemptRow]:
         return self._read(lambda connection: reading.read_attempts(connection, trial_id))
 
@@ -272,8 +311,21 @@ class Store:
     def artifacts(self, trial_id: int) -> list[Artifact]:
         return self._read(lambda connection: files.read_artifacts(connection, trial_id))
 
+    def paused_checkpoints(self, study_id: int) -> dict[int, Artifact]:
+        """Read the checkpoints of a study's paused trials, by number."""
+        return self._read(lambda connection: files.read_paused_checkpoints(connection, study_id))
+
     def decision(self, trial_id: int) -> Decision:
-        return self._read(lambda connection: reading.read_decision(connection, trial_id))
+        """Read the decision that proposed a trial."""
+        return self._read(lambda connection: decisions.read_decision(connection, trial_id))
+
+    def promotions(self, trial_id: int) -> list[Promotion]:
+        """Read the promotions that a trial had, from the lowest rung on."""
+        return self._read(lambda connection: decisions.read_promotions(connection, trial_id))
+
+    def all_promotions(self, study_id: int) -> list[Promotion]:
+        """Read the promotions of all trials of a study, in the order in which they were made."""
+        return self._read(lambda connection: decisions.read_all_promotions(connection, study_id))
 
     # ---- how -------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from growlab.escapes import quoted
 from growlab.records import TrialState, n_ended
 from growlab.storage import spending
 from growlab.storage.clock import database_now
-from growlab.storage.rows import StudyRow, StudySummary
+from growlab.storage.rows import StudyRow, StudySummary, Tally
 from growlab.storage.tables import studies, trials
 from growlab.storage.upsert import insert_unless_there
 from growlab.storage.values import clean_text
@@ -148,6 +148,12 @@ def count_trials(connection: Connection, study_id: int) -> dict[TrialState, int]
     return _counts(connection.execute(_trials_by_state().where(trials.c.study_id == study_id)))
 
 
+def read_tally(connection: Connection, study_id: int) -> Tally:
+    """Read how a study stands, in one statement and so at one moment."""
+    by_state = connection.execute(_trials_by_state().where(trials.c.study_id == study_id)).all()
+    return Tally(counts=_counts(by_state), n_promotions=sum(row.n_promotions for row in by_state))
+
+
 def delete_study(connection: Connection, name: str, options: Sequence[str] = ()) -> None:
     """Delete a study with all its trials and facts. Raises NotFound, and StorageError while somebody works on it."""
     if name != clean_text(name):
@@ -173,7 +179,11 @@ def _n_trials(spec: object) -> int:
 
 
 def _trials_by_state() -> Select[Any]:
-    numbers = (func.count().label("n"), func.min(trials.c.val_loss).label("best_val_loss"))
+    numbers = (
+        func.count().label("n"),
+        func.min(trials.c.val_loss).label("best_val_loss"),
+        func.sum(trials.c.may_pass).label("n_promotions"),
+    )
     return select(trials.c.study_id, trials.c.state, *numbers).group_by(trials.c.study_id, trials.c.state)
 
 

@@ -1,9 +1,10 @@
 """The tables, for writing statements. What a database really has is made by alembic/; a test keeps the two equal.
 
     gl_studies ─┬─< gl_trials ─┬─< gl_attempts >── gl_workers
-                               ├─< gl_metrics, gl_trajectory, gl_growth_events    facts, rewritten by a resumed attempt
-                               ├─< gl_artifacts
-                               └── gl_decisions
+                               ├─< gl_metrics, gl_trajectory, gl_growth_events, gl_rungs    facts, rewritten by a
+                               ├─< gl_artifacts                                             resumed attempt
+                               ├── gl_decisions
+                               └─< gl_promotions
 
 All times are the database's clock, UTC seconds since 1970. A trial's `epoch` is its fencing token:
 it rises with each claim, and whoever writes must hold the newest. Deleting a study deletes all of it.
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     literal_column,
+    or_,
 )
 
 from growlab.records import EndReason, PathStatistics, TrialState, float_fields
@@ -116,6 +118,7 @@ trials = Table(
     # since 0002; the default is for the rows before, and for workers of 0001 that are at work during the upgrade
     Column("engine", Text, nullable=False, server_default=""),
     Column("lease_s", Double),  # since 0003: how long the newest claim's lease is; NULL of a claim before
+    Column("may_pass", Integer, nullable=False, server_default="0"),  # since 0006: rungs; how often it was promoted
     UniqueConstraint("study_id", "number"),
     _one_of("state", *TrialState),
     CheckConstraint("number >= 0", name="number"),
@@ -124,9 +127,10 @@ trials = Table(
 )
 
 # Literals, not parameters: a planner uses a partial index only if it can see that the query asks for no more.
-IS_OPEN = trials.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
-# Serves the claim: however many trials have ended, it walks the open ones by number.
-Index("open", trials.c.study_id, trials.c.number, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+TAKES_WORKERS = trials.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
+# Serves the claim: however many trials have ended or are paused, it walks the others by number.
+Index("open", trials.c.study_id, trials.c.number, sqlite_where=TAKES_WORKERS, postgresql_where=TAKES_WORKERS)
+IS_OPEN = or_(TAKES_WORKERS, trials.c.state == literal_column("'paused'"))
 
 attempts = Table(
     "gl_attempts",
@@ -199,6 +203,23 @@ growth_events = Table(
     sqlite_with_rowid=False,
 )
 
+rungs = Table(  # since 0006
+    "gl_rungs",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("rung", Integer, primary_key=True),  # from 0, the lowest
+    Column("epoch", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("mark", Double, nullable=False),  # as all FLOPs
+    Column("flops", Double, nullable=False),
+    Column("val_loss", Double),
+    Column("bits_per_byte", Double),
+    Column("slope", Double),
+    Column("extra_flops", Double, nullable=False),
+    Column("not_finite", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # ---- the rest of a trial ---------------------------------------------------------------------------------------
 
 artifacts = Table(
@@ -231,4 +252,22 @@ decisions = Table(
     Column("predicted_sd", Double),
     Column("predicted_runs", Double),
     Column("revision", Integer, nullable=False, server_default="0"),  # since 0005: of the study that was asked
+    # since 0006: of the running ones those that had come to a rung, as [trial, readings, may_pass] (records.Climb)
+    Column("climbs", JSON, nullable=False, server_default="[]"),
+)
+
+promotions = Table(  # since 0006
+    "gl_promotions",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("rung", Integer, primary_key=True),  # at which it waited
+    Column("finished", JSON, nullable=False),  # this and all below as in gl_decisions
+    Column("running", JSON, nullable=False),
+    Column("climbs", JSON, nullable=False),
+    Column("predicted_mean", Double),
+    Column("predicted_sd", Double),
+    Column("predicted_runs", Double),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -10,17 +10,19 @@ checking    one value of a dataclass's type from plain data, or an error with it
 column      studies and trial specs as JSON columns         trusted: growlab wrote it
 limits      what all trials may spend together, what is good enough
 limits_section   these two, read and written
+objectives  what trials are judged by, and within which bounds
+objectives_section   these, read and written
 sampler_section  which sampler decides what to try
 keys        the names that the field uses for keys
 reference   every key that a study file may have
 """
 
 from growlab.study.limits import Limits
+from growlab.study.objectives import Constraint, Objective
 from growlab.study.study import (
     PLAIN,
     FromLayer,
     LayoutSpace,
-    Objective,
     SamplerSpec,
     Study,
     Transferred,
@@ -28,6 +30,7 @@ from growlab.study.study import (
 
 __all__ = [
     "PLAIN",
+    "Constraint",
     "FromLayer",
     "LayoutSpace",
     "Limits",

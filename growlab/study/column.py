@@ -15,9 +15,10 @@ from growlab.specs import BudgetSpec, DataSpec, GrowthSpec, StageSpec, TrainSpec
 from growlab.study.checking import are_missing, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
 from growlab.study.limits_section import read_limits, trial_part, write_limits
+from growlab.study.objectives_section import stored_constraints, stored_objectives, write_judging
 from growlab.study.reading import positive, read_rungs, refuse_missing, trial_budget, with_lists, write_depth
 from growlab.study.sampler_section import stored_sampler, write_sampler
-from growlab.study.study import LayoutSpace, Objective, Study
+from growlab.study.study import LayoutSpace, Study
 
 _YOUNGER_IN: Mapping[str, type[Any]] = {"data": DataSpec, "train": TrainSpec, "growth": GrowthSpec}
 _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows, and what a row without them meant
@@ -29,9 +30,10 @@ _YOUNGER_SECTIONS: Mapping[str, Any] = {"curriculum": []}  # than the first rows
 def study_to_mapping(study: Study) -> dict[str, Any]:
     """Write a study out, every default included, as plain JSON types; also what a study file may say."""
     mapping = {name: getattr(study, name) for name in ("name", "seed", "n_trials", "repeats")}
-    for name in ("data", "layouts", "objective"):
+    for name in ("data", "layouts"):
         mapping[name] = _plain(asdict(getattr(study, name)))
     mapping["layouts"]["depth"] = write_depth(study.layouts.depth)
+    mapping |= write_judging(study.objectives, study.constraints)
     mapping["train"] = {key: write_domain(domain) for key, domain in study.train.items()}
     mapping["growth"] = write_growth(study.growth)
     mapping["sampler"] = _plain(write_sampler(study.sampler))
@@ -60,7 +62,8 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
         growth=growth,
         budget=validated("budget", {"unit": unit, "amount": amount}, BudgetSpec),
         limits=read_limits(raw),
-        objective=validated("objective", raw.get("objective"), Objective),
+        objectives=stored_objectives(raw),
+        constraints=stored_constraints(raw),
         rungs=read_rungs(raw.get("rungs")),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, growth)),
         curriculum=validated("curriculum", raw.get("curriculum", []), tuple[StageSpec, ...]),

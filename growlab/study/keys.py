@@ -24,7 +24,7 @@ def _known_in(section: str, spec: type) -> set[str]:
     """The keys of a section, also those that stand there for what was declared elsewhere."""
     known = {key.name for key in fields(spec)} - {"options", "limits", "transferred"}
     if section == "":
-        known.add("stop_when")
+        known |= {"stop_when", "objective"}
     if section == "growth":
         known |= set(FLAT_KEYS)
     if section == "sampler":
@@ -42,6 +42,8 @@ _OTHER_NAMES = {
     "budget.study.hours": "hours max_hours max_time time_limit time_budget walltime wall_clock wallclock timeout",
     "budget.study.gpu_hours": "gpu_hours max_gpu_hours worker_hours gpu_time",
     "stop_when": "target early_stop early_stopping stop_at",
+    "objectives": "metrics directions",
+    "constraints": "constraint bounds",
     "data.path": "dataset corpus file files filename data_path text_path",
     "data.vocab_size": "vocab n_vocab",
     "data.val_fraction": "val_split validation_split val_ratio",

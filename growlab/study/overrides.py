@@ -8,10 +8,13 @@ from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.specs import BUDGET_UNITS
 from growlab.study.limits_section import STUDY
+from growlab.study.objectives_section import OBJECTIVE, OBJECTIVES
 from growlab.study.paths import absolute, is_path
 from growlab.yaml_file import MAX_DEPTH, parse_yaml
 
 _DATA_TEXTS = ("path", "sha256", "tokenizer_path", "tokenizer_sha256")  # as typed, though 12e3 looks like a number
+
+_INSTEAD_OF = {OBJECTIVE: OBJECTIVES, OBJECTIVES: OBJECTIVE}  # a study has one of them: the other one gives way
 
 # sections whose keys have dots: growth, where a part may be a name so far, or stand in a list; tune, for full names
 _OF_DOTTED = (["growth"], ["tune"])
@@ -42,6 +45,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {quoted(override)}: {error}") from None
     if parents == ["budget"] and last in BUDGET_UNITS:  # the other unit in the file gives way
         raw["budget"] = {key: section[key] for key in (STUDY, last) if key in section}
+    if (said := [*parents, last][0]) in _INSTEAD_OF:
+        raw.pop(_INSTEAD_OF[said], None)
     if parents == ["data"] and last in _DATA_TEXTS:  # a path is said here: from the folder we are in
         section[last] = absolute(Path.cwd(), text) if text and is_path(section.get("source"), last) else text
     if parents[:1] == ["curriculum"] and last == "path":

@@ -29,9 +29,11 @@ from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSp
 from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import SILENT, flat_growth, growth_scalar, read_growth
 from growlab.study.limits_section import STUDY, read_limits, trial_part, with_n_trials
+from growlab.study.objectives_section import SECTIONS as JUDGING
+from growlab.study.objectives_section import read_constraints, read_objectives
 from growlab.study.paths import HUB
 from growlab.study.sampler_section import read_sampler
-from growlab.study.study import LayoutSpace, Objective, Study
+from growlab.study.study import LayoutSpace, Study
 
 _SECTIONS = (
     "name",
@@ -46,7 +48,7 @@ _SECTIONS = (
     "budget",
     "rungs",
     "stop_when",
-    "objective",
+    *JUDGING,
     "sampler",
 )
 
@@ -72,7 +74,8 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
         growth=growth,
         budget=_budget(trial_part(raw["budget"])),
         limits=read_limits(raw),
-        objective=validated("objective", raw.get("objective", {}), Objective),
+        objectives=read_objectives(raw),
+        constraints=read_constraints(raw),
         rungs=read_rungs(raw.get("rungs")),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, train, growth)),
         curriculum=_curriculum(raw.get("curriculum", [])),

@@ -7,6 +7,7 @@ from typing import Any
 from growlab.domains import Choice, Domain, Range, Rising, write_domain
 from growlab.errors import UsageError, did_you_mean
 from growlab.escapes import quoted
+from growlab.metrics import METRICS
 from growlab.named import Part
 from growlab.recipes import PARTS, SORTS
 from growlab.records import LOSSES
@@ -15,8 +16,9 @@ from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
 from growlab.scalar import Scalar, either, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
 from growlab.study.limits import STUDY_UNITS
+from growlab.study.objectives import MOST_OBJECTIVES, Objective
 from growlab.study.presets import EARLY_DOUBLE, PRESETS
-from growlab.study.study import FromLayer, LayoutSpace, Objective, SamplerSpec, Study
+from growlab.study.study import FromLayer, LayoutSpace, SamplerSpec, Study
 
 _TYPES: Mapping[type, str] = {
     Rising: "rising numbers in one text",
@@ -54,6 +56,7 @@ def all_keys() -> list[Key]:
     """All of them, section by section; options of growth's parts as far as they are registered."""
     return [
         *_settings("", Study),
+        _objectives(),
         *_budget(),
         *_limits(),
         *_settings("rungs", Rungs),
@@ -66,7 +69,7 @@ def all_keys() -> list[Key]:
         _presets(),
         *_parts(),
         *_scalars("growth", GrowthSpec),
-        *_settings("objective", Objective),
+        *_judging(),
         *_samplers(),
         *_settings("sampler", SamplerSpec),
     ]
@@ -195,6 +198,39 @@ def _samplers() -> Iterator[Key]:
             owners.setdefault(key, []).append(name)
     for key, names in owners.items():
         yield replace(key, help=f"{key.help} (of {either(tuple(names))})")
+
+
+def _objectives() -> Key:
+    summaries = "; ".join(f"{name}: {metric.summary}" for name, metric in METRICS.items())
+    return Key(
+        name="objectives",
+        type="list of names or sections",
+        default="objective",
+        range=f"at most {MOST_OBJECTIVES}, the first of them a loss",
+        search="",
+        since="0.1.0",
+        help=f"several metrics in place of one objective, each a name or a section ({summaries}); no trial is best in "
+        "all of them, and a report shows those that no other one is better than",
+    )
+
+
+def _judging() -> Iterator[Key]:
+    """What trials are judged by: one loss, or several registered metrics with their options, and constraints."""
+
+    def key(name: str, type: str, default: str, admitted: str, about: str, since: str = "0.1.0") -> Key:
+        return Key(name=name, type=type, default=default, range=admitted, search="", since=since, help=about)
+
+    losses = "what trials are ranked by: of the last evaluation, of the best one, or the last per byte of text"
+    yield key("objective.metric", "text", "val_loss", either(LOSSES), losses, since="")
+    yield from (replace(setting, since="0.1.0") for setting in _settings("objectives[]", Objective))
+    for metric in METRICS.values():
+        for option in _scalars("objectives[]", metric.options):
+            yield replace(option, since="0.1.0", help=f"{option.help} (of {metric.name}, also in constraints)")
+    for bound, side in (("at_most", "upper"), ("at_least", "lower")):
+        about = (
+            f"{side} bound of a metric; a trial beyond it is on no front, and is not proposed where a layout tells it"
+        )
+        yield key(f"constraints.METRIC.{bound}", "number", "no bound", "", about)
 
 
 def _budget() -> Iterator[Key]:

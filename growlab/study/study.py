@@ -13,11 +13,12 @@ from growlab.errors import SpecError
 from growlab.escapes import quoted
 from growlab.layout import OptionValue
 from growlab.named import Named
-from growlab.records import LOSSES, Loss, PastTrial
+from growlab.records import Loss, PastTrial
 from growlab.rungs import Rungs
-from growlab.scalar import either, setting
+from growlab.scalar import setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
 from growlab.study.limits import Limits
+from growlab.study.objectives import Constraint, Objective, first_loss, require_sound
 
 MAX_TRIALS = 10**9  # their numbers are 32-bit integers in SQL
 
@@ -110,18 +111,6 @@ class LayoutSpace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
-    """Lower is better for all of them."""
-
-    metric: Loss = setting(
-        type="text",
-        range=either(LOSSES),
-        default="val_loss",
-        help="what trials are ranked by: of the last evaluation, of the best one, or the last per byte of text",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Transferred:
     """What another study had found when this one was created; no file says it, and nothing changes it later."""
 
@@ -167,7 +156,8 @@ class Study:
     train: Mapping[str, Domain]  # by key
     growth: Mapping[str, Domain]  # by key, as growlab.study.growth_section has them: 'trigger.stagnation.tau_crit'
     sampler: SamplerSpec
-    objective: Objective = Objective()
+    objectives: tuple[Objective, ...] = (Objective(),)
+    constraints: tuple[Constraint, ...] = ()
     limits: Limits = field(default_factory=Limits)  # budget.study and stop_when
     rungs: Rungs | None = None  # None: every trial is trained to its end
     curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
@@ -175,6 +165,7 @@ class Study:
 
     def __post_init__(self) -> None:
         require_curriculum(self.curriculum)
+        require_sound(self.objectives)
         if not re.fullmatch(r"\w[\w.-]{0,99}", self.name):  # it names a folder and stands on command lines
             raise SpecError(
                 f"name must begin with a letter or digit and hold at most 100 letters, digits, '.', '_' and '-', "
@@ -184,6 +175,8 @@ class Study:
             raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")
         if self.repeats < 1:
             raise SpecError(f"repeats must be at least 1, got {self.repeats}")
+        if self.limits.stop_when and self.constraints:
+            raise SpecError("stop_when: a trial beyond a constraint would end the study too; leave out one of the two")
         if self.rungs is not None:
             self._require_rungs_that_fit()
 
@@ -195,6 +188,36 @@ class Study:
             )
         if self.repeats > 1:
             raise SpecError(f"rungs: compare single trials; leave them out, or repeats {self.repeats}")
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective: it ranks trials where one number is needed."""
+        return self.objectives[0]
+
+    @property
+    def loss(self) -> Loss:
+        """The metric of the first objective."""
+        return first_loss(self.objectives)
+
+    @property
+    def judged(self) -> tuple[Objective | Constraint, ...]:
+        """All that trials are judged by, objectives first."""
+        return (*self.objectives, *self.constraints)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Keys of all metrics that trials are judged by, that of the first objective first."""
+        return tuple(dict.fromkeys(judged.key for judged in self.judged))
+
+    def values_of(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """All objectives of a trial with these metrics, lower is better in each; () where one is not known."""
+        if any(objective.key not in metrics for objective in self.objectives):
+            return ()
+        return tuple(objective.lower_is_better(metrics[objective.key]) for objective in self.objectives)
+
+    def is_feasible(self, metrics: Mapping[str, float]) -> bool:
+        """Whether every constraint is known to hold for a trial with these metrics."""
+        return all(bound.key in metrics and bound.holds(metrics[bound.key]) for bound in self.constraints)
 
     @property
     def n_proposals(self) -> int:

@@ -2,6 +2,8 @@
 
 trial        the story: from a TrialSpec to a result
 reporting    rows and progress of a trial, told to its recorder
+climbing     where a trial with rungs is read, what a reading is, and where it has to wait
+averaging    the mean of its weights, which a reading may be of
 saving       when a trial is saved, and what stays of it at its end
 result       what a trial came to
 run          the moving parts of a trial, and how they start or resume
@@ -14,6 +16,8 @@ timing       seconds that steps and other work take
 faults       what torch says of too little memory, a failed device, a refused operation
 evaluation   the full validation pass
 sample       the text that a trained model writes
+at_end       what a study asks of a completed trial's model
+decode_speed one such metric: how fast it writes
 checkpoint   everything a trial needs to go on, in one file; increments beside it, each written once
 device       where and in which precision
 recorder     where facts go

@@ -7,6 +7,7 @@
         path/<unit>/<tensor>/last, …/gram   the same of another unit, by its identity
         sketch/last/<size>, sketch/gram     the same of all sketched tensors of a size, and of all sizes
         rng/cpu, rng/cuda | rng/mps, loss_sum
+        average/<parameter>                 the mean of its weights, before a rung at which that is read
         other/…                             while the trial is forked, all of this of its other branch, increments too
     increments/<sha>.safetensors            one increment of all watched units, written once
 
@@ -17,6 +18,7 @@ its successor wrote.
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -78,6 +80,7 @@ class CheckpointHeader:
     born: dict[str, int]  # parameter -> the step at which it entered
     increments: list[_Sha256]
     branch: BranchHeader | None = None  # while the trial is forked
+    n_averaged: int = 0  # models that average/… is the mean of
 
 
 class CheckpointFolder:
@@ -137,6 +140,20 @@ class CheckpointFolder:
         for digest in self._known - used:
             self._increment_path(digest).unlink(missing_ok=True)
         self._known = used
+
+    def forget(self, checkpoint: Artifact) -> None:
+        """Delete one checkpoint with its increments, and nothing else: another attempt may have begun here anew.
+
+        What cannot be read or deleted stays.
+        """
+        path = self.root / checkpoint.path
+        with suppress(OSError, SafetensorError, CheckpointError):
+            with safe_open(path, framework="pt") as file:
+                numbers = _numbers(path, read_header(path, file.metadata()))
+            for digest in numbers.increments:
+                self._increment_path(digest).unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
     def forget_all(self) -> None:
         """Delete every checkpoint and increment, also what killed attempts left: the trial is over and is ours."""
@@ -295,6 +312,7 @@ def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any
     tensors |= {f"adam/{name}": tensor for name, tensor in run.optimizer.state().items()}
     tensors |= run.growth.paths.tensors()
     tensors |= {f"rng/{device_type}": state for device_type, state in rng_states(run.device).items()}
+    tensors |= {f"average/{name}": mean for name, mean in run.average.means.items()}
     tensors["loss_sum"] = run.loss_sum
     numbers = {
         "format": _FORMAT,
@@ -304,6 +322,7 @@ def pack(run: TrialRun) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any
         "growth": asdict(run.growth.state()),
         "n_taken": run.growth.window.n_taken,
         "born": run.optimizer.born,
+        "n_averaged": run.average.n,
     }
     return tensors, numbers
 
@@ -324,6 +343,7 @@ def unpack(
     run.growth.window.n_taken = numbers.n_taken
     run.growth.restore_paths(tensors, increments, run.device)
     run.optimizer.load(below("adam/", tensors))
+    run.average.load(numbers.n_averaged, below("average/", tensors), run.device)
     run.growth.apply_freezing()
     run.refit_step()
     run.loss_sum.copy_(tensors["loss_sum"])  # in place: a recorded step adds to this one

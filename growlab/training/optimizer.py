@@ -46,9 +46,14 @@ class GrowingAdamW:
         spec: TrainSpec,
         device: torch.device,
         born: Mapping[str, int] = MappingProxyType({}),
+        *,
+        new_decay_factor: float = 1.0,
     ) -> None:
-        """Begin with parameters that entered the model at the steps of `born`; at 0 where it does not name them."""
-        self.spec, self.device = spec, device
+        """Begin with parameters that entered the model at the steps of `born`; at 0 where it does not name them.
+
+        The weight decay of those that grew is multiplied by `new_decay_factor`.
+        """
+        self.spec, self.device, self.new_decay_factor = spec, device, new_decay_factor
         self.born: dict[str, int] = {}
         self._parameters: dict[str, nn.Parameter] = {}
         self.groups: list[ParameterGroup] = []
@@ -157,9 +162,10 @@ class GrowingAdamW:
         self.born.update((name, born) for name, _ in named)
         decayed = [parameter for _, parameter in named if _is_decayed(parameter)]
         undecayed = [parameter for _, parameter in named if not _is_decayed(parameter)]
+        weight_decay = self.spec.weight_decay * (self.new_decay_factor if born else 1.0)
         return [
             ParameterGroup(chosen, decay, born, lr=torch.zeros((), device=self.device))
-            for decay, chosen in ((self.spec.weight_decay, decayed), (0.0, undecayed))
+            for decay, chosen in ((weight_decay, decayed), (0.0, undecayed))
             if chosen
         ]
 

@@ -135,6 +135,7 @@ class Probing:
         """End the probe: these facts become the trial's, which pays for a branch that came so far."""
         counters = self.run.counters
         counters.flops += dropped_flops - branch.begun_flops
+        counters.dropped_flops += dropped_flops - branch.begun_flops
         counters.dropped_steps += dropped_step - branch.begun_step
         self.run.branch = None
         for fact in facts:

@@ -19,7 +19,7 @@ class Receiver(Protocol):
 class Recorder(Receiver, Protocol):
     """A receiver of facts, which become durable with a checkpoint, so that a resumed trial rewrites them and adds none.
 
-    `commit`, `settled` and `finish` raise LeaseLost when another worker owns the trial.
+    `commit`, `settled`, `pause` and `finish` raise LeaseLost when another worker owns the trial.
     """
 
     def checkpoint(self) -> Artifact | None:
@@ -40,6 +40,10 @@ class Recorder(Receiver, Protocol):
 
     def settled(self, within_s: float | None = 0.0) -> bool:
         """Whether everything committed is durable; waits for it so long, with None until it is."""
+        ...
+
+    def pause(self, checkpoint: Artifact) -> None:
+        """Make the checkpoint and all facts durable and give the trial back, to wait at its rung: all of it or none."""
         ...
 
     def finish(self, result: TrialResult, artifacts: Sequence[Artifact]) -> None: ...

@@ -13,8 +13,11 @@ FAULTS = {
 }
 
 
-def make_result(run: TrialRun, state: TrialState, sample: str) -> TrialResult:
-    """Put together the result of a trial that ends in this state, where its run stands."""
+def make_result(run: TrialRun, state: TrialState, sample: str, problem: str = "") -> TrialResult:
+    """Put together the result of a trial that ends in this state, where its run stands.
+
+    `problem` says what could not be measured at the end of one that completed.
+    """
     counters, layout = run.counters, run.model.layout
     val_loss = finite(counters.val_loss)
     return TrialResult(
@@ -30,6 +33,6 @@ def make_result(run: TrialRun, state: TrialState, sample: str) -> TrialResult:
         steps=counters.step,
         elapsed_s=counters.elapsed_s,
         sample=sample,
-        error=FAULTS.get(state, "").format(step=counters.step),
+        error=FAULTS.get(state, "").format(step=counters.step) or problem,
         engine=run.engine.name,
     )

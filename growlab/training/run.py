@@ -16,6 +16,7 @@ from growlab.layout import format_blocks, n_held, parse, parse_blocks
 from growlab.model.cost import TrainedUnit, expected_steps, training_flops
 from growlab.model.language_model import LanguageModel, build_model
 from growlab.specs import TrialSpec
+from growlab.training.averaging import WeightAverage
 from growlab.training.branch import Branch
 from growlab.training.compiled import Objective, compiled_objective
 from growlab.training.device import autocast
@@ -27,6 +28,15 @@ from growlab.training.schedule import lr_at, stage_at
 from growlab.training.validation import Validation
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """A regular evaluation of a trial: what it came to, and where."""
+
+    step: int
+    flops: int  # that the trial had spent
+    val_loss: float  # a finite number
+
+
 @dataclass
 class Counters:
     """Counts of where a trial stands; the step is also the data position."""
@@ -35,9 +45,19 @@ class Counters:
     flops: int = 0  # training and telemetry, dropped branches included; evaluation is not counted
     tokens: int = 0  # that the model has read, from the first step to `step`
     dropped_steps: int = 0  # of branches that were dropped: the budget pays for them, and `flops` has theirs
+    dropped_flops: int = 0  # of the same branches
+    grown_step: int = 0  # of the newest growth
+    grown_flops: int | None = None  # trained by then, dropped branches not counted; None where nothing has grown
     elapsed_s: float = 0.0  # over all attempts
     val_loss: float = math.nan  # of the last evaluation that was finite
     best_val_loss: float = math.inf
+    evaluated: tuple[Evaluated, ...] = ()  # the last two regular evaluations
+    n_readings: int = 0  # at rungs
+
+    @property
+    def trained_flops(self) -> int:
+        """FLOPs of the way that the model has come, dropped branches not counted."""
+        return self.flops - self.dropped_flops
 
 
 @dataclass
@@ -58,6 +78,7 @@ class TrialRun:
     lr: float = 0.0  # of the last step
     flops_per_step: int = 0
     branch: Branch | None = None  # while the trial is forked
+    average: WeightAverage = field(default_factory=WeightAverage)  # of its weights, before a rung where that is read
 
     def __post_init__(self) -> None:
         execution = choose_execution(self.device, expected_steps(self.spec, self.model.vocab_size))
@@ -183,11 +204,15 @@ class TrialRun:
 
     def evaluate(self) -> Evaluation:
         """Evaluate on the validation split and note the loss in the counters: the last one that was a finite number."""
-        evaluation = self._validation.evaluate(self.model)
+        evaluation = self.measure()
         if math.isfinite(evaluation.loss):
             self.counters.val_loss = evaluation.loss
             self.counters.best_val_loss = min(self.counters.best_val_loss, evaluation.loss)
         return evaluation
+
+    def measure(self) -> Evaluation:
+        """Evaluate on the validation split, and note nothing."""
+        return self._validation.evaluate(self.model)
 
     def block_metrics(self) -> dict[str, float]:
         """Metrics of the blocks on the first validation windows, such as how experts are loaded."""
@@ -325,4 +350,5 @@ def _parts(
     model.recompute = spec.train.recompute
     growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions, enclosed=enclosed)
     named = named_by_identity(model, growth.unit_identities)
-    return model, GrowingAdamW(named, spec.train, device, born), growth
+    optimizer = GrowingAdamW(named, spec.train, device, born, new_decay_factor=spec.growth.new_decay_factor)
+    return model, optimizer, growth

@@ -1,9 +1,12 @@
 """When a trial is saved, which of its checkpoints is durable, and what stays of it at its end."""
 
 import time
+from collections.abc import Sequence
 
 from growlab.errors import DatabaseAway
+from growlab.named import Named
 from growlab.records import PEAK_MEMORY, Artifact, Metric, TrialResult, TrialState
+from growlab.training.at_end import measure
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.device import peak_memory
 from growlab.training.recorder import Recorder
@@ -23,10 +26,16 @@ class Saver:
     """
 
     def __init__(
-        self, run: TrialRun, recorder: Recorder, folder: CheckpointFolder, watch: Stopwatch, every_s: float
+        self,
+        run: TrialRun,
+        recorder: Recorder,
+        folder: CheckpointFolder,
+        watch: Stopwatch,
+        every_s: float,
+        asked: Sequence[Named] = (),
     ) -> None:
         self.run, self.recorder, self.folder, self.watch = run, recorder, folder, watch
-        self.every_s = every_s
+        self.every_s, self.asked = every_s, asked
         self._due_at = time.monotonic() + every_s
         self._unsettled: Artifact | None = None  # a checkpoint that is not known to be durable yet
 
@@ -62,18 +71,34 @@ class Saver:
         if not self.settle(LAST_COMMIT_S):
             raise DatabaseAway(f"the database did not take the last checkpoint within {LAST_COMMIT_S:.0f} s")
 
+    def pause(self) -> None:
+        """Save where the trial is and give it back, to wait at its rung.
+
+        Its peak of memory is not told: it may be higher yet, and is of the attempt that ends it.
+        """
+        self.watch.add_to(self.run.counters)
+        checkpoint = self.folder.save(self.run)
+        self.recorder.pause(checkpoint)
+        self.folder.forget_before(checkpoint)
+
     def finish(self, state: TrialState) -> TrialResult:
-        """Record the result and delete the checkpoints; of a completed trial save the model and a sample."""
+        """Record the result and delete the checkpoints; of a completed trial save the model, a sample, and what else
+        its study asks of it.
+        """
         run = self.run
         artifacts: list[Artifact] = []
-        sample = ""
+        sample = problem = ""
         if (peak := peak_memory(run.device)) is not None:  # before a sample is written, which training does not do
             self.recorder.record(Metric(step=run.counters.step, split="train", name=PEAK_MEMORY, value=peak))
         if state is TrialState.COMPLETED:
             artifacts = [self.folder.save_model(run), self.folder.save_tokenizer(run.corpus.tokenizer)]
             sample = sample_text(run)  # last: it may take the model from its device
         self.watch.add_to(run.counters)
-        result = make_result(run, state, sample)
+        if state is TrialState.COMPLETED and self.asked:
+            rows, problem = measure(run, self.asked)
+            for row in rows:
+                self.recorder.record(row)
+        result = make_result(run, state, sample, problem)
         self.recorder.finish(result, artifacts)
         self.folder.forget_all()
         return result

@@ -1,7 +1,7 @@
 """A trial, from its spec to its result. Read `run_trial`: it is the story, in the order in which it happens."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -12,10 +12,14 @@ from growlab.growth.moment import Moment
 from growlab.growth.telemetry import mean_back_test, mean_lasting_drift, observe, observe_others
 from growlab.layout import Layout, n_run
 from growlab.model.language_model import short_unit_text
+from growlab.named import Named
 from growlab.recipes import TRIGGERS
-from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialResult, TrialState
+from growlab.records import GrowthEvent, Metric, Paused, TrajectoryPoint, TrialResult, TrialState
+from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
+from growlab.training.at_end import require_known
 from growlab.training.checkpoint import CheckpointFolder
+from growlab.training.climbing import Climbing
 from growlab.training.device import begin_peak
 from growlab.training.leak import TOLERANCE as LEAK_TOLERANCE
 from growlab.training.leak import leak
@@ -23,7 +27,7 @@ from growlab.training.pause import Pause
 from growlab.training.probing import HeldBack, Probing
 from growlab.training.recorder import Receiver, Recorder
 from growlab.training.reporting import FINITE_EVERY, Reporter
-from growlab.training.run import TrialRun, fresh_run
+from growlab.training.run import Evaluated, TrialRun, fresh_run
 from growlab.training.saving import Saver
 from growlab.training.timing import Stopwatch
 
@@ -39,24 +43,31 @@ def run_trial(
     folder: CheckpointFolder,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
-) -> TrialResult | None:
+    ladder: Ladder | None = None,
+    asked: Sequence[Named] = (),
+) -> TrialResult | Paused | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
-    Everything it learns goes to `recorder`; when it returns a result, that is durable. Asked to stop, it saves where it
-    is; DatabaseAway says that the recorder did not take it within `saving.LAST_COMMIT_S`, and the one before counts.
-    Checkpoints come at least `checkpoint_every_s` apart, further where they are dear. Raises DataError for a corpus
-    too short, CheckpointError when the disk refuses, and whatever the recorder raises (LeaseLost).
+    Everything it learns goes to `recorder`; when it returns a result, that is durable. With a `ladder` it is read at
+    rungs, and ends at the first that it may not pass, from where another ladder lets it go on as if it had not waited:
+    then its checkpoint is durable. Asked to stop, it saves where it is; DatabaseAway says that the recorder did not
+    take it within `saving.LAST_COMMIT_S`, and the one before counts. Checkpoints come at least `checkpoint_every_s`
+    apart, further where they are dear. When it has completed, the metrics that are `asked` are measured. Raises
+    DataError for a corpus too short, NotRegistered for a metric that is not known here, CheckpointError when the disk
+    refuses, and whatever the recorder raises (LeaseLost).
     """
     require_windows(corpus, spec.train.seq_len)
+    require_known(asked)
     begin_peak(device)
     run = open_run(spec, corpus, recorder, device, folder)
     recorder.began(run.counters.step)
     watch = Stopwatch()
     facts = HeldBack(run, recorder)
     reporter = Reporter(run, facts, watch)
-    saver = Saver(run, recorder, folder, watch, checkpoint_every_s)
+    saver = Saver(run, recorder, folder, watch, checkpoint_every_s, asked)
     attempt = Attempt(run, facts, reporter)
     probing = Probing(attempt)
+    climbing = Climbing(attempt, ladder)
 
     while not run.finished:
         if should_stop():
@@ -69,6 +80,12 @@ def run_trial(
         if fault is not None and not probing.goes_on_without(fault):
             return saver.finish(fault)
         attempt.follow_curriculum()
+        match climbing.climb():
+            case Paused() as paused:
+                saver.pause()
+                return paused
+            case TrialState() as fault:
+                return saver.finish(fault)
         reporter.report_progress_when_due(attempt.path)
         saver.save_when_due()
 
@@ -152,7 +169,11 @@ class Attempt:
 
     def evaluate(self) -> float:
         """Make a full validation pass, report it and return its loss."""
-        evaluation = self.run.evaluate()
+        run, counters = self.run, self.run.counters
+        evaluation = run.evaluate()
+        if math.isfinite(evaluation.loss):
+            here = Evaluated(step=counters.step, flops=counters.flops, val_loss=evaluation.loss)
+            counters.evaluated = (*counters.evaluated[-1:], here)
         self.reporter.report_evaluation(evaluation)
         return evaluation.loss
 
@@ -191,6 +212,7 @@ class Attempt:
         path, before, depth = self.path, run.counters.val_loss, n_run(run.model.layout.blocks)
         grown = run.growth.grow(step)
         run.adopt_units(grown)
+        run.counters.grown_step, run.counters.grown_flops = step, run.counters.trained_flops
         after = run.evaluate().loss
         self.path = self.lasting_drift = None  # the window is empty
         for unit in grown:

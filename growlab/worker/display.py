@@ -14,7 +14,7 @@ from rich.text import Text
 
 from growlab import amounts
 from growlab.escapes import readable, visible
-from growlab.records import TrialProgress, TrialState
+from growlab.records import RungReading, TrialProgress, TrialState
 from growlab.storage import Claim
 
 LINE_EVERY_S = 10.0
@@ -194,8 +194,15 @@ def turn_text(before: str, why: str) -> str:
 
 
 def waiting_text(counts: Mapping[TrialState, int]) -> str:
-    running = counts.get(TrialState.RUNNING, 0)
-    return f"waiting: {running} trial(s) are running elsewhere and would be taken over if their worker died"
+    running, paused = counts.get(TrialState.RUNNING, 0), counts.get(TrialState.PAUSED, 0)
+    at_rungs = f"; {paused} wait at a rung" if paused else ""
+    return f"waiting: {running} trial(s) are running elsewhere and would be taken over if their worker died{at_rungs}"
+
+
+def paused_text(claim: Claim, reading: RungReading) -> str:
+    """Say where a trial waits, 'paused at rung 1 of 2: val_loss 1.8312'."""
+    of = f" of {len(claim.ladder.rungs.shares)}" if claim.ladder else ""
+    return f"paused at rung {reading.rung + 1}{of}: val_loss {_number(reading.val_loss)}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

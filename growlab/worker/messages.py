@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from growlab.records import TrialProgress, TrialState
+from growlab.records import Paused, TrialProgress, TrialState
 from growlab.storage import Claim
 
 # ---- to the trainer ------------------------------------------------------------------------------------------
@@ -27,7 +27,7 @@ class TrainerSetup:
 
 @dataclass(frozen=True)
 class Propose:
-    """An order to put the next trial of a study into the queue, if it wants one."""
+    """An order to put what a study wants next into the queue: a trial, or one that goes on from its rung."""
 
     study: str  # its name
 
@@ -58,7 +58,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class Proposed:
-    """The proposal that the study wanted is in the queue, by us or by a faster worker."""
+    """What the study wanted is in the queue, by us or by a faster worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoneWanted:
+    """The study wants nothing now, and nothing later either where it `is_done`."""
+
+    is_done: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,4 +128,6 @@ class Crashed:
 
 
 ToTrainer = Propose | Train | Stop
-FromTrainer = Ready | Proposed | Began | Progress | Ended | Stopped | Lost | Unfit | Crowded | Crashed
+FromTrainer = (
+    Ready | Proposed | NoneWanted | Began | Progress | Ended | Paused | Stopped | Lost | Unfit | Crowded | Crashed
+)

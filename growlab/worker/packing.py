@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 from growlab.amounts import gib
 from growlab.escapes import first_line
 from growlab.records import TrialState
-from growlab.search import New
+from growlab.search import New, Promote
 from growlab.specs import TrialSpec
 from growlab.storage import Store, StudyRow
 from growlab.worker.causes import CONTEXT_BYTES
 from growlab.worker.signals import ignore_stopping, signals_held
-from growlab.worker.trainer import decided
 
 if TYPE_CHECKING:
     from growlab.training.run import TrialRun
@@ -87,22 +86,27 @@ class Measured:
 
 
 def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec | None:
-    """The spec that a worker would train next: that of the first in the queue, else of a proposal, not enqueued.
+    """The spec that a worker would train next: that of the first in the queue, else of what is decided, not enqueued.
 
-    None when every trial of the study has begun.
+    None when every trial of the study has begun and none goes on from its rung.
     """
     trials = store.trials(row.id)
     for trial in trials:
         if trial.state is TrialState.QUEUED:
             return trial.spec
     from growlab.data import load_corpus
+    from growlab.deciding import decided
     from growlab.plugins import load_plugins
 
     load_plugins(plugins)
-    past = store.past_trials(row.id, row.study.objective.metric)
+    past = store.past_trials(row.id, row.study.metrics)
     vocab_size = load_corpus(row.study.data, row.study.curriculum).tokenizer.vocab_size
-    following = decided(row.study, past, vocab_size)
-    return following.proposal.spec if isinstance(following, New) else None
+    match decided(row.study, past, vocab_size):
+        case New(proposal):
+            return proposal.spec
+        case Promote(promotion):
+            return next(trial.spec for trial in trials if trial.number == promotion.trial)
+    return None
 
 
 class Bench:

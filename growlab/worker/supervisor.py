@@ -18,10 +18,10 @@ from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, USUAL_PATIENCE_S
 from growlab.errors import DatabaseAway, GrowlabError, LeaseLost, UsageError
 from growlab.escapes import first_line
 from growlab.moved import moves_between
-from growlab.records import EndReason, n_ended
-from growlab.storage import Claim, Patience, Store, StudyRow
+from growlab.records import EndReason, Paused, TrialState, n_ended
+from growlab.storage import Claim, Patience, Store, StudyRow, Tally
 from growlab.study import Study
-from growlab.worker.display import Display
+from growlab.worker.display import Display, paused_text
 from growlab.worker.heartbeat import Heartbeat
 from growlab.worker.messages import (
     Began,
@@ -30,6 +30,7 @@ from growlab.worker.messages import (
     Ended,
     FromTrainer,
     Lost,
+    NoneWanted,
     Progress,
     Propose,
     Proposed,
@@ -80,8 +81,9 @@ class WorkerOptions:
 class Served:
     """The end of a worker's service, and why it came."""
 
-    n_trials: int
+    n_trials: int  # that have ended
     stopped: bool  # by a signal, or because whoever started it is gone
+    n_paused: int = 0  # times that a trial came to a rung and was paused
 
 
 def serve(study_name: str, options: WorkerOptions, display: Display) -> Served:
@@ -102,7 +104,8 @@ class _Worker:
         self.started_at = time.monotonic()
         self.stop_asked = False  # by a signal
         self.signals = stop_on_signals(self.ask_to_stop)
-        self.n_trials = 0
+        self.n_trials = self.n_paused = 0
+        self.asked_in_vain: tuple[Tally | None, NoneWanted] = (None, NoneWanted(is_done=False))
         self.trainer: TrainerProcess | None = None
         self.deaths = 0  # of trainers, since one answered or trained
         self.fruitless: list[str] = []  # what those of them said that had no trial to die of
@@ -137,7 +140,7 @@ class _Worker:
                     raise DatabaseAway(
                         f"{error}; waited {self.options.patience_s:,.0f} s for it (--patience)"
                     ) from None
-        return Served(n_trials=self.n_trials, stopped=self.stop_asked or self._is_orphaned())
+        return Served(n_trials=self.n_trials, n_paused=self.n_paused, stopped=self.stop_asked or self._is_orphaned())
 
     def _work(self) -> None:
         try:
@@ -150,7 +153,7 @@ class _Worker:
                     self.display.away("")
                 if claim is not None:
                     self._train_or_release(claim)
-                elif not self._propose() and not self._wait_for_others():
+                elif not self._find_work():
                     break
         finally:
             with self.signals.uninterrupted():
@@ -160,7 +163,7 @@ class _Worker:
                         self.store.end_worker(self.worker_id, patience=LEAVING)
 
     def _enough(self) -> bool:
-        return self.options.max_trials is not None and self.n_trials >= self.options.max_trials
+        return self.options.max_trials is not None and self.n_trials + self.n_paused >= self.options.max_trials
 
     def _patience(self) -> Patience:
         def goes_on(why: str) -> bool:
@@ -171,39 +174,71 @@ class _Worker:
 
     # ---- the queue ------------------------------------------------------------------------------------------
 
-    def _propose(self) -> bool:
-        """Have one trial added if the study wants more. Returns False when it has all, or is over."""
+    def _find_work(self) -> bool:
+        """Have something put into the queue, or wait for others. Returns False when nothing is left to do."""
+        tally = self.store.tally(self.stored.id)
+        return self._propose(tally) or self._wait_for_others(tally)
+
+    def _propose(self, tally: Tally) -> bool:
+        """Have one trial added, or let one go on from its rung, if the study wants it.
+
+        Returns False when it has all, is over, or must wait for others.
+        """
         if self.store.why_over(self.stored.id):
             return False
-        number = sum(self.store.counts(self.stored.id).values())
-        if number >= self.stored.study.n_trials:
+        if tally.n_trials >= self.stored.study.n_trials:
             self.stored = self.store.study(self.study_name)  # somebody may have asked for more meanwhile
-            return number < self.stored.study.n_trials
+            if tally.n_trials < self.stored.study.n_trials:
+                return True
+        if not self._may_want(tally):
+            return False
         answer = self._ask(Propose(self.study_name))
         if isinstance(answer, Crashed | Stopped):
             return True  # another trainer tries, unless we are to stop
+        if isinstance(answer, NoneWanted):
+            self.asked_in_vain = (tally, answer)
+            self.stored = self.store.study(self.study_name)  # which may want fewer than it did
+            return False
         if not isinstance(answer, Proposed):
             raise _error(answer, "no trial could be proposed: ")
         return True
 
-    def _wait_for_others(self) -> bool:
+    def _may_want(self, tally: Tally) -> bool:
+        """Whether to ask what the study wants; a trial at a rung is not asked about again while nothing has changed."""
+        if tally.n_trials < self.stored.study.n_trials:
+            return True
+        return tally.counts[TrialState.PAUSED] > 0 and self._answer_to(tally) is None
+
+    def _answer_to(self, tally: Tally) -> NoneWanted | None:
+        """The answer when it was asked last what the study wants, if it stood as it stands now and wanted nothing."""
+        asked_at, answer = self.asked_in_vain
+        return answer if asked_at == tally else None
+
+    def _wait_for_others(self, tally: Tally) -> bool:
         """Wait while all trials exist and none is free, as others are at work. Returns False when all are done.
 
-        Of a study that is over those under way are all.
+        Of a study that is over those under way are all. One that waits at a rung is done when none goes on.
 
         Waiting matters: one of the others may die, and its trial is ours then.
         """
-        counts = self.store.counts(self.stored.id)
+        n_trials = self.store.n_trials(self.stored.id)
         over = self.store.why_over(self.stored.id)
         if over and not self.store.n_under_way(self.stored.id):
-            if n_ended(counts) < self.store.n_trials(self.stored.id):
+            if n_ended(tally.counts) < n_trials:
                 self.display.note(f"the study is over: {over}")
             return False
-        if all(state.is_final for state, n in counts.items() if n):
+        if tally.n_trials >= n_trials and self._all_rest(tally):
             return False
-        self.display.waiting(counts)
+        self.display.waiting(tally.counts)
         self._pause(min(IDLE_S, self.options.lease_s / LOOKS_PER_LEASE))
         return True
+
+    def _all_rest(self, tally: Tally) -> bool:
+        """Whether every trial has ended, or waits at a rung for good."""
+        if any(n for state, n in tally.counts.items() if not state.is_final and state is not TrialState.PAUSED):
+            return False
+        answer = self._answer_to(tally)
+        return not tally.counts[TrialState.PAUSED] or (answer is not None and answer.is_done)
 
     # ---- one trial ------------------------------------------------------------------------------------------
 
@@ -223,9 +258,8 @@ class _Worker:
         folder = f"{self.stored.study.name}-{self.stored.id}/{claim.number:05d}"
         answer = self._ask(Train(claim=claim, folder=folder), claim)
         match answer:
-            case Ended():
-                self.n_trials += 1
-                self.display.ended(claim, f"{answer.state}: {answer.summary}")
+            case Ended() | Paused():
+                self.display.ended(claim, self._count(claim, answer))
             case Stopped():
                 saved = f"not saved: {answer.note}" if answer.note else "saved"
                 self._release(claim, EndReason.STOPPED, f"stopped and {saved}; it is back in the queue", answer.note)
@@ -242,6 +276,14 @@ class _Worker:
             case _:
                 raise AssertionError(f"the trainer answered a trial with {answer!r}")
 
+    def _count(self, claim: Claim, end: Ended | Paused) -> str:
+        """Count a trial that we brought to its end or to a rung, and say so."""
+        if isinstance(end, Paused):
+            self.n_paused += 1
+            return paused_text(claim, end.reading)
+        self.n_trials += 1
+        return f"{end.state}: {end.summary}"
+
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.should_stop:
@@ -254,23 +296,24 @@ class _Worker:
                 patience = LEAVING if leaving or self.should_stop else None
                 self.store.release(claim, reason, note, patience=patience)
             except LeaseLost as error:
-                if result := self._stored_result(claim):
-                    self.n_trials += 1
-                    message = f"{result.state}: {result.summary}"
-                else:
-                    message = str(error)
+                end = self._stored_end(claim)
+                message = self._count(claim, end) if end else str(error)
             except DatabaseAway:
                 if not self.should_stop:
                     raise
                 message = "stopped while the database is away; it is free when its lease ends"
             self.display.ended(claim, message)
 
-    def _stored_result(self, claim: Claim) -> Ended | None:
-        """The result that this very attempt has put into the database as its trial's end, if it has."""
-        if self.store.ended_as(claim) is not EndReason.FINISHED:
-            return None
-        trial = self.store.trial(claim.study_id, claim.number)
-        return Ended(state=trial.state, summary=summary(trial))
+    def _stored_end(self, claim: Claim) -> Ended | Paused | None:
+        """The result, or the reading at a rung, with which this very attempt has ended in the database, if it has."""
+        match self.store.ended_as(claim):
+            case EndReason.FINISHED:
+                trial = self.store.trial(claim.study_id, claim.number)
+                return Ended(state=trial.state, summary=summary(trial))
+            case EndReason.PAUSED if claim.ladder:
+                readings = self.store.readings(claim.trial_id)  # it may be further by now
+                return next((Paused(reading=each) for each in readings if each.rung == claim.ladder.may_pass), None)
+        return None
 
     # ---- the trainer process --------------------------------------------------------------------------------
 
@@ -324,16 +367,16 @@ class _Worker:
             self.display.progress(heart.claim, message.progress)
 
     def _cut_off(self, trainer: TrainerProcess, claim: Claim, fault: Exception) -> FromTrainer:
-        """End a trainer whose beats have ended, unless it has stored its trial's result and is about to say so.
+        """End a trainer whose beats have ended, unless it has stored its trial's end and is about to say so.
 
         Raises the fault unless it is that the lease was lost.
         """
-        result = self._stored_result(claim) if isinstance(fault, LeaseLost) else None
-        if result is None or not self._last_words(trainer):
+        end = self._stored_end(claim) if isinstance(fault, LeaseLost) else None
+        if end is None or not self._last_words(trainer):
             self._end_trainer()
         if not isinstance(fault, LeaseLost):
             raise fault
-        return result or Lost(str(fault))
+        return end or Lost(str(fault))
 
     def _last_words(self, trainer: TrainerProcess) -> bool:
         """Whether the trainer answers, as it must before the next order: it may be busy with tidying up."""

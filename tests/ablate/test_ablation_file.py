@@ -27,6 +27,26 @@ def test_arms_are_the_files_and_three_un_grown_depths_around_the_final_one(read:
     assert arms["ungrown 8"].growth is False
 
 
+def test_a_file_may_name_the_depths_of_its_envelope_each_with_budgets_and_values_of_its_own(read: Read) -> None:
+    ablation = read(
+        ("budgets: [0.5, 1, 2]", "units: {6: [1, 2], 2: [0.5, 1]}, train: {weight_decay: 0.3}"),
+        ("train: {batch_size: 4, seq_len: 16}", "train: {batch_size: 4, seq_len: 16, weight_decay: 0.1}"),
+    )
+    arms = all_arms(ablation)
+
+    assert {name: arm.budgets for name, arm in arms.items()} == {
+        "grown": (1.0,),
+        "silent": (1.0,),
+        "ungrown 4": (0.5, 1.0),
+        "ungrown 12": (1.0, 2.0),
+    }
+    assert full(arms["ungrown 12"].layout) == full("d=16 (attn[n_heads=2] mlp)x6")
+    assert ablation.envelope is not None
+    assert ablation.envelope.budgets == (0.5, 1.0, 2.0)
+    decays = {name: spec_of(ablation, arm, {}, budget=1.0, seed=0).train.weight_decay for name, arm in arms.items()}
+    assert decays == {"grown": 0.1, "silent": 0.1, "ungrown 4": 0.3, "ungrown 12": 0.3}
+
+
 def test_an_arm_may_have_the_layout_that_another_ends_with(read: Read) -> None:
     ablation = read(("  silent:", "  final: {layout: {final_depth_of: grown}}\n  silent:"))
 
@@ -64,6 +84,11 @@ def test_a_value_of_growth_can_be_tuned_for_the_arms_that_grow(read: Read) -> No
         (("envelope: {of: grown, budgets: [0.5, 1, 2]}", ""), "write either envelope .* or against: ARM"),
         (("primary: [grown]", "primary: [growm]"), "primary must be an arm, grown, silent, got 'growm'. Did you mean"),
         (("of: grown", "of: grwon"), "envelope.of must be an arm"),
+        (("budgets: [0.5, 1, 2]", "units: {4: [1]}"), r"envelope.units must be two shares or more, .* got \[1\.0\]"),
+        (("budgets: [0.5, 1, 2]", "units: {4: [0, 1]}"), r"envelope.units.4 must be a list of shares, all above 0"),
+        (("budgets: [0.5, 1, 2]", "units: {0: [1, 2]}"), "envelope.units: must be a whole number of at least 1, got 0"),
+        (("budgets: [0.5, 1, 2]", "units: {}"), "envelope.units must be at least one number of units, got 'none'"),
+        (("budgets: [0.5, 1, 2]", "units: {4: [1, 2]}, budgets: [1, 2]"), "envelope.units says at which budgets each"),
         (("budgets: [0.5, 1, 2]", "budgets: [1]"), "envelope.budgets must be two shares or more"),
         (("budgets: [0.5, 1, 2]", "budgets: [1, .inf]"), "envelope.budgets must be two shares or more"),
         (("of: grown", "of: [grown]"), r"envelope.of must be an arm, grown, silent, got \['grown'\]"),

@@ -51,6 +51,20 @@ def test_a_planted_speed_up_is_found_with_its_size(read: Read, result_of: Callab
     assert row(result, "ungrown 8").decision is None
 
 
+def test_a_speed_up_is_found_where_each_depth_has_budgets_of_its_own(
+    read: Read, result_of: Callable[..., Result]
+) -> None:
+    units = "units: {3: [0.5, 1], 4: [0.5, 1, 1.4], 5: [1, 2]}"
+
+    result = result_of(read(("budgets: [0.5, 1, 2]", units)), noise=1e-4, grown=1.3)
+
+    decision = row(result, "grown").decision
+    assert decision is not None
+    assert math.exp(decision.gain.value) == pytest.approx(1.3, rel=0.02)
+    assert [(row.arm, row.budget) for row in result.arms][2:4] == [("ungrown 6", 0.5), ("ungrown 6", 1.0)]
+    assert any("(0.5, 1, 1.4, 2 of the budget)" in line for line in notes(result))
+
+
 def test_an_arm_that_does_nothing_is_neither_better_nor_worse(read: Read, result_of: Callable[..., Result]) -> None:
     result = result_of(read())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from growlab.bench.estimate import Estimate, in_words, preview_trials, print_table
+from growlab.bench.estimate import Estimate, estimate, first_trials, in_words, print_table
 from growlab.data import load_corpus
 from growlab.study.reading import study_from_mapping
 
@@ -66,7 +66,7 @@ def test_the_memory_of_a_plan_is_that_of_the_model_that_it_ends_with(tmp_path) -
     final = replace(final, layouts=replace(final.layouts, start_with=("d=8 (attn)x2",), depth=(2, 2)))
     corpus = load_corpus(begun.data)
 
-    memory = [preview_trials(one, corpus, 1)[0].memory_bytes for one in (begun, grown, final)]
+    memory = [estimate(first_trials(one, corpus, 1), corpus)[0].memory_bytes for one in (begun, grown, final)]
 
     assert memory[0] < memory[1] == memory[2]
 

@@ -300,7 +300,7 @@ def test_a_slip_in_what_a_study_needs_has_its_path(read_wrong, right, wrong, mes
         ("data: {tokenizer: word}", "data.tokenizer must be char, byte, bpe, file or ids, got 'word'"),
         (
             "objective: {metric: acc}",
-            "objective.metric: input should be 'val_loss', 'best_val_loss' or 'bits_per_byte'",
+            "objective.metric must be val_loss, best_val_loss or bits_per_byte; several metrics are a list, obj",
         ),
         ("sampler: {popluation: 3}", "sampler.popluation: unknown key. Did you mean 'population'?"),
         ("sampler: {start_with: {data: {}}}", "sampler.start_with.data: unknown key."),

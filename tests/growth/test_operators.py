@@ -51,6 +51,7 @@ def source_of(net: nn.Module, unit: nn.Module, window: Window, critical: Mapping
         windows={0: window},
         same_kinds=lambda one, other: type(one) is type(other),
         out_projections=lambda unit: [],
+        norm_gains=lambda unit: [],
         critical=critical,
         entry_scale=1.0,
         seed=0,

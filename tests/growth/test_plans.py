@@ -144,6 +144,7 @@ def of_one_path(
         windows={0: window},
         same_kinds=lambda one, other: True,
         out_projections=lambda unit: [],
+        norm_gains=lambda unit: [],
         critical={"tau": 0.0, "kappa": 0.0},
         entry_scale=1.0,
         seed=seed,

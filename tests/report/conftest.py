@@ -65,6 +65,7 @@ def trial_of() -> Callable[..., TrialRow]:
             "depth_start": 2,
             "epoch": 1,
             "strikes": 0,
+            "may_pass": 0,
             "lease_left_s": None,
             "created_at": 0.0,
             "started_at": 0.0,
@@ -72,6 +73,8 @@ def trial_of() -> Callable[..., TrialRow]:
             "newest_step": 100,
             "newest_val_loss": 2.0,
             "newest_accuracy": None,
+            "paused_mark": None,
+            "paused_val_loss": None,
             "layout_end": LAYOUT,
             "depth_end": 2,
             "n_params": 1000,
@@ -137,7 +140,7 @@ def study_row(store: Store) -> StudyRow:
 
 @pytest.fixture
 def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
-    """Enqueue a trial, claim it, record facts, finish it; without a result it goes on running.
+    """Enqueue a trial, claim it, record facts, finish it; without a result it goes on running, or pauses at a rung.
 
     After three crashes it has failed, and there is nothing left to run.
     """
@@ -148,6 +151,7 @@ def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
         *,
         facts: Sequence[Fact] = (),
         result: TrialResult | None = None,
+        pauses: bool = False,
         decision: Decision | None = None,
         crashes: Sequence[str] = (),
         layout: str = LAYOUT,
@@ -170,7 +174,7 @@ def run_trial(store: Store, study_row: StudyRow) -> Callable[..., None]:
             return
         if result is None:
             checkpoint = Artifact(kind="checkpoint", step=1, path="c", sha256="0" * 64, n_bytes=1)
-            store.commit(claim, facts, checkpoint)
+            (store.pause if pauses else store.commit)(claim, facts, checkpoint)
         else:
             store.finish(claim, result, facts, [])
 

@@ -19,8 +19,8 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
-OF_SOME = ("accuracy", "overfits_since", "told")
-FIELDS = [field for field in fields(LeaderboardRow) if field.name != "searched"]
+OF_SOME = ("accuracy", "overfits_since", "told", "rung", "rung_share", "front", "feasible")
+FIELDS = [field for field in fields(LeaderboardRow) if field.name not in ("searched", "metrics")]
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 rows_of = st.builds(
@@ -42,6 +42,8 @@ rows_of = st.builds(
     accuracy=st.none() | st.floats(0, 1),
     overfits_since=st.none() | whole,
     told=st.none() | st.just(True),
+    rung=st.none() | whole,
+    rung_share=st.none() | st.floats(0, 1),
     searched=st.fixed_dictionaries({"train.lr": numbers}),
 )
 
@@ -64,7 +66,7 @@ def read_back(record):
 def plain(rows):
     """Without the columns that only some studies have, where no row has a value."""
     mappings = [asdict(row) | {"state": str(row.state)} for row in rows]
-    mappings = [each | each.pop("searched") for each in mappings]
+    mappings = [each | each.pop("searched") for each in mappings if not each.pop("metrics")]
     lacking = {name for name in OF_SOME if all(each[name] is None for each in mappings)}
     return [{name: value for name, value in each.items() if name not in lacking} for each in mappings]
 
@@ -88,7 +90,7 @@ def test_the_columns_of_every_format_are_the_fields_of_a_row():
     names = [field.name for field in FIELDS]
 
     assert {column.name for column in COLUMNS} == set(names)
-    assert rendered([], "tsv") == "\t".join(names[:-3]) + "\n"
+    assert rendered([], "tsv") == "\t".join(names[: -len(OF_SOME)]) + "\n"
 
 
 @pytest.mark.parametrize("format", ["table", "tsv", "csv", "json"])

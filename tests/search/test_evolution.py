@@ -29,7 +29,7 @@ class Blocks:
 
     def excess(self, layout: Layout) -> Excess | None:
         return (
-            Excess("max_params", self.most, layout.depth, "parameters", layout)
+            Excess("layouts.max_params", self.most, layout.depth, "parameters", layout)
             if 0 < self.most < layout.depth
             else None
         )

@@ -6,6 +6,7 @@ not raised, a strike not counted); a random walk over all calls by workers old a
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
@@ -21,13 +22,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Connection, text
 
 from growlab.errors import LeaseLost
-from growlab.records import EndReason, TrialState
+from growlab.records import EndReason, Promotion, TrialState
 from growlab.storage import MAX_STRIKES, MOST_LOSSES, Claim
 
-N_OPEN = 2  # trials that are not final, at any time
+N_OPEN = 2  # trials that are queued or running, at any time
 N_WORKERS = 3
 
 
@@ -38,6 +38,7 @@ class Trial:
     state: str = "queued"
     epoch: int = 0
     strikes: int = 0
+    may_pass: int = 0  # rungs
     losses: int = 0  # in a row, none of which came further than the attempts before
     furthest: int = 0  # step, of the attempts before
     reached: int = 0  # by the newest attempt
@@ -47,7 +48,7 @@ class Trial:
     ends: dict[int, str | None] = field(default_factory=dict)  # epoch -> how that attempt ended
 
     @property
-    def is_open(self) -> bool:
+    def takes_workers(self) -> bool:
         return self.state in ("queued", "running")
 
     def is_held_by(self, claim: Claim) -> bool:
@@ -73,11 +74,12 @@ class Trial:
 
 class LeaseProtocol(RuleBasedStateMachine):
     claims = Bundle("claims")  # all that were ever handed out, and most of them stale
+    names = count()
 
-    def __init__(self, lab: Any) -> None:
+    def __init__(self, lab: Any, make_promotion: Callable[[int, int], Promotion]) -> None:
         super().__init__()
-        self.lab = lab
-        lab.study_id = lab.add_study(f"study-{lab.count('gl_studies')}", n_trials=1_000)
+        self.lab, self.make_promotion = lab, make_promotion
+        lab.study_id = lab.add_study(f"study-{next(self.names)}", n_trials=1_000)
         self.workers = [lab.worker(f"gpu{at}") for at in range(N_WORKERS)]
         self.trials: dict[int, Trial] = {}
         self.newest: dict[int, Claim] = {}
@@ -90,7 +92,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         for _ in range(N_OPEN):
             self.propose()
 
-    @precondition(lambda self: sum(trial.is_open for trial in self.trials.values()) < N_OPEN)
+    @precondition(lambda self: sum(trial.takes_workers for trial in self.trials.values()) < N_OPEN)
     @rule()
     def propose(self) -> None:
         number = len(self.trials)
@@ -119,8 +121,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     def expire(self, number: int) -> None:
         self.trials[number].expired = True
-        past = "UPDATE gl_trials SET lease_expires_at = 1, lease_s = 0 WHERE study_id = :study_id AND number = :number"
-        self.lab.sql(past, study_id=self.lab.study_id, number=number)
+        self.lab.run_out(number)
 
     @rule(claim=claims, step=st.integers(0, 3))
     def beat(self, claim: Claim, step: int) -> None:
@@ -137,6 +138,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             trial.strikes, trial.expired, trial.checkpoint, trial.reached = 0, False, self.step, self.step
             trial.facts[self.step] = claim.epoch
 
+    @precondition(lambda self: hasattr(self.lab.store, "start_over"))  # simulated workers lose no file
     @rule(claim=claims)
     def start_over(self, claim: Claim) -> None:
         if self.is_accepted(claim, lambda: self.lab.store.start_over(claim, "sha256 differs")):
@@ -152,6 +154,27 @@ class LeaseProtocol(RuleBasedStateMachine):
             trial = self.trials[claim.number]
             trial.state, trial.checkpoint, trial.ends[trial.epoch] = state, None, "finished"
             trial.facts[self.step] = claim.epoch
+
+    @rule(claim=claims)
+    def pause(self, claim: Claim) -> None:
+        self.step += 1
+        facts, checkpoint = [self.lab.val_loss(self.step)], self.lab.checkpoint(self.step)
+        if self.is_accepted(claim, lambda: self.lab.store.pause(claim, facts, checkpoint), EndReason.PAUSED):
+            trial = self.trials[claim.number]
+            trial.strikes, trial.checkpoint, trial.reached = 0, self.step, self.step
+            trial.facts[self.step] = claim.epoch
+            trial.state = "paused"
+            trial.end(EndReason.PAUSED, losses=0)
+
+    @precondition(lambda self: self.trials)
+    @rule(data=st.data(), rung=st.integers(0, 2))
+    def promote(self, data: st.DataObject, rung: int) -> None:
+        number = data.draw(st.sampled_from(list(self.trials)))
+        trial = self.trials[number]
+        waits = (trial.state, trial.may_pass) == ("paused", rung)
+        assert self.lab.store.promote(self.lab.study_id, self.make_promotion(number, rung)) is waits
+        if waits:
+            trial.state, trial.may_pass = "queued", rung + 1
 
     @rule(claim=claims, reason=st.sampled_from([EndReason.STOPPED, EndReason.CRASHED]))
     def release(self, claim: Claim, reason: EndReason) -> None:
@@ -179,13 +202,17 @@ class LeaseProtocol(RuleBasedStateMachine):
     # ---- what must be true -----------------------------------------------------------------------------------
 
     @invariant()
-    def database_and_model_agree(self) -> None:
-        trials, attempts, facts, checkpoints = self.lab.database.read(self.rows)
+    def queue_and_model_agree(self) -> None:
         of_model = self.trials.items()
-        assert trials == [(number, trial.state, trial.epoch, trial.strikes) for number, trial in of_model]
-        assert attempts == [(number, *end) for number, trial in of_model for end in trial.ends.items()]
-        assert facts == [(number, *fact) for number, trial in of_model for fact in trial.facts.items()]
-        assert checkpoints == [(number, trial.checkpoint) for number, trial in of_model if trial.checkpoint is not None]
+        found = self.lab.kept()
+        expected = {
+            "trials": [(at, trial.state, trial.epoch, trial.strikes, trial.may_pass) for at, trial in of_model],
+            "attempts": [(number, *end) for number, trial in of_model for end in trial.ends.items()],
+            "facts": [(number, *fact) for number, trial in of_model for fact in trial.facts.items()],
+            "checkpoints": [(at, trial.checkpoint) for at, trial in of_model if trial.checkpoint is not None],
+            "promotions": [(number, rung) for number, trial in of_model for rung in range(trial.may_pass)],
+        }
+        assert found == {name: expected[name] for name in found}
 
     # ---- how -------------------------------------------------------------------------------------------------
 
@@ -216,23 +243,11 @@ class LeaseProtocol(RuleBasedStateMachine):
             write()
         return False
 
-    def rows(self, connection: Connection) -> list[list[tuple[Any, ...]]]:
-        queries = (
-            "SELECT number, state, epoch, strikes FROM gl_trials",
-            "SELECT number, gl_attempts.epoch, end_reason FROM gl_trials JOIN gl_attempts ON gl_trials.id = trial_id",
-            "SELECT number, step, gl_metrics.epoch FROM gl_trials JOIN gl_metrics ON gl_trials.id = trial_id",
-            "SELECT number, step FROM gl_trials JOIN gl_artifacts ON gl_trials.id = trial_id",
-        )
-        which = f"WHERE study_id = {self.lab.study_id} ORDER BY 1, 2"
-        return [[tuple(row) for row in connection.execute(text(f"{query} {which}"))] for query in queries]
-
 
 @pytest.mark.parametrize("n_examples", [12, pytest.param(100, marks=pytest.mark.slow)])
-def test_only_the_holder_of_the_newest_claim_ever_writes(new_lab, storage_url, n_examples):
-    lab = new_lab(storage_url)
-
+def test_only_the_holder_of_the_newest_claim_ever_writes(queueing, make_promotion, n_examples):
     run_state_machine_as_test(
-        lambda: LeaseProtocol(lab),
+        lambda: LeaseProtocol(queueing, make_promotion),
         settings=settings(
             max_examples=n_examples,
             stateful_step_count=50,

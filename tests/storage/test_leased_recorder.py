@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from growlab.errors import DatabaseAway, LeaseLost
-from growlab.records import EndReason, TrialProgress
+from growlab.records import EndReason, TrialProgress, TrialState
 from growlab.storage import LeasedRecorder, Patience, engine
 
 PROGRESS = TrialProgress(
@@ -73,6 +73,29 @@ def test_each_fact_is_written_once(lab, recorder):
     recorder.commit(lab.checkpoint(2))
 
     assert lab.sql("SELECT step FROM gl_metrics") == [(2,)]
+
+
+def test_a_pause_writes_all_that_waits_and_gives_the_trial_back(lab, recorder, make_reading):
+    recorder.record(lab.val_loss(1))
+    recorder.commit(lab.checkpoint(1))
+    recorder.record(make_reading(step=2))
+
+    recorder.pause(lab.checkpoint(2))
+
+    trial = lab.store.trial(lab.study_id, 0)
+    assert (trial.state, lab.store.readings(trial.id)) == (TrialState.PAUSED, [make_reading(step=2)])
+    assert lab.store.artifacts(trial.id) == [lab.checkpoint(2)]
+
+
+def test_facts_outlive_a_pause_that_failed(lab, claim, recorder, make_reading):
+    """They are another attempt's to write by then; but this one must not have lost them to a fault that passed."""
+    recorder.record(make_reading())
+    with pytest.raises(AssertionError, match="model"):
+        recorder.pause(replace(lab.checkpoint(1), kind="model"))
+
+    recorder.pause(lab.checkpoint(1))
+
+    assert lab.store.readings(claim.trial_id) == [make_reading()]
 
 
 def test_facts_outlive_a_commit_that_failed(lab, recorder):

@@ -8,7 +8,7 @@ import pytest
 
 from growlab.errors import NotFound, StorageError, UsageError
 from growlab.proposal import Proposal
-from growlab.records import EndReason, TrialState
+from growlab.records import TrialState
 from growlab.storage import tables
 
 
@@ -92,19 +92,20 @@ def test_studies_are_summed_up_with_their_counts_and_best_loss(lab):
     nightly, empty = lab.store.studies()
 
     assert (nightly.name, nightly.n_trials, nightly.best_val_loss) == ("nightly", 10, 1.2)
-    assert nightly.counts == {"queued": 1, "running": 1, "completed": 2, "diverged": 0, "leak": 0, "failed": 1}
+    there = {"queued": 1, "running": 1, "completed": 2, "failed": 1}
+    assert nightly.counts == dict.fromkeys(TrialState, 0) | there
     assert nightly.counts == lab.store.counts(lab.study_id)
     assert (empty.name, empty.best_val_loss, set(empty.counts.values())) == ("empty", None, {0})
 
 
-def test_deleting_a_study_deletes_all_of_it_and_nothing_else(lab, point, event):
+def test_deleting_a_study_deletes_all_of_it_and_nothing_else(lab, point, event, make_reading, make_promotion):
     other = lab.add_study("other")
     for study_id in (lab.study_id, other):
         lab.study_id = study_id
         lab.enqueue(0)
         claim = lab.claim(lab.worker())
-        lab.store.commit(claim, [lab.val_loss(1), point, event], lab.checkpoint(1))
-        lab.store.release(claim, EndReason.STOPPED)
+        lab.store.pause(claim, [lab.val_loss(1), point, event, make_reading()], lab.checkpoint(1))
+        assert lab.store.promote(study_id, make_promotion())
 
     lab.store.delete_study("nightly")
 

@@ -1,6 +1,7 @@
 """Trials as a search, a leaderboard and the page of one trial read them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -18,10 +19,12 @@ def test_a_search_sees_every_trial_with_its_complete_layout_and_a_value_only_if_
     past = lab.store.past_trials(lab.study_id, "val_loss")
 
     states = [TrialState.COMPLETED, TrialState.DIVERGED, TrialState.RUNNING, TrialState.QUEUED]
-    assert past == [
-        PastTrial(number=number, state=state, layout=make_spec().layout, params={"train.lr": 1e-3}, value=value)
-        for number, (state, value) in enumerate(zip(states, [1.5, None, None, None], strict=True))
+    unknown = [
+        PastTrial(number=number, state=state, layout=make_spec().layout, params={"train.lr": 1e-3})
+        for number, state in enumerate(states)
     ]
+    completed = replace(unknown[0], value=1.5, metrics={"val_loss": 1.5}, layout_end="d=8 (attn mlp)x2")
+    assert past == [completed, *unknown[1:]]
 
 
 def test_a_search_sees_the_memory_that_a_trial_took_at_its_end(lab):
@@ -43,6 +46,27 @@ def test_the_value_is_the_objective_that_is_asked_for(lab, objective, value):
     lab.store.finish(lab.claim(lab.worker()), lab.result(), [], [])
 
     assert [trial.value for trial in lab.store.past_trials(lab.study_id, objective)] == [value]
+
+
+def test_a_search_sees_all_metrics_that_it_asks_for_but_what_a_layout_tells(lab):
+    lab.enqueue(0, 1)
+    worker = lab.worker()
+    speeds = [Metric(step=step, split="train", name="tokens_per_s", value=step) for step in range(100)]
+    end = [Metric(step=100, split="train", name=name, value=5.0) for name in ("decode_tokens_per_s", "params", "mine")]
+    score = [Metric(step=step, split="val", name="accuracy", value=step / 100) for step in (50, 100)]
+    lab.store.finish(lab.claim(worker), lab.result(), [*speeds, *end, *score], [])
+    unknown = Metric(step=100, split="train", name="mine", value=math.nan)
+    lab.store.finish(lab.claim(worker), lab.result(bits_per_byte=None), [unknown], [])
+    asked = ["val_loss", "bits_per_byte", "train_tokens_per_s", "accuracy", "decode_tokens_per_s", "params", "mine"]
+
+    past = lab.store.past_trials(lab.study_id, asked)
+
+    expected = {"val_loss": 1.5, "bits_per_byte": 2.2, "train_tokens_per_s": 89.5, "accuracy": 1.0}
+    assert [trial.metrics for trial in past] == [
+        expected | {"decode_tokens_per_s": 5.0, "mine": 5.0},
+        {"val_loss": 1.5},
+    ]
+    assert lab.store.recorded(lab.study_id, ["params"]) == {0: {"params": 5.0}}
 
 
 def test_an_objective_that_is_no_column_is_refused(lab):

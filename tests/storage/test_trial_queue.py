@@ -12,6 +12,7 @@ from threading import Barrier
 import pytest
 
 from growlab.errors import NotFound
+from growlab.named import Named
 from growlab.records import TrialState
 from growlab.storage import Store
 from growlab.study.column import trial_spec_to_mapping
@@ -33,8 +34,19 @@ def test_a_number_that_is_taken_is_not_queued_again(lab):
     assert lab.count("gl_decisions") == 1
 
 
-def test_numbers_count_from_zero_and_end_below_n_trials(lab):
-    assert lab.enqueue(9, 10) == [True, False]
+def test_a_claim_says_which_metrics_the_study_wants_of_a_trial_that_completed(lab):
+    wanted = ["bits_per_byte", "params", "state_size", "decode_tokens_per_s", "train_tokens_per_s"]
+    sections = [{"metric": name, "direction": "minimise"} for name in ("val_loss", *wanted[:3])]
+    sections[3]["seq_len"] = 8
+    lab.enqueue(0, 1)
+    before = lab.claim(lab.worker())
+    bounds = {name: {"at_least": 1} for name in wanted[3:]}
+    lab.store.change_study("nightly", {"objective": None, "objectives": sections, "constraints": bounds})
+
+    claim = lab.claim(lab.worker())
+
+    assert before.asked == ()
+    assert claim.asked == (Named(name="state_size", options={"seq_len": 8}), Named(name="decode_tokens_per_s"))
 
 
 def test_trials_are_added_behind_those_that_were_read_or_not_at_all(lab):
@@ -113,14 +125,6 @@ def test_a_claim_travels_to_the_process_that_trains(lab):
     claim = lab.claim(lab.worker())
 
     assert pickle.loads(pickle.dumps(claim)) == claim
-
-
-def test_claims_go_by_number_however_the_trials_came(lab):
-    lab.enqueue(4, 2, 7)
-    worker = lab.worker()
-
-    assert [lab.claim(worker).number for _ in range(3)] == [2, 4, 7]
-    assert lab.claim(worker) is None
 
 
 def test_a_claim_stays_within_its_study(lab):

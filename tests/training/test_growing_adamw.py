@@ -204,6 +204,26 @@ def test_a_frozen_parameter_is_left_alone_although_weight_decay_is_on(train: Tra
     assert_equal({name: optimizer.state()[name] for name in moments}, moments)
 
 
+@pytest.mark.parametrize("born", [{}, {"new.weight": 3, "new.bias": 3}])
+def test_the_decay_of_what_grew_has_a_factor_of_its_own(train: TrainSpec, born: dict[str, int]) -> None:
+    """Of what it adopts, and of what had grown when a checkpoint was written."""
+    old, new = layer(0, "old."), layer(1, "new.")
+    named = old | new
+    before = copies(named)
+    optimizer = GrowingAdamW((named if born else old).items(), train, CPU, born, new_decay_factor=0.5)
+    if not born:
+        optimizer.adopt(new.items(), born=3)
+    for parameter in named.values():
+        parameter.grad = torch.zeros_like(parameter)
+
+    optimizer.set_lr(0.1, step=9, rewarm_steps=0)
+    optimizer.step()
+
+    torch.testing.assert_close(old["old.weight"].detach(), before["old.weight"] * (1 - 0.1 * 0.5))
+    torch.testing.assert_close(new["new.weight"].detach(), before["new.weight"] * (1 - 0.1 * 0.5 * 0.5))
+    assert torch.equal(new["new.bias"], before["new.bias"])
+
+
 # ---- memory by name --------------------------------------------------------------------------------------------
 
 

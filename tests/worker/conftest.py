@@ -24,8 +24,9 @@ from growlab.storage import Claim, Store, engine
 from growlab.study import Study
 from growlab.study.file import read_study_file
 from growlab.worker import supervisor
+from growlab.worker import trainer as trainer_module
 from growlab.worker.display import LineDisplay
-from growlab.worker.messages import FromTrainer, ToTrainer
+from growlab.worker.messages import FromTrainer, ToTrainer, TrainerSetup
 from growlab.worker.packing import Probe, next_spec
 from growlab.worker.process import TrainerProcess
 
@@ -67,14 +68,14 @@ def make_spec() -> Callable[[TrialSpec], TrialSpec]:
 
 
 @pytest.fixture
-def enqueue(store: Store, study: Study) -> Callable[[], None]:
-    """Put trial 0 of the study into the queue."""
+def enqueue(store: Store, study: Study) -> Callable[..., None]:
+    """Put trial 0 of the study into the queue, or another one."""
 
-    def enqueue() -> None:
+    def enqueue(number: int = 0) -> None:
         row = store.study(study.name)
         spec = next_spec(store, row, [])
         assert spec is not None
-        by_hand = Decision(number=0, seed=1, origin="given", parent=None, mutation="", finished=(), running=())
+        by_hand = Decision(number=number, seed=1, origin="given", parent=None, mutation="", finished=(), running=())
         store.enqueue(row.id, Proposal(spec=spec, layout=spec.layout, depth=2, params={}, decision=by_hand))
 
     return enqueue
@@ -166,6 +167,60 @@ def result() -> TrialResult:
     )
 
 
+# ---- a trainer in this process -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The codes with which the process would have ended; what would have ended it ends its thread."""
+    codes: list[int] = []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        raise SystemExit(code)
+
+    monkeypatch.setattr("os._exit", leave)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest's counts SystemExit as an error
+    return codes
+
+
+@pytest.fixture
+def pipe(exits: list[int]) -> Iterator[tuple[Connection, Connection]]:
+    """The supervisor's end and the trainer's; with the first one ends the thread that reads the second."""
+    ours, theirs = multiprocessing.Pipe()
+    yield ours, theirs
+    ours.close()
+    for thread in threading.enumerate():
+        if thread.name == "orders":
+            thread.join()
+    theirs.close()
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> TrainerSetup:
+    return TrainerSetup(
+        storage_url="sqlite:///growlab.db",
+        artifacts=tmp_path / "artifacts",
+        device="cpu",
+        n_threads=0,
+        checkpoint_every_s=5.0,
+        plugins=(),
+        deterministic=False,
+        patience_s=0.0,
+    )
+
+
+@pytest.fixture
+def start(pipe: tuple[Connection, Connection], setup: TrainerSetup) -> Callable[..., trainer_module._Trainer]:
+    """A trainer that is ready; `changes` are of its setup."""
+
+    def start(**changes: object) -> trainer_module._Trainer:
+        _, theirs = pipe
+        return trainer_module._Trainer(replace(setup, **changes), theirs, trainer_module._Orders(theirs))
+
+    return start
+
+
 # ---- a trainer whose part a thread plays ---------------------------------------------------------------------------
 
 Answers = Callable[[ToTrainer], Iterable[FromTrainer]]
@@ -203,3 +258,20 @@ def play() -> Iterator[Callable[..., PlayedTrainer]]:
     yield start
     for trainer in started:
         trainer.end()
+
+
+@pytest.fixture
+def setups(monkeypatch: pytest.MonkeyPatch, play: Callable[..., PlayedTrainer]) -> Callable[..., list[TrainerSetup]]:
+    """`setups(answers, first)` has trainers played so from now on, and gives the list of what each was started with."""
+
+    def cast_as(answers: Callable[[ToTrainer], Iterable[FromTrainer]], first: list[FromTrainer]) -> list:
+        started: list[TrainerSetup] = []
+
+        def start(setup: TrainerSetup) -> TrainerProcess:
+            started.append(setup)
+            return play(answers, first)
+
+        monkeypatch.setattr(supervisor, "TrainerProcess", start)
+        return started
+
+    return cast_as

@@ -121,7 +121,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
 def test_a_trainer_that_dies_while_it_proposes_is_replaced(worker: supervisor._Worker, trainers: list[Trainer]) -> None:
     worker.trainer = cast(TrainerProcess, Trainer(Crashed("the trainer process died (signal SIGKILL)")))
 
-    assert worker._propose()
+    assert worker._propose(worker.store.tally(worker.stored.id))
 
     assert worker.trainer is None
     assert worker.deaths == 1
@@ -164,4 +164,4 @@ def test_what_is_no_answer_to_a_proposal_ends_the_worker_in_words(worker: superv
     worker.trainer = cast(TrainerProcess, Trainer(Unfit("corpus.txt: cannot be read", is_usage=False)))
 
     with pytest.raises(GrowlabError, match=r"^no trial could be proposed: corpus.txt: cannot be read"):
-        worker._propose()
+        worker._propose(worker.store.tally(worker.stored.id))

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 
+from growlab.deciding import decided
 from growlab.errors import DatabaseAway, GrowlabError, UsageError
 from growlab.records import EndReason, TrialProgress, TrialResult, TrialState
 from growlab.search import New
-from growlab.storage import AttemptRow, Claim, Store, TrialRow
+from growlab.storage import AttemptRow, Claim, Store, Tally, TrialRow
 from growlab.study import Study
 from growlab.worker import supervisor
 from growlab.worker.display import LineDisplay
@@ -36,7 +37,7 @@ from growlab.worker.messages import (
 )
 from growlab.worker.process import TrainerProcess
 from growlab.worker.supervisor import Served, WorkerOptions, serve
-from growlab.worker.trainer import decided, summary
+from growlab.worker.trainer import summary
 
 WaitUntil = Callable[[Callable[[], object]], None]
 Play = Callable[..., TrainerProcess]
@@ -225,23 +226,6 @@ def test_a_trainer_is_ended_when_the_database_has_been_away_for_too_long(
 # ---- trainers that start -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def setups(monkeypatch: pytest.MonkeyPatch, play: Play) -> Callable[..., list[supervisor.TrainerSetup]]:
-    """`setups(answers, first)` has trainers played so from now on, and gives the list of what each was started with."""
-
-    def cast_as(answers: Callable[[ToTrainer], Iterable[FromTrainer]], first: list[FromTrainer]) -> list:
-        started: list[supervisor.TrainerSetup] = []
-
-        def start(setup: supervisor.TrainerSetup) -> TrainerProcess:
-            started.append(setup)
-            return play(answers, first)
-
-        monkeypatch.setattr(supervisor, "TrainerProcess", start)
-        return started
-
-    return cast_as
-
-
 def nothing(order: ToTrainer) -> Iterable[FromTrainer]:
     return ()
 
@@ -295,15 +279,19 @@ def test_a_worker_has_a_row_for_each_state_of_the_code_that_its_trainers_run(wor
 # ---- the queue ---------------------------------------------------------------------------------------------------
 
 
+def tally_of(worker: supervisor._Worker) -> Tally:
+    return worker.store.tally(worker.stored.id)
+
+
 def test_nothing_is_proposed_beyond_what_the_study_wants_and_more_is_when_more_is_wanted(
     worker: supervisor._Worker, enqueue: Callable[[], None], play: Play
 ) -> None:
     enqueue()
     worker.trainer = trainer = play()
 
-    assert not worker._propose()
+    assert not worker._propose(tally_of(worker))
     worker.store.set_n_trials("tiny", 3)
-    assert worker._propose()
+    assert worker._propose(tally_of(worker))
 
     assert worker.stored.study.n_trials == 3
     assert trainer.orders == []
@@ -312,9 +300,9 @@ def test_nothing_is_proposed_beyond_what_the_study_wants_and_more_is_when_more_i
 def test_a_worker_waits_while_others_train_and_leaves_when_all_is_done(
     worker: supervisor._Worker, claim: Claim, screen: io.StringIO, result: TrialResult
 ) -> None:
-    assert worker._wait_for_others()
+    assert worker._wait_for_others(tally_of(worker))
     worker.store.finish(claim, result, [], [])
-    assert not worker._wait_for_others()
+    assert not worker._wait_for_others(tally_of(worker))
 
     assert screen.getvalue().startswith("waiting: 1 trial(s) are running elsewhere")
 
@@ -325,12 +313,12 @@ def test_a_worker_of_a_study_that_is_over_waits_for_what_is_under_way_and_leaves
     worker.store.change_study("tiny", {"n_trials": 3, "stop_when": {"val_loss": 1e9}})
     before = worker.store.why_over(worker.stored.id)
 
-    assert (before, worker._wait_for_others()) == ("", True)
+    assert (before, worker._wait_for_others(tally_of(worker))) == ("", True)
     worker.store.finish(claim, result, [], [])
     enqueue()
     assert worker.store.claim_next(worker.stored.id, worker.worker_id, lease_s=5) is None
-    assert not worker._propose()
-    assert not worker._wait_for_others()
+    assert not worker._propose(tally_of(worker))
+    assert not worker._wait_for_others(tally_of(worker))
 
     assert "the study is over: stop_when.val_loss 1e+09 is reached" in screen.getvalue()
 

@@ -1,10 +1,8 @@
 """What a trainer answers to its orders: they come through a real pipe, and the trial is trained, in this process."""
 
-import multiprocessing
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -14,6 +12,7 @@ import pytest
 import torch
 
 from growlab.errors import ArtifactsError
+from growlab.named import Named
 from growlab.records import EndReason, TrialResult, TrialState
 from growlab.storage import Claim, Store
 from growlab.study import Study
@@ -26,6 +25,7 @@ from growlab.worker.messages import (
     Ended,
     FromTrainer,
     Lost,
+    NoneWanted,
     Progress,
     Propose,
     Proposed,
@@ -42,61 +42,10 @@ from growlab.worker.trainer import CRASHED, LEAVING_S, ORPHANED, require_writabl
 WaitUntil = Callable[[Callable[[], object]], None]
 
 
-@pytest.fixture
-def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The codes with which the process would have ended; what would have ended it ends its thread."""
-    codes: list[int] = []
-
-    def leave(code: int) -> None:
-        codes.append(code)
-        raise SystemExit(code)
-
-    monkeypatch.setattr("os._exit", leave)
-    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest's counts SystemExit as an error
-    return codes
-
-
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample of the usual length takes longer than the training before it."""
     monkeypatch.setattr("growlab.training.sample.LENGTH", 8)
-
-
-@pytest.fixture
-def pipe(exits: list[int]) -> Iterator[tuple[Connection, Connection]]:
-    """The supervisor's end and the trainer's; with the first one ends the thread that reads the second."""
-    ours, theirs = multiprocessing.Pipe()
-    yield ours, theirs
-    ours.close()
-    for thread in threading.enumerate():
-        if thread.name == "orders":
-            thread.join()
-    theirs.close()
-
-
-@pytest.fixture
-def setup(tmp_path: Path) -> TrainerSetup:
-    return TrainerSetup(
-        storage_url="sqlite:///growlab.db",
-        artifacts=tmp_path / "artifacts",
-        device="cpu",
-        n_threads=0,
-        checkpoint_every_s=5.0,
-        plugins=(),
-        deterministic=False,
-        patience_s=0.0,
-    )
-
-
-@pytest.fixture
-def start(pipe: tuple[Connection, Connection], setup: TrainerSetup) -> Callable[..., trainer_module._Trainer]:
-    """A trainer that is ready; `changes` are of its setup."""
-
-    def start(**changes: object) -> trainer_module._Trainer:
-        _, theirs = pipe
-        return trainer_module._Trainer(replace(setup, **changes), theirs, trainer_module._Orders(theirs))
-
-    return start
 
 
 @pytest.fixture
@@ -245,7 +194,7 @@ def test_a_study_that_has_all_its_trials_gets_no_other(store: Store, study: Stud
 
     answers = [trainer.answer(Propose(study.name)) for _ in range(study.n_trials + 2)]
 
-    assert answers == [Proposed()] * (study.n_trials + 2)
+    assert answers == [*[Proposed()] * study.n_trials, *[NoneWanted(is_done=False)] * 2]
     assert len(store.trials(row.id)) == study.n_trials
 
 
@@ -263,6 +212,16 @@ def test_a_trial_is_trained_to_the_end_of_its_budget_and_is_in_the_database_befo
     assert began == Began(step=0, note="")
     assert {type(message) for message in progress} <= {Progress}
     assert (trainer.setup.artifacts / "tiny-1" / "00000").is_dir()
+
+
+def test_what_a_study_asks_of_a_trial_is_measured_at_its_end(
+    store: Store, start: Callable, claim_of: Callable[..., Claim]
+) -> None:
+    claim = replace(claim_of(), asked=(Named(name="flops_per_token"),))
+
+    start().answer(Train(claim=claim, folder="0"))
+
+    assert store.recorded(claim.study_id, ["flops_per_token"])[0]["flops_per_token"] > 0
 
 
 def test_a_trial_that_is_stopped_is_put_down_and_stays_its_workers(

@@ -5,6 +5,7 @@ To import this package fills OPERATORS.
 
 from growlab.growth.operators import (  # noqa: F401  (they register themselves)
     aiether,
+    altered,
     average,
     copy_last,
     copy_middle,

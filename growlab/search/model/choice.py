@@ -14,7 +14,6 @@ from scipy.special import ndtr
 
 from growlab.search.model.candidates import Candidate
 from growlab.search.model.encoding import Array
-from growlab.search.model.outlook import Outlook
 from growlab.seeds import derived_seed
 
 WIDER = 1.5  # than what the model says: one set of hyperparameters is surer than all that the past allows are
@@ -22,17 +21,20 @@ SAFE = 0.6  # the probability of running from which on a candidate is not one th
 _DIGITS = 6  # of a score, as a share of the range of all scores: what is beyond is noise of the arithmetic
 
 
-def scores(outlook: Outlook, candidates: Sequence[Candidate]) -> Array:
-    """Expected improvement on the best that is expected, times the probability of running, as a share of the highest.
+def scores(gains: Array, runs: Array) -> Array:
+    """Expected gains as a share of the highest.
 
     Below 0 what will probably fail: the less, the surer that is.
     """
-    mean, sd, runs = outlook.predict([candidate.configuration for candidate in candidates])
-    sd = WIDER * sd
-    ahead = (float(outlook.expected.min()) - mean) / sd
+    return np.where(runs < SAFE, runs - 1, gains / max(float(gains.max()), 1e-300))
+
+
+def expected_improvement(best: float, mean: Array | float, sd: Array | float) -> Array:
+    """How far below `best` a normal value is expected to be, where what is above counts as nothing."""
+    ahead = (best - mean) / sd
     density = np.exp(-(ahead**2) / 2) / math.sqrt(2 * math.pi)
-    found: Array = sd * (ahead * ndtr(ahead) + density) * runs
-    return np.where(runs < SAFE, runs - 1, found / max(float(found.max()), 1e-300))
+    found: Array = sd * (ahead * ndtr(ahead) + density)
+    return found
 
 
 def ranked(found: Array, candidates: Sequence[Candidate]) -> list[int]:

@@ -14,7 +14,7 @@ from growlab.domains import Choice, Domain, Fixed, Range, Value
 from growlab.kinds import units
 from growlab.layout import BlockSpec, Layout
 from growlab.proposal import Proposal
-from growlab.records import Prediction
+from growlab.records import Prediction, Promotion
 from growlab.search.configuration import Configuration
 from growlab.search.menu import Menu
 from growlab.search.model.kernel import group_distances, names_of
@@ -90,6 +90,7 @@ class Why:
     explanation: Explanation
     following: Proposal | None  # None of a study that proposes nothing
     expected: Prediction | None  # of that trial
+    promotion: Promotion | None = None  # that it would make now, in place of a new trial
 
 
 def explain(ask: Ask) -> Learnt:

@@ -4,6 +4,8 @@ Where a shape is known beforehand, a number for each configuration, the mean is 
 value = constant + slope · shape + process + noise, the slope normal around 0 with the sd SLOPE. What the values say of
 the slope is in every prediction, and how unsure that is too: the process has shape ⊗ shape · SLOPE² in its covariance.
 
+Where some values are less sure than others (`doubts`, a variance for each), theirs is added to the noise.
+
 The hyperparameters are those of the highest posterior density: marginal likelihood times log-normal priors, climbed by
 Rprop, which looks at the signs of derivatives alone, and so does not feel the last digit of a sum.
 
@@ -42,12 +44,17 @@ class Hyperparameters:
         return cls(np.exp(logs[:-2]), math.exp(logs[-2]), math.exp(logs[-1]))
 
 
-def learn(distances: Array, values: Array, prior: Prior, shape: Array | None = None) -> Hyperparameters:
-    """Hyperparameters for group distances (g, n, n) and values (n) of mean 0 and variance 1; a known shape is (n)."""
+def learn(
+    distances: Array, values: Array, prior: Prior, shape: Array | None = None, doubts: Array | None = None
+) -> Hyperparameters:
+    """Hyperparameters for group distances (g, n, n) and values (n) of mean 0 and variance 1.
+
+    A known shape is (n), and so are doubts.
+    """
     logs, step, before = prior.mean.copy(), np.full(prior.mean.shape, 0.3), np.zeros(prior.mean.shape)
     best_loss, best = math.inf, logs
     for _ in range(STEPS):
-        loss, slope = _loss(logs, distances, values, prior, shape)
+        loss, slope = _loss(logs, distances, values, prior, shape, doubts)
         if loss < best_loss - 1e-9:
             best_loss, best = loss, logs
         agree = np.sign(slope) * np.sign(before)
@@ -59,13 +66,18 @@ def learn(distances: Array, values: Array, prior: Prior, shape: Array | None = N
 
 
 def _loss(
-    logs: Array, distances: Array, values: Array, prior: Prior, shape: Array | None = None
+    logs: Array,
+    distances: Array,
+    values: Array,
+    prior: Prior,
+    shape: Array | None = None,
+    doubts: Array | None = None,
 ) -> tuple[float, Array]:
     """The negative log posterior density of hyperparameters, but for a constant, and its derivatives."""
-    n, found = len(values), Hyperparameters.of(logs)
+    found = Hyperparameters.of(logs)
     alike = found.signal * np.exp(-np.tensordot(found.relevances, distances, 1))
     joint = alike if shape is None else alike + _sloped(shape, shape)
-    factor = np.linalg.cholesky(joint + (found.noise + _JITTER * found.signal) * np.eye(n))
+    factor = np.linalg.cholesky(_noisy(joint, found, doubts))
     inverse = _inverse(factor)
     weights = inverse @ (values - _mean(inverse, values))
     away = (logs - prior.mean) / prior.sd
@@ -75,6 +87,16 @@ def _loss(
     of_relevances = -found.relevances * np.tensordot(distances, of_alike, 2)
     slope = np.array([*of_relevances, of_alike.sum(), found.noise * np.trace(of_matrix)])
     return float(loss), slope + away / prior.sd
+
+
+def _noisy(alike: Array, found: Hyperparameters, doubts: Array | None) -> Array:
+    """The covariance of what is observed, doubts being those of the first rows."""
+    n = len(alike)
+    noisy: Array = alike + (found.noise + _JITTER * found.signal) * np.eye(n)
+    if doubts is not None:
+        at = np.arange(len(doubts))
+        noisy[at, at] += doubts
+    return noisy
 
 
 def _inverse(factor: Array) -> Array:
@@ -107,6 +129,7 @@ class Posterior:
         hyperparameters: Hyperparameters,
         n_pending: int = 0,
         shape: Array | None = None,
+        doubts: Array | None = None,
     ) -> None:
         """From weighted distances (n, n), values and, where one is known, the shape (n): then it is asked for always.
 
@@ -116,7 +139,7 @@ class Posterior:
         self._found, self._shape = hyperparameters, shape
         found, n = hyperparameters, len(values)
         alike = self._alike(weighted, shape)
-        self._factor = np.linalg.cholesky(alike + (found.noise + _JITTER * found.signal) * np.eye(len(alike)))
+        self._factor = np.linalg.cholesky(_noisy(alike, found, doubts))
         self._inverse = _inverse(self._factor[:n, :n])
         self._values = values
         self._mean = _mean(self._inverse, values)

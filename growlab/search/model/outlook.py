@@ -1,8 +1,8 @@
 """What the past of a study says of configurations that nobody tried: how good each will be, and whether it will run.
 
 A function of the past alone. The model rests on at most MOST_TRIALS of the finished trials, its hyperparameters on at
-most MOST_LEARNT of those whose numbers are below the last milestone (8, 12, 18, … × 1.5), so that they stay for a
-while; both are chosen by number and value, whatever order the trials came in.
+most MOST_LEARNT of those whose numbers are below the last milestone (8, 12, 18, … × 1.5) that as many trials as are
+over have come to, so that they stay for a while; both are chosen by number and value, whatever order they came in.
 """
 
 import math
@@ -39,6 +39,7 @@ class Tried:
     number: int
     configuration: Configuration
     value: float  # the objective; inf of what failed, nan of what runs
+    sd: float = 0.0  # of a value that is expected of what waits at a rung
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
     finished = [trial for trial in tried if math.isfinite(trial.value)]
     good = chosen(finished, MOST_TRIALS)
     pending = [trial.configuration for trial in tried if math.isnan(trial.value)][-MOST_PENDING:]
-    milestone = last_milestone(1 + max(trial.number for trial in tried))
+    milestone = _milestone(tried)
     learnt = chosen([trial for trial in finished if trial.number < milestone], MOST_LEARNT) or good
     centre, spread, values = _normalised(good)
     found = _learnt(encoding, tuple(learnt), shape)
@@ -148,7 +149,9 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
         encoding=encoding,
         good=good,
         hyperparameters=found,
-        _posterior=Posterior(weighted, values, found, n_pending=len(pending), shape=shapes),
+        _posterior=Posterior(
+            weighted, values, found, n_pending=len(pending), shape=shapes, doubts=_doubts(good, spread)
+        ),
         _configurations=configurations,
         _centre=centre,
         _spread=spread,
@@ -173,6 +176,15 @@ def chosen(trials: Sequence[Tried], most: int) -> list[Tried]:
     return [trials[at] for at in found[np.argsort(numbers[found])]]
 
 
+def _milestone(tried: Sequence[Tried]) -> int:
+    """The number below which trials teach hyperparameters: a milestone that as many trials have passed as are over.
+
+    Where one follows the other that is the last that was proposed. With a hundred workers trials below that one are
+    still to end, and each of them would be another past to learn from.
+    """
+    return last_milestone(sum(not math.isnan(trial.value) for trial in tried))
+
+
 def last_milestone(number: int) -> int:
     """The last of 8, 12, 18, … that a trial's number has reached; the number itself below them."""
     milestone = FIRST_MILESTONE
@@ -194,13 +206,20 @@ def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
     return centre, spread, (values - centre) / spread
 
 
+def _doubts(trials: Sequence[Tried], spread: float) -> Array | None:
+    """The variances of values that are no results, on the scale of the process; None where all are."""
+    sds = np.array([trial.sd for trial in trials])
+    return (sds / spread) ** 2 if sds.any() else None
+
+
 @lru_cache(maxsize=64)
 def _learnt(encoding: Encoding, trials: tuple[Tried, ...], shape: Shape | None) -> Hyperparameters:
     configurations = [trial.configuration for trial in trials]
     codes = encoding.encode(configurations)
-    _, _, values = _normalised(trials)
+    _, spread, values = _normalised(trials)
     shapes = None if shape is None else shape(configurations)
-    return learn(group_distances(encoding, codes, codes), values, prior_of(encoding), shapes)
+    distances = group_distances(encoding, codes, codes)
+    return learn(distances, values, prior_of(encoding), shapes, _doubts(trials, spread))
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------
@@ -253,7 +272,7 @@ def _failures(encoding: Encoding, tried: Sequence[Tried]) -> Failing | None:
         return None
     failed, good = failed[-MOST_TRIALS // 2 :], chosen(good, MOST_TRIALS // 2)
     both = sorted([*failed, *good], key=lambda trial: trial.number)
-    milestone = last_milestone(1 + max(trial.number for trial in tried))
+    milestone = _milestone(tried)
     learnt = [trial for trial in both if trial.number < milestone][-MOST_LEARNT:]
     if len({math.isinf(trial.value) for trial in learnt}) < 2:
         learnt = both[-MOST_LEARNT:]

@@ -12,9 +12,10 @@ from growlab.search.configuration import Configuration, configuration_of
 from growlab.search.draw import Draw
 from growlab.search.kept import Kept
 from growlab.search.limits import nothing_fits
+from growlab.search.model.aim import Aim, Best, aim_of
 from growlab.search.model.candidates import Breeder, Candidate, Parent
 from growlab.search.model.choice import ranked, scores
-from growlab.search.model.encoding import Encoding
+from growlab.search.model.encoding import Array, Encoding
 from growlab.search.model.outlook import LEAST, MIN_CORRELATION, Outlook, Tried, look_ahead
 from growlab.search.model.transfer import transfer_of
 from growlab.search.past import loss_of
@@ -41,36 +42,37 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     if len(good) < LEAST or len({trial.value for trial in good}) < 2:
         return None
     outlook = look_ahead(encoding, tried, reader.transfer)
+    aim = aim_of(ask, outlook, tried)
     if rng.random() < random_share:
         return _first_fitting(ask, _likely(rng, outlook, _fresh(breeder, known, tries)), "random")
     if outlook.rank_correlation <= MIN_CORRELATION:
         return None
     lent = reader.transfer.best if reader.transfer else []
-    candidates = breeder.candidates(_parents(outlook, lent), _N_CANDIDATES, known)
+    candidates = breeder.candidates(_parents(aim, lent), _N_CANDIDATES, known)
     known_by_now = known.union(candidate.configuration for candidate in candidates)
     candidates += [candidate for candidate in lent if candidate.configuration not in known_by_now]
     if not candidates:
         return None
-    found = scores(outlook, candidates)
+    found = _scores(aim, candidates)
     known |= {candidate.configuration for candidate in candidates}
     near = [child for at in ranked(found, candidates)[:_N_REFINED] for child in breeder.near(candidates[at], _N_NEAR)]
     near = list({child.configuration: child for child in near if child.configuration not in known}.values())
     if near:
-        candidates, found = [*candidates, *near], np.concatenate([found, scores(outlook, near)])
+        candidates, found = [*candidates, *near], np.concatenate([found, _scores(aim, near)])
     order = ranked(found, candidates)
     return _first_fitting(ask, [candidates[at] for at in order], "model", outlook)
 
 
-def _parents(outlook: Outlook, lent: Sequence[Candidate] = ()) -> list[Parent]:
+def _scores(aim: Aim, candidates: Sequence[Candidate]) -> Array:
+    return scores(*aim.prospects([candidate.configuration for candidate in candidates]))
+
+
+def _parents(aim: Aim, lent: Sequence[Candidate] = ()) -> list[Parent]:
     """The best by what is expected of them, of the trials and of what another study lent, no two alike."""
-    known = [Parent(trial.number, trial.configuration) for trial in outlook.good]
+    known = [Parent(trial.number, trial.configuration) for trial in aim.outlook.good]
     known += [Parent(None, candidate.configuration) for candidate in lent]
-    expected = outlook.expected
-    if lent:
-        expected = np.concatenate([expected, outlook.predict([candidate.configuration for candidate in lent])[0]])
-    expected = expected.round(9)
     found: dict[Configuration, Parent] = {}
-    for at in sorted(range(len(known)), key=lambda at: (expected[at], at)):
+    for at in aim.order([candidate.configuration for candidate in lent]):
         found.setdefault(known[at].configuration, known[at])
         if len(found) == _N_PARENTS:
             break
@@ -114,7 +116,7 @@ def _first_fitting(
 
 def best_configurations(outlook: Outlook) -> list[Configuration]:
     """The configurations of the best trials, by what is expected of them, no two alike."""
-    return [parent.configuration for parent in _parents(outlook)]
+    return [parent.configuration for parent in _parents(Best(outlook))]
 
 
 def prediction(outlook: Outlook, configuration: Configuration) -> Prediction:
@@ -143,12 +145,14 @@ class Reader:
 
     def _known(self, trial: PastTrial) -> tuple[PastTrial, Tried | None]:
         known = self._read.get(trial.number)
-        return known if known is not None and known[0] == trial else (trial, self._tried(trial))
+        if known is not None and (known[0] is trial or known[0] == trial):  # to compare takes longer than all the rest
+            return known
+        return trial, self._tried(trial)
 
     def _tried(self, trial: PastTrial) -> Tried | None:
         configuration = configuration_of(trial, self._domains, self._kinds)
         value = loss_of(trial) if trial.state.is_final else math.nan
-        return None if configuration is None else Tried(trial.number, configuration, value)
+        return None if configuration is None else Tried(trial.number, configuration, value, trial.value_sd)
 
 
 def reader_of(ask: Ask) -> Reader:

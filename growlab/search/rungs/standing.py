@@ -16,10 +16,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median, pstdev
 
 from growlab.records import Loss, PastTrial, RungReading, TrialState
+from growlab.rungs import Rungs
 from growlab.search.past import loss_of
+
+LEAST_CHANGES = 3  # from which the spread of a step is taken
+UNKNOWN = 0.5  # before: the sd of a step, as a share of that of the values below it
 
 
 def value_of(reading: RungReading, metric: Loss) -> float:
@@ -60,21 +64,46 @@ def projected(past: Sequence[PastTrial], n_rungs: int, metric: Loss) -> list[Pas
     """The past in which every trial that came to a rung has a value: its own, or what it would come to at the end."""
     standings = Standings.of(past, n_rungs, metric)
     ends = {trial.number: loss for trial in past if math.isfinite(loss := loss_of(trial))}
-    to_come = _gains_to_come([*standings.at, ends])
+    steps = [_step(lower, upper) for lower, upper in pairwise([*standings.at, ends])]
 
     def known(trial: PastTrial) -> PastTrial:
         if trial.state.is_final or not trial.readings:
             return trial
         rung = trial.readings[-1].rung
-        return replace(trial, state=TrialState.COMPLETED, value=standings.at[rung][trial.number] + to_come[rung])
+        to_come = steps[rung:]
+        value = standings.at[rung][trial.number] + sum(step.gain for step in to_come)
+        sd = math.sqrt(sum(step.variance for step in to_come))
+        return replace(trial, state=TrialState.COMPLETED, value=value, value_sd=sd)
 
     return [known(trial) for trial in past]
 
 
-def _gains_to_come(levels: Sequence[Mapping[int, float]]) -> list[float]:
-    """From each rung to the end, what is added to a value; 0 from where no trial has gone on."""
-    steps = []
-    for lower, upper in pairwise(levels):
-        changes = [upper[number] - value for number, value in lower.items() if number in upper]
-        steps.append(median(changes) if changes else 0.0)
-    return [sum(steps[rung:]) for rung in range(len(steps))]
+@dataclass(frozen=True)
+class _Step:
+    """What happens to values from a rung to the next one, or to the end."""
+
+    gain: float  # that is added; 0 where no trial has gone on
+    variance: float  # of that
+
+
+def _step(lower: Mapping[int, float], upper: Mapping[int, float]) -> _Step:
+    changes = [upper[number] - value for number, value in lower.items() if number in upper]
+    if len(changes) < LEAST_CHANGES:  # how far values of the rung lie apart says how unsure they may be
+        spread = pstdev(lower.values()) if lower else 0.0
+        return _Step(median(changes) if changes else 0.0, (UNKNOWN * spread) ** 2)
+    gain = median(changes)
+    return _Step(gain, fmean((change - gain) ** 2 for change in changes))
+
+
+def best_paused(rungs: Rungs, past: Sequence[PastTrial]) -> list[int]:
+    """The numbers of paused trials, the best first: from the highest rung on, and by their values there.
+
+    By the loss, whatever a study minimises: all its trials read one text, so that bits per byte have the same order.
+    """
+    standings = Standings.of(past, len(rungs.shares), "val_loss")
+    places = {
+        trial.number: (-(rung := trial.readings[-1].rung), standings.at[rung][trial.number], trial.number)
+        for trial in past
+        if trial.is_paused
+    }
+    return sorted(places, key=lambda number: places[number])
