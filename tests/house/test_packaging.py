@@ -30,11 +30,12 @@ def test_a_wheel_holds_migrations_and_studies_inside_the_package_only(wheel: Pat
 def test_an_unpacked_wheel_creates_a_study_from_another_directory(wheel: Path, tmp_path: Path) -> None:
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
+    (corpus := elsewhere / "corpus.txt").write_text("a text that takes no time to read\n" * 1000)
     zipfile.ZipFile(wheel).extractall(site)
     environment = {**os.environ, "PYTHONPATH": str(site)}
 
     done = subprocess.run(
-        [sys.executable, "-m", "growlab", "study", "create", "quickstart"],
+        [sys.executable, "-m", "growlab", "study", "create", "quickstart", "--set", f"data={{path: {corpus}}}"],
         cwd=elsewhere,
         env=environment,
         capture_output=True,
