@@ -14,6 +14,7 @@ transferring.py   what a new study takes over from another one
 results_file.py   those results, from a table
 learning.py       what a stored study has learnt, and what it would try next
 extents.py        how large the space of a study is
+simulating.py     a study as it is to be simulated, and the vocabulary of its text
 again.py          an exported trial as a study of one
 replaying.py      every proposal of a stored study made again, and compared with its row
 telling.py        who hears what a person may want to know

@@ -16,6 +16,7 @@
     optuna/          Optuna's side: the past as its trials, kept; our samplers in anybody's study
     parameters       the space as a list of parameters with conditions, as other optimisers are told it
     configuration    what a search decides of a trial
+    nearness         how far configurations are from each other, where nothing is learnt
     kept             what stays in memory from one decision to the next
     adding           a trial that a person adds, to be trained or with its result
     draw             one layout, and how it came about

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from growlab.records import PastTrial
+
 T = TypeVar("T")
 
 
@@ -23,3 +25,20 @@ class Kept(Generic[T]):
 
     def clear(self) -> None:
         self._found.clear()
+
+
+class KeptByTrial(Generic[T]):
+    """What was made of each trial, by its number, for as long as the trial stays what it is.
+
+    Of thousands of trials all are asked about at each decision, and hardly any has changed.
+    """
+
+    def __init__(self, make: Callable[[PastTrial], T]) -> None:
+        self._make = make
+        self._found: dict[int, tuple[PastTrial, T]] = {}
+
+    def __call__(self, trial: PastTrial) -> T:
+        found = self._found.get(trial.number)
+        if found is None or not (found[0] is trial or found[0] == trial):  # to compare takes longer than all the rest
+            found = self._found[trial.number] = trial, self._make(trial)
+        return found[1]

@@ -9,15 +9,10 @@ from statistics import fmean
 from growlab.errors import LayoutError
 from growlab.layout import parse
 from growlab.records import PastTrial, TrialState
+from growlab.search.kept import KeptByTrial
 
 
-def unfinished(trial: PastTrial) -> PastTrial:
-    """The trial before it ended. Whether it waited or ran is not told: a decision does not keep it."""
-    is_told = (
-        trial.value is not None or trial.values or trial.metrics or trial.layout_end or trial.peak_memory is not None
-    )
-    if trial.state is TrialState.RUNNING and trial.feasible and not is_told:
-        return trial
+def _unfinished(trial: PastTrial) -> PastTrial:
     return replace(
         trial,
         state=TrialState.RUNNING,
@@ -28,6 +23,14 @@ def unfinished(trial: PastTrial) -> PastTrial:
         layout_end="",
         peak_memory=None,
     )
+
+
+_UNFINISHED = KeptByTrial(_unfinished)
+
+
+def unfinished(trial: PastTrial) -> PastTrial:
+    """The trial before it ended. Whether it waited or ran is not told: a decision does not keep it."""
+    return _UNFINISHED(trial)
 
 
 def loss_of(trial: PastTrial) -> float:

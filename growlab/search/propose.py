@@ -42,7 +42,7 @@ def propose(
     in any order. Raises UsageError when no layout is within the limits of the study.
     """
     past = [trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=_NUMBER)]
-    ask, repeat = ask_for(study, past, number, kinds, measure)
+    ask, repeat = ask_for(study, past, number, kinds, measure, learns=sampler_options(study).learns)
     suggestion = _again(ask, past, number) or suggested(ask)
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
@@ -66,14 +66,23 @@ def propose(
 
 
 def ask_for(
-    study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
+    study: Study,
+    past: Sequence[PastTrial],
+    number: int,
+    kinds: Mapping[str, Kind],
+    measure: Measure,
+    *,
+    learns: bool = True,
 ) -> tuple[Ask, int]:
-    """What the study's sampler is asked for trial `number` after `past`, by number; and which repeat the trial is."""
+    """What the study's sampler is asked for trial `number` after `past`, by number; and which repeat the trial is.
+
+    One that does not learn is not told what trials at rungs would come to: that takes longer than all the rest.
+    """
     n_added = sum([trial.number < number for trial in past if trial.added])  # none of a study with repeats
     group, repeat = divmod(number - n_added, study.repeats)
     limit = Limits(study=study, kinds=kinds, measure=measure)
     past = judged(limit, grouped(past, study.repeats))
-    if study.rungs is not None:
+    if study.rungs is not None and learns:
         past = with_values(study, projected(past, len(study.rungs.shares), study.loss))
     ask = Ask(
         study=study,

@@ -40,6 +40,7 @@ class SamplerOptions(Options):
 
     proposes: ClassVar[bool] = True  # whether it makes trials; else they are what somebody put into the queue
     weighs: ClassVar[bool] = False  # whether what it predicts decides between a new trial and one that waits at a rung
+    learns: ClassVar[bool] = True  # whether it asks what trials came to
     knows_several: ClassVar[bool] = False  # whether it reads `values`; else several objectives are one value to it
     transfers: ClassVar[bool] = False  # whether it makes use of what another study found (sampler.transfer_from)
 

@@ -33,8 +33,9 @@ def test_a_layout_failed_where_no_trial_of_it_did_anything_else():
     assert failed_layouts(past) == {ATTN.hash}
 
 
-def test_a_trial_that_runs_is_unfinished_as_it_is():
-    running, paused = trial(0, ATTN, TrialState.RUNNING), trial(1, ATTN, TrialState.PAUSED)
+def test_what_a_trial_was_before_it_ended_is_that_of_the_trial_as_it_is_now():
+    paused, completed = trial(0, ATTN, TrialState.PAUSED), trial(0, CONV)
 
-    assert unfinished(running) is running
-    assert unfinished(paused) == trial(1, ATTN, TrialState.RUNNING)
+    found = [unfinished(asked) for asked in (paused, completed, paused)]
+
+    assert found == [trial(0, layout, TrialState.RUNNING) for layout in (ATTN, CONV, ATTN)]

@@ -10,6 +10,7 @@ Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning",
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from growlab.records import Climb, Loss, PastTrial, Prediction, Promotion
@@ -35,11 +36,15 @@ def next_to_climb(
         values = standings.at[rung]
         share = len(values) / rungs.factor
         quota = math.ceil(share) if settled else math.floor(share + 1e-9)
-        best = order_at_rung({number: (value, *others.get(number, ())) for number, value in values.items()})[:quota]
-        n_passed = sum(trials[number].may_pass > rung for number in values)
-        waiting = [trials[number] for number in best if trials[number].is_paused and trials[number].may_pass == rung]
-        if waiting and n_passed < quota:
-            return waiting[0]
+        order = (
+            order_at_rung({number: (value, *others.get(number, ())) for number, value in values.items()})
+            if others
+            else standings.orders[rung]
+        )
+        best = (trials[number] for number in order[:quota])
+        waiting = next((trial for trial in best if trial.may_pass == rung and trial.is_paused), None)
+        if waiting is not None and sum(trials[number].may_pass > rung for number in values) < quota:
+            return waiting
     return None
 
 
@@ -74,8 +79,8 @@ def promotion_of(trial: PastTrial, past: Sequence[PastTrial], predicted: Predict
     return Promotion(
         trial=trial.number,
         rung=trial.may_pass,
-        finished=tuple(other.number for other in past if other.state.is_final),
-        running=tuple(other.number for other in past if not other.state.is_final),
+        finished=tuple([other.number for other in past if other.state.is_final]),
+        running=tuple([other.number for other in past if not other.state.is_final]),
         climbs=climbs_of(past),
         predicted=predicted,
     )
@@ -83,8 +88,10 @@ def promotion_of(trial: PastTrial, past: Sequence[PastTrial], predicted: Predict
 
 def climbs_of(past: Sequence[PastTrial]) -> tuple[Climb, ...]:
     """How far each trial had come that is not over, where it had come to a rung."""
-    return tuple(
-        Climb(trial=trial.number, n_readings=len(trial.readings), may_pass=trial.may_pass)
-        for trial in past
-        if trial.readings and not trial.state.is_final
-    )
+    here = [trial for trial in past if trial.readings and not trial.state.is_final]
+    return tuple([_climb(trial.number, len(trial.readings), trial.may_pass) for trial in here])
+
+
+@lru_cache(maxsize=1 << 16)
+def _climb(trial: int, n_readings: int, may_pass: int) -> Climb:
+    return Climb(trial=trial, n_readings=n_readings, may_pass=may_pass)

@@ -37,6 +37,9 @@ class Standings:
     """The values of all trials at each rung, by number, at the FLOPs of the rung."""
 
     at: Sequence[Mapping[int, float]]
+    orders: Sequence[
+        Sequence[int]
+    ]  # the numbers at each rung, the lowest value first, and of equal ones the lower number
 
     @classmethod
     def of(cls, past: Iterable[PastTrial], n_rungs: int, metric: Loss) -> "Standings":
@@ -44,7 +47,23 @@ class Standings:
         for trial in past:
             for reading in trial.readings:
                 by_rung[reading.rung][trial.number] = reading
-        return cls([_at_mark(readings, metric) for readings in by_rung])
+        found = [_ordered(rung, readings, metric) for rung, readings in enumerate(by_rung)]
+        return cls([values for values, _ in found], [order for _, order in found])
+
+
+_Ordered = tuple[dict[int, float], list[int]]
+
+
+def _ordered(rung: int, readings: Mapping[int, RungReading], metric: Loss) -> _Ordered:
+    """The values at a rung, and their order; those of the last decision, where nobody has come to the rung since."""
+    known = _KEPT.get((rung, metric))
+    if known is None or known[0] != readings:
+        values = _at_mark(readings, metric)
+        known = _KEPT[rung, metric] = readings, (values, sorted(values, key=lambda number: (values[number], number)))
+    return known[1]
+
+
+_KEPT: dict[tuple[int, Loss], tuple[Mapping[int, RungReading], _Ordered]] = {}
 
 
 def _at_mark(readings: Mapping[int, RungReading], metric: Loss) -> dict[int, float]:
@@ -55,7 +74,8 @@ def _at_mark(readings: Mapping[int, RungReading], metric: Loss) -> dict[int, flo
     ]
     slope = min(median(slopes), 0.0) if slopes else 0.0
     return {
-        number: value_of(reading, metric) + slope * (math.log(reading.mark) - math.log(reading.flops))
+        number: value_of(reading, metric)
+        + (slope * (math.log(reading.mark) - math.log(reading.flops)) if reading.flops != reading.mark else 0.0)
         for number, reading in readings.items()
     }
 

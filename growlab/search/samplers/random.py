@@ -1,6 +1,7 @@
 """Random search: every layout and every scalar drawn anew, whatever came before. The control of every other sampler."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from growlab.scalar import scalar
 from growlab.search.draw import draw_random, first_new
@@ -9,6 +10,7 @@ from growlab.search.sampling import Ask, SamplerOptions, Suggestion, first_layou
 
 @dataclass(frozen=True, kw_only=True)
 class RandomOptions(SamplerOptions):
+    learns: ClassVar[bool] = False
     tries: int = scalar(200, at_least=1, help="draws before the space is called exhausted")
 
 
