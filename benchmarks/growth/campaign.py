@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -28,6 +29,7 @@ from question import FILES, Question, Raw, tiny, tiny_search, write_raw
 
 from growlab.ablate.cells import Cell
 from growlab.plugins import load_plugins
+from growlab.records import TrialResult
 from growlab.running.devices import devices_for, shared_threads
 from growlab.specs import TrialSpec
 from growlab.yaml_file import read_yaml
@@ -60,7 +62,9 @@ SLOWER = {"early_hybrid": 2.5}
 # trainings, and F that they spend, of what is made of winners that nobody knows yet
 TO_COME = {"plans_fresh": (40, 40), "plans_chosen": (64, 96), "plans_dictionary": (24, 19), "plans_deep": (41, 140)}
 TESTED = "plans_chosen"  # whose models are read on the test split
-MOST_TRIES = 2  # of a training that raises
+GRACE_S = 20.0  # beyond its end for what was expected to end before
+MOST_TRIES = 2  # in one call, of a training that raises or whose process dies
+TOO_MANY = 12  # of all that do so in one call: it is the machine's fault
 ENOUGH = 8  # trainings whose median says how long the next one takes: the first of a process may compile
 
 
@@ -170,39 +174,39 @@ class Run:
     at_once: int  # trainings on a device
     ends_at: float
     _jobs: dict[str, tuple[Question, Cell]] = field(default_factory=dict)  # by key, of those that have begun
-    _tries: dict[str, int] = field(default_factory=dict)
+    _raised: Counter[str] = field(default_factory=Counter)  # by key, how often a training ended without a result
 
     def train(self) -> bool:
         """Train what can be trained in time; True where nothing known is left."""
         while True:
-            free = [slot for slot in self.slots if slot.job is None]
-            given = [slot for slot in free if self._give(slot)]
+            for slot in self.slots:
+                if slot.job is None:
+                    self._give(slot)
             busy = [slot for slot in self.slots if slot.job is not None]
             if not busy:
                 return self._next(math.inf) is None
-            left = self.ends_at - time.monotonic()
+            left = self.ends_at + GRACE_S - time.monotonic()
             ready = wait([slot.pipe for slot in busy], timeout=max(0.0, left))
-            if not ready and not given and left <= 0:
+            if not ready and left <= 0:
                 return False
             for slot in busy:
                 if slot.pipe in ready:
                     self._take(slot)
 
-    def _give(self, slot: Slot) -> bool:
+    def _give(self, slot: Slot) -> None:
         found = self._next(self.ends_at - time.monotonic())
         if found is None:
-            return False
+            return
         question, cell, key, spec = found
         self._jobs[key] = question, cell
         slot.give(Job(key=key, spec=spec, is_tested=question.is_tested(cell)))
-        return True
 
     def _next(self, left_s: float) -> tuple[Question, Cell, str, TrialSpec] | None:
         """The first training in order that is not there, not under way, and expected to end in time."""
         for question in self.campaign.questions():
             for cell in question.missing(self.campaign.ledger):
                 key = question.key(cell)
-                if key in self._jobs:
+                if key in self._jobs or self._raised[key] >= MOST_TRIES:
                     continue
                 spec = question.spec(cell)
                 if self.at_once * self.campaign.seconds_of(question.name, spec) <= left_s:
@@ -214,11 +218,13 @@ class Run:
         spec = slot.job.spec
         done = slot.take()
         question, cell = self._jobs.pop(done.key)
-        self._tries[done.key] = self._tries.get(done.key, 0) + 1
-        if done.result is None and self._tries[done.key] < MOST_TRIES:
-            print(f"again: {question.name}, {cell.arm}: {done.error}", flush=True)
+        if done.result is None:
+            self._raised[done.key] += 1
+            print(f"no result: {question.name}, {cell.arm}: {done.error}", flush=True)
+            if self._raised.total() >= TOO_MANY:
+                raise SystemExit(f"{TOO_MANY} trainings ended without a result; see above")
             return
-        line = _line(done, question, cell, spec, self.at_once, slot.device)
+        line = _line(done, done.result, question, cell, spec, self.at_once, slot.device)
         self.campaign.ledger.add(line)
         loss = f"{float(line.val_loss):.4f}" if line.val_loss else line.error
         grew = f", grew at {line.growths}" if line.growths else ""
@@ -229,8 +235,9 @@ class Run:
         )
 
 
-def _line(done: Done, question: Question, cell: Cell, spec: TrialSpec, at_once: int, device: str) -> Line:
-    result = done.result
+def _line(
+    done: Done, result: TrialResult, question: Question, cell: Cell, spec: TrialSpec, at_once: int, device: str
+) -> Line:
     return Line(
         key=done.key,
         question=question.name,
@@ -240,21 +247,21 @@ def _line(done: Done, question: Question, cell: Cell, spec: TrialSpec, at_once: 
         repeat=cell.repeat,
         tuned=", ".join(f"{name}={value}" for name, value in cell.values),
         seed=spec.seed,
-        state=result.state.value if result else "failed",
-        val_loss=_number(result and result.val_loss),
-        best_val_loss=_number(result and result.best_val_loss),
+        state=result.state.value,
+        val_loss=_number(result.val_loss),
+        best_val_loss=_number(result.best_val_loss),
         test_loss=_number(done.test_loss),
-        flops=result.flops if result else 0,
-        tokens=result.tokens if result else 0,
-        steps=result.steps if result else 0,
-        depth=result.depth_end if result else 0,
-        n_params=result.n_params if result else 0,
+        flops=result.flops,
+        tokens=result.tokens,
+        steps=result.steps,
+        depth=result.depth_end,
+        n_params=result.n_params,
         growths=" ".join(str(step) for step in dict.fromkeys(growth.step for growth in done.growths)),
         jumps=" ".join(f"{jump:.4f}" for jump in _jumps(done)),
         elapsed_s=round(done.elapsed_s, 3),
         at_once=at_once,
         device=device,
-        error=done.error or (result.error if result else ""),
+        error=result.error,
     )
 
 

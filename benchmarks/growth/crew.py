@@ -1,6 +1,7 @@
 """Processes that train, so many on each device; one trial at a time each, and the text that it read last kept."""
 
 import contextlib
+import gc
 import math
 import multiprocessing
 import tempfile
@@ -81,20 +82,22 @@ class Slot:
 
     def give(self, job: Job) -> None:
         self.job = job
-        self.pipe.send(job)
+        with contextlib.suppress(OSError):  # it died; take says so
+            self.pipe.send(job)
 
     def take(self) -> Done:
-        """What became of its job. A process that died is started again, and its job raised."""
+        """What became of its job. After one that raised, or that its process died of, there is a new process."""
         assert self.job is not None
         job, self.job = self.job, None
         try:
             done: Done = self.pipe.recv()
-            return done
         except (EOFError, OSError):
             self.process.join(10)
-            error = f"its process died, exit code {self.process.exitcode}"
+            done = Done(key=job.key, result=None, error=f"its process died, exit code {self.process.exitcode}")
+        if done.result is None:  # a device that failed once fails whoever goes on with it
+            self.end()
             self._start()
-            return Done(key=job.key, result=None, error=error)
+        return done
 
     def end(self) -> None:
         """Let it leave when it is idle; kill it in a training."""
@@ -113,7 +116,7 @@ def serve(pipe: Connection, device_name: str, n_threads: int) -> None:
     from growlab.kernels import compare_all
     from growlab.plugins import load_plugins
     from growlab.training import sample
-    from growlab.training.device import use_device
+    from growlab.training.device import free_much_memory, use_device
 
     sample.LENGTH = 1  # nobody reads what these models would write in the end
     if n_threads:
@@ -127,6 +130,9 @@ def serve(pipe: Connection, device_name: str, n_threads: int) -> None:
             job: Job = pipe.recv()
             began = time.monotonic()
             done = train(job, texts, device, Path(folder))
+            gc.collect()  # recorded steps stand in cycles, and hold memory of the device
+            free_much_memory(device)
+            gc.freeze()  # what has been loaded by now stays, and need not be looked through again
             pipe.send(replace(done, elapsed_s=time.monotonic() - began))
 
 

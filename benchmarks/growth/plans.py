@@ -56,11 +56,12 @@ def search(folder: Path, name: str, file: Path, texts: Path, *, device: str, at_
     """Let growlab search for so many seconds, or until the study has all its trials; a stopped search goes on."""
     storage = storage_of(folder)
     os.environ |= {"GROWLAB_STORAGE": storage, "GROWLAB_ARTIFACTS": str(folder.resolve() / "plans")}
+    text = texts / Path(str(read_yaml(file)["data"]["path"])).name
+    here = ["--set", f"data.path={text.resolve()}"]  # where it lies today
     if not _is_there(storage, _study(name)):
-        text = texts / Path(str(read_yaml(file)["data"]["path"])).name
-        _growlab("study", "create", str(file), "--set", f"data.path={text.resolve()}")
+        _growlab("study", "create", str(file), *here)
     limits = ["--device", device, "--slots", str(at_once), "--max-time", f"{max(1.0, seconds):.0f}"]
-    _growlab("worker", _study(name), *limits, "--checkpoint-every", "3600")
+    _growlab("worker", _study(name), *limits, "--checkpoint-every", "3600", *here)
 
 
 def _growlab(*words: str) -> None:

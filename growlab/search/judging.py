@@ -29,7 +29,10 @@ def judged(limit: Limits, past: Sequence[PastTrial]) -> Sequence[PastTrial]:
     if len(study.objectives) == 1 and not study.constraints:
         key = study.objective.key
         return [
-            trial if _value(trial, key) == trial.value else replace(trial, value=_value(trial, key)) for trial in past
+            trial
+            if not trial.metrics or trial.metrics.get(key) == trial.value
+            else replace(trial, value=_value(trial, key))
+            for trial in past
         ]
     told = told_of(study)
     made_of = study.layouts, study.scalars(), told, id(limit.kinds), limit.measure

@@ -76,7 +76,7 @@ class Ask:
     @property
     def n_known(self) -> int:
         """The number of trials before this one, those that a person added among them: all can be learnt from."""
-        return self.number + sum(trial.added for trial in self.past)
+        return self.number + sum([trial.added for trial in self.past])
 
     def rng(self) -> Random:
         """A generator that begins anew at each call."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from growlab import api
+from growlab.deciding import decided
 from growlab.records import PastTrial, TrialState
 from growlab.storage import Store
-from growlab.worker.trainer import decided
 
 STORAGE = "sqlite:///growlab.db"
 LAYOUT = "d=16 attn[n_heads=2] mlp"

@@ -1,5 +1,8 @@
 """The growth campaign (benchmarks/growth): every arm can be trained, nothing is trained twice, and it ends in time."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
@@ -13,6 +16,7 @@ from growlab.ablate.queue import proposals
 from growlab.records import TrialResult, TrialState
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "growth"
+OF_A_CHECKOUT = {"PYTHONPATH": str(FOLDER.parents[1]), "OMP_NUM_THREADS": "1"}
 QUESTIONS = sorted(path.stem for path in (FOLDER / "questions").glob("*.yaml"))
 
 
@@ -47,7 +51,7 @@ def read(scripts, texts: Path) -> Callable[..., object]:
 
 @pytest.fixture
 def make_slot(scripts) -> Callable[..., object]:
-    """Slots that have trained a job in no time."""
+    """Slots that have trained a job in no time; where there is no loss, the training raised."""
 
     class Immediate:
         device = "cpu"
@@ -60,6 +64,9 @@ def make_slot(scripts) -> Callable[..., object]:
             self.job = job
             self.trained.append(job.key)
             loss = self.losses(job.spec)
+            if loss is None:
+                self._theirs.send(scripts.crew.Done(key=job.key, result=None, error="the device is gone"))
+                return
             result = TrialResult(
                 state=TrialState.COMPLETED,
                 layout_end=job.spec.layout,
@@ -150,6 +157,24 @@ def test_what_would_not_end_in_time_is_not_begun(scripts, texts, make_slot, tmp_
     assert {line.arm for line in campaign.ledger} == {"ungrown 8"}  # half as many FLOPs as the others'
 
 
+def test_a_training_without_a_result_is_tried_twice_and_is_no_line(scripts, texts, make_slot, tmp_path: Path) -> None:
+    slot = make_slot(lambda spec: None if spec.growth.grows else 1.0)
+    campaign = scripts.campaign.Campaign(tmp_path, texts, ["depth"])
+
+    run(scripts, campaign, [slot])
+
+    assert len(slot.trained) == 2 * 2 + 4
+    assert {line.arm for line in campaign.ledger} == {"ungrown 8", "ungrown 16"}
+    assert not campaign.question("depth").is_over(campaign.ledger)
+
+
+def test_where_nothing_has_a_result_a_campaign_ends(scripts, texts, make_slot, tmp_path: Path) -> None:
+    campaign = scripts.campaign.Campaign(tmp_path, texts, ["silent"])
+
+    with pytest.raises(SystemExit, match="12 trainings ended without a result"):
+        run(scripts, campaign, [make_slot(lambda spec: None)])
+
+
 def test_a_gate_and_a_table_say_what_the_trainings_said(scripts, texts, make_slot, tmp_path, capsys) -> None:
     losses = {"ungrown 8": 1.5, "ungrown 16": 1.4}
     slot = make_slot(lambda spec: 1.5 if "x4" in spec.layout else 1.4)
@@ -172,7 +197,9 @@ def test_a_search_that_has_not_ended_keeps_what_comes_after_it_waiting(scripts, 
 
 
 @pytest.mark.slow
-def test_every_arm_trains_and_grows_in_miniature(scripts, texts, tmp_path: Path) -> None:
-    words = [str(tmp_path), str(texts), "--tiny", "--device", "cpu", "--slots", "2"]
+def test_every_arm_trains_and_grows_in_miniature(texts: Path, tmp_path: Path) -> None:
+    words = [str(FOLDER / "campaign.py"), str(tmp_path), str(texts), "--tiny", "--device", "cpu", "--slots", "2"]
 
-    assert scripts.campaign.main(words) == 0
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env={**os.environ, **OF_A_CHECKOUT})
+
+    assert done.stdout.endswith("nothing is left\n0 fault(s)\n"), done.stdout[-2000:] + done.stderr[-2000:]

@@ -11,12 +11,13 @@ import pytest
 from growlab.preparation.checking import prepare
 from growlab.records import Artifact, EndReason, Paused, Promotion, RungReading, TrialState
 from growlab.rungs import Ladder, Rungs
+from growlab.search.rungs.standing import best_paused
 from growlab.storage import Claim, Store
 from growlab.study import Study
 from growlab.study.file import read_study_file
 from growlab.worker import supervisor
 from growlab.worker.display import paused_text, waiting_text
-from growlab.worker.keeping import best_paused, forget_paused, keep_best
+from growlab.worker.keeping import forget_paused, keep_best
 from growlab.worker.messages import (
     Crashed,
     Ended,
