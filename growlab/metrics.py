@@ -17,7 +17,7 @@ from growlab.domains import Value
 from growlab.errors import UnknownName
 from growlab.layout import Layout
 from growlab.named import Options, Part
-from growlab.records import LOSSES, Loss
+from growlab.records import AS_IT_WAS, DROPPED_STEPS, GROWN, LOSSES, PEAK_MEMORY, Loss
 from growlab.registry import Registry
 from growlab.scalar import default_values, scalar
 from growlab.specs import GrowthSpec, TrainSpec
@@ -97,9 +97,10 @@ class MetricPart(Part):
 
 METRICS: Registry[MetricPart] = Registry("metric")
 
-# Rows that training writes at a trial's last step under the split of what is measured there.
-_TAKEN = frozenset({"loss", "lr", "grad_norm", "tokens_per_s", "flops", "tokens", "stage", "plasticity", "pause_s"})
 AT_END = "train"  # the split of rows that hold what was measured at the end
+# Other rows of that split, which no metric may be named like.
+_OF_TRAINING = {"loss", "lr", "grad_norm", "tokens_per_s", "flops", "tokens", "stage", "plasticity", "pause_s"}
+_OF_TRAINING |= {"lasting_drift", "back_test", PEAK_MEMORY, AS_IT_WAS, GROWN, DROPPED_STEPS}
 
 T = TypeVar("T", bound=Callable[..., float])
 
@@ -107,12 +108,12 @@ T = TypeVar("T", bound=Callable[..., float])
 def register_metric(name: str, summary: str, *, direction: Direction) -> Callable[[T], T]:
     """Decorator for a function (model, corpus, device) → number, asked once of each completed trial.
 
-    The model is in evaluation mode, on its device, and as training left it; what the function changes is lost. A study
+    The model is in evaluation mode, on its device, and as training left it; the function must not change it. A study
     asks for it by its name: `objectives: [val_loss, NAME]`, `constraints: {NAME: {at_most: …}}`.
     """
 
     def add(measure: T) -> T:
-        if name in _TAKEN or not name.isidentifier():
+        if name in _OF_TRAINING or not name.isidentifier():
             raise ValueError(f"metric {name!r}: rows of training are named so, or it is no plain word; choose another")
         _add(name, summary, direction, OfModel(measure))
         return measure

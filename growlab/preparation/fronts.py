@@ -15,6 +15,8 @@ from growlab.records import LOSSES, TrialState
 from growlab.storage import Store, StudyRow, TrialRow
 from growlab.study import Objective, Study
 
+_MOST_NAMED = 20  # trials in a line
+
 Values = Mapping[int, Mapping[str, float]]  # of completed trials by number: metrics by their keys, as they are
 
 
@@ -138,4 +140,7 @@ def _of_result(trial: TrialRow, keys: Iterable[str]) -> dict[str, float]:
 
 
 def _trials(numbers: Sequence[int]) -> str:
-    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else "no trial yet"
+    if not numbers:
+        return "no trial yet"
+    more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:_MOST_NAMED]))}{more}"

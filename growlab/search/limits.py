@@ -61,7 +61,7 @@ class Excess:
     @property
     def ratio(self) -> float:
         """How far beyond the limit it is: 1 at the limit, more further off."""
-        return self.limit / max(self.amount, 1) if self.is_shortage else self.amount / self.limit
+        return self.limit / max(self.amount, 1) if self.is_shortage else self.amount / max(self.limit, 1)
 
     def __str__(self) -> str:
         relation = "fewer" if self.is_shortage else "more"

@@ -152,7 +152,7 @@ def test_a_last_part_that_several_keys_have_is_refused_with_all_of_them() -> Non
 
 def test_studies_that_minimise_different_things_have_no_mean(store: Store, study_row: StudyRow, train: Train) -> None:
     train(0, 1.0)
-    study = replace(study_row.study, name="other", objective=Objective(metric="bits_per_byte"))
+    study = replace(study_row.study, name="other", objectives=(Objective(metric="bits_per_byte"),))
     store.create_study(study)
 
     with pytest.raises(UsageError, match="no common mean: nightly val_loss, other bits_per_byte"):
