@@ -165,7 +165,7 @@ def set_(
         )
     if as_json:
         limits = {"budget": dict(new.limits.budget), "stop_when": dict(new.limits.stop_when)}
-        judging = write_judging(new.objectives, new.constraints)
+        judging = {} if new.judged == row.study.judged else write_judging(new.objectives, new.constraints)
         print(json.dumps({"name": study, "n_trials": new.n_trials, **limits, **judging}, indent=2))
     n_trials = f"n_trials {row.study.n_trials} → {new.n_trials}"
     say(f"study {study!r}: {n_trials if change.startswith(_OF_N_TRIALS) else change}, {n_done} done")

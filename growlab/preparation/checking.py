@@ -30,7 +30,8 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell, *, warns: bool 
     corpus = load_corpus(study.data, study.curriculum)  # refuses a text other than the one that data.sha256 names
     for seq_len in windows(study):
         require_windows(corpus, seq_len)
-    require_measurable(study, corpus)
+    if "bits_per_byte" in study.metrics and math.isnan(corpus.val_bytes_per_token):
+        raise UsageError("metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
     data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
     sampled = _first_trials(study, corpus)
@@ -38,20 +39,6 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell, *, warns: bool 
         tell(f"warning: {warning}")
     tell_of_corpus(corpus, sampled[0], min(windows(study)), tell)
     return study, corpus
-
-
-def require_measurable(study: "Study", corpus: "Corpus") -> None:
-    """Raise UsageError for an objective or a constraint of which no trial on this corpus would have a value."""
-    from growlab.data.tasks import TaskSplit
-
-    metrics = {judged.metric for judged in study.judged}
-    if "bits_per_byte" in metrics and math.isnan(corpus.val_bytes_per_token):
-        raise UsageError("metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
-    if "accuracy" in metrics and not isinstance(corpus.val, TaskSplit):
-        source = study.data.source
-        raise UsageError(
-            f"metric accuracy is of a synthetic task's answers; data.source {source} has none; leave it out"
-        )
 
 
 def warnings_of(study: "Study", corpus: "Corpus") -> list[str]:
@@ -81,12 +68,18 @@ def _warnings(study: "Study", corpus: "Corpus", sampled: "Sequence[TrialSpec]") 
 
 def check(study: "Study", plugins: Sequence[Path]) -> None:
     """Raise UsageError for a study that could propose what cannot run."""
+    from growlab.data.sources import SOURCES, TaskSource
     from growlab.kinds import KINDS
     from growlab.plugins import load_plugins
     from growlab.search import check_space
 
     load_plugins(plugins)
     check_space(study, KINDS)
+    if "accuracy" in study.metrics and not isinstance(SOURCES[study.data.source], TaskSource):
+        source = study.data.source
+        raise UsageError(
+            f"metric accuracy is of a synthetic task's answers; data.source {source} has none; leave it out"
+        )
 
 
 def windows(study: "Study") -> list[int]:

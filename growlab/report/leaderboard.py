@@ -49,6 +49,7 @@ def leaderboard(
 def best_by_best_val_loss(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:
     """The completed trial whose loss was lowest at any evaluation, where it is not the first by rank."""
     completed = [row for row in rows if row.state is TrialState.COMPLETED and row.best_val_loss is not None]
+    completed = [row for row in completed if row.feasible is not False]
     best = min(completed, key=lambda row: (row.best_val_loss, row.trial), default=None)
     return None if best is None or best.rank == 1 else best
 

@@ -24,6 +24,7 @@
     repair           back into the study's space
     random_layouts   a layout as people build them
     judging          trials by all objectives and constraints of their study
+    scalarising      several objectives as one number, for samplers that know one
     past             how good each trial was, which layouts were tried
     scalars          TPE over the past; failures count as the worst
     growing          can a trial grow at all, has a stage of a curriculum any step

@@ -8,7 +8,8 @@ from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, Promotion, Spent, TrialState
 from growlab.search.configuration import Configuration
-from growlab.search.limits import Measure
+from growlab.search.judging import told_objectives
+from growlab.search.limits import Limits, Measure
 from growlab.search.propose import ask_for, propose
 from growlab.search.rungs.halving import next_to_climb, promotion_of
 from growlab.search.sampling import sampler_options
@@ -60,7 +61,7 @@ def decide(
     options = sampler_options(study)
     if len(past) < study.n_trials and options.proposes:
         return _better(study, past, kinds, measure, weighs=options.weighs)
-    if study.rungs is not None and (best := _by_halving(study, past, settled=not _works(past))):
+    if study.rungs is not None and (best := _by_halving(study, past, kinds, measure, settled=not _works(past))):
         return Promote(promotion_of(best, past))
     return Wait() if _works(past) else Done()
 
@@ -75,13 +76,13 @@ def _better(
     if study.rungs is None:
         return New(propose(study, past, len(past), kinds, measure))
     weighs = weighs and any(trial.state is TrialState.COMPLETED for trial in past)
-    if not weighs and (best := _by_halving(study, past, settled=False)):
+    if not weighs and (best := _by_halving(study, past, kinds, measure, settled=False)):
         return Promote(promotion_of(best, past))
     proposal = propose(study, past, len(past), kinds, measure)
     if not weighs:
         return New(proposal)
     if proposal.decision.predicted is None:
-        best = _by_halving(study, past, settled=False)
+        best = _by_halving(study, past, kinds, measure, settled=False)
         return Promote(promotion_of(best, past)) if best else New(proposal)
     from growlab.search.model.climbing import worth_more  # it loads NumPy and SciPy
 
@@ -97,6 +98,9 @@ def _works(past: Sequence[PastTrial]) -> bool:
     return any(not trial.state.is_final and not trial.is_paused for trial in past)
 
 
-def _by_halving(study: Study, past: Sequence[PastTrial], *, settled: bool) -> PastTrial | None:
+def _by_halving(
+    study: Study, past: Sequence[PastTrial], kinds: Mapping[str, Kind], measure: Measure, *, settled: bool
+) -> PastTrial | None:
     assert study.rungs is not None
-    return next_to_climb(study.rungs, past, study.loss, settled=settled)
+    others = told_objectives(Limits(study=study, kinds=kinds, measure=measure), past)
+    return next_to_climb(study.rungs, past, study.loss, settled=settled, others=others)

@@ -49,6 +49,35 @@ def told_by(limit: Limits, layout: Layout, params: Mapping[str, Value], *, ended
     return {judged.key: float(limit.amount(judged, last)) for judged in told_of(limit.study)}
 
 
+def with_values(study: Study, past: Sequence[PastTrial]) -> Sequence[PastTrial]:
+    """The past with all values of those that have a value of the first objective and whose layouts tell the rest.
+
+    So has what is expected of a trial that waits at a rung.
+    """
+    if len(study.objectives) == 1:
+        return past
+
+    def valued(trial: PastTrial) -> PastTrial:
+        if trial.values or trial.value is None:
+            return trial
+        return replace(trial, values=study.values_of({**trial.metrics, study.objective.key: trial.value}))
+
+    return [valued(trial) for trial in past]
+
+
+def told_objectives(limit: Limits, past: Sequence[PastTrial]) -> dict[int, tuple[float, ...]]:
+    """The objectives behind the first that layouts tell, lower is better, by trial; none of a damaged row."""
+    told = [objective for objective in limit.study.objectives[1:] if tells(objective.metric)]
+    if not told:
+        return {}
+    known = [(trial.number, trial.metrics) for trial in judged(limit, past)]
+    return {
+        number: tuple(objective.lower_is_better(metrics[objective.key]) for objective in told)
+        for number, metrics in known
+        if all(objective.key in metrics for objective in told)
+    }
+
+
 def _value(trial: PastTrial, key: str) -> float | None:
     """What was recorded, or what the trial was made with, where nothing was."""
     return trial.metrics.get(key) if trial.metrics else trial.value

@@ -16,7 +16,7 @@ from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
 from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
-from growlab.search.judging import judged
+from growlab.search.judging import judged, with_values
 from growlab.search.limits import Limits, Measure
 from growlab.search.measured import memory_ratio
 from growlab.search.menu import menu_of
@@ -42,7 +42,7 @@ def propose(
         trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=lambda each: each.number)
     ]
     ask, repeat = ask_for(study, past, number, kinds, measure)
-    suggestion = _again(ask, past, number) or SAMPLERS[study.sampler.name].make(ask, sampler_options(study))
+    suggestion = _again(ask, past, number) or _suggested(ask)
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
@@ -64,6 +64,15 @@ def propose(
     )
 
 
+def _suggested(ask: Ask) -> Suggestion:
+    """What the study's sampler makes of what it is asked."""
+    options = sampler_options(ask.study)
+    suggestion: Suggestion = SAMPLERS[ask.study.sampler.name].make(
+        ask if options.knows_several else ask.with_one_value(), options
+    )
+    return suggestion
+
+
 def ask_for(
     study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
 ) -> tuple[Ask, int]:
@@ -73,7 +82,7 @@ def ask_for(
     limit = Limits(study=study, kinds=kinds, measure=measure)
     past = judged(limit, grouped(past, study.repeats))
     if study.rungs is not None:
-        past = projected(past, len(study.rungs.shares), study.loss)
+        past = with_values(study, projected(past, len(study.rungs.shares), study.loss))
     ask = Ask(
         study=study,
         past=past,

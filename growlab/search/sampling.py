@@ -4,7 +4,9 @@
     def mine(ask: Ask, options: MyOptions) -> Suggestion: ...
 
 A sampler is a function of what it is asked and of its options, and keeps nothing between calls: all that is random in
-it comes from `ask.seed`. So the same past gives the same proposal on any machine.
+it comes from `ask.seed`. So the same past gives the same proposal on any machine. In a study with several objectives
+the value of a trial stands for all of them, with other weights at each decision (growlab.search.scalarising), unless
+the options say that the sampler knows several.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
 from growlab.search.limits import Excess, Limits
 from growlab.search.menu import Menu
+from growlab.search.scalarising import drawn_weights, scalarised
 from growlab.search.scalars import suggest
 from growlab.seeds import derived_seed
 from growlab.study import Study
@@ -37,6 +40,7 @@ class SamplerOptions(Options):
 
     proposes: ClassVar[bool] = True  # whether it makes trials; else they are what somebody put into the queue
     weighs: ClassVar[bool] = False  # whether what it predicts decides between a new trial and one that waits at a rung
+    knows_several: ClassVar[bool] = False  # whether it reads `values`; else several objectives are one value to it
     transfers: ClassVar[bool] = False  # whether it makes use of what another study found (sampler.transfer_from)
 
     def n_first(self, study: Study) -> int:
@@ -93,6 +97,11 @@ class Ask:
 
     def _start(self, at: int) -> Layout:
         return complete(parse(self.study.layouts.start_with[at]), self.menu.kinds)
+
+    def with_one_value(self) -> "Ask":
+        """The same, each trial's value standing for all objectives of the study, with weights of this decision."""
+        n = len(self.study.objectives)
+        return self if n == 1 else replace(self, past=scalarised(self.past, drawn_weights(n, self.seed)))
 
     def scalars(self, *, startup_trials: int, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """A value for every searched scalar that acts: TPE's once so many trials have finished, random before."""

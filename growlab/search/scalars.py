@@ -125,7 +125,7 @@ class Asked:
         drawn = {self._known_as[name]: params[name] for name in self._searched}
         if not trial.state.is_final:
             return running(trial.number, drawn, self._distributions)
-        return complete(trial.number, loss_of(trial), drawn, self._distributions)
+        return complete(trial.number, [loss_of(trial)], drawn, self._distributions)
 
 
 _MEMORIES: Kept[Asked] = Kept(8)  # a study has one for each step in which its scalars are drawn

@@ -5,6 +5,7 @@ Legend: T tokens, D width.
 
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from growlab.errors import LayoutError
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec, parse_blocks
 
-lengths = pytest.mark.parametrize("T", [1, 8, 33])
+LENGTHS = (1, 8, 33)
 
 
 def convolution_backward(grad_shape, x_shape, weight_shape, *_others, out_shape=None, **_options):
@@ -85,51 +86,54 @@ def test_the_number_of_parameters_is_the_real_one_at_any_width_that_fits(spec, w
     assert block_cost(spec, width, seq_len=8).n_params == sum(each.numel() for each in block.parameters())
 
 
-@lengths
-def test_a_cost_is_made_of_whole_numbers_for_one_sequence(spec, T):
-    cost = block_cost(spec, 32, T)
+def test_a_cost_is_made_of_whole_numbers_for_one_sequence(spec):
+    for T in LENGTHS:
+        cost = block_cost(spec, 32, T)
 
-    for value in (cost.n_params, cost.matmul_flops, cost.other_flops, cost.activations, cost.state_size):
-        assert type(value) is int
-        assert value >= 0
-    assert cost.flops == cost.matmul_flops + cost.other_flops
-
-
-@lengths
-def test_the_products_of_the_forward_pass_are_those_that_torch_counts(spec, block_of, tokens, T):
-    block, x_BTD = block_of(spec), tokens(2, T)
-
-    assert count_flops(lambda: block(x_BTD)) == 2 * block_cost(spec, 32, T).matmul_flops
+        for value in (cost.n_params, cost.matmul_flops, cost.other_flops, cost.activations, cost.state_size):
+            assert type(value) is int
+            assert value >= 0
+        assert cost.flops == cost.matmul_flops + cost.other_flops
 
 
-@lengths
-def test_the_products_of_the_backward_pass_are_twice_those_of_the_forward_pass(spec, block_of, tokens, T):
-    block, x_BTD = block_of(spec), tokens(2, T).requires_grad_()
-    with sdpa_kernel(SDPBackend.MATH):
-        total = block(x_BTD).sum()
+def test_the_products_of_the_forward_pass_are_those_that_torch_counts(spec, block_of, tokens):
+    block = block_of(spec)
 
-    assert count_flops(total.backward) == 2 * 2 * block_cost(differentiated(spec), 32, T).matmul_flops
+    for T in LENGTHS:
+        counted = count_flops(partial(block, tokens(2, T)))
+
+        assert counted == 2 * block_cost(spec, 32, T).matmul_flops
 
 
-@lengths
-def test_the_state_after_t_tokens_has_the_size_that_is_told(spec, block_of, tokens, T):
+def test_the_products_of_the_backward_pass_are_twice_those_of_the_forward_pass(spec, block_of, tokens):
+    block = block_of(spec)
+
+    for T in LENGTHS:
+        with sdpa_kernel(SDPBackend.MATH):
+            total = block(tokens(2, T).requires_grad_()).sum()
+
+        assert count_flops(total.backward) == 2 * 2 * block_cost(differentiated(spec), 32, T).matmul_flops
+
+
+def test_the_state_after_t_tokens_has_the_size_that_is_told(spec, block_of, tokens):
     block, B = block_of(spec), 3
 
-    _, state = block.advance(tokens(B, T), block.mixer.initial_state(B))
+    for T in LENGTHS:
+        _, state = block.advance(tokens(B, T), block.mixer.initial_state(B))
 
-    assert sum(each.numel() for each in state) == B * block_cost(spec, 32, T).state_size
+        assert sum(each.numel() for each in state) == B * block_cost(spec, 32, T).state_size
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
-@pytest.mark.parametrize("T", [8, 33])
-def test_the_activations_are_near_what_autograd_keeps(spec, block_of, tokens, T, dropout):
+def test_the_activations_are_near_what_autograd_keeps(spec, block_of, tokens, dropout):
     block, B = block_of(spec, dtype=torch.float32, dropout=dropout), 8
 
-    kept = numbers_kept_for_backward(block, tokens(B, T, dtype=torch.float32).requires_grad_())
+    for T in (8, 33):
+        kept = numbers_kept_for_backward(block, tokens(B, T, dtype=torch.float32).requires_grad_())
 
-    cost = block_cost(spec, 32, T)
-    told = B * (cost.activations + (cost.dropped_activations if dropout else 0))
-    assert kept / 1.6 <= told <= 1.6 * kept
+        cost = block_cost(spec, 32, T)
+        told = B * (cost.activations + (cost.dropped_activations if dropout else 0))
+        assert kept / 1.6 <= told <= 1.6 * kept
 
 
 @pytest.mark.parametrize("backend", [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])

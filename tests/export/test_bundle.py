@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 import growlab
 from growlab.errors import CheckpointError, NotFound, UsageError
-from growlab.export.bundle import _model_header, export_trial
+from growlab.export.bundle import _model_header, export_front, export_trial
 from growlab.export.folder import copy_verified
 from growlab.files import sha256_of
 from growlab.kinds import complete
@@ -162,7 +162,7 @@ def test_a_study_that_is_done_without_a_completed_trial_sends_for_no_worker(lab,
 EXPORT = """
 import sys
 from pathlib import Path
-from growlab.export.bundle import _model_header, export_trial
+from growlab.export.bundle import _model_header, export_front, export_trial
 from growlab.export.folder import copy_verified
 from growlab.export.configs import best_configs
 from growlab.storage import Store
@@ -195,3 +195,15 @@ def test_a_device_is_not_copied_to_its_end(tmp_path):
         copy_verified(tmp_path / "zero", tmp_path / "copy", "0" * 64)
 
     assert not (tmp_path / "copy").exists()
+
+
+def test_a_front_is_a_folder_for_each_of_its_trials_or_nothing(lab, tmp_path):
+    folders = export_front(lab.store, lab.study_row, [1, 0], lab.artifacts, tmp_path / "front")
+
+    assert [folder.name for folder in folders] == ["trial-1", "trial-0"]
+    assert [config_of(folder)["trial"] for folder in folders] == [1, 0]
+    with pytest.raises(UsageError, match="front is there already"):
+        export_front(lab.store, lab.study_row, [0], lab.artifacts, tmp_path / "front")
+    with pytest.raises(UsageError, match="trial 2 is queued, and only a completed trial has a model"):
+        export_front(lab.store, lab.study_row, [0, 2], lab.artifacts, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -19,8 +19,8 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
-OF_SOME = ("accuracy", "overfits_since", "told", "rung", "rung_share")
-FIELDS = [field for field in fields(LeaderboardRow) if field.name != "searched"]
+OF_SOME = ("accuracy", "overfits_since", "told", "front", "feasible", "rung", "rung_share")
+FIELDS = [field for field in fields(LeaderboardRow) if field.name not in ("searched", "metrics")]
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 rows_of = st.builds(
@@ -66,7 +66,7 @@ def read_back(record):
 def plain(rows):
     """Without the columns that only some studies have, where no row has a value."""
     mappings = [asdict(row) | {"state": str(row.state)} for row in rows]
-    mappings = [each | each.pop("searched") for each in mappings]
+    mappings = [each | each.pop("searched") for each in mappings if not each.pop("metrics")]
     lacking = {name for name in OF_SOME if all(each[name] is None for each in mappings)}
     return [{name: value for name, value in each.items() if name not in lacking} for each in mappings]
 

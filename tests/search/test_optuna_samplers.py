@@ -19,7 +19,7 @@ from growlab.search.menu import Menu
 from growlab.search.model.candidates import draw_scalars
 from growlab.search.parameters import ParameterSpace
 from growlab.search.scale import from_scale
-from growlab.study import FromLayer, Study
+from growlab.study import FromLayer, Objective, Study
 
 NAMES = ("tpe", "gp", "nsga2")
 EARLY = {"tpe": {"startup_trials": 4}, "gp": {"startup_trials": 8}, "nsga2": {"population_size": 4}}
@@ -127,9 +127,10 @@ def test_a_proposal_is_the_same_from_a_kept_past_and_from_none(ask: Ask, make_st
         assert proposal.decision.origin == "optuna"
 
 
+@pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_proposal_is_what_optuna_s_own_sampler_says(
-    ask: Ask, make_study, name: str, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, make_study, name: str, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a study to which the past was added trial by trial, with the generations that Optuna writes down itself."""
     import optuna
@@ -139,12 +140,17 @@ def test_a_proposal_is_what_optuna_s_own_sampler_says(
     study = make_study(**SEARCHED, sampler=name, **EARLY[name])
     done = {"state": TrialState.COMPLETED}
     past = [replace(trial, **done, value=float(trial.number % 5)) for trial in searched(ask, study, 14)]
+    if several:
+        study = replace(study, objectives=(*study.objectives, Objective(metric="params")))
     forget()
     ours = ask(study, past, 14)
 
-    def made_anew(past: Sequence[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    def made_anew(
+        past: Sequence[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler, n_objectives: int
+    ) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        made = optuna.create_study(sampler=sampler)
+        made = optuna.create_study(sampler=sampler, directions=["minimize"] * n_objectives)
+        assert all(len(trial.values) == 1 + several for trial in past)
         for at, trial in enumerate(past):
             trial.system_attrs["NSGAIISampler:generation"] = at // 4
             made.add_trial(trial)

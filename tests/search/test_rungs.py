@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from growlab.layout import parse
 from growlab.records import PastTrial, RungReading, TrialState
 from growlab.rungs import Rungs
 from growlab.search import Done, New, Promote, Wait, decide
+from growlab.search.propose import ask_for
 from growlab.search.replay import seen
+from growlab.search.rungs.halving import order_at_rung
 from growlab.search.rungs.standing import projected
 from growlab.specs import BudgetSpec
+from growlab.study import Objective
 
 BUDGET = 900
 
@@ -111,6 +115,46 @@ def test_values_of_different_rungs_are_compared_where_they_would_end():
     # from the first rung to the second trials gained 1.0 and 0.8, from there to the end 0.5
     assert [each.value for each in found] == pytest.approx([1.5, 1.9, 2.9 - 0.9 - 0.5, None])
     assert [each.state for each in found] == [TrialState.COMPLETED] * 3 + [TrialState.RUNNING]
+
+
+def test_of_several_objectives_that_goes_on_first_which_adds_most_to_the_front_of_its_rung(study_of, ask):
+    """Trial 1 has a loss near the lowest at a third of the parameters, 2 is worse than it in both."""
+    study = replace(study_of(9), objectives=(Objective(), Objective(metric="params")))
+    layouts = ["d=64 (attn mlp)x3", "d=64 attn mlp", "d=64 (attn mlp)x2"]
+    past = [
+        replace(trial(at, loss), layout=layout)
+        for at, (loss, layout) in enumerate(zip((1.9, 2.0, 3.0), layouts, strict=True))
+    ]
+
+    decision = ask(study, past).promotion
+
+    assert (decision.trial, ask(study_of(9), past).promotion.trial) == (1, 0)
+    assert ask(study, seen(decision, {each.number: each for each in past})).promotion == decision
+
+
+def test_an_order_at_a_rung_is_by_value_by_rank_or_by_what_a_trial_adds():
+    assert order_at_rung({1: (2.0,), 0: (2.0,), 2: (1.0,)}) == [2, 0, 1]
+    assert order_at_rung({0: (2.0, 1.0), 1: (1.0, 2.0), 2: (2.0, 2.0), 3: (1.0, math.inf), 4: (0.5,)}) == [
+        1,
+        0,
+        2,
+        4,
+        3,
+    ]
+    assert order_at_rung({0: (0.0, 9.0), 1: (1.0, 8.0), 2: (2.0, 1.0), 3: (9.0, 0.0)})[:1] == [2]
+    assert order_at_rung({0: (math.inf, 1.0), 1: (2.0, math.inf)}) == [1, 0]
+    assert order_at_rung({}) == []
+
+
+def test_what_is_expected_of_a_trial_that_waits_has_all_values_where_layouts_tell_the_rest(study_of, kinds, measure):
+    several = replace(study_of(9), objectives=(Objective(), Objective(metric="params")))
+    measured = replace(several, objectives=(Objective(), Objective(metric="accuracy")))
+    past = [trial(0, 2.0), PastTrial(number=1, state=TrialState.RUNNING, layout="d=64 attn mlp")]
+
+    found = [ask_for(study, past, 2, kinds, measure)[0].past for study in (several, measured)]
+
+    n_params = measure(parse("d=64 attn mlp"))
+    assert [[each.values for each in past] for past in found] == [[(2.0, n_params), ()], [(), ()]]
 
 
 def test_a_promotion_is_made_again_after_all_has_gone_on(study_of, ask):

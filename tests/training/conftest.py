@@ -182,7 +182,7 @@ def data_spec(tmp_path_factory: pytest.TempPathFactory) -> DataSpec:
     random = Random(0)
     path = tmp_path_factory.mktemp("text") / "corpus.txt"
     path.write_text(" ".join(random.choice(WORDS) for _ in range(1200)), encoding="utf-8")
-    return with_defaults(DataSpec, path=str(path), val_fraction=0.04, test_fraction=0.1)
+    return with_defaults(DataSpec, path=str(path), val_fraction=0.02, test_fraction=0.1)
 
 
 @pytest.fixture(scope="session")

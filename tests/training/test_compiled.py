@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -228,10 +229,29 @@ def assert_as_exact_as_eager(kind: str, precision: str, device: torch.device) ->
     assert n_programs() - met == 1  # where compiling fails, a block runs as it is, in pieces
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_programs")
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_gradients_of_a_compiled_block_are_as_exact_as_eager_ones(precision: str) -> None:
     assert_as_exact_as_eager("mlp", precision, CPU)
+
+
+@pytest.fixture
+def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Programs are traced and differentiated as ever, and not compiled: that takes a C++ compiler ten seconds."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    for forget in (programs.cache_clear, torch.compiler.reset):
+        forget()
+    yield
+    for forget in (programs.cache_clear, torch.compiler.reset):
+        forget()
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("kind", ["mlp", "attn", "conv"])
+def test_a_block_is_one_program_whose_gradients_are_as_exact_as_eager_ones(kind: str) -> None:
+    assert_as_exact_as_eager(kind, "fp32", CPU)
 
 
 @pytest.mark.gpu

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from growlab.errors import ArtifactsError
+from growlab.named import Named
 from growlab.records import EndReason, TrialResult, TrialState
 from growlab.storage import Claim, Store
 from growlab.study import Study
@@ -211,6 +212,16 @@ def test_a_trial_is_trained_to_the_end_of_its_budget_and_is_in_the_database_befo
     assert began == Began(step=0, note="")
     assert {type(message) for message in progress} <= {Progress}
     assert (trainer.setup.artifacts / "tiny-1" / "00000").is_dir()
+
+
+def test_what_a_study_asks_of_a_trial_is_measured_at_its_end(
+    store: Store, start: Callable, claim_of: Callable[..., Claim]
+) -> None:
+    claim = replace(claim_of(), asked=(Named(name="flops_per_token"),))
+
+    start().answer(Train(claim=claim, folder="0"))
+
+    assert store.recorded(claim.study_id, ["flops_per_token"])[0]["flops_per_token"] > 0
 
 
 def test_a_trial_that_is_stopped_is_put_down_and_stays_its_workers(

@@ -55,14 +55,14 @@ class _PastAndOne(InMemoryStorage):
         return [*(copied(past) if deepcopy else past), *super().get_all_trials(study_id, deepcopy, states)]
 
 
-def opened(past: Sequence[FrozenTrial], sampler: BaseSampler) -> optuna.Study:
+def opened(past: Sequence[FrozenTrial], sampler: BaseSampler, n_objectives: int = 1) -> optuna.Study:
     """A study to ask once, within `quiet`, whose sampler sees `past`: trials by number, all of them above 0."""
-    return optuna.create_study(sampler=sampler, storage=_PastAndOne(past))
+    return optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler, storage=_PastAndOne(past))
 
 
-def complete(number: int, value: float, params: Params, distributions: Distributions) -> FrozenTrial:
-    """A trial for `opened`, of growlab's number, that reached a value."""
-    return _frozen(number, TrialState.COMPLETE, value, params, distributions)
+def complete(number: int, values: Sequence[float], params: Params, distributions: Distributions) -> FrozenTrial:
+    """A trial for `opened`, of growlab's number, that reached a value of each objective."""
+    return _frozen(number, TrialState.COMPLETE, values, params, distributions)
 
 
 def running(number: int, params: Params, distributions: Distributions) -> FrozenTrial:
@@ -74,14 +74,15 @@ def failed(number: int, params: Params, distributions: Distributions) -> FrozenT
 
 
 def _frozen(
-    number: int, state: TrialState, value: float | None, params: Params, distributions: Distributions
+    number: int, state: TrialState, values: Sequence[float] | None, params: Params, distributions: Distributions
 ) -> FrozenTrial:
     """Not `create_trial`, which makes and checks a date and copies every distribution: the past is long."""
     return FrozenTrial(
         number=number + 1,
         trial_id=number + 1,
         state=state,
-        value=value,
+        value=None,
+        values=values,
         datetime_start=_ONCE,
         datetime_complete=_ONCE if state.is_finished() else None,
         params=params,

@@ -24,7 +24,9 @@ class _SharedSpace(BaseSampler):
 
 
 class Tpe(_SharedSpace, TPESampler):
-    pass
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Those of all completed trials; of several objectives none, as Optuna suggests each on its own there."""
+        return {} if len(study.directions) > 1 else super().infer_relative_search_space(study, trial)
 
 
 class Gp(_SharedSpace, GPSampler):

@@ -1,6 +1,7 @@
 """Whole configurations, layouts and scalars, as one of Optuna's samplers suggests them.
 
-What diverged or failed is a FAIL, as in any study of Optuna's: no sampler of its own learns from it.
+What diverged or failed, or broke a constraint, is a FAIL, as in any study of Optuna's: no sampler of its own learns
+from it.
 """
 
 import math
@@ -33,11 +34,13 @@ def suggest(
     """
     told = _TOLD.get(_key(ask, padded), lambda: Told(ask, padded=padded))
     past = told.memory.trials(ask.past)
+    n_objectives = len(ask.study.objectives)
     n_completed = sum(trial.state is TrialState.COMPLETE for trial in past)
     origin = "random" if n_completed < n_random else "optuna"
     for seed in (ask.seed, *(derived_seed(ask.seed, at) for at in range(1, tries))):
         with quiet():
-            setting = suggested(opened(past, make_sampler(seed)).ask(), told.space.parameters, padded=padded)
+            trial = opened(past, make_sampler(seed), n_objectives).ask()
+            setting = suggested(trial, told.space.parameters, padded=padded)
         found = told.space.configuration(setting)
         if not ask.limit.excess(found.layout):
             return Suggestion(draw=Draw(layout=found.layout, origin=origin), params=found.params)
@@ -56,7 +59,7 @@ class Told:
         self._kinds, self._domains = ask.menu.kinds, ask.study.scalars()
         self.space = ParameterSpace(ask.menu, self._domains)
         self.memory = Memory(self._read)
-        self._padded = padded
+        self._padded, self._several = padded, len(ask.study.objectives) > 1
         self._distributions = {known.name: parameter_distribution(known) for known in self.space.parameters}
 
     def _read(self, trial: PastTrial) -> FrozenTrial | None:
@@ -72,9 +75,10 @@ class Told:
         distributions = {name: self._distributions[name] for name in params}
         if not trial.state.is_final:
             return running(trial.number, params, distributions)
-        if math.isinf(value := loss_of(trial)):
+        reached = trial.values if self._several else (loss_of(trial),)
+        if not reached or math.isinf(loss_of(trial)):
             return failed(trial.number, params, distributions)
-        return complete(trial.number, value, params, distributions)
+        return complete(trial.number, reached, params, distributions)
 
     def _padding(self, number: int) -> Values:
         """Values of all parameters, at random: were they always the same, others would seem to be worth a trial."""
@@ -84,7 +88,8 @@ class Told:
 
 def _key(ask: Ask, padded: bool) -> str:
     """The table of kinds is told by its place in memory, which stays its own while what is kept holds it."""
-    return repr((id(ask.menu.kinds), ask.study.layouts, ask.study.scalars(), padded))
+    several = len(ask.study.objectives) > 1
+    return repr((id(ask.menu.kinds), ask.study.layouts, ask.study.scalars(), padded, several))
 
 
 _TOLD: Kept[Told] = Kept(4)

@@ -2,6 +2,7 @@
 
 As it comes it models the parameters alone that every trial has: where the depth varies, the blocks of the first places
 without their options. `padded` models all, with values at random for those that do not act in a trial.
+Of several objectives it expects the hypervolume that a trial adds, with a process for each.
 A decision takes seconds from a few hundred trials on.
 """
 

@@ -5,7 +5,8 @@
     else            the candidate from which the model expects most (growlab.search.model)
 
 The model decides while it predicts: while the rank correlation of its leave-one-out predictions with what was measured
-is above MIN_CORRELATION. Else evolution does, as it does while too little has finished.
+is above MIN_CORRELATION. Else evolution does, as it does while too little has finished. Of several objectives it looks
+for what adds most to their front (growlab.search.model.aim).
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from growlab.search.sampling import Ask, Suggestion, first_layout, register_samp
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(EvolutionOptions):
     weighs: ClassVar[bool] = True
+    knows_several: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
     random_share: float = scalar(0.05, at_least=0, at_most=1, help="of the trials drawn at random, once it has learnt")
 
@@ -32,4 +34,4 @@ def model(ask: Ask, options: ModelOptions) -> Suggestion:
         return first
     at_random = ask.n_known < options.n_first(ask.study) + options.startup_trials
     found = suggest(ask, at_random=at_random, random_share=options.random_share, tries=options.tries)
-    return found or evolution(ask, options)
+    return found or evolution(ask.with_one_value(), options)

@@ -1,7 +1,7 @@
 """Optuna's NSGA-II over layouts and scalars together, as it comes.
 
 Generations of completed trials, by number; a child takes each parameter that all parents have of one of them, or anew.
-Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002. A study has one objective.
+Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002.
 """
 
 from collections.abc import Iterator

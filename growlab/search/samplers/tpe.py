@@ -1,11 +1,13 @@
 """Optuna's TPE over layouts and scalars together, as it comes.
 
 A block that stands at a place in some trials alone, and each of its options, is suggested on its own.
+Of several objectives it splits trials by non-domination and hypervolume, as Optuna does.
 Source: Watanabe, "Tree-Structured Parzen Estimator", 2023 (arXiv 2304.11127).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from growlab.scalar import scalar
 from growlab.search.samplers.evolution import ends_unlearnt
@@ -17,8 +19,9 @@ ASKS = "of Optuna's sampler, for a layout within layouts.max_params, before one 
 
 @dataclass(frozen=True, kw_only=True)
 class OptunaOptions(SamplerOptions):
-    """Of Optuna's samplers."""
+    """Of Optuna's samplers, which know several objectives each in its own way."""
 
+    knows_several: ClassVar[bool] = True
     asks: int = scalar(10, at_least=1, help=ASKS)
 
 
