@@ -227,9 +227,7 @@ class References:
     def _train(self, budget: str) -> Fingerprints:
         with self._undisturbed(budget) as here:
             assert all(each.state is TrialState.COMPLETED for each in here.trials()), "the study itself does not train"
-            assert all(each.depth_end > each.depth_start for each in here.trials()), (
-                "a trial does not grow"
-            )
+            assert all(each.depth_end > each.depth_start for each in here.trials()), "a trial does not grow"
             return here.fingerprints()
 
     def readings(self, setting: Setting) -> Readings:
