@@ -31,8 +31,9 @@ demo:
 wheel: install
 	$(BIN)/python -m hatchling build -t wheel -d dist
 
+# what is compiled is kept, whatever the environment says: tests start growlab a hundred times
 test: install
-	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from growlab.running.run import Run
     from growlab.running.slots import Slots
     from growlab.running.training_again import Trained
+    from growlab.simulate.outcome import Simulation
     from growlab.study import Study
 
 
@@ -477,6 +478,7 @@ def optuna_study(
     Raises NotFound.
     """
     from growlab.plugins import load_plugins
+    from growlab.preparation.layout_metrics import read_front
     from growlab.search.optuna.finished import optuna_study_of
     from growlab.storage import Store
 
@@ -484,6 +486,8 @@ def optuna_study(
     with Store.open(storage) as store:
         row = store.study(study)
         past = store.past_trials(row.id, row.study.metrics)
+        if front := read_front(store, row, storage, plugins, tell):
+            past = [replace(trial, metrics={**trial.metrics, **front.values.get(trial.number, {})}) for trial in past]
     found, outside = optuna_study_of(row.study, past)
     if outside:
         tell(f"left out, as their layouts are not of the study's space: trials {', '.join(map(str, outside))}")
@@ -530,6 +534,64 @@ def replay(
 
     with Store.open(storage) as store:
         return replay_study(store, store.study(study), paths=paths, storage=storage, plugins=plugins, tell=tell)
+
+
+def simulate(
+    name_or_file: str | Path,
+    table: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    workers: int = 1,
+    seed: int = 0,
+    stragglers: float = 0.0,
+    dies_every_s: float = 0.0,
+    preempted_every_s: float = 0.0,
+    away_s: float = 0.0,
+    lease_s: float = LEASE_S,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    flops_per_s: float = 0.0,
+    vocab_size: int = 0,
+    storage: str = STORAGE_DEFAULT,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> "Simulation":
+    """Let pretended workers serve a study in virtual time, trainings looked up in a table: `growlab study simulate`.
+
+    The study is a file, a shipped or a stored one, changed as `overrides` say; nothing is stored, and every decision is
+    the real one. `table` is a file that `export_table` wrote, or my.py:objective. A pace of 0 is that of the table; a
+    vocabulary of 0 is that of the study's text. Raises UsageError for what cannot be looked up.
+    """
+    from growlab.preparation.simulating import read_simulated
+    from growlab.simulate.conditions import Conditions
+    from growlab.simulate.run import simulate
+    from growlab.simulate.source import trainings_of
+
+    conditions = Conditions(
+        n_workers=workers,
+        seed=seed,
+        stragglers=stragglers,
+        dies_every_s=dies_every_s,
+        preempted_every_s=preempted_every_s,
+        away_s=away_s,
+        lease_s=lease_s,
+        checkpoint_every_s=checkpoint_every_s,
+        flops_per_s=flops_per_s,
+    )
+    study, vocab_size = read_simulated(str(name_or_file), overrides, storage, plugins, vocab_size, tell)
+    return simulate(study, trainings_of(str(table), study, tell), conditions, vocab_size)
+
+
+def export_table(study: str, file: str | Path, *, storage: str = STORAGE_DEFAULT) -> int:
+    """Write the trainings of a stored study as a table to simulate on: `growlab study export-table`. Returns how many.
+
+    TSV, packed where the name ends with .xz, in the columns of growlab.trainings. Raises NotFound, and UsageError where
+    no trial is over yet.
+    """
+    from growlab.report.trainings import write_trainings
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        return write_trainings(store, store.study(study), Path(file))
 
 
 def export(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 
@@ -15,7 +16,7 @@ class TrialState(StrEnum):
     LEAK = "leak"  # the model saw tokens that it should predict; its losses mean nothing
     FAILED = "failed"  # an error of the trial itself, or too many crashes
 
-    @property
+    @cached_property  # a search asks it of every trial, at each decision
     def is_final(self) -> bool:
         return self not in (TrialState.QUEUED, TrialState.RUNNING, TrialState.PAUSED)
 
@@ -202,7 +203,7 @@ class TrialProgress:
     remaining_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PastTrial:
     """A trial as a search knows it."""
 

@@ -1,4 +1,6 @@
-"""growlab study: create, list, show, set, import, delete, run, confirm, replay, preview, space, keys."""
+"""growlab study: create, list, show, set, import, delete, run, confirm, replay, preview, space, simulate, export-table,
+keys.
+"""
 
 import json
 import sys
@@ -23,9 +25,10 @@ from growlab.commands.options import (
     Set,
     Storage,
     StudyName,
+    in_home,
     say,
 )
-from growlab.defaults import LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
+from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_PATIENCE_S
 from growlab.errors import GrowlabError
 from growlab.escapes import visible
 from growlab.preparation.command_lines import place_options
@@ -378,6 +381,103 @@ def space(
         print(json.dumps(extent_as_mapping(extent), indent=2))
     else:
         print_extent(extent, sys.stdout)
+
+
+@app.command()
+def simulate(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|STUDY", help="A YAML file, a shipped study or a study's name.", autocompletion=any_study
+        ),
+    ],
+    table: Annotated[
+        str,
+        typer.Option(metavar="FILE|FILE.py:FUNCTION", help="Trainings to look results up in, TSV or TSV.xz."),
+    ],
+    workers: Annotated[int, typer.Option(min=1, help="Pretended ones: as many as you like.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of speeds, deaths and preemptions.")] = 0,
+    stragglers: Annotated[
+        float, typer.Option(min=0, metavar="SD", help="Of the logarithm of workers' speeds; 0: all are alike.")
+    ] = 0.0,
+    dies_every: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Mean time until a worker dies without a word; 0: never."),
+    ] = 0.0,
+    preempted_every: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Mean time until it is asked to save its trial and leave; 0: never."
+        ),
+    ] = 0.0,
+    away: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="From either until it is back.")] = 0.0,
+    lease: Lease = LEASE_S,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0.01, metavar="SECONDS", help="Of training, all that a death may cost.")
+    ] = CHECKPOINT_EVERY_S,
+    flops_per_s: Annotated[
+        float, typer.Option(min=0, metavar="FLOPS", help="A worker's pace; 0: as long as the table's trainings took.")
+    ] = 0.0,
+    vocab_size: Annotated[
+        int, typer.Option(min=0, help="Tokens of the study's text, which need not be here then; 0: it is read.")
+    ] = 0,
+    trials: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.tsv", help="Write all trials there, in the order of decisions.", callback=in_home),
+    ] = None,
+    storage: Storage = STORAGE_DEFAULT,
+    set_: Set = None,
+    as_json: Json = False,
+    plugin: Plugin = None,
+) -> None:
+    """Let pretended workers serve a study in virtual time: real decisions, trainings looked up in a table.
+
+    What would a hundred workers, another sampler or rungs have come to? A stored study may be changed with --set too:
+    nothing is stored. A table is what growlab study export-table writes; a trial whose layout and scalars it does not
+    have is given the nearest training. A function of a Python file is asked for each trial instead.
+    """
+    from growlab.files import write_atomically
+    from growlab.simulate.printing import print_simulation, trials_as_text
+
+    found = api.simulate(
+        study,
+        table,
+        set_ or [],
+        workers=workers,
+        seed=seed,
+        stragglers=stragglers,
+        dies_every_s=dies_every,
+        preempted_every_s=preempted_every,
+        away_s=away,
+        lease_s=lease,
+        checkpoint_every_s=checkpoint_every,
+        flops_per_s=flops_per_s,
+        vocab_size=vocab_size,
+        storage=storage,
+        plugins=plugin or [],
+        tell=say,
+    )
+    if trials is not None:
+        write_atomically(trials, trials_as_text(found).encode())
+    if as_json:
+        print(json.dumps(found.as_mapping(), indent=2))
+    else:
+        print_simulation(found, sys.stdout)
+
+
+@app.command()
+def export_table(
+    study: StudyName,
+    out: Annotated[Path, typer.Argument(metavar="OUT.tsv", help="A file; OUT.tsv.xz is packed.", callback=in_home)],
+    storage: Storage = STORAGE_DEFAULT,
+) -> None:
+    """Write the trainings of a study as a table to simulate others on: layouts, scalars, FLOPs, times, loss curves.
+
+    A row for each trial that is over or waits at a rung; docs/simulating.md explains the columns.
+    """
+    n = api.export_table(study, out, storage=storage)
+    options = [*place_options(storage), "--table", str(out)]
+    say(f"{n} training(s) in {out}; try: {command('study simulate', study, options=options)}")
 
 
 @app.command()

@@ -10,12 +10,13 @@ from growlab.finite import finite
 from growlab.preparation.confirming import ranked_winners, refuse_more_trials
 from growlab.preparation.results_file import PastResult, read_results
 from growlab.preparation.telling import Tell
+from growlab.records import TrialState
 
 if TYPE_CHECKING:
     from growlab.domains import Value
     from growlab.model.cost import Costs
     from growlab.proposal import Proposal
-    from growlab.records import PastTrial, TrialState
+    from growlab.records import PastTrial
     from growlab.storage import Store, StudyRow, TrialRow
     from growlab.study import Study
 
@@ -92,6 +93,7 @@ def import_results(store: "Store", name: str, path: Path, plugins: Sequence[Path
     Those that were told before are left out. Raises NotFound, and UsageError with the line of what the study could not
     have tried.
     """
+    from growlab.metrics import name_of, tells
     from growlab.plugins import load_plugins
     from growlab.search.adding import refuse_additions
 
@@ -100,16 +102,21 @@ def import_results(store: "Store", name: str, path: Path, plugins: Sequence[Path
         row = store.study(name)
         refuse_more_trials(store, row)
         refuse_additions(row.study)
-        table = read_results(path, row.study.objective.metric)
+        recorded = [key for key in row.study.metrics if not tells(name_of(key))]
+        table = read_results(path, row.study.objective.metric, recorded)
         told = _told_before(store, row)
         past = store.past_trials(row.id, row.study.metrics)
         made = [(proposal, result) for proposal, result in _told(row.study, past, table.results, path, told)]
-        results = [(proposal, result.state, result.losses) for proposal, result in made]
+        results = [(proposal, result.state, result.metrics) for proposal, result in made]
         n_trials = store.tell_results(row.id, results) if results else row.study.n_trials
         if n_trials is not None:
             break
     if table.unread:
         tell(f"columns that are not read: {', '.join(table.unread)}")
+    for key in recorded:
+        completed = [result for _, result in made if result.state is TrialState.COMPLETED]
+        if n_without := sum(key not in result.metrics for result in completed):
+            tell(f"{n_without} of {len(completed)} result(s) say nothing of {key}, which the study judges by")
     if table.n_open:
         tell(f"left out: {table.n_open} trial(s) that had not ended")
     if n_known := len(table.results) - len(made):
@@ -140,7 +147,7 @@ def _told(
         where = f"{path}: line {result.line}: "
         layout = checked_layout(study, result.layout, KINDS, where)
         values = read_values(study, {name: parse_yaml(text) for name, text in result.values.items()}, where)
-        key = _key(layout, values, result.state, result.losses.get(study.objective.metric))
+        key = _key(layout, values, result.state, result.metrics.get(study.objective.metric))
         if key in known:
             continue
         known.add(key)
@@ -150,7 +157,7 @@ def _told(
         number += 1
 
 
-def _key(layout: str, values: Mapping[str, Any], state: "TrialState", loss: float | None) -> Any:
+def _key(layout: str, values: Mapping[str, Any], state: TrialState, loss: float | None) -> Any:
     """What makes two results the same one."""
     return layout, tuple(sorted(values.items())), state, finite(loss)
 
@@ -165,7 +172,7 @@ def best_as_first(
     """
     from growlab.kinds import KINDS
     from growlab.model.cost import Costs
-    from growlab.records import PastTrial, TrialState
+    from growlab.records import PastTrial
     from growlab.search.adding import added_proposal, checked_layout, refuse_additions, takes_a_place
 
     refuse_additions(study)

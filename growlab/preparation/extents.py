@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.errors import StorageError
-from growlab.preparation.sources import is_stored, read_study
+from growlab.preparation.sources import read_study, stored_study
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
     from growlab.search.extent import Extent
-    from growlab.study import Study
 
 
 def read_extent(
@@ -24,22 +22,9 @@ def read_extent(
     from growlab.preparation.texts import with_found_texts
     from growlab.search.extent import extent_of
 
-    stored = None if overrides else _stored(name_or_file, storage)
+    stored = None if overrides else stored_study(name_or_file, storage)
     study = (
         with_found_texts(stored, storage, plugins, tell) if stored else read_study(name_or_file, overrides, "", plugins)
     )
     check(study, plugins)
     return extent_of(study, KINDS, Costs(load_corpus(study.data, study.curriculum).tokenizer.vocab_size))
-
-
-def _stored(name: str, storage: str) -> "Study | None":
-    """The stored study that a word means; None of a file, of a shipped study, and where there is no database."""
-    from growlab.storage import Store
-
-    try:
-        store = Store.open(storage)
-    except StorageError:
-        return None
-    with store:
-        known = {summary.name for summary in store.studies()}
-        return store.study(name).study if is_stored(name, known) else None

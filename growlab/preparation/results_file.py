@@ -1,4 +1,5 @@
-"""Results of trainings elsewhere, from a table: CSV or TSV with the columns layout, scalars by full name, losses.
+"""Results of trainings elsewhere, from a table: CSV or TSV with the columns layout, scalars by full name, losses and
+other metrics that the study judges by.
 
 What `growlab report --format csv` prints is such a table; its other columns are not read.
 """
@@ -6,7 +7,7 @@ What `growlab report --format csv` prints is such a table; its other columns are
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class PastResult:
     line: int  # of the file, from 1
     layout: str
     values: Mapping[str, str]  # as they are written, by the names of their columns; none that is empty
-    losses: Mapping[str, float]
+    metrics: Mapping[str, float]  # losses, and what else the study judges by
     state: TrialState
 
 
@@ -34,8 +35,11 @@ class ResultsFile:
     n_open: int  # lines of trials that had not ended
 
 
-def read_results(path: Path, objective: str) -> ResultsFile:
-    """Read a table of results. Raises UsageError, with the line, for what is none."""
+def read_results(path: Path, objective: str, recorded: Collection[str] = ()) -> ResultsFile:
+    """Read a table of results. Raises UsageError, with the line, for what is none.
+
+    `recorded` are keys of metrics that are read beside the losses, where a column has their name.
+    """
     reader = csv.DictReader(io.StringIO(text := _text_of(path)), delimiter="\t" if "\t" in first_line(text) else ",")
     try:
         names, rows = list(reader.fieldnames or ()), [(reader.line_num, row) for row in reader]
@@ -49,9 +53,10 @@ def read_results(path: Path, objective: str) -> ResultsFile:
         )
     if len(set(names)) < len(names):
         raise UsageError(f"{path}: names a column twice: {quoted(', '.join(names))}")
-    scalars = [name for name in names if "." in name]
-    found = [_result(path, line, row, objective, scalars) for line, row in rows]
-    known = {_LAYOUT, _STATE, *LOSSES, *scalars}
+    metrics = [*LOSSES, *(key for key in recorded if key not in LOSSES)]
+    scalars = [name for name in names if "." in name and name not in metrics]
+    found = [_result(path, line, row, objective, scalars, metrics) for line, row in rows]
+    known = {_LAYOUT, _STATE, *metrics, *scalars}
     return ResultsFile(
         results=[result for result in found if result.state.is_final],
         unread=[name for name in names if name not in known],
@@ -73,24 +78,29 @@ def _text_of(path: Path) -> str:
 
 
 def _result(
-    path: Path, line: int, row: Mapping[str | None, str | None], objective: str, scalars: list[str]
+    path: Path,
+    line: int,
+    row: Mapping[str | None, str | None],
+    objective: str,
+    scalars: Sequence[str],
+    metrics: Sequence[str],
 ) -> PastResult:
     if None in row or None in row.values():
         raise UsageError(f"{path}: line {line} has another number of cells than the line of names")
     cells = {name: value.strip() for name, value in row.items() if name is not None and value is not None}
-    losses = dict(_losses(path, line, cells))
+    found = dict(_numbers(path, line, cells, metrics))
     state = _state(path, line, cells.get(_STATE, ""))
-    if state is TrialState.COMPLETED and not math.isfinite(losses.get(objective, math.nan)):
+    if state is TrialState.COMPLETED and not math.isfinite(found.get(objective, math.nan)):
         raise UsageError(
             f"{path}: line {line} has no {objective}, which the study is ranked by; leave the line out, or add a "
             "column state that says diverged or failed"
         )
     values = {name: cells[name] for name in scalars if cells[name]}
-    return PastResult(line=line, layout=cells[_LAYOUT], values=values, losses=losses, state=state)
+    return PastResult(line=line, layout=cells[_LAYOUT], values=values, metrics=found, state=state)
 
 
-def _losses(path: Path, line: int, cells: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    for name in LOSSES:
+def _numbers(path: Path, line: int, cells: Mapping[str, str], metrics: Sequence[str]) -> Iterator[tuple[str, float]]:
+    for name in metrics:
         if text := cells.get(name, ""):
             try:
                 yield name, float(text)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from growlab.errors import UsageError, did_you_mean
+from growlab.errors import StorageError, UsageError, did_you_mean
 from growlab.escapes import quoted
 from growlab.resources import shipped_studies
 
@@ -53,3 +53,16 @@ def is_stored(name_or_file: str, known: Iterable[str]) -> bool:
         f"studies: {', '.join(known) or 'none'}; shipped: {', '.join(shipped)}."
         f"{did_you_mean(name_or_file, [*known, *shipped])}"
     )
+
+
+def stored_study(name: str, storage: str) -> "Study | None":
+    """The stored study that a word means; None of a file, of a shipped study, and where there is no database."""
+    from growlab.storage import Store
+
+    try:
+        store = Store.open(storage)
+    except StorageError:
+        return None
+    with store:
+        known = {summary.name for summary in store.studies()}
+        return store.study(name).study if is_stored(name, known) else None

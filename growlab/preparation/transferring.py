@@ -37,7 +37,8 @@ def with_transferred(store: "Store", study: "Study", tell: Tell) -> "Study":
     trials = tuple(trial for trial in past if trial.state.is_final and loss_of(trial) < float("inf"))
     _require_enough(source, trials)
     scalars = {name: domain for name, domain in row.study.scalars().items() if not isinstance(domain, Fixed)}
-    tell(f"{len(trials)} trials of {source!r} are kept with study {study.name!r}, which begins with what they say")
+    of = f" of {row.study.loss}, its first objective" if len(row.study.objectives) > 1 else ""
+    tell(f"{len(trials)} trials of {source!r} are kept with study {study.name!r}, which begins with what they say{of}")
     transferred = Transferred(scalars=scalars, trials=trials)
     return replace(study, sampler=replace(study.sampler, transferred=transferred))
 

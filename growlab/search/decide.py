@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from growlab.kinds import Kind
 from growlab.layout import parse
@@ -57,7 +58,7 @@ def decide(
     """
     if study.limits.why_over(spent):
         return Wait() if any(trial.state is TrialState.RUNNING for trial in past) else Done()
-    past = sorted(past, key=lambda trial: trial.number)
+    past = sorted(past, key=attrgetter("number"))
     options = sampler_options(study)
     if len(past) < study.n_trials and options.proposes:
         return _better(study, past, kinds, measure, weighs=options.weighs)

@@ -8,7 +8,7 @@ from growlab.layout import Layout
 from growlab.records import PastTrial
 from growlab.search.limits import Excess, Limits, nothing_fits
 from growlab.search.menu import Menu
-from growlab.search.past import tried_layouts
+from growlab.search.past import failed_layouts, tried_layouts
 from growlab.search.random_layouts import random_layout
 
 
@@ -32,18 +32,19 @@ def first_new(draw: Callable[[], Draw], past: Sequence[PastTrial], tries: int, l
     After `tries` draws a repeat will do, since its scalars and its seed differ: preferably of a layout that
     did not fail. Raises UsageError when every draw was too large.
     """
-    only_failed = tried_layouts(past)
+    tried = tried_layouts(past)
     repeats: list[Draw] = []
     too_large: list[Excess] = []
     for _ in range(tries):
         drawn = draw()
         if excess := limits.excess(drawn.layout):
             too_large.append(excess)
-        elif drawn.layout.hash not in only_failed:
+        elif drawn.layout.hash not in tried:
             return drawn
         else:
             repeats.append(drawn)
     if not repeats:
         raise nothing_fits(too_large)
-    repeat = min(repeats, key=lambda draw: only_failed[draw.layout.hash])
+    failed = failed_layouts(past)
+    repeat = min(repeats, key=lambda draw: draw.layout.hash in failed)
     return replace(repeat, words="; ".join(filter(None, [repeat.words, "an earlier layout again"])))

@@ -29,7 +29,10 @@ def judged(limit: Limits, past: Sequence[PastTrial]) -> Sequence[PastTrial]:
     if len(study.objectives) == 1 and not study.constraints:
         key = study.objective.key
         return [
-            trial if _value(trial, key) == trial.value else replace(trial, value=_value(trial, key)) for trial in past
+            trial
+            if not trial.metrics or trial.metrics.get(key) == trial.value
+            else replace(trial, value=_value(trial, key))
+            for trial in past
         ]
     told = told_of(study)
     made_of = study.layouts, study.scalars(), told, id(limit.kinds), limit.measure
@@ -44,9 +47,11 @@ def told_of(study: Study) -> list[Objective | Constraint]:
 
 def told_by(limit: Limits, layout: Layout, params: Mapping[str, Value], *, ended: bool = False) -> dict[str, float]:
     """What the layout of a trial with these scalars tells, by the metrics' keys; `ended`: it is the last one."""
+    if not (told := told_of(limit.study)):
+        return {}
     limit = limit.at(params)
     last = layout if ended else limit.largest(layout)
-    return {judged.key: float(limit.amount(judged, last)) for judged in told_of(limit.study)}
+    return {judged.key: float(limit.amount(judged, last)) for judged in told}
 
 
 def with_values(study: Study, past: Sequence[PastTrial]) -> Sequence[PastTrial]:

@@ -1,7 +1,7 @@
 """What the trials so far say: how good each was, and which layouts were tried."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 from statistics import fmean
@@ -13,6 +13,11 @@ from growlab.records import PastTrial, TrialState
 
 def unfinished(trial: PastTrial) -> PastTrial:
     """The trial before it ended. Whether it waited or ran is not told: a decision does not keep it."""
+    is_told = (
+        trial.value is not None or trial.values or trial.metrics or trial.layout_end or trial.peak_memory is not None
+    )
+    if trial.state is TrialState.RUNNING and trial.feasible and not is_told:
+        return trial
     return replace(
         trial,
         state=TrialState.RUNNING,
@@ -75,20 +80,41 @@ def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: fmean(each[key] for each in metrics) for key in known}
 
 
-@lru_cache(maxsize=1 << 15)
-def _hash(text: str) -> str:
-    """The hash of a layout's text; a search asks for those of its whole past at each decision."""
-    return parse(text).hash
+def tried_layouts(past: Iterable[PastTrial]) -> Set[str | None]:
+    """The hash of every layout that was proposed; None for a damaged row's."""
+    return _TRIED.hashes([trial.layout for trial in past])
 
 
-def tried_layouts(past: Iterable[PastTrial]) -> dict[str, bool]:
-    """Hash of every layout that was proposed, to whether it only ever failed. A damaged row's layout is none."""
-    only_failed: dict[str, bool] = {}
+def failed_layouts(past: Iterable[PastTrial]) -> Set[str | None]:
+    """The hash of every layout that was proposed and only ever failed."""
+    failed, others = set[str | None](), set[str | None]()
     for trial in past:
-        try:
-            key = _hash(trial.layout)
-        except LayoutError:
-            continue
-        failed = trial.state.is_final and math.isinf(loss_of(trial))
-        only_failed[key] = only_failed.get(key, True) and failed
-    return only_failed
+        (failed if trial.state.is_final and math.isinf(loss_of(trial)) else others).add(_hash(trial.layout))
+    return failed - others
+
+
+@lru_cache(maxsize=1 << 15)
+def _hash(text: str) -> str | None:
+    try:
+        return parse(text).hash
+    except LayoutError:
+        return None
+
+
+class _Tried:
+    """The hashes of the layouts of a past, kept for one that goes on from it: a long one takes longer than the rest."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._hashes: set[str | None] = set()
+
+    def hashes(self, texts: list[str]) -> Set[str | None]:
+        n_known = len(self._texts)
+        if texts[:n_known] != self._texts:
+            n_known, self._hashes = 0, set()
+        self._hashes.update(map(_hash, texts[n_known:]))
+        self._texts = texts
+        return self._hashes
+
+
+_TRIED = _Tried()

@@ -4,8 +4,10 @@ What is kept between calls saves time alone, and nothing is random but by the nu
 same proposal on any machine.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from operator import attrgetter
 
 from growlab.domains import Value
 from growlab.kinds import Kind, complete, shorten
@@ -14,7 +16,6 @@ from growlab.plan import final_layout
 from growlab.proposal import Proposal
 from growlab.recipes import OPERATORS
 from growlab.records import Decision, PastTrial, TrialState
-from growlab.samplers import SAMPLERS
 from growlab.search.draw import Draw
 from growlab.search.judging import judged, with_values
 from growlab.search.limits import Limits, Measure
@@ -23,11 +24,13 @@ from growlab.search.menu import menu_of
 from growlab.search.past import grouped, unfinished
 from growlab.search.rungs.halving import climbs_of
 from growlab.search.rungs.standing import projected
-from growlab.search.sampling import Ask, Suggestion, sampler_options
+from growlab.search.sampling import Ask, Suggestion, sampler_options, suggested
 from growlab.search.sections import growth_of, train_of
 from growlab.seeds import derived_seed
 from growlab.specs import GrowthSpec, TrialSpec
 from growlab.study import Study
+
+_NUMBER = attrgetter("number")
 
 
 def propose(
@@ -38,11 +41,9 @@ def propose(
     The study is one that `check_space` accepts; `past` holds every trial known, also queued and running ones,
     in any order. Raises UsageError when no layout is within the limits of the study.
     """
-    past = [
-        trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=lambda each: each.number)
-    ]
+    past = [trial if trial.state.is_final else unfinished(trial) for trial in sorted(past, key=_NUMBER)]
     ask, repeat = ask_for(study, past, number, kinds, measure)
-    suggestion = _again(ask, past, number) or _suggested(ask)
+    suggestion = _again(ask, past, number) or suggested(ask)
     draw, params = suggestion.draw, dict(suggestion.params)
     trial_seed = derived_seed(study.seed, number if study.repeats == 1 else repeat, "trial")
     return Proposal(
@@ -56,28 +57,19 @@ def propose(
             origin=draw.origin,
             parent=None if draw.parent is None else draw.parent * study.repeats,
             mutation=draw.words,
-            finished=tuple(trial.number for trial in past if trial.state.is_final),
-            running=tuple(trial.number for trial in past if not trial.state.is_final),
+            finished=tuple([trial.number for trial in past if trial.state.is_final]),
+            running=tuple([trial.number for trial in past if not trial.state.is_final]),
             predicted=suggestion.predicted,
             climbs=climbs_of(past),
         ),
     )
 
 
-def _suggested(ask: Ask) -> Suggestion:
-    """What the study's sampler makes of what it is asked."""
-    options = sampler_options(ask.study)
-    suggestion: Suggestion = SAMPLERS[ask.study.sampler.name].make(
-        ask if options.knows_several else ask.with_one_value(), options
-    )
-    return suggestion
-
-
 def ask_for(
     study: Study, past: Sequence[PastTrial], number: int, kinds: Mapping[str, Kind], measure: Measure
 ) -> tuple[Ask, int]:
     """What the study's sampler is asked for trial `number` after `past`, by number; and which repeat the trial is."""
-    n_added = sum(trial.added for trial in past if trial.number < number)  # none of a study with repeats
+    n_added = sum([trial.number < number for trial in past if trial.added])  # none of a study with repeats
     group, repeat = divmod(number - n_added, study.repeats)
     limit = Limits(study=study, kinds=kinds, measure=measure)
     past = judged(limit, grouped(past, study.repeats))
@@ -97,9 +89,10 @@ def ask_for(
 def _again(ask: Ask, past: Sequence[PastTrial], number: int) -> Suggestion | None:
     """What another repeat of this proposal was; None where this is the first."""
     repeats = ask.study.repeats
-    first = next((trial for trial in past if trial.number // repeats == number // repeats), None)
-    if first is None:
+    at = bisect_left(past, number // repeats * repeats, key=_NUMBER)
+    if at == len(past) or past[at].number // repeats != number // repeats:
         return None
+    first = past[at]
     given = ask.study.starts() if ask.number < sampler_options(ask.study).n_first(ask.study) else {}
     draw = Draw(layout=complete(parse(first.layout), ask.menu.kinds), origin="repeat", words=f"trial {first.number}")
     return Suggestion(draw=draw, params=dict(first.params), given=given)

@@ -76,7 +76,7 @@ class Ask:
     @property
     def n_known(self) -> int:
         """The number of trials before this one, those that a person added among them: all can be learnt from."""
-        return self.number + sum(trial.added for trial in self.past)
+        return self.number + sum([trial.added for trial in self.past])
 
     def rng(self) -> Random:
         """A generator that begins anew at each call."""
@@ -136,6 +136,14 @@ def register_sampler(
 def sampler_options(study: Study) -> Any:
     """The options of the study's sampler, a SamplerOptions. Raises NotRegistered, or SpecError for a damaged row."""
     return SAMPLERS[study.sampler.name].read(study.sampler.options)
+
+
+def suggested(ask: Ask) -> Suggestion:
+    """What the study's sampler makes of what it is asked."""
+    options = sampler_options(ask.study)
+    seen = ask if options.knows_several else ask.with_one_value()
+    suggestion: Suggestion = SAMPLERS[ask.study.sampler.name].make(seen, options)
+    return suggestion
 
 
 def first_layout(ask: Ask, *, startup_trials: int) -> Suggestion | None:

@@ -90,6 +90,8 @@ class Asked:
         from growlab.search.optuna.samplers import Tpe
 
         sampler = Tpe(multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed)
+        if len(past) < startup_trials:  # TPE asks nothing of them: it draws at random
+            past = ()
         with quiet():
             asked = opened(self._memory.trials(past), sampler).ask(self._distributions).params
         return {name: asked[self._known_as[name]] for name in self._searched}

@@ -10,10 +10,10 @@
 `growlab db` uses Database with current_revision, head_revision, upgrade and back_up.
 """
 
+from growlab.queue import MAX_STRIKES, MOST_LOSSES
 from growlab.storage.backup import back_up
 from growlab.storage.database import Database
 from growlab.storage.faults import Patience
-from growlab.storage.queue import MAX_STRIKES, MOST_LOSSES
 from growlab.storage.recorder import LeasedRecorder
 from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, Tally, TrialRow
 from growlab.storage.schema import check_schema, current_revision, ensure_schema, head_revision, upgrade

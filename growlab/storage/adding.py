@@ -9,12 +9,12 @@ from growlab.errors import NotFound
 from growlab.finite import finite
 from growlab.proposal import Proposal
 from growlab.records import LOSSES, TOLD, TrialState
-from growlab.storage import queue
+from growlab.storage import facts, queue
 from growlab.storage.clock import database_now
 from growlab.storage.studies import count_trials
 from growlab.storage.tables import IS_OPEN, studies, trials
 
-Losses = Mapping[str, float]  # by name, of records.LOSSES
+Metrics = Mapping[str, float]  # losses by their names, and other metrics by their keys (growlab.metrics)
 
 
 def add_trials(
@@ -44,17 +44,22 @@ def add_trials(
 
 
 def tell_results(
-    connection: Connection, study_id: int, results: Sequence[tuple[Proposal, TrialState, Losses]]
+    connection: Connection, study_id: int, results: Sequence[tuple[Proposal, TrialState, Metrics]]
 ) -> int | None:
-    """Add trials that were trained elsewhere, in their final states; as add_trials does, beyond n_trials."""
+    """Add trials that were trained elsewhere, in their final states; as add_trials does, beyond n_trials.
+
+    Metrics that are no losses become rows of step 0.
+    """
     n_trials = add_trials(connection, study_id, [proposal for proposal, _, _ in results], takes_places=False)
     if n_trials is None:
         return None
-    for proposal, state, losses in results:
+    for proposal, state, told in results:
         assert proposal.decision.origin == TOLD, proposal.decision.origin
-        values: dict[str, Any] = {name: finite(losses[name]) for name in LOSSES if name in losses}
+        values: dict[str, Any] = {name: finite(told[name]) for name in LOSSES if name in told}
         is_it = (trials.c.study_id == study_id) & (trials.c.number == proposal.number)
-        connection.execute(update(trials).where(is_it).values(state=state, ended_at=database_now(), **values))
+        ended = update(trials).where(is_it).values(state=state, ended_at=database_now(), **values)
+        trial_id = connection.scalar(ended.returning(trials.c.id))
+        facts.write_told(connection, trial_id, {key: told[key] for key in told if key not in LOSSES})
     return n_trials
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, RowMapping, Table, delete, select
 from growlab.errors import NotFound
 from growlab.escapes import quoted
 from growlab.finite import finite
+from growlab.metrics import rows_of
 from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, RungReading, TrajectoryPoint, float_fields
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
@@ -74,6 +75,16 @@ def record_test(connection: Connection, trial_id: int, values: Mapping[str, floa
     rows = [{**owner, **_value(value), "name": name} for name, value in values.items()]
     upsert(connection, metrics, rows)
     return True
+
+
+def write_told(connection: Connection, trial_id: int, told: Mapping[str, float]) -> None:
+    """Write what a person told of a trial that nobody trains, by the metrics' keys: rows of step 0."""
+    places = {key: rows_of(key) for key in told}
+    rows = [
+        {"trial_id": trial_id, "epoch": 0, "step": 0, "split": at.split, "name": at.name, **_value(told[key])}
+        for key, at in places.items()
+    ]
+    upsert(connection, metrics, rows)
 
 
 def _value(value: float) -> dict[str, Any]:

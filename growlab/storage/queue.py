@@ -20,6 +20,7 @@ from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
 from growlab.named import Named
 from growlab.proposal import Proposal
+from growlab.queue import MAX_STRIKES, MOST_LOSSES
 from growlab.records import EndReason, Promotion, TrialState
 from growlab.rungs import Ladder, Rungs
 from growlab.specs import TrialSpec
@@ -37,9 +38,6 @@ from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.study.objectives import measured_at_end
 from growlab.study.objectives_section import CONSTRAINTS, OBJECTIVES, stored_constraints, stored_objectives
 from growlab.study.reading import read_rungs
-
-MAX_STRIKES = 3
-MOST_LOSSES = 10  # in a row, without coming any further
 
 
 def enqueue(

@@ -175,6 +175,8 @@ class Study:
             raise SpecError(f"n_trials must be between 1 and {MAX_TRIALS}, got {self.n_trials}")
         if self.repeats < 1:
             raise SpecError(f"repeats must be at least 1, got {self.repeats}")
+        if self.limits.stop_when and self.constraints:
+            raise SpecError("stop_when: a trial beyond a constraint would end the study too; leave out one of the two")
         if self.rungs is not None:
             self._require_rungs_that_fit()
 

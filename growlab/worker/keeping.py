@@ -5,12 +5,11 @@ is decided here. Only files that lie below this worker's own artifact folder are
 has one of its own, those of another are its own to delete.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from growlab.records import PastTrial
 from growlab.rungs import Rungs
-from growlab.search.rungs.standing import Standings
+from growlab.search.rungs.standing import best_paused
 from growlab.storage import Store
 
 
@@ -19,20 +18,6 @@ def keep_best(store: Store, study_id: int, rungs: Rungs, artifacts: Path) -> Non
     if rungs.keep_paused:
         ranked = best_paused(rungs, store.past_trials(study_id, "val_loss"))
         forget_paused(store, study_id, artifacts, kept=ranked[: rungs.keep_paused])
-
-
-def best_paused(rungs: Rungs, past: Sequence[PastTrial]) -> list[int]:
-    """The numbers of paused trials, the best first: from the highest rung on, and by their values there.
-
-    By the loss, whatever a study minimises: all its trials read one text, so that bits per byte have the same order.
-    """
-    standings = Standings.of(past, len(rungs.shares), "val_loss")
-    places = {
-        trial.number: (-(rung := trial.readings[-1].rung), standings.at[rung][trial.number], trial.number)
-        for trial in past
-        if trial.is_paused
-    }
-    return sorted(places, key=lambda number: places[number])
 
 
 def forget_paused(store: Store, study_id: int, artifacts: Path, *, kept: Collection[int] = ()) -> None:

@@ -23,7 +23,6 @@ from growlab.specs import TrialSpec
 from growlab.storage import Store, StudyRow
 from growlab.worker.causes import CONTEXT_BYTES
 from growlab.worker.signals import ignore_stopping, signals_held
-from growlab.worker.trainer import decided
 
 if TYPE_CHECKING:
     from growlab.training.run import TrialRun
@@ -96,6 +95,7 @@ def next_spec(store: Store, row: StudyRow, plugins: Sequence[Path]) -> TrialSpec
         if trial.state is TrialState.QUEUED:
             return trial.spec
     from growlab.data import load_corpus
+    from growlab.deciding import decided
     from growlab.plugins import load_plugins
 
     load_plugins(plugins)

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,10 +25,9 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PEAK_MEMORY, Metric, PastTrial, Paused, Spent, TrialResult, TrialState
-from growlab.search import Done, New, Next, Promote, Wait, decide
+from growlab.records import PEAK_MEMORY, Metric, Paused, TrialResult, TrialState
+from growlab.search import Done, New, Promote, Wait
 from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
-from growlab.study import Study
 from growlab.worker.causes import crowded_out, failed_at_once, held_by_others, out_of_memory
 from growlab.worker.keeping import forget_paused, keep_best
 from growlab.worker.messages import (
@@ -54,7 +53,6 @@ from growlab.worker.signals import ignore_stopping
 
 ORPHANED, CRASHED = 70, 71  # exit codes
 LEAVING_S = 15.0  # of a trainer that was asked to stop, for a database that is away
-_NOTHING = Spent()
 _ROOM = 1 << 16  # bytes that a disk must have left; a checkpoint needs more, but a full disk has not even these
 
 
@@ -155,25 +153,23 @@ class _Trainer:
 
     def _decide_next(self, name: str) -> Proposed | NoneWanted:
         """Put what is wanted into the queue from here: nothing large passes the pipe. A faster worker's stays."""
+        from growlab.deciding import put_next
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_execution
 
         row = self.store.study(name)
         vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
-        past, spent = self.store.past_trials(row.id, row.study.metrics), self.store.spent(row.id)
-        match decided(row.study, past, vocab_size, spent):
+        match put_next(self.store, row.id, row.study, vocab_size, revision=row.revision):
             case New(proposal):
                 # loads a compiler now, not in the trial
                 choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
-                self.store.enqueue(row.id, proposal, revision=row.revision)
                 return Proposed()
-            case Promote(promotion):
-                self.store.promote(row.id, promotion, revision=row.revision)
+            case Promote():
                 return Proposed()
             case Wait():
                 return NoneWanted(is_done=False)
             case Done():
-                if not row.study.limits.why_over(spent):  # else it may go on from where it stands, with other limits
+                if not self.store.why_over(row.id):  # else it may go on from where it stands, with other limits
                     forget_paused(self.store, row.id, self.setup.artifacts)
                 return NoneWanted(is_done=True)
 
@@ -254,14 +250,6 @@ class _Trainer:
         from growlab.training.device import device_memory
 
         return crowded_out(device_memory(self.device))
-
-
-def decided(study: Study, past: Sequence[PastTrial], vocab_size: int, spent: Spent = _NOTHING) -> Next:
-    """Decide what comes next in a study, by the kinds that are registered here."""
-    from growlab.kinds import KINDS
-    from growlab.model.cost import Costs
-
-    return decide(study, past, KINDS, Costs(vocab_size), spent)
 
 
 def unfit(error: GrowlabError) -> Unfit:

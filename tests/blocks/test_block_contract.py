@@ -15,7 +15,7 @@ from growlab.layout import CHANNEL_KINDS
 
 T = 21  # odd, and longer than any filter
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
-few_examples = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 splits = st.lists(st.integers(1, T - 1), unique=True, max_size=6).map(sorted) | st.just(list(range(1, T)))
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from growlab import api
+from growlab.deciding import decided
 from growlab.records import PastTrial, TrialState
 from growlab.storage import Store
-from growlab.worker.trainer import decided
 
 STORAGE = "sqlite:///growlab.db"
 LAYOUT = "d=16 attn[n_heads=2] mlp"
@@ -176,10 +176,7 @@ def test_a_search_learns_from_what_it_was_told(growlab: Callable, home: Path) ->
         ("layout,train.lr,val_loss\nd=16 attn,1e-3\n", "line 2 has another number of cells than the line of names"),
         ("layout,train.lr\nd=16 attn,1e-3\n", "it lacks val_loss and has 'layout, train.lr'"),
         ("layout,val_loss,val_loss\n", "names a column twice"),
-        (
-            "layout,train.lr,val_loss,state\nd=16 attn,1e-3,2,fine\n",
-            "line 2: state must be queued, running, paused",
-        ),
+        ("layout,train.lr,val_loss,state\nd=16 attn,1e-3,2,fine\n", "line 2: state must be queued, running, paused"),
         ("", "it lacks layout, val_loss and has nothing"),
     ],
 )

@@ -82,6 +82,22 @@ def test_what_was_not_recorded_is_said_and_what_layouts_tell_is_computed(growlab
     assert (shown["unknown"], 1 in shown["front"]) == ([], True)
 
 
+@pytest.mark.usefixtures("searched")
+def test_results_from_elsewhere_are_judged_by_what_their_table_says(growlab: Callable, home: Path) -> None:
+    growlab("study", "set", "tiny", "objectives=[val_loss, params, train_tokens_per_s]")
+    lines = ["layout,train.lr,val_loss,train_tokens_per_s", "d=16 conv mlp,2e-3,1.0,500", "d=16 conv mlp,3e-3,1.1,"]
+    (home / "theirs.csv").write_text("\n".join(lines))
+
+    outcome = growlab("study", "import", "tiny", "theirs.csv")
+    shown = api.front("tiny", storage=STORAGE)
+
+    assert outcome.code == 0, outcome.err
+    assert "1 of 2 result(s) say nothing of train_tokens_per_s, which the study judges by" in outcome.err
+    values = {trial["trial"]: trial["values"] for trial in shown["trials"]}
+    assert (values[3]["val_loss"], values[3]["train_tokens_per_s"]) == (1.0, 500.0)
+    assert (values[3]["params"] > 1000, shown["front"][0], shown["unknown"]) == (True, 3, [4])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

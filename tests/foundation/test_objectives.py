@@ -124,6 +124,10 @@ def test_a_row_may_name_a_metric_of_a_plugin_that_is_not_here():
         ({"constraints": {"params": {"most": 1}}}, "constraints.params.most: unknown key"),
         ({"constraints": {"parmas": {"at_most": 1}}}, "unknown metric 'parmas'; known: "),
         ({"constraints": ["params"]}, "constraints: must be a mapping"),
+        (
+            {"constraints": {"params": {"at_most": 1}}, "stop_when": {"val_loss": 1}},
+            "stop_when: a trial beyond a constraint would end the study too",
+        ),
         ({"objectves": ["val_loss"]}, "objectves: unknown key. Did you mean 'objectives'?"),
     ],
 )

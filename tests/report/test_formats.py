@@ -19,7 +19,7 @@ from growlab.report.title import title_of
 
 LONG_LAYOUT = "d=192 " + " ".join(f"conv[kernel={at}] attn[heads_per_kv=2,n_heads=8]" for at in range(2, 10))
 
-OF_SOME = ("accuracy", "overfits_since", "told", "front", "feasible", "rung", "rung_share")
+OF_SOME = ("accuracy", "overfits_since", "told", "rung", "rung_share", "front", "feasible")
 FIELDS = [field for field in fields(LeaderboardRow) if field.name not in ("searched", "metrics")]
 whole = st.integers(0, 2**62)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

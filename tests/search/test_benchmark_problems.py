@@ -16,6 +16,7 @@ def judge():
     """The modules of the benchmark, which is a folder of scripts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
+        import objectives
         import pool
         import problems
         import regret
@@ -23,6 +24,7 @@ def judge():
         import searches
         import synthetic
     return SimpleNamespace(
+        objectives=objectives,
         pool=pool,
         problems=problems,
         regret=regret,
@@ -147,3 +149,16 @@ def test_half_the_regret_on_every_seed_is_a_ratio_of_a_half_without_doubt(judge)
 
     assert (ratio, low, high) == pytest.approx((0.5, 0.5, 0.5))
     assert p == pytest.approx(2 / 2**6)  # of 64 ways to sign six differences, the two outermost
+
+
+@pytest.mark.parametrize("search", ["random", "nsga2"])
+def test_a_search_of_several_objectives_is_judged_by_its_share_of_the_whole_front(judge, search: str) -> None:
+    problem = judge.problems.PROBLEMS["complete"](0, None)
+    whole = judge.objectives.Judge.of(problem, "three")
+
+    row = judge.objectives.run(("complete", "three", search, 0, 20))
+
+    early, late = map(float, row["volumes"].split())
+    assert whole.share(judge.problems.complete_points()) == pytest.approx(1)
+    assert 0 < early <= late < 1
+    assert whole.share([]) == 0

@@ -16,7 +16,7 @@ from growlab.search import preview
 from growlab.search.menu import Menu
 from growlab.search.optuna.finished import optuna_study_of
 from growlab.search.optuna.layout_sampler import LayoutSampler, suggest_layout, suggest_scalars
-from growlab.study import LayoutSpace, Study
+from growlab.study import LayoutSpace, Objective, Study
 
 SPACE = LayoutSpace(
     blocks={"attn": {}, "conv": {"kernel": (3, 4, 7)}, "mlp": {}, "mix(attn,conv)": {}}, d_model=(32, 64), depth=(2, 8)
@@ -156,9 +156,35 @@ def test_what_cannot_be_searched_is_said_at_once(kinds) -> None:
         LayoutSampler(replace(SPACE, max_params=1000), kinds=kinds)
     with pytest.raises(LayoutError, match="no attn fits d_model 17"):
         LayoutSampler(replace(SPACE, d_model=(17,)), kinds=kinds)
-    study = optuna.create_study(sampler=LayoutSampler(SPACE, kinds=kinds), directions=["minimize", "minimize"])
-    with pytest.raises(UsageError, match="LayoutSampler searches for one objective, the study has 2"):
-        suggest_layout(study.ask(), SPACE, kinds=kinds)
+
+
+@pytest.mark.parametrize("sampler", ["model", "evolution"])
+def test_a_study_of_several_objectives_is_searched_for_its_whole_front(kinds, sampler: str) -> None:
+    def objectives(trial: optuna.Trial) -> tuple[float, float]:
+        layout = suggest_layout(trial, SPACE, kinds=kinds)
+        return loss(layout), -layout.depth  # is maximised
+
+    both = ["minimize", "maximize"]
+    study = optuna.create_study(sampler=LayoutSampler(SPACE, sampler=sampler, seed=0, kinds=kinds), directions=both)
+    control = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), directions=both)
+    for each in (study, control):
+        each.optimize(objectives, n_trials=24)
+
+    found, at_random = ({tuple(trial.values) for trial in each.best_trials} for each in (study, control))
+    assert min(value for value, _ in found) <= min(value for value, _ in at_random)
+    assert all(any(one[0] <= other[0] and one[1] >= other[1] for one in found) for other in at_random)
+
+
+def test_finished_trials_of_several_objectives_have_a_value_and_a_direction_of_each(make_study, kinds) -> None:
+    speed = Objective(metric="train_tokens_per_s", direction="maximise")
+    study = replace(make_study(SPACE.blocks, d_model=SPACE.d_model), objectives=(Objective(), speed))
+    trial = PastTrial(number=0, state=TrialState.COMPLETED, layout="d=32 attn mlp", value=2.0)
+    known = replace(trial, metrics={"val_loss": 2.0, "train_tokens_per_s": 7.0})
+
+    found, _ = optuna_study_of(study, [known, replace(trial, number=1)], kinds)
+
+    assert [each.name for each in found.directions] == ["MINIMIZE", "MAXIMIZE"]
+    assert [each.values for each in found.trials] == [[2.0, 7.0], None]
 
 
 def test_finished_trials_are_a_study_of_optuna_s_with_what_matters_most(make_study, kinds, measure) -> None:

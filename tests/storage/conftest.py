@@ -3,8 +3,9 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 from sqlalchemy import text
 
 from growlab.proposal import Proposal
+from growlab.queue import Queue
 from growlab.records import (
     Artifact,
     Climb,
     Decision,
     GrowthEvent,
     Metric,
+    PastTrial,
     Prediction,
     Promotion,
     RungReading,
@@ -27,6 +30,8 @@ from growlab.records import (
     TrialState,
 )
 from growlab.scalar import with_defaults
+from growlab.simulate.clock import Clock
+from growlab.simulate.memory import STUDY_ID, MemoryQueue
 from growlab.specs import BudgetSpec, DataSpec, TrainSpec, TrialSpec
 from growlab.storage import Claim, Database, Store, engine
 from growlab.study import Study
@@ -189,40 +194,13 @@ def promotion(trial: int = 0, rung: int = 0, **changes: Any) -> Promotion:
     return Promotion(trial=trial, rung=rung, **{**values, **changes})
 
 
-class Lab:
-    """A store with one study, and a way into the database past the store."""
+class Queueing:
+    """A queue of one study's trials, in a database or in memory, and what may be put into it."""
 
-    def __init__(self, url: str, *, n_trials: int = 10) -> None:
-        self.url = url
-        self.store = Store.open(url)
-        self.database = Database.open(url)
-        self.study_id = self.add_study("nightly", n_trials=n_trials)
+    store: Queue[Any]
+    study_id: int
 
-    def close(self) -> None:
-        self.store.close()
-        self.database.close()
-
-    def sql(self, statement: str, **values: Any) -> list[Any]:
-        """The rows of a query, or none of another statement."""
-
-        def run(connection: Any) -> list[Any]:
-            result = connection.execute(text(statement), values)
-            return list(result) if result.returns_rows else []
-
-        return self.database.write(run)
-
-    def count(self, table: str) -> int:
-        [(n_rows,)] = self.sql(f"SELECT count(*) FROM {table}")
-        return n_rows
-
-    def add_study(self, name: str, *, n_trials: int = 10) -> int:
-        self.store.create_study(study_named(name, n_trials))
-        return self.store.study(name).id
-
-    def worker(self, name: str = "gpu0") -> int:
-        return self.store.register_worker(name=name, device="cpu", versions={"torch": "2.13"})
-
-    def enqueue(self, *numbers: int, store: Store | None = None) -> list[bool]:
+    def enqueue(self, *numbers: int, store: Queue[Any] | None = None) -> list[bool]:
         return [(store or self.store).enqueue(self.study_id, self.proposal(number)) for number in numbers]
 
     def proposal(self, number: int) -> Proposal:
@@ -234,32 +212,11 @@ class Lab:
             decision=self.decision(number),
         )
 
-    def claim(self, worker_id: int, *, lease_s: float = 60) -> Claim | None:
+    def claim(self, worker_id: int, *, lease_s: float = 60) -> Any:
         return self.store.claim_next(self.study_id, worker_id, lease_s=lease_s)
 
-    def expire(self, claim: Claim, *, ago_s: float = 120) -> None:
-        """As if the claim's worker had not been heard of since its lease began, while others were.
-
-        The lease counts as short: a server that a test started a moment ago grants every lease in full once more.
-        """
-        set_back = "UPDATE gl_trials SET lease_expires_at = lease_expires_at - :by, lease_s = 0"
-        self.sql(f"{set_back} WHERE id = :id AND state = 'running'", by=claim.lease_s + ago_s, id=claim.trial_id)
-        set_back = "UPDATE gl_attempts SET heartbeat_at = heartbeat_at - :by WHERE id = :id"
-        self.sql(set_back, by=claim.lease_s + ago_s, id=claim.attempt_id)
-
-    def has_lease_of(self, lease_s: float, *, since: float) -> bool:
-        """Whether trial 0 was given such a lease since then on the monotonic clock, however busy the machine is."""
-        left_s = self.store.trial(self.study_id, 0).lease_left_s
-        passed_s = time.monotonic() - since
-        return left_s is not None and lease_s - passed_s - 0.1 <= left_s <= lease_s
-
-    def overwrite(self, column: str, words: str, number: int = 0) -> None:
-        """A trial's column of JSON, past every check."""
-        value = "CAST(:words AS JSON)" if self.url.startswith("postgresql") else ":words"
-        self.sql(f"UPDATE gl_trials SET {column} = {value} WHERE number = :number", words=words, number=number)
-
-    def state(self, number: int = 0) -> TrialState:
-        return self.store.trial(self.study_id, number).state
+    def past(self) -> Sequence[PastTrial]:
+        return self.store.past_trials(self.study_id, ["val_loss"])
 
     @staticmethod
     def decision(number: int) -> Decision:
@@ -299,6 +256,127 @@ class Lab:
             "engine": "eager",
         }
         return TrialResult(state=state, **{**values, **changes})
+
+
+class Lab(Queueing):
+    """A store with one study, and a way into the database past the store."""
+
+    store: Store
+
+    def __init__(self, url: str, *, n_trials: int = 10) -> None:
+        self.url = url
+        self.store = Store.open(url)
+        self.database = Database.open(url)
+        self.study_id = self.add_study("nightly", n_trials=n_trials)
+
+    def close(self) -> None:
+        self.store.close()
+        self.database.close()
+
+    def sql(self, statement: str, **values: Any) -> list[Any]:
+        """The rows of a query, or none of another statement."""
+
+        def run(connection: Any) -> list[Any]:
+            result = connection.execute(text(statement), values)
+            return list(result) if result.returns_rows else []
+
+        return self.database.write(run)
+
+    def count(self, table: str) -> int:
+        [(n_rows,)] = self.sql(f"SELECT count(*) FROM {table}")
+        return n_rows
+
+    def add_study(self, name: str, *, n_trials: int = 10) -> int:
+        self.store.create_study(study_named(name, n_trials))
+        return self.store.study(name).id
+
+    def worker(self, name: str = "gpu0") -> int:
+        return self.store.register_worker(name=name, device="cpu", versions={"torch": "2.13"})
+
+    def expire(self, claim: Claim, *, ago_s: float = 120) -> None:
+        """As if the claim's worker had not been heard of since its lease began, while others were.
+
+        The lease counts as short: a server that a test started a moment ago grants every lease in full once more.
+        """
+        set_back = "UPDATE gl_trials SET lease_expires_at = lease_expires_at - :by, lease_s = 0"
+        self.sql(f"{set_back} WHERE id = :id AND state = 'running'", by=claim.lease_s + ago_s, id=claim.trial_id)
+        set_back = "UPDATE gl_attempts SET heartbeat_at = heartbeat_at - :by WHERE id = :id"
+        self.sql(set_back, by=claim.lease_s + ago_s, id=claim.attempt_id)
+
+    def has_lease_of(self, lease_s: float, *, since: float) -> bool:
+        """Whether trial 0 was given such a lease since then on the monotonic clock, however busy the machine is."""
+        left_s = self.store.trial(self.study_id, 0).lease_left_s
+        passed_s = time.monotonic() - since
+        return left_s is not None and lease_s - passed_s - 0.1 <= left_s <= lease_s
+
+    def run_out(self, number: int) -> None:
+        """The lease of a trial is over."""
+        past = "UPDATE gl_trials SET lease_expires_at = 1, lease_s = 0 WHERE study_id = :study_id AND number = :number"
+        self.sql(past, study_id=self.study_id, number=number)
+
+    def kept(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that the protocol of leases is about."""
+        joined = "FROM gl_trials JOIN {0} ON gl_trials.id = trial_id"
+        queries = {
+            "trials": "SELECT number, state, epoch, strikes, may_pass FROM gl_trials",
+            "attempts": f"SELECT number, gl_attempts.epoch, end_reason {joined.format('gl_attempts')}",
+            "facts": f"SELECT number, step, gl_metrics.epoch {joined.format('gl_metrics')}",
+            "checkpoints": f"SELECT number, step {joined.format('gl_artifacts')}",
+            "promotions": f"SELECT number, rung {joined.format('gl_promotions')}",
+        }
+        which = f"WHERE study_id = {self.study_id} ORDER BY 1, 2"
+
+        def read(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
+            return {
+                name: [tuple(row) for row in connection.execute(text(f"{query} {which}"))]
+                for name, query in queries.items()
+            }
+
+        return self.database.read(read)
+
+    def overwrite(self, column: str, words: str, number: int = 0) -> None:
+        """A trial's column of JSON, past every check."""
+        value = "CAST(:words AS JSON)" if self.url.startswith("postgresql") else ":words"
+        self.sql(f"UPDATE gl_trials SET {column} = {value} WHERE number = :number", words=words, number=number)
+
+    def state(self, number: int = 0) -> TrialState:
+        return self.store.trial(self.study_id, number).state
+
+
+class MemoryLab(Queueing):
+    """The queue that simulations use, with one study."""
+
+    store: MemoryQueue
+
+    def __init__(self, *, n_trials: int = 10) -> None:
+        self.study_id = self.add_study("nightly", n_trials=n_trials)
+
+    def add_study(self, name: str, *, n_trials: int = 10, **changes: Any) -> int:
+        self.clock, self.n_workers = Clock(), 0
+        self.store = MemoryQueue(replace(study_named(name, n_trials), **changes), self.clock)
+        return STUDY_ID
+
+    def worker(self, name: str = "gpu0") -> int:
+        self.n_workers += 1
+        return self.n_workers
+
+    def run_out(self, number: int) -> None:
+        """The lease of a trial is over."""
+        self.store._lend(number, 0.0)
+
+    def kept(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that the protocol of leases is about, but for facts and promotions: it keeps what came of them alone."""
+        past, trials = self.store._past, sorted(self.store._trials.items())
+        return {
+            "trials": [
+                (number, past[number].state, trial.epoch, trial.strikes, past[number].may_pass)
+                for number, trial in trials
+            ],
+            "attempts": [
+                (at, n, attempt.reason) for at, trial in trials for n, attempt in enumerate(trial.attempts, 1)
+            ],
+            "checkpoints": [(number, trial.checkpoint.step) for number, trial in trials if trial.checkpoint],
+        }
 
 
 @pytest.fixture
@@ -346,6 +424,24 @@ def new_lab() -> Iterator[Callable[..., Lab]]:
             return lab
 
         yield make
+
+
+@pytest.fixture
+def new_queue(new_lab: Callable[..., Lab], request: pytest.FixtureRequest) -> Callable[..., Queueing]:
+    """Makes a queue of that name, sqlite, postgresql or memory, of a study of ten trials."""
+
+    def make(name: str) -> Queueing:
+        return MemoryLab() if name == "memory" else new_lab(request.getfixturevalue(QUEUES[name]))
+
+    return make
+
+
+QUEUES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "memory": ""}
+
+
+@pytest.fixture(params=QUEUES)
+def queueing(new_queue: Callable[..., Queueing], request: pytest.FixtureRequest) -> Queueing:
+    return new_queue(request.param)
 
 
 @pytest.fixture

@@ -49,10 +49,6 @@ def test_a_claim_says_which_metrics_the_study_wants_of_a_trial_that_completed(la
     assert claim.asked == (Named(name="state_size", options={"seq_len": 8}), Named(name="decode_tokens_per_s"))
 
 
-def test_numbers_count_from_zero_and_end_below_n_trials(lab):
-    assert lab.enqueue(9, 10) == [True, False]
-
-
 def test_trials_are_added_behind_those_that_were_read_or_not_at_all(lab):
     first, second = ([lab.proposal(number) for number in range(n)] for n in (2, 3))
 
@@ -129,14 +125,6 @@ def test_a_claim_travels_to_the_process_that_trains(lab):
     claim = lab.claim(lab.worker())
 
     assert pickle.loads(pickle.dumps(claim)) == claim
-
-
-def test_claims_go_by_number_however_the_trials_came(lab):
-    lab.enqueue(4, 2, 7)
-    worker = lab.worker()
-
-    assert [lab.claim(worker).number for _ in range(3)] == [2, 4, 7]
-    assert lab.claim(worker) is None
 
 
 def test_a_claim_stays_within_its_study(lab):

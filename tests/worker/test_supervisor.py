@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from growlab.deciding import decided
 from growlab.errors import DatabaseAway, GrowlabError, UsageError
 from growlab.records import EndReason, TrialProgress, TrialResult, TrialState
 from growlab.search import New
@@ -36,7 +37,7 @@ from growlab.worker.messages import (
 )
 from growlab.worker.process import TrainerProcess
 from growlab.worker.supervisor import Served, WorkerOptions, serve
-from growlab.worker.trainer import decided, summary
+from growlab.worker.trainer import summary
 
 WaitUntil = Callable[[Callable[[], object]], None]
 Play = Callable[..., TrainerProcess]

@@ -1,8 +1,8 @@
 """What the past of a study says of configurations that nobody tried: how good each will be, and whether it will run.
 
 A function of the past alone. The model rests on at most MOST_TRIALS of the finished trials, its hyperparameters on at
-most MOST_LEARNT of those whose numbers are below the last milestone (8, 12, 18, … × 1.5), so that they stay for a
-while; both are chosen by number and value, whatever order the trials came in.
+most MOST_LEARNT of those whose numbers are below the last milestone (8, 12, 18, … × 1.5) that as many trials as are
+over have come to, so that they stay for a while; both are chosen by number and value, whatever order they came in.
 """
 
 import math
@@ -138,7 +138,7 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
     finished = [trial for trial in tried if math.isfinite(trial.value)]
     good = chosen(finished, MOST_TRIALS)
     pending = [trial.configuration for trial in tried if math.isnan(trial.value)][-MOST_PENDING:]
-    milestone = last_milestone(1 + max(trial.number for trial in tried))
+    milestone = _milestone(tried)
     learnt = chosen([trial for trial in finished if trial.number < milestone], MOST_LEARNT) or good
     centre, spread, values = _normalised(good)
     found = _learnt(encoding, tuple(learnt), shape)
@@ -174,6 +174,15 @@ def chosen(trials: Sequence[Tried], most: int) -> list[Tried]:
     spread = older[np.argsort(scattered)[: most - len(best) - len(newest)]]
     found = np.concatenate([best, newest, spread])
     return [trials[at] for at in found[np.argsort(numbers[found])]]
+
+
+def _milestone(tried: Sequence[Tried]) -> int:
+    """The number below which trials teach hyperparameters: a milestone that as many trials have passed as are over.
+
+    Where one follows the other that is the last that was proposed. With a hundred workers trials below that one are
+    still to end, and each of them would be another past to learn from.
+    """
+    return last_milestone(sum(not math.isnan(trial.value) for trial in tried))
 
 
 def last_milestone(number: int) -> int:
@@ -263,7 +272,7 @@ def _failures(encoding: Encoding, tried: Sequence[Tried]) -> Failing | None:
         return None
     failed, good = failed[-MOST_TRIALS // 2 :], chosen(good, MOST_TRIALS // 2)
     both = sorted([*failed, *good], key=lambda trial: trial.number)
-    milestone = last_milestone(1 + max(trial.number for trial in tried))
+    milestone = _milestone(tried)
     learnt = [trial for trial in both if trial.number < milestone][-MOST_LEARNT:]
     if len({math.isinf(trial.value) for trial in learnt}) < 2:
         learnt = both[-MOST_LEARNT:]

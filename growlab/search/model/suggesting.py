@@ -145,7 +145,9 @@ class Reader:
 
     def _known(self, trial: PastTrial) -> tuple[PastTrial, Tried | None]:
         known = self._read.get(trial.number)
-        return known if known is not None and known[0] == trial else (trial, self._tried(trial))
+        if known is not None and (known[0] is trial or known[0] == trial):  # to compare takes longer than all the rest
+            return known
+        return trial, self._tried(trial)
 
     def _tried(self, trial: PastTrial) -> Tried | None:
         configuration = configuration_of(trial, self._domains, self._kinds)

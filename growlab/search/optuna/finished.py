@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from growlab import records
 from growlab.kinds import KINDS, Kind
 from growlab.records import PastTrial
 from growlab.search.configuration import configuration_of
@@ -14,7 +16,7 @@ from growlab.search.optuna.distributions import parameter_distribution, to_optun
 from growlab.search.optuna.memory import quiet
 from growlab.search.parameters import ParameterSpace
 from growlab.search.past import loss_of
-from growlab.study import Study
+from growlab.study import Objective, Study
 
 
 def optuna_study_of(
@@ -22,28 +24,38 @@ def optuna_study_of(
 ) -> tuple[optuna.Study, list[int]]:
     """A study in memory, and the numbers of the finished trials that are not of the study's space.
 
-    What diverged or failed is a FAIL; growlab's number and layout are the user attributes `trial` and `layout`. Of a
-    choice between numbers Optuna has their ranks.
+    What diverged or failed, or lacks an objective, is a FAIL; growlab's number and layout are the user attributes
+    `trial` and `layout`. Of a choice between numbers Optuna has their ranks, of several objectives what `past` has
+    among its metrics.
     """
+    objectives = study.objectives
     space = ParameterSpace(Menu(study.layouts, kinds), study.scalars())
     finished = sorted((trial for trial in past if trial.state.is_final), key=lambda trial: trial.number)
-    made = {trial.number: _trial(trial, space, kinds) for trial in finished}
+    made = {trial.number: _trial(trial, objectives, space, kinds) for trial in finished}
     with quiet():
-        found = optuna.create_study(study_name=study.name)
+        directions = [_DIRECTIONS[objective.direction] for objective in objectives]
+        found = optuna.create_study(study_name=study.name, directions=directions)
     found.add_trials([trial for trial in made.values() if trial is not None])
     return found, [number for number, trial in made.items() if trial is None]
 
 
-def _trial(trial: PastTrial, space: ParameterSpace, kinds: Mapping[str, Kind]) -> FrozenTrial | None:
+_DIRECTIONS = {"minimise": StudyDirection.MINIMIZE, "maximise": StudyDirection.MAXIMIZE}
+
+
+def _trial(
+    trial: PastTrial, objectives: Sequence[Objective], space: ParameterSpace, kinds: Mapping[str, Kind]
+) -> FrozenTrial | None:
     configuration = configuration_of(trial, space.scalars, kinds)
     setting = None if configuration is None else space.setting(configuration)
     if setting is None:
         return None
     known = [parameter for parameter in space.parameters if parameter.name in setting]
-    value = loss_of(trial)
+    known_values = trial.metrics if len(objectives) > 1 else {objectives[0].key: loss_of(trial)}
+    values = [known_values.get(objective.key, math.inf) for objective in objectives]
+    is_known = trial.state is records.TrialState.COMPLETED and all(map(math.isfinite, values))
     return create_trial(
-        state=TrialState.FAIL if math.isinf(value) else TrialState.COMPLETE,
-        value=None if math.isinf(value) else value,
+        state=TrialState.COMPLETE if is_known else TrialState.FAIL,
+        values=values if is_known else None,
         params={parameter.name: to_optuna(parameter, setting[parameter.name]) for parameter in known},
         distributions={parameter.name: parameter_distribution(parameter) for parameter in known},
         user_attrs={"trial": trial.number, "layout": trial.layout},

@@ -36,6 +36,7 @@ from growlab.search.menu import Menu
 from growlab.search.optuna.distributions import from_optuna, parameter_distribution, suggested, to_optuna
 from growlab.search.parameters import ParameterSpace, Values
 from growlab.search.sampling import Ask, sampler_options
+from growlab.search.sampling import suggested as suggested_by
 from growlab.search.space import check_layouts
 from growlab.seeds import derived_seed
 from growlab.specs import BudgetSpec, DataSpec
@@ -67,7 +68,7 @@ def rough_size(layout: Layout) -> int:
 
 
 class LayoutSampler(BaseSampler):
-    """A sampler of growlab's by its name, `model` unless said, with its options, in an Optuna study of one objective.
+    """A sampler of growlab's by its name, `model` unless said, with its options, in an Optuna study of any objectives.
 
     Failed trials teach it what fails. Layouts to start with come first, those that lie in the space. `seed` and a
     trial's number decide all that is random. `measure` counts a layout's parameters, which layouts.max_params needs:
@@ -109,9 +110,7 @@ class LayoutSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if len(study.directions) > 1:
-            raise UsageError(f"LayoutSampler searches for one objective, the study has {len(study.directions)}")
-        suggestion = SAMPLERS[self._study.sampler.name].make(self._ask(study, trial), sampler_options(self._study))
+        suggestion = suggested_by(self._ask(study, trial))
         setting = self._space.setting(Configuration(suggestion.draw.layout, suggestion.params))
         if setting is None:
             raise UsageError(
@@ -143,12 +142,13 @@ class LayoutSampler(BaseSampler):
     # ---- the past of the study --------------------------------------------------------------------------------
 
     def _ask(self, study: optuna.Study, trial: FrozenTrial) -> Ask:
-        name, sign = study.study_name, -1 if study.direction is StudyDirection.MAXIMIZE else 1
+        name, signs = study.study_name, [-1 if each is StudyDirection.MAXIMIZE else 1 for each in study.directions]
         others = [known for known in study.get_trials(deepcopy=False) if known.number != trial.number]
-        past = [self._read.get((name, known.number)) or self._past(known, sign) for known in others]
+        past = [self._read.get((name, known.number)) or self._past(known, signs) for known in others]
         self._read = {(name, known.number): known for known in past if known.state.is_final}
+        behind_the_first = (Objective(metric=f"objective_{at}") for at in range(1, len(signs)))
         return Ask(
-            study=self._study,
+            study=replace(self._study, objectives=(Objective(), *behind_the_first)),
             past=past,
             number=trial.number,
             seed=derived_seed(self._seed, trial.number, "proposal"),
@@ -156,19 +156,21 @@ class LayoutSampler(BaseSampler):
             limit=self._limit,
         )
 
-    def _past(self, trial: FrozenTrial, sign: int) -> PastTrial:
+    def _past(self, trial: FrozenTrial, signs: Sequence[int]) -> PastTrial:
         """A trial as growlab knows it; one of which the space says nothing has no layout, as a damaged row has none.
 
         A pruned trial has reached what it reported last.
         """
         found = self._configuration(trial)
-        value = trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
+        is_known = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.values is not None
+        values = tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=False)) if is_known else ()
         return PastTrial(
             number=trial.number,
-            state=_STATES[trial.state] if value is not None or not trial.state.is_finished() else _FAILED,
+            state=_STATES[trial.state] if values or not trial.state.is_finished() else _FAILED,
             layout=str(found.layout) if found else "",
             params=dict(found.params) if found else {},
-            value=None if value is None else sign * value,
+            value=values[0] if values else None,
+            values=values if len(signs) > 1 else (),
         )
 
     def _configuration(self, trial: FrozenTrial) -> Configuration | None:

@@ -86,5 +86,5 @@ def climbs_of(past: Sequence[PastTrial]) -> tuple[Climb, ...]:
     return tuple(
         Climb(trial=trial.number, n_readings=len(trial.readings), may_pass=trial.may_pass)
         for trial in past
-        if not trial.state.is_final and trial.readings
+        if trial.readings and not trial.state.is_final
     )

@@ -19,6 +19,7 @@ from itertools import pairwise
 from statistics import fmean, median, pstdev
 
 from growlab.records import Loss, PastTrial, RungReading, TrialState
+from growlab.rungs import Rungs
 from growlab.search.past import loss_of
 
 LEAST_CHANGES = 3  # from which the spread of a step is taken
@@ -92,3 +93,17 @@ def _step(lower: Mapping[int, float], upper: Mapping[int, float]) -> _Step:
         return _Step(median(changes) if changes else 0.0, (UNKNOWN * spread) ** 2)
     gain = median(changes)
     return _Step(gain, fmean((change - gain) ** 2 for change in changes))
+
+
+def best_paused(rungs: Rungs, past: Sequence[PastTrial]) -> list[int]:
+    """The numbers of paused trials, the best first: from the highest rung on, and by their values there.
+
+    By the loss, whatever a study minimises: all its trials read one text, so that bits per byte have the same order.
+    """
+    standings = Standings.of(past, len(rungs.shares), "val_loss")
+    places = {
+        trial.number: (-(rung := trial.readings[-1].rung), standings.at[rung][trial.number], trial.number)
+        for trial in past
+        if trial.is_paused
+    }
+    return sorted(places, key=lambda number: places[number])
