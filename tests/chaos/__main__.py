@@ -17,16 +17,16 @@ from typing import Any
 
 from crew import Spawned
 from server import Server, is_possible
-from storm import Fingerprints, Row, Setting, cut_off, outage, storm, undisturbed
-from study import N_TRIALS
+from storm import References, Row, Setting, climb, cut_off, outage, storm
+from study import FLOPS, N_TRIALS, RUNGS
 
 SEED = "GROWLAB_CHAOS_SEED"
-COLUMNS = "{:8} {:10} {:8} {:>5} {:>8} {:>7} {:>4} {:>5}  {}"
-HEADER = COLUMNS.format("run", "database", "workers", "seed", "attempts", "resumed", "left", "s", "hits")
+COLUMNS = "{:8} {:10} {:8} {:>5} {:>8} {:>7} {:>8} {:>4} {:>5}  {}"
+HEADER = COLUMNS.format("run", "database", "workers", "seed", "attempts", "resumed", "promoted", "left", "s", "hits")
 N_SHORT = 4  # trials
 STOPS = ("fast", "immediate", "killed")
 
-Run = Callable[[Fingerprints], Row]
+Run = Callable[[References], Row]
 
 
 class Bench:
@@ -60,6 +60,10 @@ def long(bench: Bench, seed: int) -> Iterator[tuple[str, Run]]:
     for database in bench.databases:
         for each in range(seed, seed + 3):
             yield "storm", partial(storm, bench.setting(database, step_s=0.1), seed=each, n_kills=60, gap_s=0.3)
+    for database in bench.databases:
+        for each in range(seed, seed + 2):
+            setting = bench.setting(database, n_workers=2, step_s=0.05, budget=FLOPS, rungs=RUNGS)
+            yield "climb", partial(climb, setting, seed=each, n_kills=20, gap_s=0.5)
     spawned = {"command": Spawned, "lease_s": 3.0, "checkpoint_share": 0.02}
     for database in bench.databases:
         yield "storm", partial(storm, bench.setting(database, step_s=0.6, **spawned), seed=seed, n_kills=60, gap_s=2.0)
@@ -78,9 +82,9 @@ def main() -> int:
         server = stack.enter_context(Server()) if is_possible() else None
         bench = Bench(Path(folder), server)
         runs = [run for name, run in (short if asked.short else long)(bench, asked.seed) if asked.only in ("", name)]
-        reference = undisturbed(bench.setting("sqlite", step_s=0, n_trials=N_SHORT if asked.short else N_TRIALS))
+        references = References(bench.setting, N_SHORT if asked.short else N_TRIALS)
         at_once = stack.enter_context(ThreadPoolExecutor(max(1, len(runs)) if asked.short else 1))
-        for row in at_once.map(lambda run: run(reference), runs):
+        for row in at_once.map(lambda run: run(references), runs):
             print(json.dumps(vars(row)) if asked.json else _line(row), flush=True)
             n_problems += len(row.problems)
         if server is None:
@@ -91,7 +95,7 @@ def main() -> int:
 
 def _line(row: Row) -> str:
     hits = ", ".join(f"{n} {kind}" for kind, n in sorted(row.hits.items()))
-    counts = (row.attempts, row.resumes, row.left, round(row.seconds))
+    counts = (row.attempts, row.resumes, row.promoted, row.left, round(row.seconds))
     line = COLUMNS.format(row.name, row.database, row.command, row.seed, *counts, hits)
     return "\n".join([line, *(f"    {each}" for each in row.problems)])
 
@@ -101,7 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="seconds, as in CI, and not half an hour")
     parser.add_argument("--json", action="store_true", help="a row is an object")
     parser.add_argument("--seed", type=int, default=int(os.environ.get(SEED, "1")), help=f"default: {SEED}, or 1")
-    parser.add_argument("--only", choices=("storm", "outage", "cut-off"), default="", help="one sort of run")
+    parser.add_argument("--only", choices=("storm", "climb", "outage", "cut-off"), default="", help="one sort of run")
     return parser.parse_args()
 
 

@@ -1,6 +1,8 @@
 """Faults at random instants, and what they may not cost: a trial, a strike, or a bit.
 
     storm      SIGKILL at whole workers, at supervisors alone and at trainers alone; what ended is started again
+    climb      a storm on a study whose trials are paused at rungs and promoted; the same trials without rungs are what
+               those that complete are compared with
     outage     the database is away for longer than a lease, several times; no worker is started again
     cut_off    one worker alone is stopped for longer than its lease, and then goes on
 
@@ -11,6 +13,7 @@ machine's. Each returns a Row: counts, and what was wrong.
 import random
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +25,10 @@ from typing import TypeVar
 from crew import Forked, Running, Spawned, send
 from server import Server
 from sqlalchemy import Connection, func, select
-from study import NAME, fingerprint, furnish
+from study import NAME, STEPS, fingerprint, furnish
 
-from growlab.records import EndReason, TrialState
+from growlab.preparation.remaining import n_unfinished
+from growlab.records import EndReason, RungReading, TrialState
 from growlab.storage import AttemptRow, Patience, Store, TrialRow
 from growlab.storage.artifacts import CHECKPOINT
 from growlab.storage.database import Database
@@ -48,6 +52,8 @@ class Setting:
     lease_s: float = 2.0
     step_s: float = 0.02
     checkpoint_share: float = 0.1
+    budget: str = STEPS
+    rungs: str = ""
     longest_s: float = 1800.0  # then the run is given up
 
 
@@ -63,11 +69,13 @@ class Row:
     attempts: int = 0
     resumes: int = 0
     left: int = 0  # workers that ended by themselves while there was work
+    promoted: int = 0  # times that a trial went on from its rung
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
 Fingerprints = dict[int, dict[str, str]]
+Readings = dict[int, tuple[RungReading, ...]]  # by trial
 
 
 class Lab:
@@ -82,6 +90,8 @@ class Lab:
             n_trials=setting.n_trials,
             step_s=setting.step_s,
             checkpoint_share=setting.checkpoint_share,
+            budget=setting.budget,
+            rungs=setting.rungs,
         )
         created = self._start("study", "create", "study.yaml")
         assert created.wait(120) == 0, created.log.read_text()
@@ -124,8 +134,7 @@ class Lab:
     # ---- the study -------------------------------------------------------------------------------------------
 
     def is_done(self) -> bool:
-        counts = self.store.counts(self.study_id)
-        return sum(n for state, n in counts.items() if state.is_final) == self.setting.n_trials
+        return n_unfinished(self.store, self.store.study(NAME)) == 0
 
     def trials(self) -> list[TrialRow]:
         return self.store.trials(self.study_id)
@@ -173,6 +182,11 @@ class Lab:
         logs = self.setting.folder.glob("*.log")
         return sum(log.read_text(errors="replace").count(": resumed from step ") for log in logs)
 
+    def replay(self) -> list[str]:
+        """What `growlab study replay` finds amiss."""
+        replayed = self._start("study", "replay", NAME)
+        return [] if replayed.wait(120) == 0 else [f"replay: {replayed.log.read_text(errors='replace')}"]
+
     def fingerprints(self) -> Fingerprints:
         return {each.number: fingerprint(self.store, each, self.artifacts) for each in self.trials()}
 
@@ -191,39 +205,112 @@ def lab(setting: Setting) -> Iterator[Lab]:
         made.close()
 
 
-def undisturbed(setting: Setting) -> Fingerprints:
-    """What the trials are when nothing happens: what the others are compared with."""
-    with lab(setting) as here:
-        for worker in here.crew:
-            assert worker.wait(setting.longest_s) == 0, worker.log.read_text()
-        assert all(each.state is TrialState.COMPLETED for each in here.trials()), "the study itself does not train"
-        assert all(each.depth_end > each.depth_start for each in here.trials()), "a trial of the study does not grow"
-        return here.fingerprints()
+class References:
+    """What the trials are when nothing happens, by their budget: what the others are compared with.
+
+    Made when first asked for, before anything else is begun.
+    """
+
+    def __init__(self, make: Callable[..., Setting], n_trials: int) -> None:
+        self._make, self._n_trials = make, n_trials
+        self._lock = threading.Lock()
+        self._whole: dict[str, Fingerprints] = {}
+        self._readings: Readings | None = None
+
+    def of(self, setting: Setting) -> Fingerprints:
+        """The trials of a setting, each to its end."""
+        with self._lock:
+            if setting.budget not in self._whole:
+                self._whole[setting.budget] = self._train(setting.budget)
+            return self._whole[setting.budget]
+
+    def _train(self, budget: str) -> Fingerprints:
+        with self._undisturbed(budget) as here:
+            assert all(each.state is TrialState.COMPLETED for each in here.trials()), "the study itself does not train"
+            assert all(each.depth_end > each.depth_start for each in here.trials()), "a trial does not grow"
+            return here.fingerprints()
+
+    def readings(self, setting: Setting) -> Readings:
+        """What the trials of a setting come to at their rungs, as far as they climb."""
+        if self._readings is None:
+            with self._undisturbed(setting.budget, setting.rungs) as here:
+                self._readings = here.store.all_readings(here.study_id)
+        return self._readings
+
+    @contextmanager
+    def _undisturbed(self, budget: str, rungs: str = "") -> Iterator[Lab]:
+        setting = self._make("sqlite", step_s=0, n_trials=self._n_trials, budget=budget, rungs=rungs)
+        with lab(setting) as here:
+            for worker in here.crew:
+                assert worker.wait(setting.longest_s) == 0, worker.log.read_text()
+            yield here
 
 
 # ---- storms ----------------------------------------------------------------------------------------------------
 
 
-def storm(setting: Setting, reference: Fingerprints, seed: int, *, n_kills: int, gap_s: float) -> Row:
+def storm(setting: Setting, references: References, seed: int, *, n_kills: int, gap_s: float) -> Row:
     """SIGKILLs, at least `gap_s` seconds apart in the mean; they all must have come before the study is done."""
-    rng, row = random.Random(seed), _row("storm", setting, seed)
+    row, reference = _row("storm", setting, seed), references.of(setting)
     with lab(setting) as here, _judged(row, here, reference):
-        kinds = [KINDS[at % len(KINDS)] for at in range(n_kills)]
-        rng.shuffle(kinds)
-        due_at, with_checkpoint = _next_kill(rng, gap_s)
-        for _ in _until_done(here):
-            here.keep_up()
-            if not kinds or time.monotonic() < due_at:
-                continue
-            victims = [each for each in here.crew if not with_checkpoint or here.has_saved(each)]
-            if victims and _kill(here, rng.choice(victims), kinds[-1]):
-                row.hits[kinds.pop()] += 1
-                due_at, with_checkpoint = _next_kill(rng, gap_s)
+        _rage(here, row, n_kills, gap_s)
+    _require_a_storm(row, n_kills)
+    return row
+
+
+def climb(setting: Setting, references: References, seed: int, *, n_kills: int, gap_s: float) -> Row:
+    """A storm on a study with rungs: readings are as undisturbed, and every decision is made again, byte for byte.
+
+    At its end all workers leave, and what waits has no checkpoint.
+    """
+    row, reference, readings = _row("climb", setting, seed), references.of(setting), references.readings(setting)
+    with lab(setting) as here, _judged(row, here, reference):
+        _rage(here, row, n_kills, gap_s)
+        row.problems += _ended(here, but_with=0)
+        row.problems += [f"trial {number} waits with a checkpoint" for number in _kept(here)]
+        row.problems += _other_readings(here, readings)
+        row.problems += here.replay()
+        row.promoted = len(here.store.all_promotions(here.study_id))
+    if row.promoted < setting.n_trials // 2:
+        row.problems.append(f"only {row.promoted} promotions")
+    _require_a_storm(row, n_kills)
+    return row
+
+
+def _rage(here: Lab, row: Row, n_kills: int, gap_s: float) -> None:
+    rng = random.Random(row.seed)
+    kinds = [KINDS[at % len(KINDS)] for at in range(n_kills)]
+    rng.shuffle(kinds)
+    due_at, with_checkpoint = _next_kill(rng, gap_s)
+    for _ in _until_done(here):
+        here.keep_up()
+        if not kinds or time.monotonic() < due_at:
+            continue
+        victims = [each for each in here.crew if not with_checkpoint or here.has_saved(each)]
+        if victims and _kill(here, rng.choice(victims), kinds[-1]):
+            row.hits[kinds.pop()] += 1
+            due_at, with_checkpoint = _next_kill(rng, gap_s)
+
+
+def _require_a_storm(row: Row, n_kills: int) -> None:
     if row.hits.total() < n_kills:
         row.problems.append(f"the study was done after {row.hits.total()} of {n_kills} kills")
     if row.resumes < n_kills // 6:  # else the storm met nothing but starts
         row.problems.append(f"only {row.resumes} attempts went on from a checkpoint")
-    return row
+
+
+def _kept(here: Lab) -> list[int]:
+    return sorted(here.store.paused_checkpoints(here.study_id))
+
+
+def _other_readings(here: Lab, expected: Readings) -> list[str]:
+    """Trials that came to something else than undisturbed at a rung to which both came."""
+    problems = []
+    for number, found in here.store.all_readings(here.study_id).items():
+        both = list(zip(found, expected.get(number, ()), strict=False))
+        if any(one != other for one, other in both):
+            problems.append(f"trial {number} was read otherwise: {both}")
+    return problems
 
 
 def _next_kill(rng: random.Random, gap_s: float) -> tuple[float, bool]:
@@ -262,7 +349,7 @@ def _kill_trainer(here: Lab, worker: Running) -> bool:
 
 def outage(
     setting: Setting,
-    reference: Fingerprints,
+    references: References,
     seed: int,
     *,
     stops: Sequence[str],
@@ -273,7 +360,7 @@ def outage(
 
     Then no worker has ended, and each trial is of one attempt.
     """
-    rng, row = random.Random(seed), _row("outage", setting, seed)
+    rng, row, reference = random.Random(seed), _row("outage", setting, seed), references.of(setting)
     with ExitStack() as stack:
         server = stack.enter_context(Server())  # of its own: others go on meanwhile
         here = stack.enter_context(lab(replace(setting, url=server.new_database("outage"))))
@@ -304,9 +391,9 @@ def outage(
 # ---- one worker alone --------------------------------------------------------------------------------------------
 
 
-def cut_off(setting: Setting, reference: Fingerprints, seed: int) -> Row:
+def cut_off(setting: Setting, references: References, seed: int) -> Row:
     """A worker stands still until another has taken its trial. It goes on with others; what it had is dropped."""
-    rng, row = random.Random(seed), _row("cut-off", setting, seed)
+    rng, row, reference = random.Random(seed), _row("cut-off", setting, seed), references.of(setting)
     with lab(setting) as here, _judged(row, here, reference):
         _wait(lambda: all(here.trial_of(worker) for worker in here.crew), "all are at work")
         time.sleep(10 * setting.step_s * rng.random())
@@ -399,6 +486,8 @@ def _judged(row: Row, here: Lab, reference: Fingerprints) -> Iterator[None]:
     row.attempts = sum(map(len, tried))
     row.resumes = here.resumes()
     for trial, its in zip(found, tried, strict=True):
+        if trial.state is TrialState.PAUSED and here.setting.rungs:
+            continue
         if trial.state is not TrialState.COMPLETED:
             row.problems.append(f"trial {trial.number} is {trial.state} after {len(its)} attempts: {trial.error}")
         elif (n := sum(each.end_reason is EndReason.FINISHED for each in its)) != 1:

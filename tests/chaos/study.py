@@ -13,7 +13,7 @@ from growlab.storage import Store, TrialRow
 
 NAME = "chaos"
 N_TRIALS = 16  # cells of the grid below, and so the most that a run may ask for
-STEPS = 48
+STEPS = "steps: 48"
 
 STUDY = f"""
 name: {NAME}
@@ -41,9 +41,14 @@ growth:
   rewarm_steps: 4
   cooldown_steps: 4
   max_depth: 5
-budget: {{{{steps: {STEPS}}}}}
+budget: {{{{{{budget}}}}}}
 sampler: grid
+{{rungs}}
 """
+
+# Of a study whose trials are paused and promoted: the same trials, with a budget by which they can be compared.
+FLOPS = "flops: 8e7"
+RUNGS = "rungs: {first: 0.25, factor: 2}"
 
 # What a trial holds that must not depend on who trained it, or when. Times do: elapsed_s, started_at, `pause_s`, ….
 RESULT = (
@@ -75,12 +80,14 @@ sample.LENGTH = 40
 '''
 
 
-def furnish(folder: Path, *, n_trials: int, step_s: float, checkpoint_share: float) -> None:
+def furnish(
+    folder: Path, *, n_trials: int, step_s: float, checkpoint_share: float, budget: str = STEPS, rungs: str = ""
+) -> None:
     """Write corpus, study file and plugin."""
     line = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
     corpus = folder.parent / "corpus.txt"  # the same for all runs: its path is part of a trial's spec
     corpus.write_text("".join(f"{at} {line}" for at in range(60)))
-    (folder / "study.yaml").write_text(STUDY.format(n_trials=n_trials, corpus=corpus))
+    (folder / "study.yaml").write_text(STUDY.format(n_trials=n_trials, corpus=corpus, budget=budget, rungs=rungs))
     (folder / "pace.py").write_text(PACE.format(step_s=step_s, checkpoint_share=checkpoint_share))
 
 

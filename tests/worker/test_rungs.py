@@ -11,7 +11,6 @@ import pytest
 from growlab.preparation.checking import prepare
 from growlab.records import Artifact, EndReason, Paused, Promotion, RungReading, TrialState
 from growlab.rungs import Ladder, Rungs
-from growlab.search.rungs.standing import best_paused
 from growlab.storage import Claim, Store
 from growlab.study import Study
 from growlab.study.file import read_study_file
@@ -41,7 +40,7 @@ n_trials: 3
 data: {path: corpus.txt, val_fraction: 0.1}
 layouts: {blocks: {conv: {kernel: 3}, mlp: {}}, d_model: 16, depth: [2, 2]}
 train: {batch_size: 4, seq_len: 16, lr: search, eval_every: 4}
-budget: {flops: 6e7}
+budget: {flops: 4e7}
 rungs: {first: 0.25, factor: 2}
 sampler: random
 """
@@ -154,6 +153,22 @@ def test_a_worker_that_lost_its_lease_before_the_pause_has_paused_nothing(
     assert store.readings(taken.trial_id) == []
 
 
+def test_a_trainer_that_comes_to_the_rung_after_its_lease_was_lost_says_so(
+    store: Store, enqueue: Callable, start: Callable
+) -> None:
+    enqueue()
+    study_id, trainer = store.study("tiny").id, start()
+    claim = store.claim_next(study_id, other_worker(store), lease_s=0.01)
+    assert claim is not None
+    while (taken := store.claim_next(study_id, other_worker(store), lease_s=60)) is None:
+        pass
+
+    answer = trainer.answer(Train(claim=claim, folder="tiny-1/00000"))
+
+    assert isinstance(answer, Lost)
+    assert (store.trial(study_id, 0).state, store.readings(taken.trial_id)) == (TrialState.RUNNING, [])
+
+
 def test_who_was_asked_for_some_trials_leaves_after_a_pause_too(worker: supervisor._Worker) -> None:
     worker.options = replace(worker.options, max_trials=2)
     worker.n_trials, worker.n_paused = 1, 1
@@ -261,49 +276,35 @@ def serve_in_place(store: Store, trainer: Any, row_id: int, worker_id: int) -> l
     return answers
 
 
-@pytest.fixture
-def served(store: Store, start: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[FromTrainer]]:
-    """Serves the study until it is done, with a real trainer."""
-    monkeypatch.setattr("growlab.training.sample.LENGTH", 8)
-    trainer, worker_id = start(), other_worker(store)
-    return lambda: serve_in_place(store, trainer, store.study("tiny").id, worker_id)
-
-
 def checkpoints_in(folder: Path) -> list[str]:
     return sorted(str(path.parent.name) for path in folder.glob("artifacts/*/*/checkpoint-*"))
 
 
-def test_a_study_is_done_when_all_are_proposed_and_none_goes_on_and_what_waits_leaves_no_checkpoint(
-    store: Store, served: Callable, tmp_path: Path
+def test_a_study_is_done_when_none_goes_on_and_goes_on_with_more_trials_from_what_it_has(
+    store: Store, start: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = served()
+    """With a real trainer. What waits leaves no checkpoint; who goes on without one comes to the same."""
+    monkeypatch.setattr("growlab.training.sample.LENGTH", 8)
+    trainer, worker_id, row = start(), other_worker(store), store.study("tiny")
 
-    row = store.study("tiny")
-    trials = store.trials(row.id)
-    by_state = sorted(str(trial.state) for trial in trials)
-    assert by_state == ["completed", "paused", "paused"]
-    assert sum(isinstance(answer, Paused) for answer in answers) == 5  # of three two come to the second rung
-    assert sum(isinstance(answer, Ended) for answer in answers) == 1
+    answers = serve_in_place(store, trainer, row.id, worker_id)
+
+    trials, before = store.trials(row.id), store.all_readings(row.id)
+    assert sorted(str(trial.state) for trial in trials) == ["completed", "paused", "paused"]
+    assert [type(answer) for answer in answers].count(Paused) == 5  # of three two come to the second rung
+    assert [type(answer) for answer in answers].count(Ended) == 1
     assert [len(store.promotions(trial.id)) for trial in trials if trial.state is TrialState.COMPLETED] == [2]
     assert store.paused_checkpoints(row.id) == {}
     assert checkpoints_in(tmp_path) == []
 
-
-def test_a_study_that_wants_more_trials_later_goes_on_and_a_trial_without_checkpoint_comes_to_the_same(
-    store: Store, study: Study, served: Callable
-) -> None:
-    served()
-    row = store.study("tiny")
-    before = store.all_readings(row.id)
     [last] = [number for number, readings in before.items() if len(readings) == 1]
     store.set_n_trials("tiny", 4)
     store.promote(row.id, Promotion(trial=last, rung=0, finished=(), running=(), climbs=()))
-
-    served()
+    serve_in_place(store, trainer, row.id, worker_id)
 
     after = store.all_readings(row.id)
     assert (len(store.trials(row.id)), len(after[last])) == (4, 2)
-    assert {number: readings[: len(before[number])] for number, readings in after.items() if number in before} == before
+    assert {number: after[number][: len(readings)] for number, readings in before.items()} == before
 
 
 # ---- checkpoints of what waits -------------------------------------------------------------------------------------
@@ -334,18 +335,12 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("tiny-1/*/checkpoint-*"))
 
 
-def test_the_best_of_those_that_wait_are_at_the_highest_rung_and_then_by_loss(store: Store, waiting: int) -> None:
-    assert best_paused(RUNGS, store.past_trials(waiting, "val_loss")) == [2, 1, 0]
+def test_as_many_checkpoints_are_kept_as_the_study_says(store: Store, waiting: int, tmp_path: Path) -> None:
+    for n, kept in ((9, [0, 1, 2]), (0, [0, 1, 2]), (2, [1, 2]), (1, [2])):
+        keep_best(store, waiting, replace(RUNGS, keep_paused=n), tmp_path)
 
-
-@pytest.mark.parametrize(("keep", "kept"), [(0, [0, 1, 2]), (1, [2]), (2, [1, 2]), (9, [0, 1, 2])])
-def test_as_many_checkpoints_are_kept_as_the_study_says(
-    store: Store, waiting: int, tmp_path: Path, keep: int, kept: list[int]
-) -> None:
-    keep_best(store, waiting, replace(RUNGS, keep_paused=keep), tmp_path)
-
-    assert sorted(store.paused_checkpoints(waiting)) == kept
-    assert files_of(tmp_path) == [f"{number:05d}" for number in kept]
+        assert sorted(store.paused_checkpoints(waiting)) == kept
+        assert files_of(tmp_path) == [f"{number:05d}" for number in kept]
 
 
 def test_checkpoints_that_lie_elsewhere_are_anothers_to_forget(store: Store, waiting: int, tmp_path: Path) -> None:
