@@ -12,7 +12,7 @@ door opens to the kernel where
 agree is noted in the cache folder by versions, device and source, so that the next process need not compare them. Where
 a door stays closed, a warning says why, and everything runs by the definition.
 
-A kernel is one operator or more of torch (`torch.library`), with shapes for tensors without data and a backward pass: a
+A kernel is one operator or more, registered with torch, with shapes for tensors without data and a backward pass: a
 compiler sees a call, and a CUDA graph can capture it. While a door decides, nothing is traced: the decision is a
 constant of a compiled program.
 
