@@ -42,11 +42,11 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     if len(good) < LEAST or len({trial.value for trial in good}) < 2:
         return None
     outlook = look_ahead(encoding, tried, reader.transfer)
-    aim = aim_of(ask, outlook, tried)
     if rng.random() < random_share:
         return _first_fitting(ask, _likely(rng, outlook, _fresh(breeder, known, tries)), "random")
     if outlook.rank_correlation <= MIN_CORRELATION:
         return None
+    aim = aim_of(ask, outlook, tried)
     lent = reader.transfer.best if reader.transfer else []
     candidates = breeder.candidates(_parents(aim, lent), _N_CANDIDATES, known)
     known_by_now = known.union(candidate.configuration for candidate in candidates)
