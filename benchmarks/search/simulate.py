@@ -6,8 +6,8 @@
     model    100 workers, 2,000 trials that the model proposes
     rungs    the same with rungs at a quarter and a half of the budget
 
-The space is that of deep.yaml, trainings are looked up in tables/deep.tsv.xz, workers differ in speed and die. Times are
-of the CPU, of this process, with one thread for BLAS; 1e6 additions of a Python loop say how fast the core is. With
+The space is that of deep.yaml, trainings are looked up in tables/deep.tsv.xz, workers differ in speed and die. Times
+are of the CPU, of this process, with one thread for BLAS; 1e6 additions of a Python loop say how fast the core is. With
 --share a case has as many trials as that share of its own.
 """
 
