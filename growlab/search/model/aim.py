@@ -63,29 +63,31 @@ class Front:
 
     def prospects(self, asked: Sequence[Configuration]) -> tuple[Array, Array]:
         """The volume that each configuration is expected to add where it runs, and the probability that it does."""
-        *_, runs = self.outlook.predict(asked)
-        return expected_gain(self._axes(asked), self._front, self._reference), runs
+        axes, runs = self._axes(asked)
+        return expected_gain(axes, self._front, self._reference), runs
 
     def order(self, others: Sequence[Configuration] = ()) -> list[int]:
         """The places of good trials, and of others behind them: those on the front first, then on the next one, …"""
         points = self._points
         if others:
-            means = [axis.mean if isinstance(axis, Normal) else axis.value for axis in self._axes(others)]
+            means = [axis.mean if isinstance(axis, Normal) else axis.value for axis in self._axes(others)[0]]
             points = np.concatenate([points, np.column_stack(means)])
         found: list[int] = np.lexsort((points[:, 0].round(9), ranks(points.round(9)))).tolist()
         return found
 
-    def _axes(self, asked: Sequence[Configuration]) -> list[Axis]:
-        axes: list[Axis] = []
+    def _axes(self, asked: Sequence[Configuration]) -> tuple[list[Axis], Array]:
+        """What is known of each objective, and the probability that each configuration runs."""
+        mean, sd, runs = self.outlook.predict(asked)
+        axes: list[Axis] = [Normal(mean, WIDER * sd)]
         told = [told_by(self._ask.limit, each.layout, each.params) for each in asked]
-        for objective, model in zip(self._objectives, self._models, strict=True):
+        for objective, model in zip(self._objectives[1:], self._models[1:], strict=True):
             if model is None:
                 values = [objective.lower_is_better(amounts[objective.key]) for amounts in told]
                 axes.append(Exact(np.array(values)))
             else:
                 mean, sd, _ = model.predict(asked)
                 axes.append(Normal(mean, WIDER * sd))
-        return axes
+        return axes, runs
 
     def _models_of(self, tried: Sequence[Tried]) -> list[Outlook | None]:
         """A model of each objective, None of one that a layout tells."""

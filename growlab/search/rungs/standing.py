@@ -37,9 +37,7 @@ class Standings:
     """The values of all trials at each rung, by number, at the FLOPs of the rung."""
 
     at: Sequence[Mapping[int, float]]
-    orders: Sequence[
-        Sequence[int]
-    ]  # the numbers at each rung, the lowest value first, and of equal ones the lower number
+    orders: Sequence[Sequence[int]]  # the numbers at each, the lowest value first, of equal ones the lower number
 
     @classmethod
     def of(cls, past: Iterable[PastTrial], n_rungs: int, metric: Loss) -> "Standings":
