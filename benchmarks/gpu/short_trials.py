@@ -30,7 +30,7 @@ from rows import Rows, about, parser_of
 STUDY = Path(__file__).with_name("short.yaml")
 UNCOUNTED = 3  # trials, which load kernels
 PHASES = {  # of what is called within a trial, by its place; what has another name in another version is left out
-    "decide": "growlab.worker.trainer:_Trainer._enqueue_next",
+    "decide": "growlab.worker.trainer:_Trainer._decide_next",
     "claim": "growlab.storage.store:Store.claim_next",
     "tidy": "growlab.worker.trainer:_Trainer.tidy",
     "build": "growlab.training.trial:fresh_run",
@@ -159,7 +159,7 @@ class OneProcess:
 
     def train_next(self) -> tuple[str, str]:
         """Train the next trial to its end; return how it ended, and its layout."""
-        self.trainer._enqueue_next(self.study.study.name)
+        self.trainer._decide_next(self.study.study.name)
         claim = self.store.claim_next(self.study.id, self.worker_id, lease_s=600.0)
         assert claim is not None
         answer = self.trainer.answer(self._train(claim=claim, folder=f"{self.study.id}/{claim.number:05d}"))
