@@ -100,7 +100,7 @@ class Reporter:
     def _progress(self, now: float, path: TrajectoryPoint | None) -> TrialProgress:
         run, counters = self.run, self.run.counters
         self.watch.add_to(counters)
-        remaining = counters.elapsed_s * (1 / run.progress - 1) if run.progress > 0 else math.inf
+        remaining = counters.elapsed_s * max(1 / run.progress - 1, 0) if run.progress > 0 else math.inf
         return TrialProgress(
             step=counters.step,
             progress=min(run.progress, 1.0),
