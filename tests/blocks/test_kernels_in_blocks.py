@@ -43,8 +43,18 @@ def of_a_step(block: Block, x_BTD: Tensor, *, bf16: bool = False) -> dict[str, T
 
 
 def furthest(found: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
-    """The largest distance of a tensor from the exact one, as a part of that one's norm."""
-    return max(float((found[name].double() - exact[name]).norm() / exact[name].norm()) for name in exact)
+    """The largest distance of a tensor from the exact one, as a part of that one's norm.
+
+    A gradient of which hardly anything is left, as act's of its halting bias, counts as a tenth of the largest: what
+    its terms lost when they cancelled is no error of a kernel.
+    """
+    norms = {name: float(tensor.norm()) for name, tensor in exact.items()}
+    least = 0.1 * max(norms[name] for name in norms if name != "y")
+    return max(float((found[name].double() - exact[name]).norm()) / max(norms[name], least) for name in exact)
+
+
+def scale_of(outputs_BTD: Tensor) -> float:
+    return max(1.0, float(outputs_BTD.detach().abs().max()))
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -59,8 +69,14 @@ def test_a_block_by_its_kernels_is_as_exact_as_by_its_definitions(spec, block, x
     assert ours <= max(1.5 * theirs, 1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*deterministic")  # of what has no such form in torch, and is none of ours
 def test_the_same_step_gives_the_same_bits(block, x):
-    once, again = of_a_step(block, x), of_a_step(block, x)
+    # torch's attention under a mask, as hopfield's with a bank, adds its gradients up in any order else
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        once, again = of_a_step(block, x), of_a_step(block, x)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
     assert all(torch.equal(once[name], again[name]) for name in once)
 
@@ -73,8 +89,7 @@ def test_decoding_in_pieces_equals_the_forward_pass(block, x, cuts):
         outputs.append(y)
 
     whole = block(x)
-    scale = max(1.0, float(whole.abs().max()))
-    torch.testing.assert_close(torch.cat(outputs, dim=1), whole, rtol=0, atol=2e-5 * scale)
+    torch.testing.assert_close(torch.cat(outputs, dim=1), whole, rtol=0, atol=2e-5 * scale_of(whole))
 
 
 def test_a_later_token_changes_nothing_before_it(block, x):
@@ -83,11 +98,11 @@ def test_a_later_token_changes_nothing_before_it(block, x):
 
     y, z = block(x), block(changed)
 
-    torch.testing.assert_close(z[:, :20], y[:, :20], rtol=0, atol=1e-5)
+    torch.testing.assert_close(z[:, :20], y[:, :20], rtol=0, atol=1e-5 * scale_of(y))
     assert not torch.allclose(z[:, 20:], y[:, 20:])
 
 
 def test_sequences_of_a_batch_do_not_see_one_another(block, x):
     together, alone = block(x), torch.cat([block(each[None]) for each in x])
 
-    torch.testing.assert_close(alone, together, rtol=0, atol=1e-5 * max(1.0, float(together.abs().max())))
+    torch.testing.assert_close(alone, together, rtol=0, atol=1e-5 * scale_of(together))
