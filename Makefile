@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo wheel test test-slow test-gpu test-conditions mutants chaos lint format bench clean
+.PHONY: help install demo wheel test test-slow test-gpu test-conditions test-browser mutants chaos lint format bench clean
 
 help:
 	@echo "make install    a virtual environment in $(VENV) with everything"
@@ -13,6 +13,7 @@ help:
 	@echo "make test       the tests that run everywhere      make lint    style, types, imports"
 	@echo "make test-slow  the long ones                      make test-gpu  those that need a GPU"
 	@echo "make test-conditions   those that import torch, as on other processors, with more threads, in a random order"
+	@echo "make test-browser   pages in a headless Chromium: apt-get install chromium, or name one in GROWLAB_TEST_BROWSER"
 	@echo "make mutants    plant known faults and see that tests notice"
 	@echo "make chaos      kill workers and stop the database, and see that no trial is lost: half an hour"
 	@echo "make bench      measure and compare                make clean"
@@ -40,6 +41,9 @@ test-slow: install
 
 test-gpu: install
 	$(BIN)/python -m pytest -q -m gpu
+
+test-browser: install
+	$(BIN)/python -m pytest -q -m browser tests/page --browser-required
 
 test-conditions: install
 	$(BIN)/python tests/conditions.py $(SEED)

@@ -2,10 +2,10 @@
 
     from growlab import api
 
-    study = api.load_study("quickstart")
+    study = api.read_study("quickstart")
     api.create(study)
     api.run(study.name, workers=2).wait()
-    api.leaderboard(study.name)
+    api.load_study("sqlite:///growlab.db", study.name).trials()
 
 A study is stored in a database, and known there by its name. What a person may want to know on the way, a line each,
 goes to `tell`. Errors are a GrowlabError; torch and pandas are loaded by what needs them.
@@ -18,6 +18,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_MARGIN, USUAL_PATIENCE_S
+from growlab.errors import UsageError
+from growlab.escapes import quoted
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from growlab.export.held_out import HeldOut
+    from growlab.notebook import LoadedStudy
     from growlab.preparation.replaying import Replay
     from growlab.report.confirmation import Confirmation
     from growlab.running.outcome import Standing
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from growlab.study import Study
 
 
-def load_study(
+def read_study(
     file: str | Path, overrides: Sequence[str] = (), name: str = "", *, plugins: Sequence[Path] = ()
 ) -> "Study":
     """Read the study in a YAML file, or the shipped one of that name, with `overrides` such as train.lr=1e-3.
@@ -46,6 +49,24 @@ def load_study(
     from growlab.preparation.sources import read_study
 
     return read_study(str(file), overrides, name, plugins)
+
+
+def load_study(
+    url: str = STORAGE_DEFAULT, name: str = "", *, plugins: Sequence[Path] = (), tell: Tell = print
+) -> "LoadedStudy":
+    """Find a stored study: its trials, metrics, growth and workers as pandas frames, its figures, its Optuna study.
+
+    Nothing else is read before it is asked for. Raises NotFound with the known studies, StorageError where there is no
+    database, UsageError for a study file, which `read_study` reads.
+    """
+    from growlab.notebook import LoadedStudy
+
+    if not name or not isinstance(name, str) or str(url).endswith((".yaml", ".yml")):
+        raise UsageError(
+            f"load_study needs the URL of a database and the name of a study in it, got {quoted(url)} and "
+            f"{quoted(name)}; api.read_study({str(url)!r}) reads a study file, or a shipped one"
+        )
+    return LoadedStudy(url, name, plugins=plugins, tell=tell)
 
 
 def create(
@@ -468,6 +489,28 @@ def held_out(
         )
 
 
+def write_html(
+    study: str,
+    file: str | Path,
+    *,
+    force: bool = False,
+    storage: str = STORAGE_DEFAULT,
+    plugins: Sequence[Path] = (),
+    tell: Tell = print,
+) -> int:
+    """Write a stored study as one HTML page that needs no network: `growlab report --html`. Returns its size in bytes.
+
+    Raises NotFound, and UsageError for a file that is there unless `force`, for one that cannot be written, and where
+    the extra growlab[html] is missing.
+    """
+    from growlab.page import write_page
+
+    loaded = load_study(storage, study, plugins=plugins, tell=tell)
+    n_bytes = write_page(loaded, Path(file), force=force)
+    tell(f"wrote {file}: {n_bytes / 1e6:.1f} MB, which any browser shows without a network")
+    return n_bytes
+
+
 def optuna_study(
     study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
 ) -> "optuna.Study":
@@ -477,21 +520,11 @@ def optuna_study(
     trial have growlab's `trial` and `layout`. Trials from outside of the study's space are left out, which is told.
     Raises NotFound.
     """
-    from growlab.plugins import load_plugins
-    from growlab.preparation.layout_metrics import read_front
-    from growlab.search.optuna.finished import optuna_study_of
+    from growlab.preparation.optuna_studies import read_optuna_study
     from growlab.storage import Store
 
-    load_plugins(plugins)
     with Store.open(storage) as store:
-        row = store.study(study)
-        past = store.past_trials(row.id, row.study.metrics)
-        if front := read_front(store, row, storage, plugins, tell):
-            past = [replace(trial, metrics={**trial.metrics, **front.values.get(trial.number, {})}) for trial in past]
-    found, outside = optuna_study_of(row.study, past)
-    if outside:
-        tell(f"left out, as their layouts are not of the study's space: trials {', '.join(map(str, outside))}")
-    return found
+        return read_optuna_study(store, store.study(study), storage, plugins, tell)
 
 
 def studies(*, storage: str = STORAGE_DEFAULT) -> list[dict[str, Any]]:

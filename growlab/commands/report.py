@@ -61,6 +61,13 @@ def report(
         bool,
         typer.Option("--pareto", help="Of several objectives: only the trials that no other one is better than."),
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write all of it as one page that needs no network.", show_default=False
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --html: replace a file that is there.")] = False,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
@@ -71,6 +78,10 @@ def report(
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
+    if html is not None or force:
+        others = (group_by, why, pareto, trial is not None, sort_by, as_json, format, against is not None, margin)
+        _write_page(html, study, storage, plugin or [], force=force, asks_more=any(others))
+        return
     if why and group_by:
         raise UsageError("--why and --group-by are two reports; ask for one of them")
     if group_by:
@@ -80,18 +91,36 @@ def report(
             raise UsageError("--margin is that of a comparison; say with which value: --against VALUE")
         _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
         return
-    if against is not None or margin is not None:
-        raise UsageError("--against and --margin compare groups of trials; say by what: --group-by KEY")
-    if len(study) > 1:
-        raise UsageError(
-            f"several studies ({', '.join(study)}) have no common leaderboard; compare them: --group-by KEY"
-        )
+    _refuse_comparing(against, margin, study)
     if why:
         if trial is not None or sort_by or pareto:
             raise UsageError("--why prints what the whole study has learnt; leave --trial, --sort-by and --pareto out")
         _print_why(study[0], storage, "json" if as_json else format or "table", plugin or [])
         return
     _print_study(study[0], trial, sort_by, storage, chosen, pareto, plugin or [])
+
+
+def _write_page(
+    html: Path | None, studies: list[str], storage: str, plugins: list[Path], *, force: bool, asks_more: bool
+) -> None:
+    """Write the page of one study. Raises UsageError where other reports are asked for with it."""
+    from growlab.errors import UsageError
+
+    if html is None:
+        raise UsageError("--force replaces the file of --html FILE; name one, or leave --force out")
+    if asks_more or len(studies) > 1:
+        raise UsageError("--html writes all of one study; leave other options, and other studies, out")
+    api.write_html(studies[0], html, force=force, storage=storage, plugins=plugins, tell=say)
+
+
+def _refuse_comparing(against: str | None, margin: float | None, studies: list[str]) -> None:
+    from growlab.errors import UsageError
+
+    if against is not None or margin is not None:
+        raise UsageError("--against and --margin compare groups of trials; say by what: --group-by KEY")
+    if len(studies) > 1:
+        named = ", ".join(studies)
+        raise UsageError(f"several studies ({named}) have no common leaderboard; compare them: --group-by KEY")
 
 
 def _print_why(name: str, storage: str, format: str, plugins: list[Path]) -> None:

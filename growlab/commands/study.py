@@ -84,7 +84,7 @@ def create(
     """Check a study file and put the study into the database, which is made if there is none."""
     plugins = plugin or []
     study = api.create(
-        api.load_study(file, set_ or [], name, plugins=plugins),
+        api.read_study(file, set_ or [], name, plugins=plugins),
         start_from=start_from,
         top=top,
         storage=storage,
@@ -348,7 +348,7 @@ def preview(
     from growlab.bench.growth_notes import growth_notes
     from growlab.preparation.checking import prepare
 
-    study, corpus = prepare(api.load_study(file, set_ or [], plugins=plugin or []), plugin or [], say)
+    study, corpus = prepare(api.read_study(file, set_ or [], plugins=plugin or []), plugin or [], say)
     trials = first_trials(study, corpus, n)
     rows = estimate(trials, corpus)
     if as_json:

@@ -98,13 +98,13 @@ def read_trajectory(connection: Connection, trial_id: int, tensor: str | None) -
     if tensor is not None:
         asked = asked.where(trajectory.c.tensor == tensor)
     rows = connection.execute(asked.order_by(trajectory.c.step, trajectory.c.unit, trajectory.c.tensor)).mappings()
-    return [_restored(connection, TrajectoryPoint, row) for row in rows.all()]
+    return [restored(connection, TrajectoryPoint, row) for row in rows.all()]
 
 
 def read_growth_events(connection: Connection, trial_id: int) -> list[GrowthEvent]:
     asked = select(growth_events).where(growth_events.c.trial_id == trial_id)
     rows = connection.execute(asked.order_by(growth_events.c.step, growth_events.c.position)).mappings()
-    return [_restored(connection, GrowthEvent, row) for row in rows.all()]
+    return [restored(connection, GrowthEvent, row) for row in rows.all()]
 
 
 def read_readings(connection: Connection, trial_id: int) -> list[RungReading]:
@@ -124,9 +124,7 @@ def read_all_readings(connection: Connection, study_id: int) -> dict[int, tuple[
 
 def _reading(connection: Connection, row: Row[Any]) -> RungReading:
     if row.not_finite:
-        return _restored(
-            connection, RungReading, {**row._mapping, **{name: int(getattr(row, name)) for name in _FLOPS}}
-        )
+        return restored(connection, RungReading, {**row._mapping, **{name: int(getattr(row, name)) for name in _FLOPS}})
     return RungReading(  # a search of ten thousand trials asks for all of theirs before each decision
         rung=row.rung,
         step=row.step,
@@ -139,7 +137,7 @@ def _reading(connection: Connection, row: Row[Any]) -> RungReading:
     )
 
 
-def _restored(connection: Connection, record_type: type[Kept], row: RowMapping | Mapping[str, Any]) -> Kept:
+def restored(connection: Connection, record_type: type[Kept], row: RowMapping | Mapping[str, Any]) -> Kept:
     """Restore the fact that a row was made of. Raises StorageError that names the trial of a damaged row."""
     values = {field.name: row[field.name] for field in fields(record_type)}
     try:

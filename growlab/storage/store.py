@@ -27,7 +27,20 @@ from growlab.records import (
     TrialResult,
     TrialState,
 )
-from growlab.storage import adding, commits, decisions, facts, fence, queue, reading, schema, spending, studies, workers
+from growlab.storage import (
+    adding,
+    commits,
+    decisions,
+    facts,
+    fence,
+    queue,
+    reading,
+    schema,
+    spending,
+    studies,
+    whole_study,
+    workers,
+)
 from growlab.storage import artifacts as files
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
@@ -307,6 +320,30 @@ class Store:
     def attempt_times(self, study_id: int) -> list[tuple[float, float]]:
         """Read the times from and to which the attempts at a study's trials ran, until it ended or was last heard."""
         return self._read(lambda connection: reading.read_attempt_times(connection, study_id))
+
+    # ---- reading all trials of a study ------------------------------------------------------------------------
+
+    def all_metrics(self, study_id: int, names: Collection[str] = (), split: str = "") -> list[whole_study.MetricRow]:
+        """Read (trial, step, split, name, value), in that order: of these names or all, of one split or all."""
+        return self._read(lambda connection: whole_study.read_metrics(connection, study_id, names, split))
+
+    def all_trajectory(self, study_id: int, tensor: str | None = "") -> list[tuple[int, TrajectoryPoint]]:
+        """Read points with their trials' numbers: the units' means, the tensor of that name, or with None all."""
+        return self._read(lambda connection: whole_study.read_trajectory(connection, study_id, tensor))
+
+    def all_growth_events(self, study_id: int) -> list[tuple[int, GrowthEvent]]:
+        """Read growth events with their trials' numbers."""
+        return self._read(lambda connection: whole_study.read_growth_events(connection, study_id))
+
+    def all_attempts(self, study_id: int) -> list[tuple[Any, ...]]:
+        """Read attempts and who made them, in the order in which they began: whole_study.ATTEMPT_FIELDS."""
+        return self._read(lambda connection: whole_study.read_attempts(connection, study_id))
+
+    def all_decisions(self, study_id: int) -> list[tuple[Any, ...]]:
+        """Read what proposed each trial, by number: whole_study.DECISION_FIELDS."""
+        return self._read(lambda connection: whole_study.read_decisions(connection, study_id))
+
+    # ---- reading the rest of a trial ---------------------------------------------------------------------------
 
     def artifacts(self, trial_id: int) -> list[Artifact]:
         return self._read(lambda connection: files.read_artifacts(connection, trial_id))

@@ -44,7 +44,7 @@ def test_the_ten_lines_of_the_documents_run_a_study_without_the_command_room(rep
 
 def test_the_door_loads_nothing_heavy_until_it_is_needed(tmp_path: Path) -> None:
     _, at_the_door = loaded("from growlab import api", tmp_path)
-    _, with_a_study = loaded("from growlab import api; api.load_study('quickstart')", tmp_path)
+    _, with_a_study = loaded("from growlab import api; api.read_study('quickstart')", tmp_path)
 
     assert not {"torch", "optuna", "pandas", "sqlalchemy", "typer", "pydantic"} & at_the_door
     assert not {"optuna", "pandas", "sqlalchemy", "typer"} & with_a_study  # torch: for the tables of what it names
@@ -57,13 +57,13 @@ def test_every_function_of_the_door_is_in_the_documents(repository: Path) -> Non
         name for name, made in vars(api).items() if callable(made) and getattr(made, "__module__", "") == api.__name__
     ]
 
-    assert {"load_study", "create", "run", "leaderboard"} <= set(public)
+    assert {"load_study", "read_study", "create", "run", "leaderboard"} <= set(public)
     assert [name for name in public if f"`{name}(" not in text] == []
 
 
 def test_a_study_is_created_once_with_the_hashes_of_its_texts(home: Path) -> None:
     told: list[str] = []
-    stored = api.create(api.load_study("tiny.yaml", name="mine"), tell=told.append)
+    stored = api.create(api.read_study("tiny.yaml", name="mine"), tell=told.append)
 
     with pytest.raises(StorageError, match="mine"):
         api.create(stored, tell=lambda _: None)
@@ -76,7 +76,7 @@ def test_a_study_is_created_once_with_the_hashes_of_its_texts(home: Path) -> Non
 
 def test_a_run_that_is_stopped_leaves_its_trial_to_a_later_one(home: Path) -> None:
     """A stop is no failure, even of workers that had not begun."""
-    api.create(api.load_study("tiny.yaml", ["n_trials=1"]))
+    api.create(api.read_study("tiny.yaml", ["n_trials=1"]))
 
     run = api.run("tiny", threads=1)
     run.stop()
@@ -88,7 +88,7 @@ def test_a_run_that_is_stopped_leaves_its_trial_to_a_later_one(home: Path) -> No
 
 def test_workers_that_all_fail_are_an_error_with_their_last_words(home: Path) -> None:
     told: list[str] = []
-    study = api.create(api.load_study("tiny.yaml"), tell=told.append)
+    study = api.create(api.read_study("tiny.yaml"), tell=told.append)
     run = api.run(study.name, plugins=[home / "nosuch.py"], tell=told.append)
 
     with pytest.raises(GrowlabError, match="every worker ended with an error"):
@@ -115,7 +115,7 @@ def test_a_study_is_run_from_its_file_to_its_standing_and_its_best_trial_again(h
 
 def test_workers_that_serve_a_study_in_slots_leave_it_done(home: Path) -> None:
     told: list[str] = []
-    api.create(api.load_study("tiny.yaml", ["n_trials=2"]))
+    api.create(api.read_study("tiny.yaml", ["n_trials=2"]))
 
     api.work("tiny", slots=2, max_trials=1, device="cpu", threads=1, tell=told.append)
 

@@ -40,7 +40,7 @@ def test_the_examples_of_the_document_run(repository: Path, home: Path, capsys: 
 
 
 def test_a_study_that_is_not_stored_is_none_of_optuna_s(home: Path) -> None:
-    api.create(api.load_study("tiny.yaml"), tell=lambda _: None)
+    api.create(api.read_study("tiny.yaml"), tell=lambda _: None)
 
     with pytest.raises(NotFound, match="none"):
         api.optuna_study("none")

@@ -484,7 +484,7 @@ def test_what_of_a_corpus_is_not_read_is_a_warning(doctor: Callable, home: Path)
 
 
 def test_a_stored_study_whose_corpus_was_changed_is_broken(doctor: Callable, home: Path) -> None:
-    api.create(api.load_study("tiny.yaml"))
+    api.create(api.read_study("tiny.yaml"))
     before = doctor("tiny")
     (home / "corpus.txt").write_text("another text\n" * 200)
 

@@ -78,7 +78,7 @@ def test_the_width_of_ids_is_recorded_with_their_hash(home: Path) -> None:
 def test_a_study_that_was_stored_before_there_was_a_width_is_still_the_one_in_its_file(
     home: Path,
 ) -> None:
-    api.create(api.load_study("tiny.yaml"))
+    api.create(api.read_study("tiny.yaml"))
     with closing(sqlite3.connect(home / "growlab.db")) as database, database:
         database.execute("UPDATE gl_studies SET spec = json_remove(spec, '$.data.dtype')")
         (without,) = database.execute("SELECT spec FROM gl_studies").fetchone()

@@ -35,7 +35,7 @@ def moved(home, monkeypatch) -> Path:
     study = (home / "tiny.yaml").read_text().replace("steps: 40", "steps: 4")
     (before / "tiny.yaml").write_text(study + STAGES)
     monkeypatch.chdir(before)
-    api.create(api.load_study("tiny.yaml"))
+    api.create(api.read_study("tiny.yaml"))
     before.rename(after)
     monkeypatch.chdir(after)
     return after

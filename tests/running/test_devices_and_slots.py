@@ -24,7 +24,7 @@ def test_cores_are_shared_unless_the_user_has_said_how_many_threads(monkeypatch:
 
 
 def test_auto_is_one_slot_on_a_cpu_and_says_why(home: Path) -> None:
-    api.create(api.load_study("tiny.yaml"))
+    api.create(api.read_study("tiny.yaml"))
     said: list[str] = []
 
     with Store.open(STORAGE) as store:
@@ -43,7 +43,7 @@ def test_auto_says_what_it_measured_and_asks_for_no_more_than_the_trials_that_ar
     monkeypatch.setattr(
         "growlab.worker.packing.measure", lambda _, n: Measured(steps_per_s=rates[n], peak=3 << 30, free=8 << 30)
     )
-    api.create(api.load_study("tiny.yaml", ["n_trials=3"]))
+    api.create(api.read_study("tiny.yaml", ["n_trials=3"]))
 
     with Store.open(STORAGE) as store:
         row = store.study("tiny")

@@ -1,6 +1,6 @@
 """Growlab's samplers in anybody's Optuna study, over the parameters of a space (growlab.search.parameters).
 
-    space = api.load_study("quickstart")  # or a LayoutSpace
+    space = api.read_study("quickstart")  # or a LayoutSpace
     study = optuna.create_study(sampler=LayoutSampler(space))
 
     def objective(trial):
@@ -198,7 +198,7 @@ _STATES = {
 
 def _parameters(space: Space, kinds: Mapping[str, Kind]) -> ParameterSpace:
     if not kinds:
-        raise UsageError("no block kind is loaded; call growlab.plugins.load_plugins() first, as api.load_study does")
+        raise UsageError("no block kind is loaded; call growlab.plugins.load_plugins() first, as api.read_study does")
     study = _as_study(space)
     check_layouts(study.layouts, kinds)
     return ParameterSpace(Menu(study.layouts, kinds), study.scalars())
