@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 import psycopg
 import pytest
@@ -25,7 +26,21 @@ from sqlalchemy import make_url
 import growlab.blocks
 import growlab.growth.protocol
 import growlab.search.samplers  # noqa: F401  (they fill tables, before a test puts them back as they were)
+from growlab import api
 from growlab.kinds import KINDS
+from growlab.proposal import Proposal
+from growlab.records import (
+    Artifact,
+    Fact,
+    GrowthEvent,
+    Metric,
+    RungReading,
+    TrajectoryPoint,
+    TrialResult,
+    TrialState,
+)
+from growlab.search import preview
+from growlab.storage import Claim, Store
 
 if not torch.cuda.is_available():  # kernels run in Triton's interpreter: asked for before anything imports triton
     os.environ["TRITON_INTERPRET"] = "1"
@@ -47,6 +62,9 @@ settings.load_profile("unhurried")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("growlab", "conditions that tests must not depend on (make test-conditions)")
     group.addoption("--threads", type=int, default=1, metavar="N", help="torch's threads; 1: tensors are tiny")
+    group.addoption(
+        "--browser-required", action="store_true", help="a test that finds no Chromium fails (make test-browser)"
+    )
     group.addoption(
         "--shuffle", type=int, metavar="SEED", help="run the files, and the tests of each, in a random order"
     )
@@ -133,6 +151,89 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     _furnish(tmp_path)
     return tmp_path
+
+
+# ---- a study that was played: no trial of it was trained, but its rows are those that training writes ----------------
+
+HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)> & "quoted" \x1b[31m'
+
+
+@pytest.fixture(scope="session")
+def hostile() -> str:
+    """A text that would end a script, begin another and load an image."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def play() -> Callable[..., str]:
+    """Makes the study `tiny` of a furnished folder with so many trials, and returns the URL of its database."""
+
+    def make(folder: Path, n_trials: int = 6, n_evaluations: int = 8, name: str = "tiny", growths: int = 1) -> str:
+        url = f"sqlite:///{folder / 'growlab.db'}"
+        asked = [f"n_trials={n_trials}", "objectives=[val_loss, params]", f"data.path={folder / 'corpus.txt'}"]
+        study = api.read_study(folder / "tiny.yaml", asked, name)
+        with Store.open(url, create=True) as store:
+            store.create_study(study)
+            row = store.study(name)
+            worker = store.register_worker(name=f"gpu0 {HOSTILE}", device="cuda:0", versions={})
+            for proposal in preview(study, KINDS, lambda layout: 1, n_trials):
+                store.enqueue(row.id, proposal)
+                claim = store.claim_next(row.id, worker, lease_s=60)
+                assert claim is not None
+                _play(store, claim, proposal, n_evaluations, growths)
+        return url
+
+    return make
+
+
+def _play(store: Store, claim: Claim, proposal: Proposal, n_evaluations: int, growths: int) -> None:
+    """Most trials complete; the fourth diverges, the fifth waits as if at a rung, the sixth is being trained."""
+    number, facts = proposal.number, _facts_of(proposal, n_evaluations, growths)
+    checkpoint = Artifact(kind="checkpoint", step=1, path="c", sha256="0" * 64, n_bytes=1)
+    match number:
+        case 4:
+            store.pause(claim, facts, checkpoint)
+        case 5:
+            store.commit(claim, facts, checkpoint)
+        case _:
+            state = TrialState.DIVERGED if number == 3 else TrialState.COMPLETED
+            loss = None if number == 3 else 1.5 + 1 / (number + 2)
+            spent: dict[str, Any] = {"flops": 10**9, "tokens": 4000, "steps": 40, "elapsed_s": 3.0}
+            result = TrialResult(
+                state=state, layout_end=proposal.layout, depth_end=proposal.depth + growths, val_loss=loss,
+                n_params=2000 + 100 * (number % 40), best_val_loss=loss, bits_per_byte=loss, **spent,
+                error=f"loss is nan at step 17 {HOSTILE}" if number == 3 else "",
+            )  # fmt: skip
+            store.finish(claim, result, facts, [])
+
+
+def _facts_of(proposal: Proposal, n_evaluations: int, growths: int) -> list[Fact]:
+    steps = [5 * (at + 1) for at in range(n_evaluations)]
+    facts: list[Fact] = [
+        metric
+        for step in steps
+        for metric in (
+            Metric(step=step, split="val", name="loss", value=1.5 + 1 / (proposal.number + 2) + 1 / step),
+            Metric(step=step, split="train", name="flops", value=1e9 * step / steps[-1]),
+        )
+    ]
+    path = dict.fromkeys(("tau", "kappa", "diffusion_exponent", "drift_to_noise", "drift_z"), 1.25)
+    facts += [
+        TrajectoryPoint(step=step, unit=unit, tensor=tensor, n_increments=4, path=2.0, displacement=1.0, **path)
+        for step in steps
+        for unit in range(2)
+        for tensor in ("", "weight")
+    ]
+    facts += [
+        GrowthEvent(
+            step=steps[1 + at], position=1, unit="conv[kernel=3]", operator="stack", reason="at", tau=1.5, kappa=0.7,
+            val_loss_before=2.0, val_loss_after=2.1, depth_before=proposal.depth + at,
+            depth_after=proposal.depth + at + 1, n_params_after=3000,
+        )
+        for at in range(growths)
+    ]  # fmt: skip
+    reading = RungReading(rung=0, step=20, mark=10**8, flops=10**8, val_loss=2.2, bits_per_byte=3.0, slope=-0.2)
+    return [*facts, reading]
 
 
 # ---- what takes long elsewhere ----------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def relevances(explanation: "Explanation") -> Any:
         return None
     frame = pd.DataFrame({"name": [part.name for part in shown], "share": [part.share for part in shown]})
     base = alt.Chart(frame).encode(
-        y=alt.Y("name:N", sort="-x", title=None, axis=alt.Axis(labelLimit=260, grid=False)),
+        y=alt.Y("name:N", sort=list(frame.name), title=None, axis=alt.Axis(labelLimit=260, grid=False)),
         x=alt.X("share:Q", title="share", axis=alt.Axis(format="%")),
         tooltip=[alt.Tooltip("name:N", title="part"), alt.Tooltip("share:Q", format=".1%")],
     )

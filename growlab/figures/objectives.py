@@ -1,5 +1,6 @@
 """What trials come to in two things at once: loss against size or compute, or any two objectives, and the front."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import altair as alt
@@ -38,18 +39,14 @@ def pareto(study: "StudyTables", against: str) -> Any:
     base = alt.Chart(frame)
     x = alt.X("x:Q", title=_UNITS.get(against, against), scale=_scale(frame), axis=style.FLOPS_AXIS)
     y = alt.Y("y:Q", title=_UNITS.get(first, first), scale=alt.Scale(zero=False, padding=12))
-    colour = alt.Color(
-        "group:N",
-        scale=alt.Scale(domain=groups, range=[_COLOURS[name] for name in groups]),
-        legend=style.legend() if len(groups) > 1 or front else None,
-    )
+    legend = style.legend() if len(groups) > 1 or front else None
+    colour = alt.Color("group:N", scale=_named(groups, _COLOURS), legend=legend)
+    shape = alt.Shape("group:N", scale=_named(groups, _SHAPES), legend=legend)
     points = base.mark_point(filled=True, size=80).encode(
         x=x,
         y=y,
         color=colour,
-        shape=alt.Shape(
-            "group:N", scale=alt.Scale(domain=groups, range=[_SHAPES[name] for name in groups]), legend=None
-        ),
+        shape=shape,
         opacity=style.emphasised(0.9, 0.12),
         tooltip=[
             *style.TRIAL_TOOLTIP,
@@ -76,6 +73,10 @@ _COLOURS = {ON_FRONT: style.RED, BEATEN: style.BLUE, BEYOND: style.QUIET}
 _SHAPES = {ON_FRONT: "diamond", BEATEN: "circle", BEYOND: "cross"}
 
 
+def _named(groups: list[str], values: Mapping[str, str]) -> alt.Scale:
+    return alt.Scale(domain=groups, range=[values[name] for name in groups])
+
+
 def objectives_frame(study: "StudyTables", against: str) -> "pd.DataFrame":
     """trial, layout, x, y, group: of completed trials of which both are known."""
     trials, first = study.trials(), study.study.objective.metric
@@ -96,4 +97,6 @@ def _group(number: int, front: Front | None) -> str:
 def _scale(frame: "pd.DataFrame") -> alt.Scale:
     """Logarithmic where the values span more than a factor of three."""
     low, high = float(frame.x.min()), float(frame.x.max())
-    return alt.Scale(type="log" if 0 < 3 * low < high else "linear", zero=False, nice=False, padding=12)
+    if 0 < 3 * low < high:
+        return alt.Scale(type="log", nice=False, padding=12)
+    return alt.Scale(zero=False, nice=False, padding=12)

@@ -34,7 +34,7 @@ def parallel(study: "StudyTables") -> Any:
     if frame.trial.nunique() < 2:
         return None
     axes = list(dict.fromkeys(frame.axis))
-    x = alt.X("axis:N", sort=axes, title=None, axis=_AXIS)
+    x = alt.X("axis:N", scale=alt.Scale(domain=axes), sort=None, title=None, axis=_AXIS)
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.04], nice=False))
     colour = alt.Color(
         "goodness:Q",
@@ -71,6 +71,8 @@ def parallel_frame(study: "StudyTables") -> tuple["pd.DataFrame", "pd.DataFrame"
 
     trials, loss = study.trials(), study.study.objective.metric
     ended = trials[trials[loss].notna() & np.isfinite(trials[loss].astype("float64"))]
+    if ended.empty:
+        return pd.DataFrame({"trial": [], "axis": []}), pd.DataFrame()
     goodness = 1 - (ended[loss].rank(pct=True, method="first") - 1 / max(1, len(ended)))
     points, ticks = [], []
     for name, title in _axes(study, ended, loss):
@@ -90,8 +92,6 @@ def parallel_frame(study: "StudyTables") -> tuple["pd.DataFrame", "pd.DataFrame"
             )
         )
         ticks.append(pd.DataFrame({"axis": title, "place": list(labels), "value": list(labels.values())}))
-    if not points:
-        return pd.DataFrame({"trial": [], "axis": []}), pd.DataFrame()
     return pd.concat(points), pd.concat(ticks)
 
 

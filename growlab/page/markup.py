@@ -8,6 +8,8 @@ from typing import Any
 
 from growlab.escapes import visible
 
+_VOID = ("input", "meta")  # elements that hold nothing, and have no end
+
 
 class Html(str):
     """Text that is markup already."""
@@ -23,7 +25,8 @@ def text(value: object) -> Html:
 def element(name: str, *children: object, **attributes: object) -> Html:
     """An element; in an attribute's name _ is a hyphen, and dropped at the end; True stands alone, None is left out."""
     given = "".join(_attribute(key.strip("_").replace("_", "-"), value) for key, value in attributes.items())
-    return Html(f"<{name}{given}>{''.join(map(text, children))}</{name}>")
+    end = "" if name in _VOID else f"{''.join(map(text, children))}</{name}>"
+    return Html(f"<{name}{given}>{end}")
 
 
 def _attribute(name: str, value: object) -> str:

@@ -38,7 +38,8 @@ def importance(study: "LoadedStudy", charts: Charts) -> Html:
     figures = _shown(charts, {"effects": study.figures.effects(), "relevances": study.figures.relevances()})
     correlation = explanation.rank_correlation
     if not figures or correlation is None:
-        return Html("")
+        n = explanation.n_finished
+        return element("p", f"{n} trials reached a {explanation.objective}: nothing can be learnt before four did.")
     trust = "" if explanation.predicts else " It predicts too badly to be believed yet: take none of this for granted."
     words = (
         f"A model of the {explanation.n_finished} trials that reached a {explanation.objective}. Predicting each one "

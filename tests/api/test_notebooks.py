@@ -1,5 +1,6 @@
 """growlab.api, as a notebook uses it: studies are run for real, by workers in processes of their own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -27,11 +28,20 @@ def loaded(program: str, folder: Path) -> tuple[str, set[str]]:
 
 def test_the_ten_lines_of_the_documents_run_a_study_without_the_command_room(repository: Path, home: Path) -> None:
     """A smaller study than theirs."""
-    [program] = re.findall(r"```python\n(.*?)```", (repository / "docs" / "notebooks.md").read_text(), re.DOTALL)
+    text = (repository / "docs" / "notebooks.md").read_text()
+    program, of_frames = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    notebook = json.loads((repository / "docs" / "growth.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
-    smaller = program.replace('"quickstart"', '"tiny.yaml"').replace("workers=2", "workers=1")
-    out, modules = loaded(smaller, home)
+    smaller = [
+        part.replace('"quickstart", [', '"tiny.yaml", [').replace("workers=2", "workers=1")
+        for part in (program, *cells)
+    ]
+    frames = of_frames.replace('"quickstart"', '"tiny"')
+    out, modules = loaded(smaller[0], home)
+    said, _ = loaded("\n".join([frames, *(part.replace('"quickstart"', '"tiny"') for part in smaller[1:-1])]), home)
 
+    assert re.match(r"\d d=16 .* \d+ \d\.\d+", said)
     assert len([line for line in program.splitlines() if line]) <= 10
     assert "created study 'tiny' in sqlite:///growlab.db: 2 trials" in out
     assert "2 of 2 trials done, 0 running, 0 waiting" in out
