@@ -66,7 +66,7 @@ def relevances(explanation: "Explanation") -> Any:
     frame = pd.DataFrame({"name": [part.name for part in shown], "share": [part.share for part in shown]})
     base = alt.Chart(frame).encode(
         y=alt.Y("name:N", sort=list(frame.name), title=None, axis=alt.Axis(labelLimit=260, grid=False)),
-        x=alt.X("share:Q", title="share", axis=alt.Axis(format="%")),
+        x=alt.X("share:Q", title="share", axis=alt.Axis(format="%", tickCount=5)),
         tooltip=[alt.Tooltip("name:N", title="part"), alt.Tooltip("share:Q", format=".1%")],
     )
     bars = base.mark_bar(color=style.BLUE, cornerRadiusEnd=2, height=alt.RelativeBandSize(0.65))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
+from growlab import amounts
 from growlab.domains import Fixed, Range
 from growlab.figures import style
 
@@ -124,4 +125,4 @@ def _places(study: "StudyTables", name: str, values: "pd.Series[Any]") -> tuple[
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    return amounts.measured(float(value)) if isinstance(value, int | float | np.number) else str(value)

@@ -130,7 +130,12 @@ def worker_timeline(study: "StudyTables") -> Any:
         alt.Chart(frame)
         .mark_bar(stroke="white", strokeWidth=0.7, cornerRadius=2, height=alt.RelativeBandSize(0.7))
         .encode(
-            x=alt.X("from:T", title="time, UTC", scale=alt.Scale(type="utc"), axis=alt.Axis(labelOverlap=True)),
+            x=alt.X(
+                "from:T",
+                title="time, UTC",
+                scale=alt.Scale(type="utc"),
+                axis=alt.Axis(format="%H:%M", tickCount=10, labelOverlap=True),
+            ),
             x2="until:T",
             y=alt.Y("where:N", title=None, axis=alt.Axis(grid=False, labelLimit=150)),
             color=alt.Color(

@@ -61,14 +61,12 @@ def read_metrics(store: Store, row: StudyRow, names: Collection[str], split: str
 
 def read_trajectory(store: Store, row: StudyRow, tensor: str | None) -> "pd.DataFrame":
     """One row per trial, step, unit and tensor."""
-    points = store.all_trajectory(row.id, tensor)
-    return frame_of_mappings(columns.TRAJECTORY, [{"trial": trial, **vars(point)} for trial, point in points])
+    return frame_of(columns.TRAJECTORY, store.all_trajectory(row.id, tensor))
 
 
 def read_growth_events(store: Store, row: StudyRow) -> "pd.DataFrame":
     """One row per unit that entered a model."""
-    events = store.all_growth_events(row.id)
-    return frame_of_mappings(columns.GROWTH_EVENTS, [{"trial": trial, **asdict(event)} for trial, event in events])
+    return frame_of(columns.GROWTH_EVENTS, store.all_growth_events(row.id))
 
 
 def read_decisions(store: Store, row: StudyRow) -> "pd.DataFrame":

@@ -327,12 +327,12 @@ class Store:
         """Read (trial, step, split, name, value), in that order: of these names or all, of one split or all."""
         return self._read(lambda connection: whole_study.read_metrics(connection, study_id, names, split))
 
-    def all_trajectory(self, study_id: int, tensor: str | None = "") -> list[tuple[int, TrajectoryPoint]]:
-        """Read points with their trials' numbers: the units' means, the tensor of that name, or with None all."""
+    def all_trajectory(self, study_id: int, tensor: str | None = "") -> list[tuple[Any, ...]]:
+        """Read trials' numbers and fields of points: the units' means, the tensor of that name, or with None all."""
         return self._read(lambda connection: whole_study.read_trajectory(connection, study_id, tensor))
 
-    def all_growth_events(self, study_id: int) -> list[tuple[int, GrowthEvent]]:
-        """Read growth events with their trials' numbers."""
+    def all_growth_events(self, study_id: int) -> list[tuple[Any, ...]]:
+        """Read trials' numbers and the fields of growth events."""
         return self._read(lambda connection: whole_study.read_growth_events(connection, study_id))
 
     def all_attempts(self, study_id: int) -> list[tuple[Any, ...]]:

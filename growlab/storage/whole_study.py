@@ -4,15 +4,14 @@ Rows come as tuples, in the order of a record's fields: of millions of metrics n
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
 from growlab.records import GrowthEvent, TrajectoryPoint
 from growlab.storage.facts import restored
 from growlab.storage.tables import attempts, decisions, growth_events, metrics, trajectory, trials, workers
-
-Fact = TypeVar("Fact", TrajectoryPoint, GrowthEvent)
 
 MetricRow = tuple[int, int, str, str, float]  # trial, step, split, name, value
 
@@ -38,14 +37,14 @@ def read_metrics(connection: Connection, study_id: int, names: Collection[str], 
     ]
 
 
-def read_trajectory(connection: Connection, study_id: int, tensor: str | None) -> list[tuple[int, TrajectoryPoint]]:
-    """Read points by trial, step and unit: the means of units (tensor ''), one tensor's, or with None all."""
+def read_trajectory(connection: Connection, study_id: int, tensor: str | None) -> list[tuple[Any, ...]]:
+    """Read fields of points by trial, step and unit: the means of units (tensor ''), one tensor's, or with None all."""
     asked = (trajectory.c.tensor == tensor,) if tensor is not None else ()
     return _facts(connection, study_id, trajectory, TrajectoryPoint, asked)
 
 
-def read_growth_events(connection: Connection, study_id: int) -> list[tuple[int, GrowthEvent]]:
-    """Read growth events by trial, step and position."""
+def read_growth_events(connection: Connection, study_id: int) -> list[tuple[Any, ...]]:
+    """Read fields of growth events by trial, step and position."""
     return _facts(connection, study_id, growth_events, GrowthEvent, ())
 
 
@@ -70,10 +69,23 @@ def _tuples(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
 
 
 def _facts(
-    connection: Connection, study_id: int, table: Table, record: type[Fact], asked: Sequence[ColumnElement[bool]]
-) -> list[tuple[int, Fact]]:
-    """Records of a table that keeps what is not finite beside its numbers, by trial, in the order of its key."""
-    query = select(trials.c.number, table).join_from(table, trials).where(trials.c.study_id == study_id, *asked)
+    connection: Connection,
+    study_id: int,
+    table: Table,
+    record: type[Any],
+    asked: Sequence[ColumnElement[bool]],
+) -> list[tuple[Any, ...]]:
+    """The trial's number and a record's fields, by trial, in the order of the table's key."""
+    names = [member.name for member in fields(record)]
+    own = (table.c[name] for name in names)
+    query = select(trials.c.number, *own, table.c.not_finite, table.c.trial_id).join_from(table, trials)
     of_trial = [column for column in table.primary_key.columns if column.name != "trial_id"]
-    rows = connection.execute(query.order_by(trials.c.number, *of_trial)).mappings().all()
-    return [(row["number"], restored(connection, record, row)) for row in rows]
+    found = connection.execute(query.where(trials.c.study_id == study_id, *asked).order_by(trials.c.number, *of_trial))
+    rows = []
+    for row in found.all():
+        if row.not_finite:
+            fact = restored(connection, record, row._mapping)
+            rows.append((row.number, *(getattr(fact, name) for name in names)))
+        else:
+            rows.append(tuple(row[: len(names) + 1]))
+    return rows

@@ -1,6 +1,7 @@
 """What api.load_study gives: frames with the documented columns, figures, a cell of a notebook."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from growlab.errors import NotFound, StorageError, UsageError
 from growlab.frames.columns import FRAMES, markdown
 from growlab.frames.stacks import stacks_of
 from growlab.notebook import LoadedStudy
+from growlab.records import GrowthEvent, TrajectoryPoint
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,8 @@ def test_a_study_or_database_that_is_not_there_is_named(study: LoadedStudy, tmp_
         api.load_study(study._storage, "nosuch")
     with pytest.raises(StorageError, match=r"none\.db"):
         api.load_study(f"sqlite:///{tmp_path / 'none.db'}", "tiny")
+
+
+def test_fields_of_records_are_the_columns_in_their_order() -> None:
+    for record, name in ((TrajectoryPoint, "trajectory"), (GrowthEvent, "growth_events")):
+        assert ["trial", *(member.name for member in fields(record))] == [column.name for column in FRAMES[name]]
