@@ -11,7 +11,8 @@ feed         where the batch of a step comes from
 engine       how a step is executed: eagerly, or as one CUDA graph; of blocks as they are, or compiled
 compiled     one program for all blocks of one spec and shape
 schedule     learning rate as a function of progress
-optimizer    AdamW that adopts the parameters of new units and remembers by name
+optimizer    what adopts the parameters of new units and remembers by name
+rules        how a parameter is updated: AdamW, Muon
 timing       seconds that steps and other work take
 faults       what torch says of too little memory, a failed device, a refused operation
 evaluation   the full validation pass
