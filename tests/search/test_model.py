@@ -249,7 +249,7 @@ def test_a_distance_is_the_same_number_kept_or_not_and_either_way_round(encoding
     kept.among(configurations[:10])
     kept.among(configurations[5:20])
 
-    again, anew = kept.among(configurations), Distances(encoding, found).among(configurations)
+    (_, again), (_, anew) = kept.among(configurations), Distances(encoding, found).among(configurations)
 
     assert np.array_equal(again, anew)
     assert np.array_equal(again, again.T)
