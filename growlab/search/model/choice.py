@@ -22,11 +22,12 @@ _DIGITS = 6  # of a score, as a share of the range of all scores: what is beyond
 
 
 def scores(gains: Array, runs: Array) -> Array:
-    """Expected gains as a share of the highest.
+    """Expected gains of those that run, times the probability of running, as a share of the highest.
 
     Below 0 what will probably fail: the less, the surer that is.
     """
-    return np.where(runs < SAFE, runs - 1, gains / max(float(gains.max()), 1e-300))
+    found = gains * runs
+    return np.where(runs < SAFE, runs - 1, found / max(float(found.max()), 1e-300))
 
 
 def expected_improvement(best: float, mean: Array | float, sd: Array | float) -> Array:
