@@ -207,6 +207,23 @@ def test_catalogues_name_what_is_registered(growlab: Callable) -> None:
     assert "[n_heads=4]" in growlab("blocks", "attn").out
 
 
+def test_a_space_says_which_layouts_to_start_with_no_study_may_have(growlab: Callable) -> None:
+    given = ("tiny.yaml", "--set", "layouts.start_with=[d=16 conv mlp]", "--set", "layouts.max_params=1")
+
+    shown, listed, created = (
+        growlab("study", "space", *given),
+        growlab("study", "space", *given, "--json"),
+        growlab("study", "create", *given),
+    )
+
+    [beyond] = json.loads(listed.out)["start_with_beyond"]
+    line = f"layouts.start_with[0] has {beyond['amount']} parameters, more than layouts.max_params 1"
+    assert shown.code == 0
+    assert f"{line}\n  so growlab study create refuses the study" in shown.out
+    assert line in created.err
+    assert created.code == 2
+
+
 def test_limits_on_what_layouts_cost_are_those_of_the_real_kinds(growlab: Callable) -> None:
     """FLOPs, state and memory of the start layout, as growlab.model.cost counts them."""
     start = ("--set", "layouts.start_with=[d=16 conv mlp]")
