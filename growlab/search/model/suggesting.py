@@ -15,7 +15,7 @@ from growlab.search.kept import Kept
 from growlab.search.limits import nothing_fits
 from growlab.search.model.aim import Aim, Best, aim_of
 from growlab.search.model.candidates import Breeder, Candidate, Parent
-from growlab.search.model.choice import ranked, scores
+from growlab.search.model.choice import SAFE, ranked, scores
 from growlab.search.model.encoding import Array, Encoding
 from growlab.search.model.outlook import LEAST, MIN_CORRELATION, Outlook, Tried, look_ahead
 from growlab.search.model.transfer import transfer_of
@@ -93,10 +93,10 @@ def _fresh(breeder: Breeder, known: Collection[Configuration], tries: int) -> It
 
 
 def _likely(rng: Random, outlook: Outlook, draws: Iterator[Candidate]) -> Iterator[Candidate]:
-    """Each draw as often as it is expected to run; the last of them in any case."""
+    """Of the draws that will not probably fail each as often as it is expected to run; the last of all in any case."""
     for draw in draws:
         *_, runs = outlook.predict([draw.configuration])
-        if rng.random() < runs[0]:
+        if runs[0] >= SAFE and rng.random() < runs[0]:
             yield draw
     yield draw
 
