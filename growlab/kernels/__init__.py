@@ -12,6 +12,6 @@ swiglu           the gate of mlp and moe
 A file of kernels imports triton, and is itself imported when its door first opens: never on a machine without a GPU.
 """
 
-from growlab.kernels.door import Door, closed_doors, compare_all, is_open
+from growlab.kernels.door import Door, closed_doors, compare_all, is_open, stepped_back
 
-__all__ = ["Door", "closed_doors", "compare_all", "is_open"]
+__all__ = ["Door", "closed_doors", "compare_all", "is_open", "stepped_back"]

@@ -10,7 +10,8 @@ door opens to the kernel where
 
 2 and 3 are found out once in a process for each device, when a worker starts or when the first inputs come. That forms
 agree is noted in the cache folder by versions, device and source, so that the next process need not compare them. Where
-a door stays closed, a warning says why, and everything runs by the definition.
+a door stays closed, a warning says why, a trial's row names it, and everything runs by the definition. That there is no
+memory to compare them, as others have it all, is no such reason: it is raised, and decided another time.
 
 A kernel is one operator or more, registered with torch, with shapes for tensors without data and a backward pass: a
 compiler sees a call, and a CUDA graph can capture it. While a door decides, nothing is traced: the decision is a
@@ -27,7 +28,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from growlab.errors import UsageError
 from growlab.escapes import first_line
+from growlab.faults import is_of_device, is_out_of_memory
 from growlab.files import write_atomically
 from growlab.resources import cache_dir
 
@@ -51,6 +52,7 @@ AS_ROUNDED = 5e-3  # the tolerance where an input is bf16, as then its gradient 
 
 _KNOWN = ("auto", "off", "interpreted")
 _closed = 0  # how many `closed_doors` are entered
+_reasons: dict[tuple[str, str], str] = {}  # of doors, on devices, to stay closed; '' where they are open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +93,18 @@ def compare_all(device: torch.device) -> None:
 
     Where others have all memory of the device, the first inputs decide.
     """
-    with suppress(torch.OutOfMemoryError):
+    try:
         numbered = torch.empty(0, device=device).device  # as inputs will name it: 'cuda:0', not 'cuda'
         for name in DOORS:
             is_open(name, str(numbered))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+
+
+def stepped_back() -> list[str]:
+    """Names of the doors that were found to have to stay closed in this process."""
+    return sorted({name for (name, _), reason in _reasons.items() if reason})
 
 
 def is_open(name: str, device: str) -> bool:
@@ -106,7 +116,9 @@ def is_open(name: str, device: str) -> bool:
     asked = _asked()
     if asked == "off" or torch.device(device).type != ("cpu" if asked == "interpreted" else "cuda"):
         return False
-    return _reason_to_stay_closed(name, device) == ""
+    if (name, device) not in _reasons:
+        _reasons[name, device] = _reason_to_stay_closed(name, device)
+    return _reasons[name, device] == ""
 
 
 def _asked() -> str:
@@ -116,7 +128,6 @@ def _asked() -> str:
     return asked
 
 
-@cache
 def _reason_to_stay_closed(name: str, device_name: str) -> str:
     device = torch.device(device_name)
     reason = _lacking(device) or _disagreement(DOORS[name], device)
@@ -124,7 +135,7 @@ def _reason_to_stay_closed(name: str, device_name: str) -> str:
         warnings.warn(
             f"the kernel of {name} is not used on {device_name}, which makes training slower: {reason} "
             "(GROWLAB_KERNELS=off leaves all kernels out, and this message)",
-            stacklevel=2,
+            stacklevel=3,
         )
     return reason
 
@@ -154,7 +165,7 @@ def _disagreement(door: Door, device: torch.device) -> str:
         with _as_outside(device):
             reason = next((found for inputs in door.examples() if (found := difference(door, inputs, device))), "")
     except Exception as error:  # of a compiler, a driver or a version of triton that does not fit
-        if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
+        if is_of_device(error) or is_out_of_memory(error):
             raise
         return f"it fails with {type(error).__name__}: {first_line(str(error).strip())}"
     if not reason:

@@ -3,14 +3,14 @@
 The kernels here are plain PyTorch: what Triton makes of the real ones, test_interpreted.py sees.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from growlab.errors import UsageError
-from growlab.kernels import Door, closed_doors, compare_all, door, is_open
+from growlab.kernels import Door, closed_doors, compare_all, door, is_open, stepped_back
 
 Form = Callable[[Tensor, Tensor], Tensor]
 ON_CPU = pytest.mark.usefixtures("interpreted")
@@ -39,10 +39,10 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def door_to(monkeypatch: pytest.MonkeyPatch, calls: list[str], tmp_path) -> Iterator[Callable[[Form], Door]]:
+def door_to(monkeypatch: pytest.MonkeyPatch, calls: list[str], tmp_path) -> Callable[[Form], Door]:
     monkeypatch.setattr(door, "DOORS", {})
+    monkeypatch.setattr(door, "_reasons", {})
     monkeypatch.setenv("GROWLAB_CACHE", str(tmp_path))
-    door._reason_to_stay_closed.cache_clear()
 
     def make(kernel: Form) -> Door:
         def counted(x: Tensor, y: Tensor) -> Tensor:
@@ -57,8 +57,7 @@ def door_to(monkeypatch: pytest.MonkeyPatch, calls: list[str], tmp_path) -> Iter
             examples=lambda: [(ones(3, 2) / 3, ones(3, 2) / 7)],
         )
 
-    yield make
-    door._reason_to_stay_closed.cache_clear()
+    return make
 
 
 @ON_CPU
@@ -163,6 +162,7 @@ def test_a_kernel_that_is_wrong_is_left_alone_and_the_reason_is_told_once(door_t
     assert len(told) == 1
     assert len(calls) == compared
     assert torch.equal(found, ones(4, 4))
+    assert stepped_back() == ["product"]
 
 
 @pytest.mark.parametrize("narrow", [True, False])
@@ -195,7 +195,7 @@ def test_what_agreed_is_not_compared_again_by_the_next_process(door_to, calls):
     compare_all(torch.device("cpu"))
     assert len(calls) == 2
 
-    door._reason_to_stay_closed.cache_clear()  # as in another process
+    door._reasons.clear()  # as in another process
     compare_all(torch.device("cpu"))
 
     assert len(calls) == 2
@@ -210,20 +210,43 @@ def test_forms_are_compared_whatever_is_going_on(door_to, context):
         assert is_open("product", "cpu")
 
 
+NO_ROOM = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB."),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("Triton Error [CUDA]: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    MemoryError(),
+]
+
+
 @ON_CPU
-def test_a_device_that_is_full_is_no_fault_of_the_kernel(door_to):
-    full = [True, False, False]
+@pytest.mark.parametrize("error", NO_ROOM)
+def test_a_device_that_is_full_is_no_fault_of_the_kernel(door_to, error):
+    full = [True, True, False, False]
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         if full.pop(0):
-            raise torch.OutOfMemoryError
+            raise error
         return x * y
 
     door_to(kernel)
-    compare_all(torch.device("cpu"))
+    compare_all(torch.device("cpu"))  # as a worker starts
+    with pytest.raises(type(error)):  # as a trial begins, beside the same neighbours: it is tried again
+        is_open("product", "cpu")
 
     assert is_open("product", "cpu")
-    assert full == []
+    assert (full, stepped_back()) == ([], [])
+
+
+@ON_CPU
+def test_a_device_that_fails_is_told(door_to):
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    door_to(kernel)
+
+    with pytest.raises(torch.AcceleratorError, match="unspecified launch failure"):
+        compare_all(torch.device("cpu"))
 
 
 def test_two_doors_have_two_names(door_to):

@@ -8,7 +8,9 @@ _NO_ROOM = (
     "can't allocate memory",
     "MPS backend out of memory",
     "CUDA error: out of memory",  # of what CUDA allocates beside torch: a context, a recorded graph
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Triton Error [CUDA]: out of memory",  # of a kernel that is loaded
+    "_ALLOC_FAILED",  # CUBLAS_STATUS_…, CUDNN_STATUS_…, CUFFT…: of a library's workspace
+    "DEVICE_ALLOCATION_FAILED",
 )
 
 
@@ -19,15 +21,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
     """
-    return any(
-        isinstance(cause, torch.OutOfMemoryError | MemoryError) or any(sign in str(cause) for sign in _NO_ROOM)
-        for cause in _with_causes(error)
-    )
+    return any(isinstance(cause, MemoryError) or _finds_no_room(cause) for cause in _with_causes(error))
 
 
 def is_of_device(error: BaseException) -> bool:
     """Whether the device itself failed or is full, so that another program would fare no better."""
-    return isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError)
+    return any(isinstance(cause, torch.AcceleratorError) or _finds_no_room(cause) for cause in _with_causes(error))
+
+
+def _finds_no_room(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _NO_ROOM)
 
 
 def refused_operation(error: BaseException) -> str:
