@@ -268,6 +268,11 @@ class TrialRun:
         self._validation.forget()
         self.engine.forget()
 
+    @property
+    def recorded_bytes(self) -> int:
+        """Bytes of the device that are kept for what is recorded."""
+        return self.engine.held + self._validation.held
+
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Parameters by names that stay when a unit enters below them, in the model's order."""
         return list(named_by_identity(self.model, self.growth.unit_identities))

@@ -48,6 +48,7 @@ from growlab.worker.messages import (
     Train,
     TrainerSetup,
     Unfit,
+    Worn,
 )
 from growlab.worker.signals import ignore_stopping
 
@@ -136,9 +137,16 @@ class _Trainer:
         return self._answer_propose(order) if isinstance(order, Propose) else self._answer_train(order)
 
     def tidy(self) -> None:
-        """Give back what a trial held, so that the next one finds the device much as the first did."""
-        from growlab.training.device import free_much_memory
+        """Give back what a trial held, so that the next one finds the device much as the first did.
 
+        Where that cannot be, says so: another process takes this one's place.
+        """
+        from growlab.training.device import free_much_memory
+        from growlab.training.recording import broke_off
+
+        if broke_off():
+            self.pipe.send(Worn("a recording of a step was broken off, which leaves torch's memory in disorder"))
+            return
         gc.collect()
         free_much_memory(self.device)
         if not self.settled:  # what has been loaded by now stays; to look through all of it takes a tenth of a second
@@ -194,8 +202,8 @@ class _Trainer:
         """
         import torch
 
+        from growlab.faults import is_out_of_memory, refused_operation
         from growlab.training.checkpoint import CheckpointFolder
-        from growlab.training.faults import is_out_of_memory, refused_operation
         from growlab.training.trial import run_trial
 
         recorder = LeasedRecorder(
