@@ -87,9 +87,9 @@ def test_in_the_interpreter_a_kernel_gives_what_the_definition_gives(door: Door,
 
 @pytest.mark.usefixtures("interpreted")
 def test_a_text_that_is_cut_into_segments_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    from growlab.kernels import decaying_memory
+    from growlab.kernels import memory_walk
 
-    monkeypatch.setattr(decaying_memory, "n_segments", lambda n_programs, n_chunks: 2)  # of two chunks and of one
+    monkeypatch.setattr(memory_walk, "n_segments", lambda n_programs, n_chunks: 2)  # of two chunks and of one
 
     assert difference(REMEMBER, draw_inputs(REMEMBER, T=150, K=3, V=2, memory=True), CPU) == ""
 
