@@ -219,13 +219,14 @@ def outputs_and_gradients(
 ) -> dict[str, Tensor]:
     """Compute, on a device in a dtype, a form's outputs and the gradients of all inputs; in float64 on the CPU.
 
-    The gradients are of a loss in which every number of every output has a weight of its own.
+    The gradients are of a loss in which every number of every output has a weight of its own, one that bf16 has too.
     """
     given = [_given(value, device, dtype) for value in inputs]
     returned = form(*given)
     outputs = [value for value in (returned if isinstance(returned, tuple) else (returned,)) if value is not None]
     random = torch.Generator().manual_seed(0)
-    weights = [torch.randn(output.shape, generator=random).to(device, output.dtype) for output in outputs]
+    drawn = [torch.randn(output.shape, generator=random).to(torch.bfloat16) for output in outputs]
+    weights = [weight.to(device, output.dtype) for weight, output in zip(drawn, outputs, strict=True)]
     differentiable = {name: value for name, value in zip(names, given, strict=True) if _is_real(value)}
     gradients = torch.autograd.grad(outputs, list(differentiable.values()), weights)
     found = {f"output {at}": output.detach() for at, output in enumerate(outputs)}

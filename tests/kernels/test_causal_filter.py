@@ -50,6 +50,16 @@ def test_in_the_interpreter_the_kernel_gives_what_the_definition_gives(shape, si
 
 
 @pytest.mark.usefixtures("interpreted")
+def test_in_the_interpreter_it_is_as_exact_as_bf16_where_that_comes_in(monkeypatch):
+    from growlab.kernels import causal_filter as kernels
+
+    monkeypatch.setattr(kernels, "TOKENS", 2)
+    x, past, *others = draw_inputs(1, 3, 5, 3, True)
+
+    assert difference(DOOR, (x.bfloat16(), past.bfloat16(), *others), CPU) == ""
+
+
+@pytest.mark.usefixtures("interpreted")
 def test_a_part_of_a_wider_product_is_read_where_it_lies():
     x, *others = draw_inputs(2, 3, 4, 2, True)
     part = of_a_wider_product(x)

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+import growlab.blocks
+import growlab.model.cross_entropy  # noqa: F401  (they make the doors)
 from growlab.errors import UsageError
 from growlab.kernels import Door, closed_doors, compare_all, door, is_open, stepped_back
 
 Form = Callable[[Tensor, Tensor], Tensor]
+DOORS = dict(door.DOORS)  # those of growlab; tests have others
 ON_CPU = pytest.mark.usefixtures("interpreted")
 
 
@@ -247,6 +250,12 @@ def test_a_device_that_fails_is_told(door_to):
 
     with pytest.raises(torch.AcceleratorError, match="unspecified launch failure"):
         compare_all(torch.device("cpu"))
+
+
+def test_every_kernel_that_takes_bf16_is_compared_in_it() -> None:
+    in_bf16 = {name for name, each in DOORS.items() for inputs in each.examples() if any(map(door._is_narrow, inputs))}
+
+    assert set(DOORS) - in_bf16 == {"rms_norm"}
 
 
 def test_two_doors_have_two_names(door_to):
