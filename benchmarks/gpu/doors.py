@@ -42,7 +42,8 @@ def seconds_of_doors(device: torch.device) -> dict[str, float]:
 
 
 def apart(device: torch.device) -> dict[str, list[float]]:
-    return {name: [_distance(name, at, device) for at in range(len(door.examples()))] for name, door in DOORS.items()}
+    doors = {name: door for name, door in DOORS.items() if device.type == "cuda" or door.measured}
+    return {name: [_distance(name, at, device) for at in range(len(door.examples()))] for name, door in doors.items()}
 
 
 def _distance(name: str, at: int, device: torch.device) -> float:
@@ -69,7 +70,7 @@ def main() -> None:
         return
     rows = Rows(asked.out)
     with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"GROWLAB_CACHE": cache}
+        environment = os.environ | {"GROWLAB_CACHE": cache, "GROWLAB_KERNELS": "all"}
         if asked.device == "cpu":
             environment |= {"GROWLAB_KERNELS": "interpreted", "TRITON_INTERPRET": "1"}
         for what in ("nothing compiled", "compiled", "noted", "apart"):

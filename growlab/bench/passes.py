@@ -103,15 +103,15 @@ def pass_bytes(passing: Passing) -> int:
 
 
 class _Called(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes which of growlab's operators are called."""
+    """Notes which of growlab's operators are called, and FlashAttention by itself."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.namespace == "growlab":
-            self.names.add(func.name().partition("::")[2].removesuffix("_kernel"))
+        if func.namespace == "growlab" or func is torch.ops.aten._flash_attention_forward.default:  # as windows call it
+            self.names.add(func.name().partition("::")[2].strip("_").removesuffix("_kernel"))
         return func(*args, **(kwargs or {}))
 
 

@@ -9,6 +9,7 @@ delta_memory     the one that overwrites, hebbian's under the delta rule
 rms_norm         RMSNorm, whose gain has a slow gradient in torch
 selective_scan   mamba's scan with what stands around it, in chunks
 swiglu           the gate of mlp and moe
+window_attention  that of swa, by torch's FlashAttention; opens with GROWLAB_KERNELS=all, as nobody has measured it
 
 A file of kernels imports triton, and is itself imported when its door first opens: never on a machine without a GPU.
 """

@@ -17,8 +17,8 @@ A kernel is one operator or more, registered with torch, with shapes for tensors
 compiler sees a call, and a CUDA graph can capture it. While a door decides, nothing is traced: the decision is a
 constant of a compiled program.
 
-GROWLAB_KERNELS=off closes all doors. GROWLAB_KERNELS=interpreted opens them on CPUs, where Triton's interpreter runs
-the kernels: slow, and for tests.
+GROWLAB_KERNELS=off closes all doors, GROWLAB_KERNELS=all opens those too whose kernels nobody has measured yet.
+GROWLAB_KERNELS=interpreted opens them on CPUs, where Triton's interpreter runs the kernels: slow, and for tests.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ OLDEST = (8, 0)  # compute capability of the oldest device that kernels are mean
 
 AS_ROUNDED = 5e-3  # the tolerance where an input is bf16, as then its gradient is
 
-_KNOWN = ("auto", "off", "interpreted")
+_KNOWN = ("auto", "all", "off", "interpreted")
 _closed = 0  # how many `closed_doors` are entered
 _reasons: dict[tuple[str, str], str] = {}  # of doors, on devices, to stay closed; '' where they are open
 
@@ -64,6 +64,7 @@ class Door:
     kernel: Callable[[], Form]  # imports the file of the kernel, and with it triton
     fits: Callable[..., bool]  # whether the kernel takes such inputs; asks for their dtypes and shapes, not for numbers
     examples: Callable[[], Sequence[Inputs]]  # small inputs on the CPU, in fp32 or bf16, for all branches of a kernel
+    measured: bool = True  # whether the kernel was found to be faster; one that was not has to be asked for
     tolerance: float = 1e-5  # of the norm of an output's, or a gradient's, difference from float64, in its own norm
 
     def __post_init__(self) -> None:
@@ -114,6 +115,8 @@ def is_open(name: str, device: str) -> bool:
     raises where a device fails or its memory is full.
     """
     asked = _asked()
+    if asked != "all" and not DOORS[name].measured:
+        return False
     if asked == "off" or torch.device(device).type != ("cpu" if asked == "interpreted" else "cuda"):
         return False
     if (name, device) not in _reasons:

@@ -99,6 +99,17 @@ def test_doors_can_be_closed_for_a_while(door_to, calls):
     assert len(calls) == before + 1
 
 
+def test_a_kernel_that_nobody_has_measured_has_to_be_asked_for(monkeypatch):
+    monkeypatch.setattr(door, "_reason_to_stay_closed", lambda name, device: "")
+    monkeypatch.setattr(door, "_reasons", {})
+
+    assert is_open("swiglu", "cuda:0")
+    assert not is_open("window_attention", "cuda:0")
+    monkeypatch.setenv("GROWLAB_KERNELS", "all")
+    assert is_open("swiglu", "cuda:0")
+    assert is_open("window_attention", "cuda:0")
+
+
 @ON_CPU
 def test_off_closes_all_doors(door_to, calls, monkeypatch):
     monkeypatch.setenv("GROWLAB_KERNELS", "off")
@@ -112,7 +123,7 @@ def test_another_word_is_refused(door_to, monkeypatch):
     monkeypatch.setenv("GROWLAB_KERNELS", "on")
     door_to(product)
 
-    with pytest.raises(UsageError, match="GROWLAB_KERNELS must be one of auto, off, interpreted, got 'on'"):
+    with pytest.raises(UsageError, match="GROWLAB_KERNELS must be one of auto, all, off, interpreted, got 'on'"):
         compare_all(torch.device("cpu"))
 
 
