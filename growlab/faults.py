@@ -1,6 +1,7 @@
 """What torch says of a fault, read in one place: too little memory, a failed device, a refused operation."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -21,12 +22,31 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
     """
-    return any(isinstance(cause, MemoryError) or _finds_no_room(cause) for cause in _with_causes(error))
+    return any(_lacks_memory(cause) for cause in _with_causes(error))
+
+
+def shortage(error: BaseException) -> str:
+    """The message of the one among an error and its causes that is of memory: what came after it says less."""
+    return next((str(cause) for cause in _with_causes(error) if _lacks_memory(cause)), str(error))
+
+
+@contextmanager
+def unless_memory_is_short() -> Iterator[None]:
+    """Leave what is within undone where there is too little memory for it."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
 
 
 def is_of_device(error: BaseException) -> bool:
     """Whether the device itself failed or is full, so that another program would fare no better."""
     return any(isinstance(cause, torch.AcceleratorError) or _finds_no_room(cause) for cause in _with_causes(error))
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or _finds_no_room(error)
 
 
 def _finds_no_room(error: BaseException) -> bool:

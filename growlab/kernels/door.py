@@ -38,7 +38,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from growlab.errors import UsageError
 from growlab.escapes import first_line
-from growlab.faults import is_of_device, is_out_of_memory
+from growlab.faults import is_of_device, is_out_of_memory, unless_memory_is_short
 from growlab.files import write_atomically
 from growlab.resources import cache_dir
 
@@ -94,13 +94,10 @@ def compare_all(device: torch.device) -> None:
 
     Where others have all memory of the device, the first inputs decide.
     """
-    try:
+    with unless_memory_is_short():
         numbered = torch.empty(0, device=device).device  # as inputs will name it: 'cuda:0', not 'cuda'
         for name in DOORS:
             is_open(name, str(numbered))
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
 
 
 def stepped_back() -> list[str]:

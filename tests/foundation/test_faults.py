@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from growlab.faults import is_of_device, is_out_of_memory, refused_operation
+from growlab.faults import is_of_device, is_out_of_memory, refused_operation, shortage, unless_memory_is_short
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,14 @@ def test_running_out_of_memory_is_known_by_what_it_led_to() -> None:
     error.__context__ = torch.OutOfMemoryError("CUDA out of memory")
 
     assert is_out_of_memory(error)
+    assert shortage(error) == "CUDA out of memory"
+
+
+def test_where_memory_is_short_something_is_left_undone_and_other_errors_are_told() -> None:
+    with unless_memory_is_short():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(RuntimeError, match="must match"), unless_memory_is_short():
+        raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
 
 def test_a_device_that_fails_or_is_full_is_told_from_a_program_that_is_wrong() -> None:

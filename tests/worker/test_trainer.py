@@ -190,6 +190,14 @@ def test_a_proposal_is_the_one_that_the_study_would_make_anywhere(store: Store, 
     assert [(trial.number, trial.spec) for trial in store.trials(row.id)] == [(0, expected)]
 
 
+def test_a_device_that_others_fill_keeps_nobody_from_proposing(
+    store: Store, study: Study, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("growlab.training.engine.choose_execution", fails_with(NO_ROOM))
+
+    assert start().answer(Propose(study.name)) == Proposed()
+
+
 def test_a_study_that_has_all_its_trials_gets_no_other(store: Store, study: Study, start: Callable) -> None:
     trainer, row = start(), store.study(study.name)
 
