@@ -177,18 +177,24 @@ def _side_stream(device: int) -> torch.cuda.Stream:
 
 def waits(run: Callable[[], None]) -> bool:
     """Run a function and return whether the host waited for the GPU meanwhile. Other warnings go where they would."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            run()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    of_waiting = [warning for warning in caught if "called a synchronizing" in str(warning.message)]
-    for other in caught:
-        if other not in of_waiting:
-            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-    return bool(of_waiting)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                run()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+    finally:
+        for other in caught:
+            if not _is_of_waiting(other):
+                warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return any(map(_is_of_waiting, caught))
+
+
+def _is_of_waiting(warning: warnings.WarningMessage) -> bool:
+    return "called a synchronizing" in str(warning.message)
 
 
 def choose_execution(device: torch.device, n_steps: int) -> Execution:
