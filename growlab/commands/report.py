@@ -1,8 +1,9 @@
 """growlab report"""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,10 @@ from growlab import api
 from growlab.commands.completion import stored_studies
 from growlab.commands.options import Json, Plugin, Storage, say
 from growlab.defaults import STORAGE_DEFAULT, USUAL_MARGIN
+from growlab.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from growlab.report.selection import Selection
 
 Studies = Annotated[
     list[str],
@@ -28,8 +33,23 @@ def report(
     format: Annotated[
         str, typer.Option(metavar="table|tsv|csv|json", show_default="table on a terminal, tsv in a pipe")
     ] = "",
-    sort_by: Annotated[str, typer.Option(metavar="METRIC", help="A numeric column; the lowest comes first.")] = "",
-    trial: Annotated[int | None, typer.Option(min=0, help="One trial in full instead of the leaderboard.")] = None,
+    where: Annotated[
+        str,
+        typer.Option(metavar="CONDITION", help="Of which trials, such as 'val_loss < 1.6 and has mamba'."),
+    ] = "",
+    sort_by: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The lowest comes first; -COLUMN: the highest.", show_default=False)
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(metavar="NAMES", help="Such as rank,layout,val_loss,lr, in this order.", show_default=False)
+    ] = "",
+    top: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Rows at most; 0: all.", show_default="50 on a terminal, else all"),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="One trial in full instead of the leaderboard.", show_default=False)
+    ] = None,
     group_by: Annotated[
         str,
         typer.Option(
@@ -64,34 +84,71 @@ def report(
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
-    """Print the leaderboard of a study, one of its trials in full, or what a value does to the objective."""
-    from growlab.errors import UnknownName, UsageError
+    """Print how a study stands, one of its trials in full, or what a value does to the objective."""
     from growlab.report.formats import FORMATS
+    from growlab.report.selection import Selection, read_columns
 
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
-    if why and group_by:
-        raise UsageError("--why and --group-by are two reports; ask for one of them")
-    if group_by:
-        if trial is not None or sort_by or pareto:
-            raise UsageError("--group-by prints groups of trials; leave --trial, --sort-by and --pareto out")
-        if margin is not None and against is None:
-            raise UsageError("--margin is that of a comparison; say with which value: --against VALUE")
-        _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
-        return
+    selects = {"--where": where, "--sort-by": sort_by, "--columns": columns, "--top": top is not None}
+    modes = {"--group-by": group_by, "--why": why, "--trial": trial is not None}
+    mode = _only_one(modes)
+    if mode:
+        _refuse(f"{mode} prints {_PRINTS[mode]}", {**selects, "--pareto": pareto})
+    if mode != "--group-by":
+        _refuse_comparing(against, margin, study)
+    plugins = plugin or []
+    match mode:
+        case "--group-by":
+            if margin is not None and against is None:
+                raise UsageError("--margin is that of a comparison; say with which value: --against VALUE")
+            _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
+        case "--why":
+            _print_why(study[0], storage, "json" if as_json else format or "table", plugins)
+        case "--trial":
+            assert trial is not None
+            _print_trial(study[0], trial, storage, chosen)
+        case _:
+            selection = Selection(where=where, columns=read_columns(columns) if columns else (), top=_rows(top, chosen))
+            _print_study(study[0], selection, sort_by, storage, chosen, pareto, plugins)
+
+
+_PRINTS = {
+    "--group-by": "groups of trials",
+    "--why": "what the whole study has learnt",
+    "--trial": "one trial",
+}
+
+
+def _only_one(modes: Mapping[str, object]) -> str:
+    """The one report that was asked for; '' for that of the study. Raises UsageError for several."""
+    asked = [option for option, value in modes.items() if value]
+    if len(asked) > 1:
+        raise UsageError(f"{asked[0]} and {asked[1]} are two reports; ask for one of them")
+    return asked[0] if asked else ""
+
+
+def _refuse(why: str, options: Mapping[str, object]) -> None:
+    if given := [option for option, value in options.items() if value]:
+        raise UsageError(f"{why}; leave {' and '.join(given)} out")
+
+
+def _refuse_comparing(against: str | None, margin: float | None, studies: list[str]) -> None:
     if against is not None or margin is not None:
         raise UsageError("--against and --margin compare groups of trials; say by what: --group-by KEY")
-    if len(study) > 1:
-        raise UsageError(
-            f"several studies ({', '.join(study)}) have no common leaderboard; compare them: --group-by KEY"
-        )
-    if why:
-        if trial is not None or sort_by or pareto:
-            raise UsageError("--why prints what the whole study has learnt; leave --trial, --sort-by and --pareto out")
-        _print_why(study[0], storage, "json" if as_json else format or "table", plugin or [])
-        return
-    _print_study(study[0], trial, sort_by, storage, chosen, pareto, plugin or [])
+    if len(studies) > 1:
+        named = ", ".join(studies)
+        raise UsageError(f"several studies ({named}) have no common leaderboard; compare them: --group-by KEY")
+
+
+def _rows(top: int | None, format: str) -> int:
+    """The number of rows to print at most; 0 for all of them."""
+    from growlab.report.study_page import USUAL_TOP
+
+    if top is not None:
+        return top
+    return USUAL_TOP if format == "table" and sys.stdout.isatty() else 0
 
 
 def _print_why(name: str, storage: str, format: str, plugins: list[Path]) -> None:
@@ -113,32 +170,40 @@ def _print_groups(studies: list[str], key: str, against: str | None, margin: flo
         render_groups(read_groups(store, rows, key, against=against, margin=margin), format, sys.stdout)
 
 
-def _print_study(
-    name: str, trial: int | None, sort_by: str, storage: str, format: str, pareto: bool, plugins: list[Path]
-) -> None:
-    """Print the leaderboard, or only its front, or one trial in full."""
-    from growlab.errors import UsageError
-    from growlab.preparation.fronts import no_front
-    from growlab.preparation.layout_metrics import read_front
-    from growlab.report.formats import render, write_json
-    from growlab.report.leaderboard import read_leaderboard
-    from growlab.report.title import read_title
+def _print_trial(name: str, number: int, storage: str, format: str) -> None:
+    from growlab.report.formats import write_json
     from growlab.report.trial_page import trial_page
     from growlab.storage import Store
 
-    if pareto and trial is not None:
-        raise UsageError("--pareto prints several trials, --trial one; ask for one of them")
-    if trial is not None and format == "json":
-        write_json(api.trial(name, trial, storage=storage), sys.stdout)
+    if format == "json":
+        write_json(api.trial(name, number, storage=storage), sys.stdout)
         return
     with Store.open(storage) as store:
+        trial_page(store, store.study(name), number, sys.stdout)
+
+
+def _print_study(
+    name: str, selection: "Selection", sort_by: str, storage: str, format: str, pareto: bool, plugins: list[Path]
+) -> None:
+    """Print how a study stands, or only its front."""
+    from growlab.preparation.fronts import no_front
+    from growlab.preparation.layout_metrics import read_front
+    from growlab.report.formats import render, write_json
+    from growlab.report.study_mapping import study_as_mapping
+    from growlab.report.study_page import print_study
+    from growlab.report.study_report import read_study_report
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
         row = store.study(name)
-        if trial is not None:
-            trial_page(store, row, trial, sys.stdout)
-            return
         front = read_front(store, row, storage, plugins, say)
         if pareto and front is None:
             raise no_front(name)
-        rows = read_leaderboard(store, row.id, sort_by or row.study.objective.metric, front)
-        shown = [ranked for ranked in rows if ranked.front] if pareto else rows
-        render(shown, format, sys.stdout, title=read_title(store, row), front=front)
+        found = read_study_report(store, row, selection, sort_by, front, front_only=pareto)
+        match format:
+            case "table":
+                print_study(found, sys.stdout)
+            case "json":
+                write_json(study_as_mapping(found), sys.stdout)
+            case _:
+                render(found.selected.rows, format, sys.stdout, columns=found.selected.columns)

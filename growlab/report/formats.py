@@ -7,7 +7,7 @@ from growlab.delimited import delimited
 from growlab.errors import UnknownName
 from growlab.escapes import json_text, visible
 from growlab.preparation.fronts import Front
-from growlab.report.columns import LeaderboardRow, columns_for_programs
+from growlab.report.columns import Column, LeaderboardRow, columns_for_programs
 from growlab.report.front import front_as_mapping
 from growlab.report.json_values import json_value
 from growlab.report.table import print_table
@@ -17,19 +17,27 @@ _DELIMITERS = {"tsv": "\t", "csv": ","}
 
 
 def render(
-    rows: Sequence[LeaderboardRow], format: str, stream: TextIO, *, title: str = "", front: Front | None = None
+    rows: Sequence[LeaderboardRow],
+    format: str,
+    stream: TextIO,
+    *,
+    title: str = "",
+    front: Front | None = None,
+    columns: Sequence[Column] = (),
 ) -> None:
     """Write the rows to `stream`; `title` is a line above a table. The `front` is told below it, and in JSON.
+
+    `columns` are those that a person wants, in that order; of none given, those that fit the rows.
 
     What is not known is empty in TSV and CSV and null in JSON. Control characters are symbols in TSV and CSV, which
     a terminal may be shown, and escapes in JSON. Raises UnknownName for another format.
     """
     if format == "table":
-        print_table(rows, stream, title, front.lines if front else ())
+        print_table(rows, stream, title, front.lines if front else (), columns)
     elif front and format == "json":
         write_json(front_as_mapping(front, rows), stream)
     else:
-        columns = columns_for_programs(rows)
+        columns = columns or columns_for_programs(rows)
         mappings = [{column.name: column.value(row) for column in columns} for row in rows]
         _write([column.name for column in columns], mappings, format, stream)
 

@@ -9,6 +9,7 @@ from growlab.report.terminal import PIPE_WIDTH, as_it_is
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 Row = TypeVar("Row")
 
@@ -81,4 +82,9 @@ def room_beside(table: "Table", console: "Console") -> int:
 def print_left_out(headers: Sequence[str], console: "Console", option: str) -> None:
     """Print for which columns there was no room, and the option that prints all of them; nothing where none is."""
     if headers:
-        console.print(f"no room for {', '.join(headers)}: widen the terminal, or use {option}", style="dim")
+        console.print(left_out_text(headers, option))
+
+
+def left_out_text(headers: Sequence[str], option: str) -> "Text":
+    """For which columns there was no room, and the option that shows them."""
+    return as_it_is(f"no room for {', '.join(headers)}: widen the terminal, or use {option}", "dim")
