@@ -1,5 +1,6 @@
 """growlab report"""
 
+import gc
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,7 @@ def report(
     from growlab.report.formats import FORMATS
     from growlab.report.selection import Selection, read_columns
 
+    gc.disable()  # what a report of ten thousand trials makes is needed to its end: looking for waste takes a tenth
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
@@ -105,7 +107,7 @@ def report(
                 raise UsageError("--margin is that of a comparison; say with which value: --against VALUE")
             _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
         case "--why":
-            _print_why(study[0], storage, "json" if as_json else format or "table", plugins)
+            _print_why(study[0], storage, chosen, plugins)
         case "--trial":
             assert trial is not None
             _print_trial(study[0], trial, storage, chosen)
@@ -171,15 +173,22 @@ def _print_groups(studies: list[str], key: str, against: str | None, margin: flo
 
 
 def _print_trial(name: str, number: int, storage: str, format: str) -> None:
-    from growlab.report.formats import write_json
+    """Print a trial in full; in TSV and CSV what it said at each step."""
+    from growlab.report.formats import write_json, write_mappings
     from growlab.report.trial_page import trial_page
+    from growlab.report.trial_steps import step_columns, step_rows
     from growlab.storage import Store
 
     if format == "json":
         write_json(api.trial(name, number, storage=storage), sys.stdout)
         return
     with Store.open(storage) as store:
-        trial_page(store, store.study(name), number, sys.stdout)
+        row = store.study(name)
+        if format == "table":
+            trial_page(store, row, number, sys.stdout)
+            return
+        metrics = store.metrics(store.trial(row.id, number).id)
+        write_mappings(step_columns(metrics), step_rows(metrics), format, sys.stdout)
 
 
 def _print_study(

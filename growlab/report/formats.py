@@ -39,15 +39,16 @@ def render(
     else:
         columns = columns or columns_for_programs(rows)
         mappings = [{column.name: column.value(row) for column in columns} for row in rows]
-        _write([column.name for column in columns], mappings, format, stream)
+        write_mappings([column.name for column in columns], mappings, format, stream)
 
 
 def write_rows(rows: Sequence[object], names: Sequence[str], format: str, stream: TextIO) -> None:
     """Write these fields of rows for a program. Raises UnknownName for another format than TSV, CSV and JSON."""
-    _write(names, [{name: getattr(row, name) for name in names} for row in rows], format, stream)
+    write_mappings(names, [{name: getattr(row, name) for name in names} for row in rows], format, stream)
 
 
-def _write(names: Sequence[str], rows: Sequence[Mapping[str, object]], format: str, stream: TextIO) -> None:
+def write_mappings(names: Sequence[str], rows: Sequence[Mapping[str, object]], format: str, stream: TextIO) -> None:
+    """Write rows with these keys, in their order, for a program. Raises UnknownName likewise."""
     match format:
         case "tsv" | "csv":
             stream.write(visible(delimited(names, (list(row.values()) for row in rows), _DELIMITERS[format])))

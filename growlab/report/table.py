@@ -38,8 +38,8 @@ _MOST_OVERFITTING = 5  # trials that a note names
 # What a narrow terminal can do without, the first first; then what was searched, from the last on; then, one by one,
 # what people decide by.
 _DISPENSABLE = ("seed", "tokens", "growths", "time", "best")
-_NEEDED = ("compute", "bits/byte", "depth", "params", "rank")
-_LAST_BEFORE_LAYOUTS = "depth"  # up to this one of them they go before the end of a layout does
+_NEEDED = ("bits/byte", "compute", "depth", "params", "rank")
+_BEFORE_LAYOUTS = _NEEDED[:3]  # they go before the end of a layout does, where that helps
 
 
 def print_table(
@@ -97,13 +97,13 @@ class _Shown:
         if chosen:
             self.columns = [column.shown for column in chosen]
             self.dispensable = [column.header for column in self.columns if not column.folds][:0:-1]
-            self.needed = tuple[str, ...]()
+            self.needed = self.first_to_go = tuple[str, ...]()
             return
         self.columns = [*columns_for_terminals(rows), *searched]
         kept = {"best"} if _best_tells_more(rows) else set()
         first = (header for header in _DISPENSABLE if header not in kept)
         self.dispensable = [*first, *reversed(self.searched), "state"]
-        self.needed = _NEEDED
+        self.needed, self.first_to_go = _NEEDED, _BEFORE_LAYOUTS
 
     def draw(self, hidden: Sequence[str], layouts: Mapping[str, str], *, folded_width: int, gap: int = 2) -> "Table":
         columns = [column for column in self.columns if column.header not in hidden]
@@ -133,11 +133,12 @@ class _Shown:
 
         drawn, hidden = fitting(frame, [*self.dispensable, *self.needed], console)
         fitted = texts(hidden, drawn)
-        for header in self.needed[: self.needed.index(_LAST_BEFORE_LAYOUTS) + 1] if self.needed else ():
-            if not _is_cut(fitted):
-                break
-            hidden = list(dict.fromkeys([*hidden, header]))
-            fitted = texts(hidden, frame(hidden))
+        if _is_cut(fitted):
+            for n in range(1, len(self.first_to_go) + 1):
+                fewer = list(dict.fromkeys([*hidden, *self.first_to_go[:n]]))
+                if not _is_cut(whole := texts(fewer, frame(fewer))):
+                    hidden, fitted = fewer, whole
+                    break
         cut = _is_cut(fitted)
         names = [*self._summed_up(hidden), *["whole layouts"] * cut]
         return self.draw(hidden, fitted, folded_width=least_width(hidden), gap=gap(hidden)), names

@@ -62,7 +62,7 @@ def test_the_best_trial_is_confirmed_on_fresh_seeds(ran: Any, growlab_there: Cal
 def test_the_test_split_is_read_once_and_then_shown(growlab_there: Callable) -> None:
     first = growlab_there("test", "tiny", "--trial", "1", "--device", "cpu")
     again = growlab_there("test", "tiny", "--trial", "1", "--json")
-    page = growlab_there("report", "tiny", "--trial", "1").out
+    page = growlab_there("report", "tiny", "--trial", "1", "--format", "table").out
 
     facts = json.loads(again.out)
     assert first.code == 0, first.err
@@ -76,11 +76,12 @@ def test_the_test_split_is_read_once_and_then_shown(growlab_there: Callable) -> 
 
 def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:
     [tiny] = [each for each in json.loads(growlab_there("study", "list", "--json").out) if each["name"] == "tiny"]
-    title = growlab_there("report", "tiny", "--format", "table").out.splitlines()[0]
+    title, state, *_ = growlab_there("report", "tiny", "--format", "table").out.splitlines()
 
     assert tiny["trials_per_hour"] > 0
     assert 1 <= tiny["trials_at_once"] <= 2
-    assert re.search(r", by val_loss, lower is better · \S+ trials/hour", title)
+    assert title == "tiny: 3 of 3 trials ended (3 completed), by val_loss, lower is better"
+    assert re.search(r"^done · spent \S+ \S?FLOPs and .* of work in .* · \S+ trials/hour", state)
 
 
 def test_the_best_model_is_exported_and_writes(ran: Any, growlab_there: Callable) -> None:
@@ -141,7 +142,7 @@ def test_a_mistake_in_training_again_is_said(growlab_there: Callable, words: tup
 
 
 def test_a_trials_page_shows_its_growth(growlab_there: Callable) -> None:
-    page = growlab_there("report", "tiny", "--trial", "0").out
+    page = growlab_there("report", "tiny", "--trial", "0", "--format", "table").out
 
     assert "stagnation" in page
     assert "aiether" in page

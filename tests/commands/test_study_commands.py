@@ -87,7 +87,7 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
         (("report", "tiny", "--format", "xml"), 2, "unknown format 'xml'; known: csv, json, table, tsv"),
         (("report", "tiny", "other"), 2, "several studies (tiny, other) have no common leaderboard"),
         (("report", "tiny", "--against", "1e-3"), 2, "say by what: --group-by KEY"),
-        (("report", "tiny", "--group-by", "lr", "--trial", "0"), 2, "--group-by and --trial are two reports; ask for one of them"),
+        (("report", "tiny", "--group-by", "lr", "--trial", "0"), 2, "--group-by and --trial are two reports"),
         (("report", "tiny", "--group-by", "lr", "--margin", "0.1"), 2, "say with which value: --against VALUE"),
         (("test", "tiny", "--trial", "0"), 1, "no database at sqlite:///growlab.db"),
         (("export", "tiny"), 2, "-o DIR"),
@@ -171,7 +171,7 @@ def test_a_database_of_an_older_growlab_is_used_again_once_it_is_upgraded(
         assert refusal in outcome.err, words
     upgraded = growlab("db", "upgrade")
     rows = json.loads(growlab("report", "nightly", "--json").out)["trials"]
-    page = growlab("report", "nightly", "--trial", "0").out
+    page = growlab("report", "nightly", "--trial", "0", "--format", "table").out
 
     assert f"schema 0001 → {head_revision()}" in upgraded.err
     assert [(row["trial"], row["state"], row["engine"]) for row in rows[:2]] == [
