@@ -1,8 +1,10 @@
 """growlab report"""
 
 import gc
+import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +18,14 @@ from growlab.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from growlab.report.selection import Selection
+    from growlab.report.study_report import StudyReport
+    from growlab.storage import Store
 
 Studies = Annotated[
     list[str],
     typer.Argument(
         metavar="STUDY…",
-        help="A study; with --group-by one or several.",
+        help="A study; with --group-by one or several; with --compare a study and numbers of trials, or STUDY:NUMBER.",
         autocompletion=stored_studies,
         show_default=False,
     ),
@@ -51,6 +55,9 @@ def report(
     trial: Annotated[
         int | None, typer.Option(min=0, help="One trial in full instead of the leaderboard.", show_default=False)
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Trials side by side: report STUDY N M --compare, or A:3 B:7 --compare.")
+    ] = False,
     group_by: Annotated[
         str,
         typer.Option(
@@ -82,6 +89,7 @@ def report(
         bool,
         typer.Option("--pareto", help="Of several objectives: only the trials that no other one is better than."),
     ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Redraw it until the study has ended, or Ctrl-C.")] = False,
     as_json: Json = False,
     plugin: Plugin = None,
 ) -> None:
@@ -93,13 +101,14 @@ def report(
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
+    modes = {"--group-by": group_by, "--why": why, "--trial": trial is not None, "--compare": compare}
     selects = {"--where": where, "--sort-by": sort_by, "--columns": columns, "--top": top is not None}
-    modes = {"--group-by": group_by, "--why": why, "--trial": trial is not None}
     mode = _only_one(modes)
     if mode:
-        _refuse(f"{mode} prints {_PRINTS[mode]}", {**selects, "--pareto": pareto})
-    if mode != "--group-by":
-        _refuse_comparing(against, margin, study)
+        _refuse(f"{mode} prints {_PRINTS[mode]}", {**selects, "--pareto": pareto, "--live": live})
+    _require_sense(mode, study, compares_groups=against is not None or margin is not None)
+    if live and (chosen != "table" or not sys.stdout.isatty()):
+        raise UsageError("--live redraws a terminal, and this goes elsewhere; leave it out")
     plugins = plugin or []
     match mode:
         case "--group-by":
@@ -108,18 +117,22 @@ def report(
             _print_groups(study, group_by, against, USUAL_MARGIN if margin is None else margin, storage, chosen)
         case "--why":
             _print_why(study[0], storage, chosen, plugins)
+        case "--compare":
+            _print_comparison(study, storage, chosen)
         case "--trial":
             assert trial is not None
             _print_trial(study[0], trial, storage, chosen)
         case _:
             selection = Selection(where=where, columns=read_columns(columns) if columns else (), top=_rows(top, chosen))
-            _print_study(study[0], selection, sort_by, storage, chosen, pareto, plugins)
+            asked = _Asked(study[0], selection, sort_by, pareto, storage, plugins)
+            _watch_study(asked) if live else _print_study(asked, chosen)
 
 
 _PRINTS = {
     "--group-by": "groups of trials",
     "--why": "what the whole study has learnt",
     "--trial": "one trial",
+    "--compare": "trials side by side",
 }
 
 
@@ -136,12 +149,15 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
         raise UsageError(f"{why}; leave {' and '.join(given)} out")
 
 
-def _refuse_comparing(against: str | None, margin: float | None, studies: list[str]) -> None:
-    if against is not None or margin is not None:
+def _require_sense(mode: str, studies: list[str], *, compares_groups: bool) -> None:
+    """Refuse several studies, and a comparison of groups, where the report has neither. Raises UsageError."""
+    if mode != "--group-by" and compares_groups:
         raise UsageError("--against and --margin compare groups of trials; say by what: --group-by KEY")
-    if len(studies) > 1:
-        named = ", ".join(studies)
-        raise UsageError(f"several studies ({named}) have no common leaderboard; compare them: --group-by KEY")
+    if mode not in ("--group-by", "--compare") and len(studies) > 1:
+        raise UsageError(
+            f"several studies ({', '.join(studies)}) have no common leaderboard; compare them: --group-by KEY, or "
+            "trials of them: --compare"
+        )
 
 
 def _rows(top: int | None, format: str) -> int:
@@ -191,28 +207,65 @@ def _print_trial(name: str, number: int, storage: str, format: str) -> None:
         write_mappings(step_columns(metrics), step_rows(metrics), format, sys.stdout)
 
 
-def _print_study(
-    name: str, selection: "Selection", sort_by: str, storage: str, format: str, pareto: bool, plugins: list[Path]
-) -> None:
+def _print_comparison(words: list[str], storage: str, format: str) -> None:
+    from growlab.report.comparison import read_comparison, read_names
+    from growlab.report.comparison_page import render_comparison
+    from growlab.storage import Store
+
+    names = read_names(words)
+    with Store.open(storage) as store:
+        render_comparison(read_comparison(store, names), format, sys.stdout)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The report of a study that is asked for, once or again and again."""
+
+    study: str
+    selection: "Selection"
+    sort_by: str
+    pareto: bool
+    storage: str
+    plugins: list[Path]
+
+    def read(self, store: "Store") -> "StudyReport":
+        from growlab.preparation.fronts import no_front
+        from growlab.preparation.layout_metrics import read_front
+        from growlab.report.study_report import read_study_report
+
+        row = store.study(self.study)
+        front = read_front(store, row, self.storage, self.plugins, say)
+        if self.pareto and front is None:
+            raise no_front(self.study)
+        return read_study_report(store, row, self.selection, self.sort_by, front, front_only=self.pareto)
+
+
+def _print_study(asked: _Asked, format: str) -> None:
     """Print how a study stands, or only its front."""
-    from growlab.preparation.fronts import no_front
-    from growlab.preparation.layout_metrics import read_front
     from growlab.report.formats import render, write_json
     from growlab.report.study_mapping import study_as_mapping
     from growlab.report.study_page import print_study
-    from growlab.report.study_report import read_study_report
     from growlab.storage import Store
 
-    with Store.open(storage) as store:
-        row = store.study(name)
-        front = read_front(store, row, storage, plugins, say)
-        if pareto and front is None:
-            raise no_front(name)
-        found = read_study_report(store, row, selection, sort_by, front, front_only=pareto)
-        match format:
-            case "table":
-                print_study(found, sys.stdout)
-            case "json":
-                write_json(study_as_mapping(found), sys.stdout)
-            case _:
-                render(found.selected.rows, format, sys.stdout, columns=found.selected.columns)
+    with Store.open(asked.storage) as store:
+        found = asked.read(store)
+    match format:
+        case "table":
+            print_study(found, sys.stdout)
+        case "json":
+            write_json(study_as_mapping(found), sys.stdout)
+        case _:
+            render(found.selected.rows, format, sys.stdout, columns=found.selected.columns)
+
+
+def _watch_study(asked: _Asked) -> None:
+    """Redraw how a study stands, as many trials as the screen has room for, until it has ended."""
+    from growlab.report.live_report import rows_on_screen, watch
+    from growlab.report.study_page import USUAL_TOP
+    from growlab.storage import Store
+
+    if asked.selection.top == USUAL_TOP:
+        n_lines = shutil.get_terminal_size().lines
+        asked = replace(asked, selection=replace(asked.selection, top=rows_on_screen(n_lines)))
+    with Store.open(asked.storage) as store:
+        watch(lambda: asked.read(store), sys.stdout)
