@@ -692,8 +692,8 @@ def front(
 ) -> dict[str, Any]:
     """Read the front of a study with several objectives or constraints.
 
-    Its trials, the hypervolume and the reference point, and the rows of all trials with their values. Raises NotFound, and UsageError
-    for a study with one objective.
+    Its trials, the hypervolume and the reference point, and the rows of all trials with their values. Raises NotFound,
+    and UsageError for a study with one objective.
     """
     from growlab.preparation.fronts import no_front
     from growlab.preparation.layout_metrics import read_front

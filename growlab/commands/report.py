@@ -242,7 +242,7 @@ class _Asked:
 
 def _print_study(asked: _Asked, format: str) -> None:
     """Print how a study stands, or only its front."""
-    from growlab.report.formats import render, write_json
+    from growlab.report.formats import render, write_json_by_line
     from growlab.report.study_mapping import study_as_mapping
     from growlab.report.study_page import print_study
     from growlab.storage import Store
@@ -253,7 +253,7 @@ def _print_study(asked: _Asked, format: str) -> None:
         case "table":
             print_study(found, sys.stdout)
         case "json":
-            write_json(study_as_mapping(found), sys.stdout)
+            write_json_by_line(study_as_mapping(found), "trials", sys.stdout)
         case _:
             render(found.selected.rows, format, sys.stdout, columns=found.selected.columns)
 

@@ -136,8 +136,8 @@ def columns_of(rows: Sequence[LeaderboardRow]) -> list[Column]:
 
 def searched_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
     """A column for each scalar that was searched in any of these rows, in the order in which trials drew them."""
-    by_number = sorted(rows, key=lambda row: row.trial)
-    names = dict.fromkeys(name for row in by_number for name in row.searched)
+    drawn = dict.fromkeys(tuple(row.searched) for row in sorted(rows, key=lambda row: row.trial))
+    names = dict.fromkeys(name for each in drawn for name in each)
     n_ending = Counter([*map(_last_part, names), *_HEADERS])  # a header names one column
     headers = {name: end if n_ending[end := _last_part(name)] == 1 else name for name in names}
     return [Column(name, _searched_on_terminal(name, headers[name]), held_in="searched") for name in names]
@@ -172,7 +172,8 @@ def column_named(name: str, columns: Sequence[Column]) -> Column:
 def metric_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
     """A column for each metric of these rows that has none of its own, in the order of the study."""
     own = {column.name for column in COLUMNS} | {"params"}
-    names = dict.fromkeys(name for row in rows for name in row.metrics if name not in own)
+    found = dict.fromkeys(tuple(row.metrics) for row in rows)
+    names = dict.fromkeys(name for each in found for name in each if name not in own)
     return [Column(name, _metric_on_terminal(name), held_in="metrics") for name in names]
 
 

@@ -61,3 +61,19 @@ def write_mappings(names: Sequence[str], rows: Sequence[Mapping[str, object]], f
 def write_json(value: object, stream: TextIO) -> None:
     """Write the value indented, with a newline at the end; what is not a finite number is null."""
     stream.write(json_text(json_value(value), indent=2) + "\n")
+
+
+def write_json_by_line(mapping: Mapping[str, object], key: str, stream: TextIO) -> None:
+    """Write a mapping as `write_json` does, but for the list at `key`, which has a line for each element.
+
+    So ten thousand of them are read by eye, by grep and by line, and written in no time.
+    """
+    parts = []
+    for name, value in mapping.items():
+        if name == key and isinstance(value, Sequence) and value:
+            lines = ",\n    ".join(json_text(json_value(element)) for element in value)
+            text = f"[\n    {lines}\n  ]"
+        else:
+            text = json_text(json_value(value), indent=2).replace("\n", "\n  ")
+        parts.append(f"  {json_text(name)}: {text}")
+    stream.write("{\n" + ",\n".join(parts) + "\n}\n")

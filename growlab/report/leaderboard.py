@@ -3,11 +3,12 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import NamedTuple
+from types import MappingProxyType, NoneType
+from typing import Any, NamedTuple, get_args
 
 from growlab.domains import Value
 from growlab.finite import finite
+from growlab.frozen import made
 from growlab.preparation.fronts import Front
 from growlab.records import LOSSES, TrialState
 from growlab.report.columns import Column, LeaderboardRow, column_named, known_columns
@@ -101,34 +102,35 @@ def _judged(front: Front) -> dict[int, _Judged]:
 
 
 def _row(trial: TrialRow, rank: int | None, marks: Marks, judged: _Judged) -> LeaderboardRow:
-    return LeaderboardRow(
-        rank=rank,
-        trial=trial.number,
-        layout=trial.layout,
-        depth_start=trial.depth_start,
-        depth_end=trial.depth_end,
-        n_params=trial.n_params,
-        val_loss=finite(_val_loss(trial)),
-        best_val_loss=finite(trial.best_val_loss),
-        bits_per_byte=finite(trial.bits_per_byte),
-        flops=trial.flops,
-        tokens=trial.tokens,
-        elapsed_s=trial.elapsed_s,
-        state=trial.state,
-        engine=trial.engine or None,
-        accuracy=trial.newest_accuracy,
-        overfits_since=marks.overfits_since.get(trial.number),
-        rung=trial.may_pass + 1 if trial.state is TrialState.PAUSED else None,
-        rung_share=_rung_share(trial),
-        told=trial.was_told or None,
-        front=judged.front,
-        feasible=judged.feasible,
-        metrics=judged.metrics,
-        searched=_searched(trial),
-        seed=trial.seed,
-        growths=None if marks.growths is None else marks.growths.get(trial.number, 0),
-        layout_end=trial.layout_end,
-    )
+    values: dict[str, Any] = {
+        "rank": rank,
+        "trial": trial.number,
+        "layout": trial.layout,
+        "depth_start": trial.depth_start,
+        "depth_end": trial.depth_end,
+        "n_params": trial.n_params,
+        "val_loss": finite(_val_loss(trial)),
+        "best_val_loss": finite(trial.best_val_loss),
+        "bits_per_byte": finite(trial.bits_per_byte),
+        "flops": trial.flops,
+        "tokens": trial.tokens,
+        "elapsed_s": trial.elapsed_s,
+        "state": trial.state,
+        "engine": trial.engine or None,
+        "accuracy": trial.newest_accuracy,
+        "overfits_since": marks.overfits_since.get(trial.number),
+        "rung": trial.may_pass + 1 if trial.state is TrialState.PAUSED else None,
+        "rung_share": _rung_share(trial),
+        "told": trial.was_told or None,
+        "front": judged.front,
+        "feasible": judged.feasible,
+        "metrics": judged.metrics,
+        "searched": _searched(trial),
+        "seed": trial.seed,
+        "growths": None if marks.growths is None else marks.growths.get(trial.number, 0),
+        "layout_end": trial.layout_end,
+    }
+    return made(LeaderboardRow, values)
 
 
 def _val_loss(trial: TrialRow) -> float | None:
@@ -146,20 +148,18 @@ def _searched(trial: TrialRow) -> dict[str, TrialValue]:
     """The scalars of the trial by full name, without what an ablation says of its cells; none of a damaged row."""
     if not isinstance(trial.params, Mapping):
         return {}
-    return {
-        name: value
-        for name, value in trial.params.items()
-        if "." in name and (value is None or isinstance(value, Value))
-    }
+    return {name: value for name, value in trial.params.items() if "." in name and isinstance(value, _KNOWN)}
+
+
+_KNOWN = (*get_args(Value), NoneType)  # types of a scalar's value
 
 
 def _sorted(rows: Sequence[LeaderboardRow], column: Column, *, descending: bool) -> list[LeaderboardRow]:
     by_number = sorted(rows, key=lambda row: row.trial)
-    known = [row for row in by_number if column.value(row) is not None]
-    by_value = sorted(known, key=lambda row: _comparable(column.value(row)), reverse=descending)
+    known = [(_comparable(value), row) for row in by_number if (value := column.value(row)) is not None]
+    by_value = sorted(known, key=lambda pair: pair[0], reverse=descending)
     unknown = [row for row in by_number if column.value(row) is None]
-    at = {row.trial: place for place, row in enumerate([*by_value, *unknown])}
-    return sorted(rows, key=lambda row: _sort_key(row, at[row.trial]))
+    return sorted([*(row for _, row in by_value), *unknown], key=_group)
 
 
 def _comparable(value: TrialValue) -> tuple[bool, TrialValue]:
@@ -167,9 +167,10 @@ def _comparable(value: TrialValue) -> tuple[bool, TrialValue]:
     return isinstance(value, str), value
 
 
-def _sort_key(row: LeaderboardRow, place: int) -> tuple[int, int, float, int]:
+def _group(row: LeaderboardRow) -> tuple[int, int, float, int]:
+    """The place of a row's group among the groups; within one of completed trials rows stay as they are sorted."""
     if row.state is TrialState.COMPLETED:
-        return (int(row.feasible is False), 0, place, row.trial)
+        return (int(row.feasible is False), 0, 0, 0)
     if row.rung is not None:
         return (2, -row.rung, math.inf if row.val_loss is None else row.val_loss, row.trial)
     return (3 if row.state is TrialState.RUNNING else 4, 0, 0, row.trial)

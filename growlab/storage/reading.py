@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
+from growlab.frozen import made
 from growlab.metrics import name_of, rows_of, tells
 from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTrial, RungReading, TrialState
 from growlab.storage.clock import database_now
@@ -122,7 +123,7 @@ def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:
     asked = _trial_rows(connection).where(trials.c.study_id == study_id)
     found = connection.execute(asked.order_by(trials.c.number))
     names = list(found.keys())
-    return [_trial_row(names, row) for row in found]
+    return [_trial_row(names, row) for row in found.all()]
 
 
 def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
@@ -216,12 +217,14 @@ def _newest_of_val(name: str) -> ScalarSelect[Any]:
 
 def _trial_row(names: Sequence[str], row: Row[Any]) -> TrialRow:
     values = dict(zip(names, row, strict=True))  # a report of ten thousand waits for each: row._mapping takes longer
-    values["state"] = TrialState(values["state"])
+    values["state"] = _STATES[values["state"]]
     if values["flops"] is not None:
         values["flops"] = int(values["flops"])
-    for name in ("seed", "budget"):
-        values[name] = _whole_or_none(values[name])
-    return TrialRow(**values)
+    values["seed"], values["budget"] = _whole_or_none(values["seed"]), _whole_or_none(values["budget"])
+    return made(TrialRow, values)
+
+
+_STATES = {str(state): state for state in TrialState}
 
 
 def _whole_or_none(value: object) -> int | None:

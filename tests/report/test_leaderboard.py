@@ -1,11 +1,13 @@
 """Which trial is first, which has a rank, and what can be sorted by."""
 
 import math
+from dataclasses import fields
 
 import pytest
 
 from growlab.errors import UnknownName
 from growlab.records import TrialState
+from growlab.report.columns import LeaderboardRow
 from growlab.report.leaderboard import leaderboard
 
 
@@ -108,3 +110,9 @@ def test_an_unknown_column_is_an_error_that_shows_the_known_ones():
 
 def test_a_study_without_trials_has_an_empty_leaderboard():
     assert leaderboard([]) == []
+
+
+def test_a_row_has_a_value_in_every_field(trial_of):
+    [row] = leaderboard([trial_of(0)])
+
+    assert vars(row).keys() == {field.name for field in fields(LeaderboardRow)}

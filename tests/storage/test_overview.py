@@ -1,10 +1,11 @@
 """What a report asks of a whole study, in either database: growths, losses that rose, workers."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from growlab.records import Metric, TrialState
+from growlab.storage import TrialRow
 
 
 def losses(split, values):
@@ -73,3 +74,11 @@ def test_seed_and_budget_are_read_of_a_spec_and_of_no_damaged_one(lab):
     assert (sound.seed, sound.budget) == (sound.spec.seed, sound.spec.budget.amount)
     assert sound.state is TrialState.QUEUED
     assert [(trial.seed, trial.budget) for trial in damaged] == [(None, None)] * 2
+
+
+def test_a_trial_that_was_read_has_a_value_in_every_field(lab):
+    lab.enqueue(0)
+
+    [trial] = lab.store.trials(lab.study_id)
+
+    assert vars(trial).keys() == {field.name for field in fields(TrialRow)}
