@@ -38,8 +38,9 @@ def render(
         write_json(front_as_mapping(front, rows), stream)
     else:
         columns = columns or columns_for_programs(rows)
-        mappings = [{column.name: column.value(row) for column in columns} for row in rows]
-        write_mappings([column.name for column in columns], mappings, format, stream)
+        names, getters = [column.name for column in columns], [column.getter for column in columns]
+        mappings = [dict(zip(names, [get(row) for get in getters], strict=True)) for row in rows]
+        write_mappings(names, mappings, format, stream)
 
 
 def write_rows(rows: Sequence[object], names: Sequence[str], format: str, stream: TextIO) -> None:

@@ -155,10 +155,10 @@ _KNOWN = (*get_args(Value), NoneType)  # types of a scalar's value
 
 
 def _sorted(rows: Sequence[LeaderboardRow], column: Column, *, descending: bool) -> list[LeaderboardRow]:
-    by_number = sorted(rows, key=lambda row: row.trial)
-    known = [(_comparable(value), row) for row in by_number if (value := column.value(row)) is not None]
+    by_number, get = sorted(rows, key=lambda row: row.trial), column.getter
+    known = [(_comparable(value), row) for row in by_number if (value := get(row)) is not None]
     by_value = sorted(known, key=lambda pair: pair[0], reverse=descending)
-    unknown = [row for row in by_number if column.value(row) is None]
+    unknown = [row for row in by_number if get(row) is None]
     return sorted([*(row for _, row in by_value), *unknown], key=_group)
 
 

@@ -148,10 +148,11 @@ class _Tests:
             column = column_named(condition.name, self._columns)
         except (UnknownName, UsageError) as error:
             raise fault(self._text, condition.at, str(error)) from None
-        values = {type(value): value for row in self._rows if (value := column.value(row)) is not None}
+        get = column.getter
+        values = {type(value): value for row in self._rows if (value := get(row)) is not None}
         for value in values.values():
             self._check(condition, value)
-        return lambda row: _holds(condition, column.value(row))
+        return lambda row: _holds(condition, get(row))
 
     def _check(self, condition: Comparison, value: TrialValue) -> None:
         """Refuse what cannot be asked of such a value. Raises UsageError."""

@@ -22,6 +22,7 @@ from growlab.report.terminal_table import (
     print_left_out,
     room_beside,
     table_of,
+    too_wide,
 )
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ def fitted_table(rows: Sequence[LeaderboardRow], console: "Console", columns: Se
     """The table of some rows that fits a console. Where whole layouts do not, they are shortened, then folded."""
     shown = _Shown(rows, columns)
     whole = {row.layout: row.layout for row in rows}
-    unfolded = shown.draw((), whole, folded_width=max(map(len, whole)))
-    if not console.is_terminal or room_beside(unfolded, console) >= 0:
-        return FittedTable(unfolded, [], ())
+    if not console.is_terminal or not too_wide(rows, shown.columns, console.width)(()):
+        unfolded = shown.draw((), whole, folded_width=max(map(len, whole)))
+        if not console.is_terminal or room_beside(unfolded, console) >= 0:
+            return FittedTable(unfolded, [], ())
     short = short_layouts(whole)
     table, left_out = shown.fitted(short.texts, console)
     has_layouts = any(column.folds for column in shown.columns)
@@ -131,7 +133,9 @@ class _Shown:
             width = min(longest, max(least_width(hidden) + room_beside(drawn, console), 1), _MOST_LAYOUT)
             return {whole: folded(text, width, _LAYOUT_LINES) for whole, text in layouts.items()}
 
-        drawn, hidden = fitting(frame, [*self.dispensable, *self.needed], console)
+        to_go, wider = [*self.dispensable, *self.needed], too_wide(self.rows, self.columns, console.width)
+        n_gone = next((n for n in range(len(to_go)) if not wider(to_go[:n])), len(to_go))
+        drawn, hidden = fitting(frame, to_go, console, n_gone)
         fitted = texts(hidden, drawn)
         if _is_cut(fitted):
             for n in range(1, len(self.first_to_go) + 1):
