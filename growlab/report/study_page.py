@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from growlab import amounts
 from growlab.report.failures import Failure
+from growlab.report.overview import DONE, OVER
 from growlab.report.study_report import StudyReport
 from growlab.report.table import fitted_table, notes_on
 from growlab.report.terminal import Trimmed, as_it_is, console_for
@@ -40,12 +41,12 @@ def study_parts(report: StudyReport, console: "Console") -> "Iterator[Renderable
         yield as_it_is(note)
     if workers := workers_to_show(report.workers):
         yield from _section("workers", table_of(workers, _WORKER_COLUMNS))
-    if gone := _gone_in_words(report.workers):
+    if gone := _gone_in_words(report.workers, goes_on=overview.state not in (DONE, OVER)):
         yield as_it_is(gone, "dim")
     if report.failures:
-        yield from _section(
-            "failures", table_of(report.failures[:_MOST_CAUSES], _FAILURE_COLUMNS, folded_width=_CAUSE_WIDTH)
-        )
+        causes = report.failures[:_MOST_CAUSES]
+        width = min(_CAUSE_WIDTH, max(len(failure.cause) for failure in causes))
+        yield from _section("failures", table_of(causes, _FAILURE_COLUMNS, folded_width=width))
         if more := report.failures[_MOST_CAUSES:]:
             yield as_it_is(f"and {sum(len(cause.trials) for cause in more)} more, of {len(more)} causes: use --json")
 
@@ -85,15 +86,15 @@ def workers_to_show(workers: Sequence[WorkerRow]) -> list[WorkerRow]:
     return [worker for worker in workers if worker.is_heard or worker.trial is not None]
 
 
-def _gone_in_words(workers: Sequence[WorkerRow]) -> str:
-    """Those that left, and those that went without a word."""
+def _gone_in_words(workers: Sequence[WorkerRow], *, goes_on: bool) -> str:
+    """Those that left, and those that went without a word; of a study that has ended it is no news that all left."""
     gone = [worker for worker in workers if not worker.is_heard and worker.trial is None]
     left = sum(worker.ended_at is not None for worker in gone)
     lost = len(gone) - left
     parts = [f"{left} left"] * (left > 0) + [f"{lost} went without a word"] * (lost > 0)
     hosts = len({worker.host for worker in gone})
     of = f"{len(gone)} worker{'s' * (len(gone) > 1)} of {hosts} host{'s' * (hosts > 1)}"
-    return f"gone: {of} ({', '.join(parts)})" if parts else ""
+    return f"gone: {of} ({', '.join(parts)})" if lost or (left and goes_on) else ""
 
 
 def _doing(worker: WorkerRow) -> str:
