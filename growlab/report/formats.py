@@ -65,16 +65,16 @@ def write_json(value: object, stream: TextIO) -> None:
 
 
 def write_json_by_line(mapping: Mapping[str, object], key: str, stream: TextIO) -> None:
-    """Write a mapping as `write_json` does, but for the list at `key`, which has a line for each element.
+    """Write a mapping in the types of JSON as `write_json` does, but with a line for each element of the list at `key`.
 
     So ten thousand of them are read by eye, by grep and by line, and written in no time.
     """
     parts = []
     for name, value in mapping.items():
         if name == key and isinstance(value, Sequence) and value:
-            lines = ",\n    ".join(json_text(json_value(element)) for element in value)
+            lines = ",\n    ".join(map(json_text, value))
             text = f"[\n    {lines}\n  ]"
         else:
-            text = json_text(json_value(value), indent=2).replace("\n", "\n  ")
+            text = json_text(value, indent=2).replace("\n", "\n  ")
         parts.append(f"  {json_text(name)}: {text}")
     stream.write("{\n" + ",\n".join(parts) + "\n}\n")

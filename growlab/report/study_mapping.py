@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from growlab.preparation.fronts import Front
 from growlab.report.columns import Column, LeaderboardRow, columns_for_programs
 from growlab.report.front import front_alone, values_of
 from growlab.report.json_values import json_value
@@ -30,9 +31,7 @@ def study_as_mapping(report: StudyReport) -> dict[str, Any]:
             "study": _study(report.overview),
             "spent": _spent(report.overview),
             "selection": selection,
-            "trials": [
-                row_as_mapping(row, columns) | (values_of(row, front) if front else {}) for row in selected.rows
-            ],
+            "trials": _rows(selected.rows, columns, front),
             "front": None if front is None else front_alone(front),
             "workers": [_worker(worker) for worker in report.workers],
             "failures": [asdict(failure) for failure in report.failures],
@@ -41,8 +40,12 @@ def study_as_mapping(report: StudyReport) -> dict[str, Any]:
     return mapping
 
 
-def row_as_mapping(row: LeaderboardRow, columns: Sequence[Column]) -> dict[str, Any]:
-    return {column.name: column.value(row) for column in columns}
+def _rows(rows: Sequence[LeaderboardRow], columns: Sequence[Column], front: Front | None) -> list[dict[str, Any]]:
+    names, getters = [column.name for column in columns], [column.getter for column in columns]
+    plain = [dict(zip(names, [get(row) for get in getters], strict=True)) for row in rows]
+    if front is None:
+        return plain
+    return [mapping | values_of(row, front) for mapping, row in zip(plain, rows, strict=True)]
 
 
 def _study(overview: Overview) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def read_risen_losses(connection: Connection, study_id: int, margin: float) -> d
         .where(metrics.c.name == "loss", metrics.c.split.in_(["train", "val"]), metrics.c.value.is_not(None))
     )
     curves: dict[int, dict[str, Curve]] = defaultdict(lambda: {"train": {}, "val": {}})
-    for number, split, step, value in connection.execute(asked):
+    for number, split, step, value in connection.execute(asked).all():
         curves[number][split][step] = value
     return dict(curves)
 
