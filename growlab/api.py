@@ -393,20 +393,65 @@ def train(
     )
 
 
-def leaderboard(study: str, *, storage: str = STORAGE_DEFAULT, sort_by: str = "", tell: Tell = print) -> "pd.DataFrame":
+def leaderboard(
+    study: str,
+    *,
+    storage: str = STORAGE_DEFAULT,
+    sort_by: str = "",
+    where: str = "",
+    columns: Sequence[str] = (),
+    top: int = 0,
+    tell: Tell = print,
+) -> "pd.DataFrame":
     """Read the leaderboard, one row per trial, the best first, in the columns of `growlab report --format csv`.
 
-    `sort_by` is a loss or another number, the study's first objective unless said. Raises NotFound, UnknownName.
+    `sort_by` is a column, "-params" the other way round, the study's first objective unless said; `where` a condition
+    such as "val_loss < 1.6 and has mamba". Raises NotFound, UnknownName, UsageError for a condition.
     """
     from growlab.preparation.layout_metrics import read_front
     from growlab.report.frames import frame_of
     from growlab.report.leaderboard import read_leaderboard
+    from growlab.report.selection import Selection, select
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
         found = read_front(store, row, storage, (), tell)
-        return frame_of(read_leaderboard(store, row.id, sort_by or row.study.objective.metric, found))
+        by = sort_by or row.study.objective.metric
+        rows = read_leaderboard(store, row.id, by, found, row.study.scalars())
+    selected = select(rows, Selection(where=where, columns=tuple(columns), top=top), row.study)
+    return frame_of(selected.rows, selected.columns)
+
+
+def report(
+    study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
+) -> dict[str, Any]:
+    """Read how a study stands, as `growlab report --json` prints it: state, spending, trials, front, workers, failures.
+
+    Raises NotFound.
+    """
+    from growlab.preparation.layout_metrics import read_front
+    from growlab.report.study_mapping import study_as_mapping
+    from growlab.report.study_report import read_study_report
+    from growlab.storage import Store
+
+    with Store.open(storage) as store:
+        row = store.study(study)
+        front = read_front(store, row, storage, plugins, tell)
+        return study_as_mapping(read_study_report(store, row, front=front))
+
+
+def compare(*trials: str, storage: str = STORAGE_DEFAULT) -> dict[str, Any]:
+    """Read trials side by side, each named STUDY:NUMBER, as `growlab report --compare --json` prints them.
+
+    Raises NotFound, UsageError for what names no trial.
+    """
+    from growlab.report.comparison import comparison_as_mapping, read_comparison, read_names
+    from growlab.storage import Store
+
+    names = read_names(trials)
+    with Store.open(storage) as store:
+        return comparison_as_mapping(read_comparison(store, names))
 
 
 def groups(
@@ -678,10 +723,10 @@ def export_front(
 def front(
     study: str, *, storage: str = STORAGE_DEFAULT, plugins: Sequence[Path] = (), tell: Tell = print
 ) -> dict[str, Any]:
-    """Read the front of a study with several objectives or constraints, as `growlab report --json` prints it.
+    """Read the front of a study with several objectives or constraints.
 
-    Its trials, the hypervolume and the reference point, and the values of every trial. Raises NotFound, and UsageError
-    for a study with one objective.
+    Its trials, the hypervolume and the reference point, and the rows of all trials with their values. Raises NotFound,
+    and UsageError for a study with one objective.
     """
     from growlab.preparation.fronts import no_front
     from growlab.preparation.layout_metrics import read_front

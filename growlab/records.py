@@ -53,7 +53,7 @@ DROPPED_STEPS = "probe_dropped_steps"
 TEST = "test"  # the split that is read once, by growlab test, and by nothing that chooses
 READ_AT = "read_at"  # the metric of that split that says when: UTC, seconds since 1970, on the database's clock
 
-# Bytes that torch held of a GPU at most, at a trial's last step; of one that ran out of them what there was to have.
+# Bytes that a trial took of a GPU at most, at its last step; of one that ran out of them what there was to have.
 PEAK_MEMORY = "peak_memory"
 
 # Tokens per second that a completed trial's model wrote at its end, where its study asked (growlab.metrics).

@@ -90,7 +90,14 @@ class DataSpec:
 class TrainSpec:
     batch_size: int = scalar(32, at_least=1, search=Choice(values=(16, 32, 64)), help="sequences per step")
     seq_len: int = scalar(128, at_least=1, help="tokens per sequence")
-    lr: float = scalar(3e-3, above=0, search=Range(low=3e-4, high=1e-2, log=True), help="peak learning rate of AdamW")
+    lr: float = scalar(3e-3, above=0, search=Range(low=3e-4, high=1e-2, log=True), help="peak learning rate")
+    optimizer: str = scalar(
+        "adamw",
+        choices=("adamw", "muon"),
+        since="0.1.0",
+        before="adamw",
+        help="adamw | muon: matrices of blocks by orthogonalised momentum, all else by AdamW, at the same lr",
+    )
     min_lr_ratio: float = scalar(0.1, at_least=0, at_most=1, help="the schedule ends at lr * min_lr_ratio")
     warmup_fraction: float = scalar(
         0.05, at_least=0, at_most=1, search=Range(low=0.01, high=0.1), help="of the budget: lr rises from 0"

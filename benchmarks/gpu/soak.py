@@ -59,7 +59,7 @@ def soak(corpus: Path, device: str, study: Path, n_trials: int) -> dict[str, obj
             samples.append((ended, resident_mb(worker.pid), gpu_mb()))
             time.sleep(1)
         wall_s = time.perf_counter() - began
-        trials = json.loads(growlab("report", study.stem, "--json"))
+        trials = json.loads(growlab("report", study.stem, "--json"))["trials"]
     early = [each for each in samples if 20 <= each[0] < 60]
     late = [each for each in samples if each[0] >= len(trials) - 40]
     return {

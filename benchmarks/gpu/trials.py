@@ -37,7 +37,7 @@ def pace(corpus: Path, slots: int, device: str) -> dict[str, object]:
         growlab("worker", "pace", "--device", device, "--slots", str(slots))
         wall_s = time.perf_counter() - began
         (study,) = json.loads(growlab("study", "list", "--json"))
-        trials = json.loads(growlab("report", "pace", "--json"))
+        trials = json.loads(growlab("report", "pace", "--json"))["trials"]
     assert {trial["state"] for trial in trials} == {"completed"}
     return {
         "trials_per_hour": round(study["trials_per_hour"], 1),

@@ -51,6 +51,7 @@ ORDER = (
     "early_deep",
     "early_dictionary",
     "early_dropout",
+    "early_muon",
 )
 MADE = ("plans_fresh", "plans_chosen", "plans_dictionary", "plans_deep")  # once what they need has ended
 F = 6.881e14  # FLOPs of early's budget

@@ -1,6 +1,7 @@
 """Does a search learn what fails? Where about 30 % of a table fails, beside the same search that is told what does.
 
     python benchmarks/search/failures.py OUT.tsv [--seeds 60] [--macro PATH] [--processes K] [--cases macro-size …]
+        [--arms model told]
     python benchmarks/search/failures.py OUT.tsv --report
 
     complete-lr      the highest learning rate fails, and with four blocks the next one too
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--macro", type=Path, help="nas-bench-macro_cifar10.json; without it its cases are left out")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--report", action="store_true")
     asked = parser.parse_args()
     csv.field_size_limit(1 << 24)
@@ -169,7 +171,7 @@ def main() -> None:
         return
     there = {(row["case"], row["arm"], int(row["seed"])) for row in rows}
     cases = [case for case in asked.cases if asked.macro or CASES[case].problem != "macro"]
-    keys = [(case, arm, seed) for seed in range(asked.seeds) for case in cases for arm in ARMS]
+    keys = [(case, arm, seed) for seed in range(asked.seeds) for case in cases for arm in asked.arms]
     with (
         asked.out.open("a", newline="") as file,
         get_context("spawn").Pool(asked.processes, initializer=partial(load_plugins, ())) as pool,

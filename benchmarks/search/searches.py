@@ -95,7 +95,7 @@ class ModelOnPool(Growlab):
         ]
         candidates = [Candidate(entry) for entry in entries]
         found = scores(*Best(look_ahead(self.encoding, tried)).prospects(entries))
-        return entries[ranked(found, candidates)[0]]
+        return entries[next(ranked(found, candidates))]
 
     def tell(self, got: Configuration, value: float | None) -> None:
         super().tell(got, value)

@@ -1,12 +1,14 @@
-"""Block kinds, layouts or the first trials of a study, measured on one device."""
+"""Block kinds, layouts, blocks alone or the first trials of a study, measured on one device."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from growlab.bench.block_rows import BlockReport
+from growlab.bench.block_survey import BlockSizes, blocks_of, survey_blocks
 from growlab.bench.rows import Report
-from growlab.bench.sizes import usual_sizes
+from growlab.bench.sizes import usual_lengths, usual_sizes
 from growlab.bench.subjects import Sizes, Subject, embedded_data, kind_subjects, layout_subjects, trial_subjects
 from growlab.bench.survey import survey
 from growlab.data import Corpus, load_corpus, require_windows
@@ -74,6 +76,41 @@ def bench_layouts(
         n_steps=usual["steps"] if n_steps is None else n_steps,
         n_rounds=n_rounds,
         estimates_trials=False,
+        tell=tell,
+    )
+
+
+def bench_blocks(
+    blocks: Sequence[str],
+    sizes: Mapping[str, int | None],
+    *,
+    n_steps: int | None,
+    n_rounds: int,
+    device: str,
+    threads: int,
+    plugins: Sequence[Path],
+    tell: Tell,
+) -> BlockReport:
+    """Measure both passes of blocks alone, of an example of each kind where one is 'all', at several lengths.
+
+    `sizes` has d_model, batch_size and seq_len, the one length in place of several; None takes the device's usual.
+    """
+    where = _use(device, threads)
+    usual, (lengths, n_tokens) = usual_sizes(where.type), usual_lengths(where.type)
+    load_plugins(plugins)
+    chosen = BlockSizes(
+        d_model=sizes["d_model"] or usual["d_model"],
+        lengths=(sizes["seq_len"],) if sizes["seq_len"] else lengths,
+        n_tokens=n_tokens,
+        batch_size=sizes["batch_size"],
+    )
+    return survey_blocks(
+        blocks_of(blocks, chosen.d_model),
+        chosen,
+        where,
+        settings={"d_model": chosen.d_model},
+        n_steps=usual["steps"] if n_steps is None else n_steps,
+        n_rounds=n_rounds,
         tell=tell,
     )
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from growlab.errors import GrowlabError
+from growlab.faults import is_out_of_memory
 from growlab.training.device import autocast, free_memory
-from growlab.training.faults import is_out_of_memory
 from growlab.training.timing import seconds
 
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}

@@ -3,11 +3,14 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from growlab import amounts
 from growlab.bench.roofline import Roofline
 from growlab.errors import GrowlabError
+
+if TYPE_CHECKING:
+    from growlab.bench.block_rows import BlockReport
 
 OUT_OF_MEMORY = "out of memory"
 
@@ -74,7 +77,7 @@ class Report:
         ]
 
 
-def require_measured(report: Report) -> None:
+def require_measured(report: "Report | BlockReport") -> None:
     """Raise GrowlabError when a row failed by itself, or all of them for lack of memory."""
     if failed := [row for row in report.rows if row.error not in ("", OUT_OF_MEMORY)]:
         raise GrowlabError(

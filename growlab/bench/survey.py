@@ -15,11 +15,11 @@ from growlab.bench.subjects import Subject, small
 from growlab.data import Corpus
 from growlab.errors import GrowlabError
 from growlab.escapes import first_line
+from growlab.faults import is_out_of_memory
 from growlab.layout import parse
 from growlab.model.cost import count_params, fewest_bytes, steps_of
 from growlab.preparation.telling import Tell
 from growlab.training.engine import choose_execution
-from growlab.training.faults import is_out_of_memory
 from growlab.training.timing import START_STEPS
 
 

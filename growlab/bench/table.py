@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 
 from growlab import amounts
+from growlab.amounts import gib
+from growlab.bench.block_rows import BlockReport, BlockRow
 from growlab.bench.rows import Report, Row
 from growlab.delimited import delimited
 from growlab.report.terminal import as_it_is, console_for
@@ -46,6 +48,25 @@ TRIAL_COLUMNS = (
     Column("trials/h", lambda row: plain(row.trials_per_hour)),
 )
 
+BLOCK_LEGEND = (
+    "Milliseconds, medians of the rounds; back: both passes less the one forwards. Roofline: the least time in which "
+    "this machine can do both passes' FLOPs (compute) or move their fewest bytes (memory), over the measured time."
+)
+BLOCK_COLUMNS = (
+    TableColumn[BlockRow]("block", lambda row: row.what, "left", folds=True),
+    TableColumn[BlockRow]("form", lambda row: row.form or amounts.UNKNOWN, "left"),
+    TableColumn[BlockRow]("batch", lambda row: str(row.batch_size)),
+    TableColumn[BlockRow]("tokens", lambda row: amounts.whole(row.seq_len)),
+    TableColumn[BlockRow]("forward", lambda row: row.failure or plain(row.forward_ms)),
+    TableColumn[BlockRow]("back", lambda row: plain(row.backward_ms)),
+    TableColumn[BlockRow]("min–max", lambda row: span(row.both_ms_min, row.both_ms_max)),
+    TableColumn[BlockRow]("tokens/s", lambda row: amounts.count(row.tokens_per_s)),
+    TableColumn[BlockRow]("roofline", lambda row: share(row.roofline_share, row.roofline_bound)),
+    TableColumn[BlockRow]("memory", lambda row: amounts.UNKNOWN if row.peak_bytes is None else gib(row.peak_bytes)),
+    TableColumn[BlockRow]("engine", lambda row: row.engine or amounts.UNKNOWN, "left"),
+)
+_FIRST_BLOCK_COLUMNS_TO_GO = ("engine", "min–max", "tokens/s", "batch")
+
 
 def print_tables(report: Report, stream: TextIO) -> None:
     """Print the steps, and of a study the trials that they make, with what the figures mean."""
@@ -65,7 +86,17 @@ def print_tables(report: Report, stream: TextIO) -> None:
         console.print(last, style="bold")
 
 
-def title_of(report: Report) -> str:
+def print_blocks(report: BlockReport, stream: TextIO) -> None:
+    """Print both passes of blocks, with what the figures mean."""
+    console = console_for(stream)
+    console.print(as_it_is(title_of(report), "bold"))
+    console.print()
+    _print(report.rows, BLOCK_COLUMNS, console, _FIRST_BLOCK_COLUMNS_TO_GO)
+    console.print()
+    console.print(BLOCK_LEGEND, style="dim")
+
+
+def title_of(report: Report | BlockReport) -> str:
     """A line about the machine: 'cpu, AMD EPYC, 2 threads; at best 153 GFLOP/s in fp32, 11.2 GB/s'."""
     device, roofline = report.device, report.roofline
     n = device["threads"]
@@ -76,9 +107,9 @@ def title_of(report: Report) -> str:
     )
 
 
-def print_tsv(rows: Sequence[Row], stream: TextIO) -> None:
+def print_tsv(rows: Sequence[Row] | Sequence[BlockRow], stream: TextIO) -> None:
     """Write a line of names, then one per row; plain numbers with all their digits, what is not known is empty."""
-    names = [field.name for field in fields(Row)]
+    names = [field.name for field in fields(rows[0])]
     stream.write(delimited(names, ([getattr(row, name) for name in names] for row in rows), "\t"))
 
 
@@ -109,7 +140,12 @@ def per_second(value: float | None, unit: str) -> str:
     return f"{value:.3g} {prefix}{unit}".rstrip()
 
 
-def _print(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> None:
+def _print(
+    rows: Sequence[Any],
+    columns: Sequence[TableColumn[Any]],
+    console: Console,
+    first_to_go: Sequence[str] = _FIRST_TO_GO,
+) -> None:
     """Print as many columns as the terminal has room for, and the names of those that it has not."""
     widest = max(map(cell_len, [LAYOUT.header, *(row.layout for row in rows)]))
     headers = [column.header for column in columns]
@@ -120,7 +156,7 @@ def _print(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> 
             folded_width=min(widest, _LEAST_LAYOUT),
             style_of=lambda row: _FAILED if row.error else None,
         ),
-        [header for header in _FIRST_TO_GO if header in headers],
+        [header for header in first_to_go if header in headers],
         console,
     )
     console.print(table)

@@ -23,6 +23,7 @@ parts            what stands before and after the blocks
 nest             what the kinds that hold others share: act, loop, mix, router
 causal_filter    the short filter before a recurrence
 swiglu           the gate of mlp and moe
+window_attention  that of swa
 decaying_memory  the recurrence of hebbian and mamba2, in chunks
 delta_memory     that of hebbian[delta=true]
 

@@ -167,10 +167,15 @@ class Attention(Mixer):
             k_BGSE,
             v_BGSE,
             attn_mask=mask_TS,
-            dropout_p=self.p_dropout if self.training else 0.0,
+            dropout_p=self._p_of_weights,
             is_causal=causal,
             enable_gqa=self.n_kv_heads != self.n_heads,
         )
+
+    @property
+    def _p_of_weights(self) -> float:
+        """The rate at which attention weights are dropped now."""
+        return self.p_dropout if self.training else 0.0
 
     def _join(self, mixed_BHTE: Tensor, x_BTD: Tensor) -> Tensor:
         """Put the heads side by side, each weighed by its gate if there is one, and project them."""

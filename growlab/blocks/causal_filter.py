@@ -45,14 +45,15 @@ def _fits_kernel(x: Tensor, past: Tensor, weight: Tensor, bias: Tensor, silu: bo
 
 
 def _examples() -> list[tuple[Tensor | bool, ...]]:
-    """Two programs of tokens and two of channels, neither whole."""
+    """Two programs of tokens and two of channels, neither whole; in fp32 and in bf16."""
     random = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=random)
 
     B, T, E, K = 2, 21, 144, 4
-    return [(draw(B, T, E), draw(B, E, K - 1), draw(E, 1, K), draw(E), True)]
+    x, past, *weights = draw(B, T, E), draw(B, E, K - 1), draw(E, 1, K), draw(E)
+    return [(x, past, *weights, True), (x.to(torch.bfloat16), past.to(torch.bfloat16), *weights, True)]
 
 
 DOOR = Door(

@@ -171,24 +171,41 @@ def kernel_fits(
 
 
 def _examples() -> list[tuple[Tensor | None, ...]]:
-    """Two chunks, the second one short, with all that may be left out; in bf16 as mamba2 has them."""
-    random = torch.Generator().manual_seed(1)
+    """Two chunks, the second one short, with all that may be left out; in bf16 as mamba2 has them; the same, long."""
     q, k, v, log_decay = _drawn(H=2, G=1)
-    memory, strength, skip = (torch.rand(shape, generator=random) for shape in ((1, 2, 12, 20), (1, 2, 70), (2,)))
+    memory, strength, skip = _beside(q, v)
     narrow = (tensor.to(torch.bfloat16) for tensor in (q, k, v))
-    return [(q, k, v, log_decay, memory, strength, skip), (*narrow, log_decay, None, strength, skip)]
+    short = [(q, k, v, log_decay, memory, strength, skip), (*narrow, log_decay, None, strength, skip)]
+    q, k, v, log_decay = _long()
+    narrow = (tensor.to(torch.bfloat16) for tensor in (q, k, v))
+    return [*short, (*narrow, log_decay, *_beside(q, v))]
 
 
 def _weighed_examples() -> list[tuple[Tensor | None, ...]]:
     q, k, v, log_decay = _drawn(H=2, G=2)
-    return [(q, k, v, log_decay, None), (q, k, v.to(torch.bfloat16), log_decay, None)]
+    short = [(q, k, v, log_decay, None), (q, k, v.to(torch.bfloat16), log_decay, None)]
+    q, k, v, log_decay = _long()
+    memory, _, _ = _beside(q, F.pad(v, (0, 1)))
+    return [*short, (q, k, v.to(torch.bfloat16), log_decay, memory)]
 
 
-def _drawn(H: int, G: int) -> tuple[Tensor, ...]:
+def _long() -> tuple[Tensor, ...]:
+    """Chunks enough for two segments, and keys wider than a tile."""
+    return _drawn(H=1, G=1, T=450, K=70, V=4)
+
+
+def _drawn(H: int, G: int, T: int = 70, K: int = 12, V: int = 20) -> tuple[Tensor, ...]:
     random = torch.Generator().manual_seed(0)
-    B, T, K, V = 1, 70, 12, 20
+    B = 1
     q, k, v = (torch.rand(shape, generator=random) for shape in ((B, G, T, K), (B, G, T, K), (B, H, T, V)))
     return q, k, v - 0.5, -torch.rand(B, H, T, generator=random)
+
+
+def _beside(q_BGTK: Tensor, v_BHTV: Tensor) -> tuple[Tensor, ...]:
+    """A memory, strengths and skips."""
+    random, (B, H, T, V), K = torch.Generator().manual_seed(1), v_BHTV.shape, q_BGTK.shape[3]
+    memory, strength, skip = (torch.rand(shape, generator=random) for shape in ((B, H, K, V), (B, H, T), (H,)))
+    return memory, strength, skip
 
 
 REMEMBER = Door(name="decaying_memory", definition=_remember, kernel=_kernel, fits=kernel_fits, examples=_examples)

@@ -151,15 +151,23 @@ def _kernel() -> Form:
 
 
 def _examples() -> list[tuple[Tensor | None, ...]]:
+    """Two chunks, the second one short; keys that fit into a tile, and wider ones."""
+    q, k, v, *others, _ = _drawn(K=12)
+    wide_q, wide_k, wide_v, *wide_others = _drawn(K=70)
+    in_bf16 = [(q, k, v.to(torch.bfloat16), *others, None), (wide_q, wide_k, wide_v.to(torch.bfloat16), *wide_others)]
+    return [_drawn(K=12), *in_bf16]
+
+
+def _drawn(K: int) -> tuple[Tensor, ...]:
     random = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
         return torch.rand(shape, generator=random) - 0.5
 
-    B, H, T, K, V = 1, 2, 70, 12, 20
+    B, H, T, V = 1, 2, 70, 20
     q, k, v = draw(B, H, T, K), F.normalize(draw(B, H, T, K), dim=-1), draw(B, H, T, V)
     rates = (-torch.rand(B, H, T, generator=random), torch.rand(B, H, T, generator=random))
-    return [(q, k, v, *rates, draw(B, H, K, V)), (q, k, v.to(torch.bfloat16), *rates, None)]
+    return q, k, v, *rates, draw(B, H, K, V)
 
 
 REVISE = Door(name="delta_memory", definition=_revise, kernel=_kernel, fits=kernel_fits, examples=_examples)

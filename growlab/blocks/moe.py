@@ -258,6 +258,7 @@ class Stack(nn.Module):
     def __init__(self, n_experts: int, n_rows: int, n_columns: int, *, fan_in: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_experts, n_rows, n_columns))
+        self.weight.holds_matrices = True  # type: ignore[attr-defined]  # read by the optimizer
         nn.init.normal_(self.weight, std=1 / math.sqrt(3 * fan_in))
 
 

@@ -167,15 +167,21 @@ def _fits_kernel(u: Tensor, delta: Tensor, z: Tensor, *others: Tensor) -> bool:
 
 
 def _examples() -> list[tuple[Tensor, ...]]:
-    """Inputs of two chunks of tokens and of two blocks of channels, neither whole."""
+    """Inputs of two chunks of tokens and of two blocks of channels, neither whole; in bf16 more chunks than are loaded
+    at once.
+    """
+    u, delta, z, *others = _drawn(B=1, T=150, E=3, N=2)
+    return [_drawn(B=2, T=21, E=80, N=16), (u.to(torch.bfloat16), delta, z.to(torch.bfloat16), *others)]
+
+
+def _drawn(B: int, T: int, E: int, N: int) -> tuple[Tensor, ...]:
     random = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=random)
 
-    B, T, E, N = 2, 21, 80, 16
     u, delta, z = draw(B, T, E), draw(B, T, E) - 2, draw(B, T, E)
-    return [(u, delta, z, -draw(N, E).exp(), draw(B, T, N), draw(B, T, N), draw(E), draw(B, N, E))]
+    return u, delta, z, -draw(N, E).exp(), draw(B, T, N), draw(B, T, N), draw(E), draw(B, N, E)
 
 
 DOOR = Door(

@@ -1,27 +1,24 @@
 """Sliding-window attention: each token attends to the last `window` tokens, itself included. Linear in T.
 
-Queries are cut into chunks of `window` tokens. The first chunk sees itself, causally; every other one sees itself and
-the chunk before it, through a band: query i of a chunk and key j of the two chunks meet where i < j ≤ i + window. So
-products and memory are 2 T window instead of T². What is decoded carries the last window - 1 keys, not yet rotated: as
+How a whole text is read, window_attention says. What is decoded carries the last window - 1 keys, not yet rotated: as
 rotary scores depend on distances alone, positions may be counted from the first key that is still seen, and neither
 state nor tables grow with the text.
 
 Source: Beltagy et al. 2020, "Longformer"; Jiang et al. 2023, "Mistral 7B". The founding project AGIFORMER meant this;
 it computed all T² scores and masked them.
 
-Legend: B batch, T tokens, S tokens still seen, D d_model, H query heads, G key-value heads, E head size, W window,
-N chunks, M chunks of all sequences after their first.
+Legend: B batch, T tokens, S tokens still seen, D d_model, H query heads, G key-value heads, E head size.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from growlab.blocks.attn import Attention, AttentionOptions, cost_of_pairs, rotate
 from growlab.blocks.base import State
+from growlab.blocks.window_attention import band, window_attention
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -92,17 +89,7 @@ class SlidingWindowAttention(Attention):
 
     def _windowed(self, q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
         """Attend within the window over all tokens of a text, from its beginning."""
-        W, T = self.window, q_BHTE.shape[2]
-        first_BHWE = self._attend(q_BHTE[:, :, :W], k_BGTE[:, :, :W], v_BGTE[:, :, :W], causal=True)
-        if T <= W:
-            return first_BHWE
-        B, _, _, E = q_BHTE.shape
-        q_MHWE = chunks(q_BHTE, W)[:, 1:].flatten(0, 1)
-        k_MGSE, v_MGSE = (with_the_one_before(chunks(tensor, W)).flatten(0, 1) for tensor in (k_BGTE, v_BGTE))
-        mask_WS = band(W, 2 * W, W, W, q_BHTE.device)
-        later_MHWE = self._attend(q_MHWE, k_MGSE, v_MGSE, mask_TS=mask_WS)
-        later_BHTE = later_MHWE.view(B, -1, self.n_heads, W, E).transpose(1, 2).flatten(2, 3)
-        return torch.cat((first_BHWE, later_BHTE[:, :, : T - W]), dim=2)
+        return window_attention(q_BHTE, k_BGTE, v_BGTE, self.window, self._p_of_weights)
 
 
 def behind(
@@ -111,21 +98,3 @@ def behind(
     """Append keys and values of new tokens to those of the state."""
     k_BGSE, v_BGSE = (torch.cat((kept, tensor.transpose(1, 2)), 2) for kept, tensor in zip(state, new, strict=True))
     return k_BGSE, v_BGSE
-
-
-def band(n_queries: int, n_keys: int, start: int, window: int, device: torch.device) -> Bool[Tensor, "T S"]:
-    """Mask of whether query t, at position start + t, sees the key at position s."""
-    seen_TS = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
-    return seen_TS.tril(start).triu(start + 1 - window)
-
-
-def chunks(x_BHTE: Float[Tensor, "B H T E"], size: int) -> Float[Tensor, "B N H W E"]:
-    """Cut a sequence into chunks of `size` tokens; zeros fill the last one."""
-    B, H, T, E = x_BHTE.shape
-    padded_BHTE = F.pad(x_BHTE, (0, 0, 0, -T % size))
-    return padded_BHTE.view(B, H, -1, size, E).transpose(1, 2)
-
-
-def with_the_one_before(x_BNHWE: Float[Tensor, "B N H W E"]) -> Float[Tensor, "B N-1 H 2*W E"]:
-    """Chunks but the first, each after its predecessor."""
-    return torch.cat((x_BNHWE[:, :-1], x_BNHWE[:, 1:]), dim=3)

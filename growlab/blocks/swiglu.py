@@ -35,8 +35,9 @@ def _fits_kernel(inner: Tensor) -> bool:
 
 
 def _examples() -> list[tuple[Tensor]]:
-    """Two programs of rows and two of columns, neither whole."""
-    return [(torch.randn(7, 2 * 272, generator=torch.Generator().manual_seed(0)),)]
+    """Two programs of rows and two of columns, neither whole; in fp32 and in bf16."""
+    inner = torch.randn(7, 2 * 272, generator=torch.Generator().manual_seed(0))
+    return [(inner,), (inner.to(torch.bfloat16),)]
 
 
 DOOR = Door(

@@ -36,6 +36,7 @@ accuracy        number  share of right answers, of a synthetic task
 flops           number  spent on training; whole, exact to 2**53
 tokens          whole   trained on
 steps           whole   optimizer steps
+growths         whole   times that it grew
 elapsed_s       number  seconds of training and evaluation, over all attempts
 seed            whole   of weights and batches
 origin          text    how it was found: seed, random, mutation, model, optuna, given, added, told

@@ -41,11 +41,9 @@ def read_trials(store: Store, row: StudyRow, front: Front | None) -> "pd.DataFra
 
 
 def _fields(trial: TrialRow) -> dict[str, Any]:
-    """What the leaderboard does not say of a trial; the seed of a damaged one is not known."""
-    spec = trial.spec_mapping
-    names = ("layout_end", "steps", "created_at", "started_at", "ended_at")
-    seed = spec.get("seed") if isinstance(spec, Mapping) else None
-    return {name: getattr(trial, name) for name in names} | {"seed": seed, "error": trial.error or None}
+    """What the leaderboard does not say of a trial."""
+    names = ("steps", "created_at", "started_at", "ended_at")
+    return {name: getattr(trial, name) for name in names} | {"error": trial.error or None}
 
 
 def _decided(store: Store, row: StudyRow) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from growlab.preparation.fronts import Front
 from growlab.preparation.layout_metrics import read_front
 from growlab.preparation.telling import Tell
 from growlab.records import Spent
+from growlab.report.failures import Failure, failures_of
 from growlab.report.groups import Groups, read_groups
 from growlab.report.title import read_title
 from growlab.storage import Store
@@ -94,6 +95,11 @@ class StudyTables:
     def title(self) -> str:
         """A line: how many trials ended, in which states, by what they are ranked, at which pace."""
         return self._read("title", lambda store: read_title(store, self._row))
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """The causes of which trials failed, the commonest first."""
+        return self._read("failures", lambda store: failures_of(store.trials(self._row.id)))
 
     @property
     def spent(self) -> Spent:

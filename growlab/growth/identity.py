@@ -38,3 +38,8 @@ def named_by_identity(model: nn.Module, units: Sequence[int]) -> Iterator[tuple[
 def unit_prefix(identity: int) -> str:
     """The beginning of the names of a unit's parameters."""
     return f"{_UNITS}.{identity}."
+
+
+def is_of_a_unit(name: str) -> bool:
+    """Whether a parameter of this name is a unit's, not one of the embedding, the front, the last norm or the head."""
+    return name.startswith(f"{_UNITS}.")

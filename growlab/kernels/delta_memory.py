@@ -18,7 +18,10 @@ import triton
 import triton.language as tl
 from torch import Tensor, library
 
-from growlab.kernels.decaying_memory import CHUNK, backward, by_token, decays, product, read, sums_of, tile, walk
+from growlab.kernels.decaying_memory import by_token
+from growlab.kernels.memory_chunk import CHUNK, decays, product, sums_of, tile
+from growlab.kernels.memory_gradient import backward
+from growlab.kernels.memory_walk import read, walk
 
 
 @triton.jit

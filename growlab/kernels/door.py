@@ -10,14 +10,15 @@ door opens to the kernel where
 
 2 and 3 are found out once in a process for each device, when a worker starts or when the first inputs come. That forms
 agree is noted in the cache folder by versions, device and source, so that the next process need not compare them. Where
-a door stays closed, a warning says why, and everything runs by the definition.
+a door stays closed, a warning says why, a trial's row names it, and everything runs by the definition. That there is no
+memory to compare them, as others have it all, is no such reason: it is raised, and decided another time.
 
 A kernel is one operator or more, registered with torch, with shapes for tensors without data and a backward pass: a
 compiler sees a call, and a CUDA graph can capture it. While a door decides, nothing is traced: the decision is a
 constant of a compiled program.
 
-GROWLAB_KERNELS=off closes all doors. GROWLAB_KERNELS=interpreted opens them on CPUs, where Triton's interpreter runs
-the kernels: slow, and for tests.
+GROWLAB_KERNELS=off closes all doors, GROWLAB_KERNELS=all opens those too whose kernels nobody has measured yet.
+GROWLAB_KERNELS=interpreted opens them on CPUs, where Triton's interpreter runs the kernels: slow, and for tests.
 """
 
 import hashlib
@@ -27,7 +28,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from growlab.errors import UsageError
 from growlab.escapes import first_line
+from growlab.faults import is_of_device, is_out_of_memory, unless_memory_is_short
 from growlab.files import write_atomically
 from growlab.resources import cache_dir
 
@@ -49,8 +50,9 @@ OLDEST = (8, 0)  # compute capability of the oldest device that kernels are mean
 
 AS_ROUNDED = 5e-3  # the tolerance where an input is bf16, as then its gradient is
 
-_KNOWN = ("auto", "off", "interpreted")
+_KNOWN = ("auto", "all", "off", "interpreted")
 _closed = 0  # how many `closed_doors` are entered
+_reasons: dict[tuple[str, str], str] = {}  # of doors, on devices, to stay closed; '' where they are open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ class Door:
     kernel: Callable[[], Form]  # imports the file of the kernel, and with it triton
     fits: Callable[..., bool]  # whether the kernel takes such inputs; asks for their dtypes and shapes, not for numbers
     examples: Callable[[], Sequence[Inputs]]  # small inputs on the CPU, in fp32 or bf16, for all branches of a kernel
+    measured: bool = True  # whether the kernel was found to be faster; one that was not has to be asked for
     tolerance: float = 1e-5  # of the norm of an output's, or a gradient's, difference from float64, in its own norm
 
     def __post_init__(self) -> None:
@@ -91,10 +94,15 @@ def compare_all(device: torch.device) -> None:
 
     Where others have all memory of the device, the first inputs decide.
     """
-    with suppress(torch.OutOfMemoryError):
+    with unless_memory_is_short():
         numbered = torch.empty(0, device=device).device  # as inputs will name it: 'cuda:0', not 'cuda'
         for name in DOORS:
             is_open(name, str(numbered))
+
+
+def stepped_back() -> list[str]:
+    """Names of the doors that were found to have to stay closed in this process."""
+    return sorted({name for (name, _), reason in _reasons.items() if reason})
 
 
 def is_open(name: str, device: str) -> bool:
@@ -104,9 +112,13 @@ def is_open(name: str, device: str) -> bool:
     raises where a device fails or its memory is full.
     """
     asked = _asked()
+    if asked != "all" and not DOORS[name].measured:
+        return False
     if asked == "off" or torch.device(device).type != ("cpu" if asked == "interpreted" else "cuda"):
         return False
-    return _reason_to_stay_closed(name, device) == ""
+    if (name, device) not in _reasons:
+        _reasons[name, device] = _reason_to_stay_closed(name, device)
+    return _reasons[name, device] == ""
 
 
 def _asked() -> str:
@@ -116,7 +128,6 @@ def _asked() -> str:
     return asked
 
 
-@cache
 def _reason_to_stay_closed(name: str, device_name: str) -> str:
     device = torch.device(device_name)
     reason = _lacking(device) or _disagreement(DOORS[name], device)
@@ -124,7 +135,7 @@ def _reason_to_stay_closed(name: str, device_name: str) -> str:
         warnings.warn(
             f"the kernel of {name} is not used on {device_name}, which makes training slower: {reason} "
             "(GROWLAB_KERNELS=off leaves all kernels out, and this message)",
-            stacklevel=2,
+            stacklevel=3,
         )
     return reason
 
@@ -154,7 +165,7 @@ def _disagreement(door: Door, device: torch.device) -> str:
         with _as_outside(device):
             reason = next((found for inputs in door.examples() if (found := difference(door, inputs, device))), "")
     except Exception as error:  # of a compiler, a driver or a version of triton that does not fit
-        if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
+        if is_of_device(error) or is_out_of_memory(error):
             raise
         return f"it fails with {type(error).__name__}: {first_line(str(error).strip())}"
     if not reason:
@@ -208,13 +219,14 @@ def outputs_and_gradients(
 ) -> dict[str, Tensor]:
     """Compute, on a device in a dtype, a form's outputs and the gradients of all inputs; in float64 on the CPU.
 
-    The gradients are of a loss in which every number of every output has a weight of its own.
+    The gradients are of a loss in which every number of every output has a weight of its own, one that bf16 has too.
     """
     given = [_given(value, device, dtype) for value in inputs]
     returned = form(*given)
     outputs = [value for value in (returned if isinstance(returned, tuple) else (returned,)) if value is not None]
     random = torch.Generator().manual_seed(0)
-    weights = [torch.randn(output.shape, generator=random).to(device, output.dtype) for output in outputs]
+    drawn = [torch.randn(output.shape, generator=random).to(torch.bfloat16) for output in outputs]
+    weights = [weight.to(device, output.dtype) for weight, output in zip(drawn, outputs, strict=True)]
     differentiable = {name: value for name, value in zip(names, given, strict=True) if _is_real(value)}
     gradients = torch.autograd.grad(outputs, list(differentiable.values()), weights)
     found = {f"output {at}": output.detach() for at, output in enumerate(outputs)}

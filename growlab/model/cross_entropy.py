@@ -41,10 +41,11 @@ def _fits_kernel(logits: Tensor, targets: Tensor, ignored: int) -> bool:
 
 
 def _examples() -> list[tuple[Tensor | int, ...]]:
-    """Logits for three reads of a program, the last not whole; and a token whose target is ignored."""
+    """Logits for three reads of a program, the last not whole; and a token whose target is ignored. In both widths."""
     random = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(4, 9000, generator=random)
-    return [(logits, torch.tensor([0, 8999, IGNORED, 4096]), IGNORED)]
+    targets = torch.tensor([0, 8999, IGNORED, 4096])
+    return [(logits, targets, IGNORED), (logits.to(torch.bfloat16), targets, IGNORED)]
 
 
 DOOR = Door(name="cross_entropy", definition=_definition, kernel=_kernel, fits=_fits_kernel, examples=_examples)

@@ -1,16 +1,14 @@
 """What went wrong: trials that diverged or failed, by cause, and attempts that were lost."""
 
-import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from growlab.escapes import first_line
 from growlab.page.figure import Charts
 from growlab.page.markup import Html, TableHead, element, table
 
 if TYPE_CHECKING:
     from growlab.notebook import LoadedStudy
 
-_NUMBER = re.compile(r"\d[\d.,e+-]*")
 _BAD_ENDS = ("crashed", "lost")
 _MOST_NAMED = 12
 
@@ -21,18 +19,9 @@ def section(study: "LoadedStudy", charts: Charts) -> Html:
 
 
 def _trials(study: "LoadedStudy") -> Html:
-    """Errors that differ in numbers alone are one cause."""
-    trials = study.trials()
-    failed = trials[trials.state.isin(["diverged", "leak", "failed"])]
-    if failed.empty:
+    rows = [[failure.state, len(failure.trials), failure.cause, _numbers(failure.trials)] for failure in study.failures]
+    if not rows:
         return Html("")
-    causes: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for number, state, error in zip(failed.trial, failed.state, failed.error.fillna(""), strict=True):
-        causes.setdefault((state, _NUMBER.sub("…", first_line(error))), []).append((number, first_line(error)))
-    rows = [
-        [state, len(members), members[0][1] or "no reason is on record", _numbers([number for number, _ in members])]
-        for (state, _), members in sorted(causes.items(), key=lambda item: -len(item[1]))
-    ]
     heads = [TableHead("state"), TableHead("trials", number=True), TableHead("cause"), TableHead("which")]
     return table(heads, rows, "Trials that failed, by cause")
 
@@ -53,6 +42,6 @@ def _attempts(study: "LoadedStudy") -> Html:
     return Html(element("h3", "Attempts that were lost") + table(heads, rows, "Attempts that were lost"))
 
 
-def _numbers(numbers: list[int]) -> str:
+def _numbers(numbers: Sequence[int]) -> str:
     more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
     return ", ".join(map(str, numbers[:_MOST_NAMED])) + more

@@ -1,15 +1,16 @@
 """The columns of a leaderboard: what a row holds, and of each column its name, its cell on a terminal and its uses."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import NoneType
 from typing import Any, get_args
 
 from growlab import amounts
 from growlab.records import TrialState
 from growlab.report.terminal_table import TableColumn
-from growlab.report.trial_values import TrialValue, value_text
+from growlab.report.trial_values import TrialValue, full_key, value_text
 
 OVERFITS, ON_FRONT = "↑", "◆"
 
@@ -43,6 +44,9 @@ class LeaderboardRow:
     rung: int | None = None  # at which it waits, from 1
     rung_share: float | None = None  # of its budget, there
     searched: Mapping[str, TrialValue] = field(default_factory=dict)  # scalars as the sampler drew them, by full name
+    seed: int | None = None  # None of a damaged row
+    growths: int | None = None  # times that it grew, by however many units
+    layout_end: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,26 @@ class Column:
     """A column of the leaderboard."""
 
     name: str  # a field of LeaderboardRow, the full name of a searched scalar, a metric; what scripts rely on
-    on_terminal: TableColumn[LeaderboardRow] | None = None  # where it is one there
-    sortable: bool = False  # the lowest number comes first
+    on_terminal: TableColumn[LeaderboardRow] | None = None  # where it is one there unasked
     of_some: bool = False  # there only where a trial has a value: a study of a text keeps its columns
     held_in: str = ""  # the field that holds it by its name, of a searched scalar or a metric; '' where it is a field
 
     def value(self, row: LeaderboardRow) -> Any:
         """What the row holds; None where it is not known, or where the scalar does not act in that trial."""
-        return getattr(row, self.held_in).get(self.name) if self.held_in else getattr(row, self.name)
+        return self.getter(row)
+
+    @property
+    def getter(self) -> Callable[[LeaderboardRow], Any]:
+        """The same as a function, for whoever asks ten thousand rows."""
+        if not self.held_in:
+            return attrgetter(self.name)
+        held, name = attrgetter(self.held_in), self.name
+        return lambda row: held(row).get(name)
+
+    @property
+    def shown(self) -> TableColumn[LeaderboardRow]:
+        """The column on a terminal of somebody who asked for it by name."""
+        return self.on_terminal or TableColumn(self.name, lambda row: short(self.value(row)), "left")
 
     def dtype(self, rows: Sequence[LeaderboardRow]) -> str:
         """The type in pandas. Whole numbers must not pass through a float: FLOPs exceed 2**53, and in the end 2**63."""
@@ -93,18 +109,18 @@ def _state(row: LeaderboardRow) -> str:
 # In the order of a terminal; programs get those that only some studies have last, where they move no other.
 COLUMNS = (
     Column("rank", TableColumn("rank", _rank)),
-    Column("trial", TableColumn("trial", lambda row: str(row.trial)), sortable=True),
+    Column("trial", TableColumn("trial", lambda row: str(row.trial))),
     Column("layout", TableColumn("layout", lambda row: row.layout, "left", folds=True)),
     Column("depth_start"),
-    Column("depth_end", TableColumn("depth", lambda row: amounts.depth(row.depth_start, row.depth_end)), sortable=True),
-    Column("n_params", TableColumn("params", lambda row: amounts.count(row.n_params)), sortable=True),
-    Column("val_loss", TableColumn("val_loss", _val_loss), sortable=True),
-    Column("best_val_loss", TableColumn("best", lambda row: amounts.loss(row.best_val_loss)), sortable=True),
+    Column("depth_end", TableColumn("depth", lambda row: amounts.depth(row.depth_start, row.depth_end))),
+    Column("n_params", TableColumn("params", lambda row: amounts.count(row.n_params))),
+    Column("val_loss", TableColumn("val_loss", _val_loss)),
+    Column("best_val_loss", TableColumn("best", lambda row: amounts.loss(row.best_val_loss))),
     Column("accuracy", TableColumn("accuracy", lambda row: amounts.share(row.accuracy)), of_some=True),
-    Column("bits_per_byte", TableColumn("bits/byte", lambda row: amounts.loss(row.bits_per_byte)), sortable=True),
-    Column("flops", TableColumn("compute", lambda row: amounts.flops(row.flops)), sortable=True),
-    Column("tokens", TableColumn("tokens", lambda row: amounts.count(row.tokens)), sortable=True),
-    Column("elapsed_s", TableColumn("time", lambda row: amounts.duration(row.elapsed_s)), sortable=True),
+    Column("bits_per_byte", TableColumn("bits/byte", lambda row: amounts.loss(row.bits_per_byte))),
+    Column("flops", TableColumn("compute", lambda row: amounts.flops(row.flops))),
+    Column("tokens", TableColumn("tokens", lambda row: amounts.count(row.tokens))),
+    Column("elapsed_s", TableColumn("time", lambda row: amounts.duration(row.elapsed_s))),
     Column("state", TableColumn("state", _state, "left")),
     Column("engine"),
     Column("overfits_since", of_some=True),
@@ -113,9 +129,11 @@ COLUMNS = (
     Column("feasible", of_some=True),
     Column("rung", of_some=True),
     Column("rung_share", of_some=True),
+    Column("seed", TableColumn("seed", lambda row: amounts.whole(row.seed)), of_some=True),
+    Column("growths", TableColumn("growths", lambda row: amounts.whole(row.growths)), of_some=True),
+    Column("layout_end", of_some=True),
 )
 _HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
-SORTABLE = tuple(column.name for column in COLUMNS if column.sortable)
 
 
 def columns_of(rows: Sequence[LeaderboardRow]) -> list[Column]:
@@ -127,17 +145,44 @@ def columns_of(rows: Sequence[LeaderboardRow]) -> list[Column]:
 
 def searched_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
     """A column for each scalar that was searched in any of these rows, in the order in which trials drew them."""
-    by_number = sorted(rows, key=lambda row: row.trial)
-    names = dict.fromkeys(name for row in by_number for name in row.searched)
+    drawn = dict.fromkeys(tuple(row.searched) for row in sorted(rows, key=lambda row: row.trial))
+    names = dict.fromkeys(name for each in drawn for name in each)
     n_ending = Counter([*map(_last_part, names), *_HEADERS])  # a header names one column
     headers = {name: end if n_ending[end := _last_part(name)] == 1 else name for name in names}
     return [Column(name, _searched_on_terminal(name, headers[name]), held_in="searched") for name in names]
 
 
+def known_columns(
+    rows: Sequence[LeaderboardRow], metrics: Iterable[str] = (), scalars: Iterable[str] = ()
+) -> list[Column]:
+    """Every column that a person may name: those of these rows, and those that they might have, by metric and scalar.
+
+    So a name is known before the first trial has a value.
+    """
+    columns = {column.name: column for column in [*COLUMNS, *metric_columns(rows), *searched_columns(rows)]}
+    own = {*columns, "params"}
+    for held_in, names in {"metrics": metrics, "searched": scalars}.items():
+        columns |= {name: Column(name, held_in=held_in) for name in names if name not in own}
+    return list(columns.values())
+
+
+def column_named(name: str, columns: Sequence[Column]) -> Column:
+    """The column of that name, as a program or a terminal has it, or with that as the end of its name: lr of train.lr.
+
+    Raises UnknownName, and UsageError where several end so.
+    """
+    by_name = {column.name: column for column in columns}
+    by_header = {column.on_terminal.header: column for column in columns if column.on_terminal}
+    if found := by_name.get(name) or by_header.get(name):
+        return found
+    return by_name[full_key(name, by_name, "column")]
+
+
 def metric_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
     """A column for each metric of these rows that has none of its own, in the order of the study."""
     own = {column.name for column in COLUMNS} | {"params"}
-    names = dict.fromkeys(name for row in rows for name in row.metrics if name not in own)
+    found = dict.fromkeys(tuple(row.metrics) for row in rows)
+    names = dict.fromkeys(name for each in found for name in each if name not in own)
     return [Column(name, _metric_on_terminal(name), held_in="metrics") for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Losses over tokens, drawn with characters: the same picture on a terminal and in a pipe."""
+"""Losses over what was spent, drawn with characters: the same picture on a terminal and in a pipe."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,20 @@ _BEYOND = 1.03  # plotille does not draw what lies on the right edge
 _BLANK = "⠀"  # braille without a dot, with which plotille fills up
 
 
-def loss_curve(val_loss: Mapping[int, float], train_loss: Mapping[int, float], growths: Sequence[int] = ()) -> str:
-    """Draw nats per token over tokens seen, with `growths` marked below; nothing where no loss is finite.
+def loss_curve(
+    val_loss: Mapping[int, float], train_loss: Mapping[int, float], growths: Sequence[int] = (), *, over: str = "tokens"
+) -> str:
+    """Draw nats per token over FLOPs or tokens, with `growths` marked below; nothing where no loss is finite.
 
-    Both mappings are tokens to loss. Validation is marked point by point, so that the two can be told
-    apart without colours.
+    Both mappings are from what was spent to a loss; `over` names it. Validation is marked point by point, so that the
+    two can be told apart without colours.
     """
     val_loss, train_loss = finite_only(val_loss), finite_only(train_loss)
     losses = [*val_loss.values(), *train_loss.values()]
     if not losses:
         return ""
     low, high = _with_margin(min(losses), max(losses))
-    figure = _figure(end=max([*val_loss, *train_loss, 1]), low=low, high=high)
+    figure = _figure(end=max([*val_loss, *train_loss, 1]), low=low, high=high, over=over)
     legend = []
     if train_loss:
         figure.plot(list(train_loss), list(train_loss.values()))
@@ -33,21 +35,27 @@ def loss_curve(val_loss: Mapping[int, float], train_loss: Mapping[int, float], g
     if growths:
         figure.text(list(growths), [low] * len(growths), ["▲"] * len(growths))
         legend = [*legend, "▲ growth"]
-    return "\n".join([*_trimmed(figure.show()), "   ".join([*legend, "(nats per token over tokens)"])])
+    return "\n".join([*_trimmed(figure.show()), "   ".join([*legend, f"(nats per token over {over})"])])
 
 
-def _figure(*, end: float, low: float, high: float) -> Any:
+def _figure(*, end: float, low: float, high: float, over: str) -> Any:
     import plotille
 
     figure = plotille.Figure()
     figure.width, figure.height, figure.with_colors, figure.origin = _WIDTH, _HEIGHT, False, False
     figure.set_x_limits(0, end * _BEYOND)
     figure.set_y_limits(low, high)
-    figure.x_label, figure.y_label = "tokens", "loss"
-    figure.x_ticks_fkt = lambda value, _: amounts.count(value)
+    figure.x_label, figure.y_label = over, "loss"
+    figure.x_ticks_fkt = lambda value, _: _tick(value, over)
     figure.y_ticks_fkt = lambda value, _: f"{value:.3f}"
     figure.linesep = "\n"
     return figure
+
+
+def _tick(value: float, over: str) -> str:
+    if over == "tokens":
+        return amounts.count(value)
+    return amounts.flops(value).removesuffix("FLOPs").replace(" ", "")
 
 
 def _trimmed(picture: str) -> list[str]:

@@ -27,6 +27,10 @@ def extent_as_mapping(extent: "Extent") -> dict[str, Any]:
         "share_high": high,
         "exceeded": dict(extent.exceeded),
         "sizes": [asdict(size) for size in extent.sizes],
+        "start_with_beyond": [
+            {"at": at, "key": excess.key, "limit": excess.limit, "amount": excess.amount, "unit": excess.unit}
+            for at, excess in extent.starts_beyond.items()
+        ],
     }
 
 
@@ -36,6 +40,10 @@ def print_extent(extent: "Extent", stream: TextIO) -> None:
     console.print(as_it_is(f"{extent.study}: {_count(sum(extent.n_layouts.values()))} layouts", "bold"))
     for line in _lines(extent):
         console.print(as_it_is(line))
+    for at, excess in extent.starts_beyond.items():
+        console.print(as_it_is(f"layouts.start_with[{at}] {excess}"))
+    if extent.starts_beyond:
+        console.print(as_it_is("  so growlab study create refuses the study; change the limit, or leave them out"))
     if extent.sizes:
         console.print()
         console.print(as_it_is(f"sizes of the {extent.n_within} of {extent.n_draws} random draws that remain", "bold"))

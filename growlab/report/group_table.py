@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import TextIO
+from typing import Any, TextIO
 
 from growlab import amounts
-from growlab.report.formats import write_rows
+from growlab.report.formats import write_json, write_rows
 from growlab.report.groups import GroupRow, Groups
+from growlab.report.shapes import GROUPS
 from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.terminal_table import TableColumn, fitting, print_left_out, table_of
 from growlab.report.trial_values import value_text
@@ -21,6 +22,8 @@ def render_groups(groups: Groups, format: str, stream: TextIO) -> None:
     """Write the groups to `stream`, as `formats.render` writes a leaderboard. Raises UnknownName for another format."""
     if format == "table":
         _print_table(groups, stream)
+    elif format == "json":
+        write_json(groups_as_mapping(groups), stream)
     else:
         write_rows(groups.rows, columns_for_programs(groups), format, stream)
 
@@ -29,6 +32,14 @@ def columns_for_programs(groups: Groups) -> list[str]:
     """The names of the columns, in the order that scripts rely on; those of a comparison only where one was asked."""
     names = [field.name for field in fields(GroupRow)]
     return names if groups.against is not None else [name for name in names if name not in _COMPARED]
+
+
+def groups_as_mapping(groups: Groups) -> dict[str, Any]:
+    """Everything that is known of the groups, as docs/report-json.md describes it."""
+    names = columns_for_programs(groups)
+    about = {name: getattr(groups, name) for name in ("studies", "key", "objective", "against", "margin", "vary")}
+    rows = [{name: getattr(row, name) for name in names} for row in groups.rows]
+    return {"shape": GROUPS, **about, "groups": rows}
 
 
 def _print_table(groups: Groups, stream: TextIO) -> None:

@@ -1,10 +1,9 @@
 """Since when a trial learns its training text by heart: val_loss rises for long while the training loss falls."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from growlab.finite import finite_only
-from growlab.records import TrialState
-from growlab.storage import Store, TrialRow
+from growlab.storage import Store
 
 MARGIN = 0.05  # nats per token, of both losses: less may be noise
 LONG = 0.25  # of the steps so far
@@ -31,21 +30,8 @@ def overfits_since(val_loss: Mapping[int, float], train_loss: Mapping[int, float
     return best if falls else None
 
 
-def read_overfitting(store: Store, trials: Iterable[TrialRow]) -> dict[int, int]:
-    """The step since which a trial overfits, by number, of those trials that do."""
-    since = {trial.number: _read_since(store, trial.id) for trial in trials if _may_overfit(trial)}
+def read_overfitting(store: Store, study_id: int) -> dict[int, int]:
+    """The step since which a trial overfits, by number, of those trials of a study that do."""
+    curves = store.risen_losses(study_id, MARGIN)
+    since = {number: overfits_since(losses["val"], losses["train"]) for number, losses in curves.items()}
     return {number: step for number, step in since.items() if step is not None}
-
-
-def _read_since(store: Store, trial_id: int) -> int | None:
-    train, val = (
-        {metric.step: metric.value for metric in store.metrics(trial_id, split, "loss")} for split in ("train", "val")
-    )
-    return overfits_since(val, train)
-
-
-def _may_overfit(trial: TrialRow) -> bool:
-    """Whether the losses of a trial are worth reading: of a finished one its result tells, and many may be paused."""
-    if trial.val_loss is None or trial.best_val_loss is None:
-        return not trial.state.is_final and trial.state is not TrialState.PAUSED
-    return trial.val_loss > trial.best_val_loss + MARGIN

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -19,13 +22,27 @@ def sparkline(values: Sequence[float | None], width: int = 60) -> str:
     return "".join(" " if value is None else _BARS[_level(value, low, high)] for value in merged)
 
 
+def marks(steps: Sequence[int], events: Sequence[int], width: int = 60, mark: str = "▲") -> str:
+    """A line to stand below the sparkline of values at these steps: a mark where the first one at or after an event is.
+
+    Steps rise; what happened after all of them has no mark.
+    """
+    line = [" "] * min(width, len(steps))
+    starts = [group[0] for group in _groups(range(len(steps)), width) if group]
+    for event in events:
+        first = next((at for at, step in enumerate(steps) if step >= event), None)
+        if first is not None:
+            line[max(at for at, start in enumerate(starts) if start <= first)] = mark
+    return "".join(line)
+
+
 def finite_range(values: Sequence[float | None]) -> tuple[float, float] | None:
     """The lowest and the highest of those that are finite numbers; None when none is."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     return (min(finite), max(finite)) if finite else None
 
 
-def _groups(values: Sequence[float | None], width: int) -> list[Sequence[float | None]]:
+def _groups(values: Sequence[T], width: int) -> list[Sequence[T]]:
     """The values in at most `width` groups of neighbours, of nearly equal size."""
     n_groups = min(width, len(values))
     edges = [len(values) * at // n_groups for at in range(n_groups + 1)] if values else [0]

@@ -4,6 +4,7 @@ Layouts such as attn[n_heads=2] look like rich's markup, and a model may write a
 a trial are shown as they are, control characters (a terminal would obey them) as pictures.
 """
 
+import re
 import shutil
 import sys
 import textwrap
@@ -50,13 +51,34 @@ def as_it_is(text: str, style: str = "") -> "Text":
     return Text(visible(text), style=style)
 
 
-def folded(text: str, width: int, n_lines: int, console: "Console") -> str:
-    """The text in so many lines at most of so many characters at most; an ellipsis ends what is cut."""
-    lines = as_it_is(text).wrap(console, width, overflow="fold")
-    shown = [line.plain.rstrip() for line in lines[:n_lines]]
+_PIECES = re.compile(r"[^,\[(]*[,\[(]+|[^,\[(]+")  # of a word without a blank, where a line may end
+
+
+def folded(text: str, width: int, n_lines: int) -> str:
+    """The text in so many lines at most of so many characters at most; an ellipsis ends what is cut.
+
+    Lines end at blanks; a word that is longer than a line ends behind a comma or what opens a bracket.
+    """
+    lines = _lines(visible(text), width)
+    shown = lines[:n_lines]
     if len(lines) > n_lines:
         shown[-1] = shown[-1][: width - 1] + "…"
     return "\n".join(shown)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    from rich.cells import cell_len, chop_cells
+
+    lines = [""]
+    for word in text.split():
+        pieces = [word] if cell_len(word) <= width else _PIECES.findall(word)
+        for at, piece in enumerate(pieces):
+            gap = " " if at == 0 and lines[-1] else ""
+            if cell_len(lines[-1] + gap + piece) <= width:
+                lines[-1] += gap + piece
+            else:
+                lines += chop_cells(piece, width)
+    return [line for line in lines if line]
 
 
 class Trimmed:

@@ -9,6 +9,7 @@ from growlab.report.terminal import PIPE_WIDTH, as_it_is
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 Row = TypeVar("Row")
 
@@ -54,20 +55,40 @@ def table_of(
 
 
 def fitting(
-    draw: Callable[[Sequence[str]], "Table"], first_to_go: Sequence[str], console: "Console"
+    draw: Callable[[Sequence[str]], "Table"], first_to_go: Sequence[str], console: "Console", n_gone: int = 0
 ) -> tuple["Table", list[str]]:
     """The table that is not wider than the console, and the columns that it had to leave out.
 
-    `draw` makes it without the columns of these headers.
+    `draw` makes it without the columns of these headers; without the first `n_gone` of them at once.
     """
-    hidden = list[str]()
+    hidden = list(first_to_go[:n_gone])
     table = draw(hidden)
-    for header in first_to_go:
+    for header in first_to_go[n_gone:]:
         if room_beside(table, console) >= 0:
             break
         hidden.append(header)
         table = draw(hidden)
     return table, hidden
+
+
+def too_wide(rows: Sequence[Row], columns: Sequence[TableColumn[Row]], width: int) -> Callable[[Sequence[str]], bool]:
+    """Whether a table without the columns of these headers is wider for sure, however its other columns fold.
+
+    Cells are measured once: to draw a table again and again until it fits takes long.
+    """
+    from rich.cells import cell_len
+
+    widths = {
+        column.header: max(map(cell_len, [column.header, *map(column.cell, rows)]))
+        for column in columns
+        if not column.folds
+    }
+
+    def without(hidden: Sequence[str]) -> bool:
+        shown = [needed for header, needed in widths.items() if header not in hidden]
+        return sum(shown) + len(shown) - 1 > width
+
+    return without
 
 
 def room_beside(table: "Table", console: "Console") -> int:
@@ -81,4 +102,9 @@ def room_beside(table: "Table", console: "Console") -> int:
 def print_left_out(headers: Sequence[str], console: "Console", option: str) -> None:
     """Print for which columns there was no room, and the option that prints all of them; nothing where none is."""
     if headers:
-        console.print(f"no room for {', '.join(headers)}: widen the terminal, or use {option}", style="dim")
+        console.print(left_out_text(headers, option))
+
+
+def left_out_text(headers: Sequence[str], option: str) -> "Text":
+    """For which columns there was no room, and the option that shows them."""
+    return as_it_is(f"no room for {', '.join(headers)}: widen the terminal, or use {option}", "dim")

@@ -1,25 +1,25 @@
 """The line above a leaderboard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from growlab.records import TrialState, n_ended
 from growlab.report.pace import Pace, read_pace
 from growlab.storage import Store, StudyRow
-from growlab.study import Study
+from growlab.study import Objective
 
 
 def read_title(store: Store, row: StudyRow) -> str:
     counts = store.counts(row.id)
     pace = read_pace(store, row.id, counts)
-    title = title_of(row.study.name, counts, row.study.n_trials, _judged_by(row.study), pace)
+    title = title_of(row.study.name, counts, row.study.n_trials, judged_by(row.study.objectives), pace)
     over = read_over(store, row)
     return f"{title} · over: {over}" if over else title
 
 
-def _judged_by(study: Study) -> str:
+def judged_by(objectives: Sequence[Objective]) -> str:
     """What trials are ranked by, and with what else the front is made: 'val_loss (front with params)'."""
-    others = ", ".join(str(objective) for objective in study.objectives[1:])
-    return f"{study.objective.key} (front with {others})" if others else study.objective.key
+    first, *others = objectives
+    return f"{first.key} (front with {', '.join(map(str, others))})" if others else first.key
 
 
 def read_over(store: Store, row: StudyRow) -> str:

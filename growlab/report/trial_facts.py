@@ -20,6 +20,7 @@ from growlab.records import (
 )
 from growlab.report.json_values import json_value
 from growlab.report.overfitting import overfits_since
+from growlab.report.shapes import TRIAL
 from growlab.storage import AttemptRow, Store, StudyRow, TrialRow
 
 _RESULT = ("n_params", *LOSSES, "flops", "tokens", "steps", "elapsed_s")
@@ -152,6 +153,7 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
     trial = facts.trial
     whole: dict[str, Any] = json_value(
         {
+            "shape": TRIAL,
             "study": facts.study,
             "trial": trial.number,
             "state": trial.state,

@@ -1,25 +1,25 @@
 """One trial in full: what it was, how it went, what came out. For a terminal or a pipe."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
+from growlab.finite import finite
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
-from growlab.records import LOSSES, READ_AT, TEST, Promotion, TrajectoryPoint, TrialState
-from growlab.report.curve import loss_curve
+from growlab.records import LOSSES, READ_AT, TEST, Prediction, TrialState
 from growlab.report.live import state_text
-from growlab.report.sparkline import finite_range, sparkline
+from growlab.report.plain_tables import pairs
 from growlab.report.terminal import Trimmed, as_it_is, console_for
-from growlab.report.trial_facts import Probe, TrialFacts, read_facts
-from growlab.storage import Store, StudyRow, TrialRow
+from growlab.report.trial_courses import courses
+from growlab.report.trial_events import events
+from growlab.report.trial_facts import TrialFacts, read_facts
+from growlab.storage import Store, StudyRow
 from growlab.study.growth_section import growth_of_row
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
 _RULE_WIDTH = 78
 _SPARKLINE_WIDTH = 40
@@ -31,7 +31,7 @@ def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -
     facts = read_facts(store, study_row, number)
     console = console_for(stream)
     console.print(as_it_is(f"trial {number} of {facts.study}: {state_text(facts.trial)}", "bold"))
-    console.print(Trimmed(_pairs(_about(facts))))
+    console.print(Trimmed(pairs(_about(facts))))
     for heading, part in _parts(facts):
         console.print()
         console.print(as_it_is(heading, "bold"))
@@ -43,30 +43,13 @@ def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -
 def _parts(facts: TrialFacts) -> Iterator[tuple[str, "RenderableType"]]:
     """Headings and contents, in reading order; a part of which nothing is known yet is left out."""
     if facts.trial.steps is not None:
-        yield "result", _pairs(_result(facts))
+        yield "result", pairs(_result(facts))
     elif facts.trial.was_told:
-        yield "result, as it was told: nothing was trained here", _pairs(_told(facts))
+        yield "result, as it was told: nothing was trained here", pairs(_told(facts))
     elif facts.metrics or not facts.trial.state.is_final:
-        yield "result", _pairs(_so_far(facts))
-    if curve := _curve(facts):
-        yield "loss", as_it_is(curve)
-    if means := facts.means_of_newest():
-        yield "path of the newest unit's weights (mean over its tensors)", _trajectory(means, facts)
-    if len(of_units := facts.means_since_growth()) > 1:
-        yield "paths of all units' weights (means over their tensors)", _trajectories(of_units)
-    yield from _happenings(facts)
-
-
-def _happenings(facts: TrialFacts) -> Iterator[tuple[str, "Table"]]:
-    """What happened to it, a line for each time."""
-    if facts.growth_events:
-        yield "growth", _growth(facts)
-    if probes := facts.probes():
-        yield "probes of a growth (val_loss at the end of each branch)", _probes(probes)
-    if facts.readings:
-        yield "rungs", _rungs(facts)
-    if facts.attempts:
-        yield "attempts", _attempts(facts)
+        yield "result", pairs(_so_far(facts))
+    yield from courses(facts, _trigger_of(growth_of_row(facts.trial.spec_mapping["growth"])))
+    yield from events(facts)
 
 
 # ---- what it was ---------------------------------------------------------------------------------------------
@@ -80,6 +63,7 @@ def _about(facts: TrialFacts) -> dict[str, str]:
         "layout": trial.layout,
         **({how: str(trial.layout_end)} if changed else {}),
         "origin": facts.origin,
+        **({"known then": known} if (known := _known_then(facts)) else {}),
         **({"searched": _params(trial.params)} if trial.params else {}),
         "budget": f"{budget['amount']:,} {budget['unit']}",
         **({"curriculum": stages} if (stages := _curriculum(facts)) else {}),
@@ -87,6 +71,14 @@ def _about(facts: TrialFacts) -> dict[str, str]:
         "seed": str(trial.spec_mapping["seed"]),
         **({"error": trial.error} if trial.error else {}),
     }
+
+
+def _known_then(facts: TrialFacts) -> str:
+    """What the decision for it was made from: 'the results of 12 trials, 2 more were being trained'."""
+    finished, running = len(facts.decision.finished), len(facts.decision.running)
+    results = f"the results of {finished} trial{'s' * (finished > 1)}" if finished else ""
+    more = f"{running} {'more ' * bool(finished)}{'were' if running > 1 else 'was'} being trained" if running else ""
+    return ", ".join(filter(None, (results, more)))
 
 
 def _params(params: Mapping[str, Any]) -> str:
@@ -181,7 +173,17 @@ def _predicted(facts: TrialFacts) -> dict[str, str]:
     if predicted is None:
         return {}
     runs = f", {amounts.share(predicted.runs)} to reach one" if predicted.runs < 1 else ""
-    return {"predicted": f"{facts.objective} {amounts.loss(predicted.mean)} ± {amounts.loss(predicted.sd)}{runs}"}
+    expected = f"{facts.objective} {amounts.loss(predicted.mean)} ± {amounts.loss(predicted.sd)}{runs}"
+    return {"predicted": expected + _came_to(facts, predicted)}
+
+
+def _came_to(facts: TrialFacts, predicted: Prediction) -> str:
+    """How the result lies to what was expected of it: '; came to 2.0343, 0.6 sd below'."""
+    value = finite(getattr(facts.trial, facts.objective)) if facts.trial.state is TrialState.COMPLETED else None
+    if value is None:
+        return ""
+    away = (value - predicted.mean) / predicted.sd if predicted.sd > 0 else 0.0
+    return f"; came to {amounts.loss(value)}, {abs(away):.1f} sd {'above' if away > 0 else 'below'}"
 
 
 def _told(facts: TrialFacts) -> dict[str, str]:
@@ -233,156 +235,6 @@ def _accuracy(facts: TrialFacts) -> dict[str, str]:
     """The share of right answers of a synthetic task, at its newest evaluation."""
     accuracy = facts.trial.newest_accuracy
     return {} if accuracy is None else {"accuracy": f"{amounts.share(accuracy)} of the answers are right"}
-
-
-def _curve(facts: TrialFacts) -> str:
-    tokens = facts.by_step("train", "tokens")
-
-    def over_tokens(losses: Mapping[int, float]) -> dict[int, float]:
-        return {int(tokens[step]): loss for step, loss in losses.items() if step in tokens}
-
-    growths = [int(tokens[event.step]) for event in facts.growth_events if event.step in tokens]
-    return loss_curve(over_tokens(facts.by_step("val", "loss")), over_tokens(facts.by_step("train", "loss")), growths)
-
-
-def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
-    """A line for a statistic: its course over the snapshots, its range, and what to compare it with."""
-    trigger = _trigger_of(growth_of_row(facts.trial.spec_mapping["growth"]))
-    critical = {name: f"critical {_value(value)}" for name, value in (trigger.critical() if trigger else {}).items()}
-    lines: tuple[tuple[str, list[float | None], str], ...] = (
-        ("τ", [point.tau for point in means], critical.get("tau", "1 straight")),
-        ("κ", [point.kappa for point in means], critical.get("kappa", "0 straight")),
-        ("H", [point.diffusion_exponent for point in means], "1 straight, 0.5 random walk"),
-        ("r̂²", [point.drift_to_noise for point in means], "drift to noise, 0 random walk"),
-    )
-    if predicted := facts.by_step("train", "back_test"):
-        halves = [predicted.get(point.step) for point in means]
-        lines += (("λ", halves, "second half by the first, 1 the same"),)
-    table = _table("", f"steps {means[0].step} to {means[-1].step}", "range", "")
-    for name, values, meaning in lines:
-        table.add_row(name, sparkline(values, _SPARKLINE_WIDTH), _range(values), meaning)
-    return table
-
-
-def _trajectories(of_units: Mapping[int, Sequence[TrajectoryPoint]]) -> "Table":
-    """A line for a unit, from the input side: its newest statistics, and the course of τ since the units are these."""
-    steps = [point.step for points in of_units.values() for point in points]
-    table = _table("unit", "τ", "κ", "H", "r̂²", "z", f"τ, steps {min(steps)} to {max(steps)}")
-    for unit, points in of_units.items():
-        newest = points[-1]
-        values = (newest.tau, newest.kappa, newest.diffusion_exponent, newest.drift_to_noise, newest.drift_z)
-        course = sparkline([point.tau for point in points], _SPARKLINE_WIDTH - 10)
-        table.add_row(str(unit), *(amounts.number(value, 2) for value in values), course)
-    return table
-
-
-def _range(values: Sequence[float | None]) -> str:
-    """The lowest and the highest value, '1.02 to 3.74', with '∞' for a path that closed."""
-    ends = finite_range(values)
-    if ends is None:
-        return amounts.UNKNOWN
-    high = math.inf if math.inf in values else ends[1]
-    return f"{amounts.number(ends[0], 2)} to {amounts.number(high, 2)}"
-
-
-def _growth(facts: TrialFacts) -> "Table":
-    """A line for a growth: what it added, and how long training was not at full speed, then and at the thaw."""
-    table = _table("step", "at", "unit", "operator", "τ", "κ", "val_loss", "depth", "pause", "thaw", folds="unit")
-    for event, pauses in facts.growths():
-        table.add_row(
-            str(event.step),
-            str(event.position),
-            as_it_is(event.unit),
-            as_it_is(event.operator),
-            amounts.number(event.tau, 2),
-            amounts.number(event.kappa, 2),
-            f"{amounts.loss(event.val_loss_before)} → {amounts.loss(event.val_loss_after)}",
-            amounts.depth(event.depth_before, event.depth_after),
-            amounts.duration(pauses.of_growth),
-            amounts.duration(pauses.of_thaw),
-        )
-    return table
-
-
-def _probes(probes: Sequence[Probe]) -> "Table":
-    table = _table("step", "as it was", "grown", "kept", "dropped")
-    for probe in probes:
-        table.add_row(
-            str(probe.step),
-            amounts.loss(probe.as_it_was),
-            amounts.loss(probe.grown),
-            "grown" if probe.grown_stayed else "as it was",
-            f"{amounts.whole(probe.dropped_steps)} steps",
-        )
-    return table
-
-
-def _rungs(facts: TrialFacts) -> "Table":
-    """A line for a rung: what the trial came to there, what reading that cost, and what became of it."""
-    costs = any(reading.extra_flops for reading in facts.readings)
-    promoted = {promotion.rung: promotion for promotion in facts.promotions}
-    headers = ("rung", "at", "step", "compute", "val_loss", "bits/byte", *["cost"] * costs, "then")
-    table = _table(*headers, folds="then")
-    for reading in facts.readings:
-        table.add_row(
-            str(reading.rung + 1),
-            amounts.fraction(reading.mark / facts.trial.spec_mapping["budget"]["amount"]),
-            str(reading.step),
-            amounts.flops(reading.flops),
-            amounts.loss(reading.val_loss),
-            amounts.loss(reading.bits_per_byte),
-            *[amounts.flops(reading.extra_flops)] * costs,
-            _then(promoted.get(reading.rung), facts.trial),
-        )
-    return table
-
-
-def _then(promotion: Promotion | None, trial: TrialRow) -> str:
-    """What became of a trial at a rung: 'promoted, expected 1.6921', 'waits'."""
-    if promotion is None:
-        return "waits" if trial.state is TrialState.PAUSED else amounts.UNKNOWN
-    return "promoted" + ("" if promotion.predicted is None else f", expected {amounts.loss(promotion.predicted.mean)}")
-
-
-def _attempts(facts: TrialFacts) -> "Table":
-    table = _table("", "worker", "device", "started (UTC)", "lasted", "ended", "note", folds="note")
-    for attempt in facts.attempts:
-        until = attempt.heartbeat_at if attempt.ended_at is None else attempt.ended_at
-        table.add_row(
-            str(attempt.epoch),
-            as_it_is(attempt.worker),
-            as_it_is(attempt.device),
-            amounts.moment(attempt.started_at),
-            amounts.duration(until - attempt.started_at),
-            attempt.end_reason or "–",
-            as_it_is(attempt.note),
-        )
-    return table
-
-
-# ---- how it is laid out ----------------------------------------------------------------------------------------
-
-
-def _pairs(texts: Mapping[str, str]) -> "Table":
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, text in texts.items():
-        grid.add_row(f"  {name}", as_it_is(text))
-    return grid
-
-
-def _table(*headers: str, folds: str = "") -> "Table":
-    """An empty table. Narrow terminals fold the column `folds`, and leave the others whole as long as they can."""
-    from rich.table import Table
-
-    table = Table(box=None, header_style="dim", padding=(0, 0, 0, 2), pad_edge=True)
-    for header in headers:
-        most = _MOST_FOLDED if header == folds != headers[-1] else None
-        table.add_column(header, overflow="fold", no_wrap=header != folds, max_width=most)
-    return table
 
 
 def _print_sample(sample: str, console: "Console") -> None:

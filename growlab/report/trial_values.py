@@ -46,8 +46,8 @@ def _growth(growth: Mapping[str, Any]) -> Iterator[tuple[str, TrialValue]]:
             yield f"growth.{key}.{value['name']}.{option}", chosen
 
 
-def full_key(key: str, known: Collection[str]) -> str:
-    """The full name of a key, of which the last parts do where no other key ends so.
+def full_key(key: str, known: Collection[str], what: str = "key") -> str:
+    """The full name of a key, or of `what` it is of, of which the last parts do where no other one ends so.
 
     Raises UnknownName, and UsageError where several do.
     """
@@ -57,7 +57,7 @@ def full_key(key: str, known: Collection[str]) -> str:
     if len(ending) > 1:
         raise UsageError(f"{quoted(key)} may be {', '.join(ending)}; write one of them in full")
     if not ending:
-        raise UnknownName("key", key, known)
+        raise UnknownName(what, key, known)
     return ending[0]
 
 

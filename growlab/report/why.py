@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from growlab import amounts
 from growlab.report.columns import short
 from growlab.report.formats import write_json, write_rows
+from growlab.report.shapes import WHY
 from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.terminal_table import TableColumn, table_of
 
@@ -46,6 +47,7 @@ def why_as_mapping(why: "Why") -> dict[str, Any]:
             "predicted": None if why.expected is None else asdict(why.expected),
         }
     return {
+        "shape": WHY,
         "study": why.study,
         "objective": explanation.objective,
         "sampler": explanation.sampler,

@@ -12,10 +12,11 @@ from growlab.kinds import Kind
 from growlab.layout import Layout
 from growlab.metrics import Costs
 from growlab.search.draw import draw_random
-from growlab.search.limits import CAPS, Limits
+from growlab.search.limits import CAPS, Excess, Limits
 from growlab.search.menu import Menu
 from growlab.search.model.candidates import draw_scalars
 from growlab.search.repair import PLACES
+from growlab.search.space import starts_beyond
 from growlab.seeds import derived_seed
 from growlab.study import Study
 
@@ -45,6 +46,7 @@ class Extent:
     n_within: int  # of the draws, those that exceed no limit
     exceeded: Mapping[str, int]  # of the others, by the first limit that they exceed
     sizes: Sequence[Size]
+    starts_beyond: Mapping[int, Excess]  # by place in layouts.start_with, the limit that keeps the study from running
 
     @property
     def share(self) -> tuple[float, float, float]:
@@ -75,6 +77,7 @@ def extent_of(study: Study, kinds: Mapping[str, Kind], costs: Costs, n_draws: in
         n_within=len(within),
         exceeded=dict(exceeded),
         sizes=list(_sizes(limits, costs, within)),
+        starts_beyond=starts_beyond(study, kinds, costs),
     )
 
 

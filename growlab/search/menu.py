@@ -39,7 +39,8 @@ _BLIND_DRAWS = 32
 Values = dict[str, tuple[OptionValue, ...]]  # option, by path, to the values to draw from
 
 # A search asks the same few questions of the same few blocks thousands of times.
-_kept: Callable[[Callable[..., T]], Callable[..., T]] = lru_cache(maxsize=1 << 13)
+_MOST_KEPT = 1 << 13
+_kept: Callable[[Callable[..., T]], Callable[..., T]] = lru_cache(maxsize=_MOST_KEPT)
 
 
 def read_entry(text: str) -> BlockSpec:
@@ -188,6 +189,23 @@ class Menu:
         return _kept(flat_options)
 
     @cached_property
+    def changes(self) -> Callable[[BlockSpec], list[tuple[str, OptionValue, OptionValue]]]:
+        """What can be changed in the block, whether it then fits or not: option, value and another one."""
+        return _kept(
+            lambda block: [
+                (path, old, new)
+                for path, old in sorted(self.options(block).items())
+                for new in self.values[self.name(block)][path]
+                if new != old
+            ]
+        )
+
+    @cached_property
+    def others(self) -> Callable[[BlockSpec], list[str]]:
+        """The entries of the block's role but its own."""
+        return _kept(lambda block: [name for name in self.of_role(self.role(block)) if name != self.name(block)])
+
+    @cached_property
     def fits(self) -> Callable[[BlockSpec, int], bool]:
         """Whether the block's options agree with the width and with each other."""
         return _kept(self._fits)
@@ -224,7 +242,7 @@ class Menu:
     def draw(self, rng: Random, name: str, d_model: int) -> BlockSpec:
         """A block of the entry with options drawn at random, evenly over the combinations that fit the width."""
         for _ in range(_BLIND_DRAWS):
-            block = self._block(name, {path: rng.choice(each) for path, each in self.values[name].items()})
+            block = self._made(name, *[rng.choice(each) for each in self.values[name].values()])
             if self.fits(block, d_model):
                 return block
         if self.entries[name].branches:  # so many combinations cannot be listed, those of each block can
@@ -249,6 +267,13 @@ class Menu:
             return False
         return True
 
+    @cached_property
+    def _made(self) -> Callable[..., BlockSpec]:
+        """The block of an entry with a value for each of its options: the same object for the same values."""
+        return lru_cache(maxsize=_MOST_KEPT, typed=True)(
+            lambda name, *chosen: self._block(name, dict(zip(self.values[name], chosen, strict=True)))
+        )
+
     def _block(self, name: str, options: Mapping[str, OptionValue]) -> BlockSpec:
         return with_flat_options(self.entries[name], options)
 
@@ -266,8 +291,12 @@ class Menu:
         options = flat_options(block).items()
         return max(draws, key=lambda each: len(flat_options(each).items() & options))
 
-    def contains(self, layout: Layout) -> bool:
+    @cached_property
+    def contains(self) -> Callable[[Layout], bool]:
         """Whether the study could have drawn the layout."""
+        return _kept(self._contains)
+
+    def _contains(self, layout: Layout) -> bool:
         low, high = self.space.depth
         return (
             layout.d_model in self.space.d_model
@@ -295,9 +324,10 @@ class Menu:
         assert self.rule is not None
         return self.rule.below if layer < k else self.rule.above
 
-    def short(self, *blocks: BlockSpec) -> str:
+    @cached_property
+    def short(self) -> Callable[..., str]:
         """Blocks as people read them: options that equal their defaults are left out."""
-        return format_blocks([self._shortened(block) for block in blocks])
+        return _kept(lambda *blocks: format_blocks([self._shortened(block) for block in blocks]))
 
     @cached_property
     def _shortened(self) -> Callable[[BlockSpec], BlockSpec]:

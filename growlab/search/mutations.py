@@ -56,12 +56,7 @@ def swap_neighbours(rng: Random, layout: Layout, menu: Menu) -> Change | None:
 
 def substitute_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'substitute conv for attn at 3': another kind of the same role."""
-    choices = [
-        (at, name)
-        for at, block in enumerate(layout.blocks)
-        for name in menu.of_role(menu.role(block))
-        if name != menu.name(block)
-    ]
+    choices = [(at, name) for at, block in enumerate(layout.blocks) for name in menu.others(block)]
     if not choices:
         return None
     weights = [menu.weights[name] for _, name in choices] if menu.weights else None
@@ -73,13 +68,7 @@ def substitute_block(rng: Random, layout: Layout, menu: Menu) -> Change | None:
 
 def change_option(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     """'attn[n_heads 4→2] at 0', or '… everywhere': in every block of the kind that has the old value."""
-    choices = [
-        (at, path, old, new)
-        for at, block in enumerate(layout.blocks)
-        for path, old in sorted(menu.options(block).items())
-        for new in menu.values[menu.name(block)][path]
-        if new != old
-    ]
+    choices = [(at, *change) for at, block in enumerate(layout.blocks) for change in menu.changes(block)]
     rng.shuffle(choices)
     for at, path, old, new in choices:
         name = menu.name(layout.blocks[at])

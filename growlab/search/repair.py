@@ -150,4 +150,5 @@ def _repair_first(rng: Random, layout: Layout, menu: Menu) -> Change | None:
 
 def splice(layout: Layout, start: int, stop: int, blocks: Sequence[BlockSpec]) -> Layout:
     """The layout with blocks[start:stop] replaced."""
-    return replace(layout, blocks=(*layout.blocks[:start], *blocks, *layout.blocks[stop:]))
+    changed = (*layout.blocks[:start], *blocks, *layout.blocks[stop:])
+    return Layout(layout.d_model, changed, layout.front, layout.head)

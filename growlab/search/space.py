@@ -10,7 +10,7 @@ from growlab.kinds import KINDS, Kind, check_block, complete, complete_block, co
 from growlab.layout import MAX_BLOCKS, BlockSpec, Layout, n_held, parse, parse_blocks, parse_part, skeleton, walk
 from growlab.recipes import NEVER, OPERATORS, PARTS
 from growlab.search.growing import curriculum_warnings, grows, growth_warnings, most_steps, options_at
-from growlab.search.limits import LIMITS, Limits, Measure
+from growlab.search.limits import LIMITS, Excess, Limits, Measure
 from growlab.search.menu import Menu, read_entry
 from growlab.search.repair import PLACES, Place
 from growlab.search.sampling import sampler_options
@@ -53,17 +53,22 @@ def check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:
 
 
 def check_limits(study: Study, kinds: Mapping[str, Kind], measure: Measure) -> None:
-    """Refuse layouts to start with that exceed a limit in a trial that the study may draw, before a worker meets them.
+    """Refuse layouts to start with that exceed a limit, before a worker meets them. Raises UsageError."""
+    for at, excess in starts_beyond(study, kinds, measure).items():
+        raise UsageError(f"layouts.start_with[{at}] {excess}")
 
-    Batch and length are the largest that their trials may have. Raises UsageError.
+
+def starts_beyond(study: Study, kinds: Mapping[str, Kind], measure: Measure) -> dict[int, Excess]:
+    """The first limit that a layout to start with exceeds in a trial that the study may draw, by its place in the list.
+
+    Batch and length are the largest that their trials may have.
     """
     starts = study.starts()
     sizes = {name: study.scalars()[name] for name in ("train.batch_size", "train.seq_len")}
     params = {name: int(highest(domain)) for name, domain in sizes.items() if not isinstance(domain, Fixed)} | starts
     limits = Limits(study=study, kinds=kinds, measure=measure, params=params)
-    for at, text in enumerate(study.layouts.start_with):
-        if excess := limits.excess(complete(parse(text), kinds)):
-            raise UsageError(f"layouts.start_with[{at}] {excess}")
+    layouts = [complete(parse(text), kinds) for text in study.layouts.start_with]
+    return {at: excess for at, layout in enumerate(layouts) if (excess := limits.excess(layout))}
 
 
 def _check_layouts(space: LayoutSpace, kinds: Mapping[str, Kind]) -> None:

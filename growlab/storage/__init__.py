@@ -15,7 +15,7 @@ from growlab.storage.backup import back_up
 from growlab.storage.database import Database
 from growlab.storage.faults import Patience
 from growlab.storage.recorder import LeasedRecorder
-from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, Tally, TrialRow
+from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, Tally, TrialRow, WorkerRow
 from growlab.storage.schema import check_schema, current_revision, ensure_schema, head_revision, upgrade
 from growlab.storage.store import Store
 
@@ -32,6 +32,7 @@ __all__ = [
     "StudySummary",
     "Tally",
     "TrialRow",
+    "WorkerRow",
     "back_up",
     "check_schema",
     "current_revision",

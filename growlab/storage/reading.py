@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Label,
+    Row,
     RowMapping,
     ScalarSelect,
     Select,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 )
 
 from growlab.errors import NotFound, UnknownName
+from growlab.frozen import made
 from growlab.metrics import name_of, rows_of, tells
 from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTrial, RungReading, TrialState
 from growlab.storage.clock import database_now
@@ -118,17 +120,21 @@ _IS_PEAK = (
 
 def read_trials(connection: Connection, study_id: int) -> list[TrialRow]:
     """Read trials by number."""
-    rows = connection.execute(_trial_rows().where(trials.c.study_id == study_id).order_by(trials.c.number))
-    return [_trial_row(row) for row in rows.mappings()]
+    asked = _trial_rows(connection).where(trials.c.study_id == study_id)
+    found = connection.execute(asked.order_by(trials.c.number))
+    names = list(found.keys())
+    return [_trial_row(names, row) for row in found.all()]
 
 
 def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
     """Read a trial by its number. Raises NotFound."""
-    asked = _trial_rows().where(trials.c.study_id == study_id, trials.c.number == number)
-    row = connection.execute(asked).mappings().one_or_none()
+    asked = _trial_rows(connection).where(trials.c.study_id == study_id, trials.c.number == number)
+    found = connection.execute(asked)
+    names = list(found.keys())
+    row = found.one_or_none()
     if row is None:
         raise _not_found(connection, study_id, number)
-    return _trial_row(row)
+    return _trial_row(names, row)
 
 
 def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
@@ -160,14 +166,23 @@ def _is_json(connection: Connection, column: ColumnElement[Any]) -> ColumnElemen
     return func.json_valid(cast(column, Text)) == 1 if connection.dialect.name == "sqlite" else true()
 
 
-def _trial_rows() -> Select[Any]:
-    lease_left_s = (trials.c.lease_expires_at - database_now()).label("lease_left_s")
+_AS_STORED = [column for column in trials.c if column.name not in ("spec", "lease_s", "lease_expires_at")]
+
+
+def _trial_rows(connection: Connection) -> Select[Any]:
+    sound = _is_json(connection, trials.c.spec)
     return select(
-        trials,
-        lease_left_s,
+        *_AS_STORED,
+        cast(trials.c.spec, Text).label("spec_json"),
+        case((sound, trials.c.spec["seed"].as_string())).label("seed"),
+        case((sound, trials.c.spec["budget", "amount"].as_string())).label("budget"),
+        (trials.c.lease_expires_at - database_now()).label("lease_left_s"),
         _while_open("newest_step", _newest_step(), trials.c.steps),
         _while_open("newest_val_loss", _newest_of_val("loss"), trials.c.val_loss),
-        _newest_of_val("accuracy").label("newest_accuracy"),
+        # a completed trial was evaluated at its end: to look there is quick, to look for what a text has not takes long
+        case((_HAS_END, _of_val("accuracy", trials.c.steps)), else_=_newest_of_val("accuracy")).label(
+            "newest_accuracy"
+        ),
         _while_paused("paused_mark", rungs.c.mark),
         _while_paused("paused_val_loss", rungs.c.val_loss),
     )
@@ -187,15 +202,37 @@ def _newest_step() -> ScalarSelect[Any]:
     return select(func.max(metrics.c.step)).where(metrics.c.trial_id == trials.c.id).scalar_subquery()
 
 
+_HAS_END = (trials.c.state == TrialState.COMPLETED) & trials.c.steps.is_not(None)
+
+
+def _of_val(name: str, step: ColumnElement[Any]) -> ScalarSelect[Any]:
+    is_it = (metrics.c.trial_id == trials.c.id) & (metrics.c.step == step)
+    return select(metrics.c.value).where(is_it, metrics.c.split == "val", metrics.c.name == name).scalar_subquery()
+
+
 def _newest_of_val(name: str) -> ScalarSelect[Any]:
     asked = (metrics.c.trial_id == trials.c.id) & (metrics.c.split == "val") & (metrics.c.name == name)
     return select(metrics.c.value).where(asked).order_by(metrics.c.step.desc()).limit(1).scalar_subquery()
 
 
-def _trial_row(row: RowMapping) -> TrialRow:
-    values = {name: value for name, value in row.items() if name not in ("spec", "lease_s", "lease_expires_at")}
-    flops = None if row["flops"] is None else int(row["flops"])
-    return TrialRow(**{**values, "flops": flops, "state": TrialState(row["state"]), "spec_mapping": row["spec"]})
+def _trial_row(names: Sequence[str], row: Row[Any]) -> TrialRow:
+    values = dict(zip(names, row, strict=True))  # a report of ten thousand waits for each: row._mapping takes longer
+    values["state"] = _STATES[values["state"]]
+    if values["flops"] is not None:
+        values["flops"] = int(values["flops"])
+    values["seed"], values["budget"] = _whole_or_none(values["seed"]), _whole_or_none(values["budget"])
+    return made(TrialRow, values)
+
+
+_STATES = {str(state): state for state in TrialState}
+
+
+def _whole_or_none(value: object) -> int | None:
+    """A number of a JSON column, which one driver gives as it is and another one as text; None of anything else."""
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
 
 
 def _not_found(connection: Connection, study_id: int, number: int) -> NotFound:

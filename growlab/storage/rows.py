@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from growlab.errors import SpecError
@@ -10,9 +11,11 @@ from growlab.named import Named
 from growlab.records import Artifact, EndReason, TrialState
 from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
-from growlab.storage.values import damaged
+from growlab.storage.values import damaged, read_json
 from growlab.study import Study
 from growlab.study.column import trial_spec_from_mapping
+
+_SILENT_S = 120.0  # seconds without a sign of life, of which there are four in a lease, before a worker counts as gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,9 @@ class TrialRow:
     layout: str  # the short text
     layout_hash: str
     params: Mapping[str, Any]
-    spec_mapping: Mapping[str, Any]
+    spec_json: str  # as stored: whoever reads ten thousand trials needs none of them whole
+    seed: int | None  # of the spec, and what its budget amounts to; None of a damaged one
+    budget: int | None
     depth_start: int
     epoch: int  # how often it was claimed
     strikes: int
@@ -113,6 +118,12 @@ class TrialRow:
         """Whether a person told its result: nobody ever claimed it, so that nothing was trained and no file is left."""
         return self.state.is_final and self.epoch == 0
 
+    @cached_property
+    def spec_mapping(self) -> Mapping[str, Any]:
+        """The spec as plain values, unchecked: of a damaged one whatever was found there."""
+        mapping: Mapping[str, Any] = read_json(self.spec_json)
+        return mapping
+
     @property
     def spec(self) -> TrialSpec:
         """The spec of the trial, checked now: a leaderboard of thousands does without.
@@ -144,3 +155,27 @@ class AttemptRow:
     end_reason: EndReason | None
     note: str
     step: int  # the furthest that was heard of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRow:
+    """Who works, or worked, on a study, and on which of its trials. Times are UTC seconds since 1970."""
+
+    name: str
+    host: str
+    pid: int
+    device: str
+    started_at: float
+    heartbeat_at: float
+    heard_s: float  # since its last sign of life, on the database's clock
+    ended_at: float | None
+    n_attempts: int  # at trials of this study
+    trial: int | None = None  # that it holds now
+    lease_left_s: float | None = None  # of that trial; negative: another worker may take it
+    step: int | None = None  # the furthest that was heard of it
+    tokens_per_s: float | None = None  # of its newest row
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it is there, as far as one can know: it did not leave, and gave a sign of life lately."""
+        return self.ended_at is None and self.heard_s < _SILENT_S

@@ -33,6 +33,7 @@ from growlab.storage import (
     decisions,
     facts,
     fence,
+    overview,
     queue,
     reading,
     schema,
@@ -44,7 +45,8 @@ from growlab.storage import (
 from growlab.storage import artifacts as files
 from growlab.storage.database import Database
 from growlab.storage.faults import NO_PATIENCE, Patience
-from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, Tally, TrialRow
+from growlab.storage.overview import Curve
+from growlab.storage.rows import AttemptRow, Claim, StudyRow, StudySummary, Tally, TrialRow, WorkerRow
 from growlab.study import Study
 
 T = TypeVar("T")
@@ -320,6 +322,18 @@ class Store:
     def attempt_times(self, study_id: int) -> list[tuple[float, float]]:
         """Read the times from and to which the attempts at a study's trials ran, until it ended or was last heard."""
         return self._read(lambda connection: reading.read_attempt_times(connection, study_id))
+
+    def n_growths(self, study_id: int) -> dict[int, int]:
+        """Count how often trials grew, by number, of those that did."""
+        return self._read(lambda connection: overview.read_n_growths(connection, study_id))
+
+    def risen_losses(self, study_id: int, margin: float) -> dict[int, dict[str, Curve]]:
+        """Read losses by step, of train and val, of trials whose val_loss ended that much above its best or is open."""
+        return self._read(lambda connection: overview.read_risen_losses(connection, study_id, margin))
+
+    def workers(self, study_id: int) -> list[WorkerRow]:
+        """Read who ever tried a trial of the study, in the order in which they came, and what each holds now."""
+        return self._read(lambda connection: overview.read_workers(connection, study_id))
 
     # ---- reading all trials of a study ------------------------------------------------------------------------
 

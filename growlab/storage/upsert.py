@@ -1,15 +1,16 @@
 """INSERT … ON CONFLICT, which both databases have and each in its own dialect module."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
-from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 
-def insert_unless_there(connection: Connection, table: Table, row: dict[str, Any]) -> PostgresqlInsert | SqliteInsert:
+def insert_unless_there(connection: Connection, table: Table, row: dict[str, Any]) -> "PostgresqlInsert | SqliteInsert":
     """Make a statement that adds the row, or does nothing where one of the table's keys is taken."""
     return _insert(connection, table).values(row).on_conflict_do_nothing()
 
@@ -24,5 +25,12 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]],
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=rest), rows)
 
 
-def _insert(connection: Connection, table: Table) -> PostgresqlInsert | SqliteInsert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+def _insert(connection: Connection, table: Table) -> "PostgresqlInsert | SqliteInsert":
+    """The dialect's statement; the other dialect is not even imported, which would take a report a twentieth."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)

@@ -9,11 +9,12 @@ result       what a trial came to
 run          the moving parts of a trial, and how they start or resume
 feed         where the batch of a step comes from
 engine       how a step is executed: eagerly, or as one CUDA graph; of blocks as they are, or compiled
+recording    how that graph is recorded, and what an error in the middle of it leaves behind
 compiled     one program for all blocks of one spec and shape
 schedule     learning rate as a function of progress
-optimizer    AdamW that adopts the parameters of new units and remembers by name
+optimizer    what adopts the parameters of new units and remembers by name
+rules        how a parameter is updated: AdamW, Muon
 timing       seconds that steps and other work take
-faults       what torch says of too little memory, a failed device, a refused operation
 evaluation   the full validation pass
 sample       the text that a trained model writes
 at_end       what a study asks of a completed trial's model

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from growlab.faults import is_of_device
 from growlab.metrics import AT_END, METRICS, OfLayout, OfModel, Trial, key_of, options_of
 from growlab.model.cost import Costs
 from growlab.named import Named
 from growlab.records import Metric
-from growlab.training.faults import is_of_device
 from growlab.training.run import TrialRun
 
 

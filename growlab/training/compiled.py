@@ -35,12 +35,12 @@ from torch import Tensor
 from growlab.blocks import Block, build_block
 from growlab.blocks.base import NEVER_CHANGING, Penalty, total
 from growlab.escapes import first_line
+from growlab.faults import is_of_device
 from growlab.kernels import is_open
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
 from growlab.resources import cache_dir
-from growlab.training.faults import is_of_device
 
 Stream = Float[Tensor, "B N D"]
 Objective = Callable[[Int[Tensor, "B T"], Int[Tensor, "B T"]], tuple[Float[Tensor, ""], Penalty]]  # of ids, targets

@@ -152,9 +152,15 @@ def begin_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Bytes that torch held of a CUDA device at most; None of others, which do not say it."""
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+def peak_memory(device: torch.device, recorded: int = 0) -> int | None:
+    """Bytes that tensors took of a CUDA device at most, or take now beside the `recorded` ones that recordings keep.
+
+    Not what torch holds: that is also what it keeps of trials before, and of steps before they were recorded, which it
+    gives back where memory is short. None of other devices, which do not say it.
+    """
+    if device.type != "cuda":
+        return None
+    return max(torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device) + recorded)
 
 
 def _gpus() -> list[str]:

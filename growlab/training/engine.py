@@ -29,6 +29,7 @@ from torch import Tensor
 from growlab.errors import UsageError
 from growlab.training.compiled import lacking_to_compile
 from growlab.training.device import free_much_memory
+from growlab.training.recording import recording
 
 Compute = Callable[..., None]  # one step of training, from its inputs
 
@@ -70,6 +71,11 @@ class Engine(Protocol):
         """Whether steps go at full speed: none is left to warm up or to record."""
         ...
 
+    @property
+    def held(self) -> int:
+        """Bytes of the device that recordings keep to themselves, beside what tensors take of it."""
+        ...
+
     def step(self, inputs: tuple[Int[Tensor, "..."], ...]) -> None: ...
 
     def forget(self) -> None:
@@ -80,7 +86,7 @@ class Engine(Protocol):
 class EagerEngine:
     """An engine that launches each operation of a step from Python."""
 
-    settled = True
+    settled, held = True, 0
 
     def __init__(self, execution: Execution, compute: Compute) -> None:
         self.name = execution.value
@@ -107,7 +113,7 @@ class GraphEngine:
         self._stream = _side_stream(torch.cuda.current_device() if device.index is None else device.index)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
-        self._warmed, self._ready = 0, False
+        self._warmed, self._ready, self.held = 0, False, 0
         self.can_record = True  # until steps are seen to wait for the device
 
     @property
@@ -135,33 +141,32 @@ class GraphEngine:
             torch.cuda.current_stream(self._device).synchronize()
             self._graph.reset()
         self._graph, self._inputs, self._warmed, self._ready, self.can_record = None, (), 0, False, True
+        self.held = 0
 
     def _warm_up(self, inputs: tuple[Tensor, ...]) -> None:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            if self.can_record:
-                self._ready = not waits(lambda: self._compute(*inputs))
-                self._warmed += 1
-                self.can_record = self._ready or self._warmed < WARM_UP
-            else:
-                self._compute(*inputs)
-        current.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                if self.can_record:
+                    self._ready = not waits(lambda: self._compute(*inputs))
+                    self._warmed += 1
+                    self.can_record = self._ready or self._warmed < WARM_UP
+                else:
+                    self._compute(*inputs)
+        finally:  # also where it ran out of memory: what this trial had is another one's soon
+            current.wait_stream(self._stream)
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        """Record a step, without what `torch.cuda.graph` does first: wait, and give back what memory torch keeps."""
         self._inputs = tuple(tensor.clone() for tensor in inputs)
         beside = self._beside._graph if self._beside is not None else None
         free_much_memory(self._device)  # a recording has memory of its own
         graph = torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(self._stream):
-            graph.capture_begin(*(() if beside is None else (beside.pool(),)))
-            try:
-                self._compute(*self._inputs)
-            finally:
-                graph.capture_end()
-        self._graph = graph
+        before = torch.cuda.memory_reserved(self._device)
+        with recording(graph, self._stream, None if beside is None else beside.pool()):
+            self._compute(*self._inputs)
+        self._graph, self.held = graph, torch.cuda.memory_reserved(self._device) - before
 
 
 @cache
@@ -171,15 +176,25 @@ def _side_stream(device: int) -> torch.cuda.Stream:
 
 
 def waits(run: Callable[[], None]) -> bool:
-    """Run a function and return whether the host waited for the GPU meanwhile."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            run()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    return any("called a synchronizing" in str(warning.message) for warning in caught)
+    """Run a function and return whether the host waited for the GPU meanwhile. Other warnings go where they would."""
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                run()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+    finally:
+        for other in caught:
+            if not _is_of_waiting(other):
+                warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return any(map(_is_of_waiting, caught))
+
+
+def _is_of_waiting(warning: warnings.WarningMessage) -> bool:
+    return "called a synchronizing" in str(warning.message)
 
 
 def choose_execution(device: torch.device, n_steps: int) -> Execution:

@@ -21,8 +21,8 @@ from torch import Tensor
 from growlab.blocks.base import wide
 from growlab.data.batches import validation_batches
 from growlab.data.corpus import Split
+from growlab.faults import is_of_device, is_out_of_memory
 from growlab.model.language_model import LanguageModel
-from growlab.training.faults import is_of_device, is_out_of_memory
 
 N_WINDOWS = 64
 TOLERANCE = 1e-3  # nats; fp32 rounding is a thousand times smaller, where it decides nothing

@@ -1,8 +1,4 @@
-"""AdamW for a model that grows: it adopts new parameters, and what it remembers goes by name.
-
-It calls torch's fused kernel by itself. An optimizer of torch loads torch's compiler when it is made, two seconds of
-each process that trains, whether anything is compiled or not.
-"""
+"""The optimizer of a model that grows: it adopts new parameters, and what it remembers goes by name."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,29 +7,29 @@ from types import MappingProxyType
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.optim.adamw import adamw
 
+from growlab.growth.identity import is_of_a_unit
 from growlab.specs import TrainSpec
+from growlab.training.rules import AdamW, Muon, Rule, State
 from growlab.training.schedule import rewarm
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-_EPSILON = 1e-8  # torch's own
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterGroup:
-    """Parameters that entered the model at step `born`, all decayed alike."""
+    """Parameters that entered the model at step `born`, all updated by one rule and decayed alike."""
 
     parameters: list[nn.Parameter]
+    rule: Rule
     weight_decay: float
     born: int
     lr: Float[Tensor, ""]  # on the device
 
 
-class GrowingAdamW:
-    """AdamW that adopts parameters. Matrices are decayed; vectors, and what a block marked `no_decay`, are not.
+class GrowingOptimizer:
+    """AdamW that adopts parameters, or with train.optimizer muon Muon for the matrices of units and AdamW for the rest.
 
-    lr is a tensor, so that a captured step can read it.
+    Matrices are decayed; vectors, and what a block marked `no_decay`, are not. lr is a tensor, so that a captured step
+    can read it.
 
     Each adoption makes its own groups: the moments of older parameters stay as they are, bit for bit, and
     new ones begin with none and with their own step count (an inherited count makes the first update
@@ -57,7 +53,9 @@ class GrowingAdamW:
         self.born: dict[str, int] = {}
         self._parameters: dict[str, nn.Parameter] = {}
         self.groups: list[ParameterGroup] = []
-        self._moments: dict[nn.Parameter, dict[str, Tensor]] = {}  # of those that have been updated
+        self._states: dict[nn.Parameter, State] = {}  # of those that have been updated
+        self._rules: dict[nn.Parameter, Rule] = {}
+        self._adamw, self._muon = AdamW(spec), Muon()
         named = list(named)
         for birth in sorted({born.get(name, 0) for name, _ in named}):
             self.adopt([pair for pair in named if born.get(pair[0], 0) == birth], born=birth)
@@ -81,11 +79,11 @@ class GrowingAdamW:
         if not scale:
             return
         for name, original in originals.items():
-            if state := self._moments.get(self._parameters[original]):
-                self._moments[self._parameters[name]] = {
-                    "step": state["step"].clone(),
-                    "exp_avg": state["exp_avg"] * scale,
-                    "exp_avg_sq": state["exp_avg_sq"] * scale**2,
+            if state := self._states.get(self._parameters[original]):
+                powers = self._rules[self._parameters[original]].powers
+                self._states[self._parameters[name]] = {
+                    moment: state[moment] * scale**power if power else state[moment].clone()
+                    for moment, power in powers.items()
                 }
 
     def set_lr(self, lr: float, *, step: int, rewarm_steps: int, new_lr_factor: float = 1.0) -> None:
@@ -110,65 +108,60 @@ class GrowingAdamW:
                 updated.append(parameter)
                 gradients.append(parameter.grad)
                 parameter.grad = None
-        moments = [self._moments_of(parameter) for parameter in updated]
-        steps, means, squares = ([each[name] for each in moments] for name in _MOMENTS)
-        adamw(
-            list[Tensor](updated),
-            gradients,
-            means,
-            squares,
-            [],  # of AMSGrad
-            steps,
-            fused=True,
-            amsgrad=False,
-            beta1=self.spec.beta1,
-            beta2=self.spec.beta2,
-            lr=group.lr,
-            weight_decay=group.weight_decay,
-            eps=_EPSILON,
-            maximize=False,
-        )
+        states = [self._state_of(parameter, group.rule) for parameter in updated]
+        group.rule.update(list[Tensor](updated), gradients, states, group.lr, group.weight_decay)
 
-    def _moments_of(self, parameter: nn.Parameter) -> dict[str, Float[Tensor, "..."]]:
-        """What is remembered of a parameter, from its first update on; all of it on its device, as graphs need it."""
-        if parameter not in self._moments:
-            step = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            self._moments[parameter] = dict(
-                zip(_MOMENTS, (step, torch.zeros_like(parameter), torch.zeros_like(parameter)), strict=True)
-            )
-        return self._moments[parameter]
+    def _state_of(self, parameter: nn.Parameter, rule: Rule) -> State:
+        """What is remembered of a parameter, from its first update on."""
+        if parameter not in self._states:
+            self._states[parameter] = rule.begin(parameter)
+        return self._states[parameter]
 
     def state(self) -> dict[str, Float[Tensor, "..."]]:
         """Moments by 'name/exp_avg', … for every parameter that has been updated at least once."""
         return {
-            f"{name}/{moment}": self._moments[parameter][moment]
+            f"{name}/{moment}": self._states[parameter][moment]
             for name, parameter in self._parameters.items()
-            if parameter in self._moments
-            for moment in _MOMENTS
+            if parameter in self._states
+            for moment in self._rules[parameter].powers
         }
 
     def load(self, state: dict[str, Float[Tensor, "..."]]) -> None:
         """Restore `state`, onto parameters of the same names."""
         for name, parameter in self._parameters.items():
-            if f"{name}/step" not in state:
-                continue
-            self._moments[parameter] = {
-                moment: state[f"{name}/{moment}"].to(self.device).clone() for moment in _MOMENTS
-            }
+            moments = self._rules[parameter].powers
+            if all(f"{name}/{moment}" in state for moment in moments):
+                self._states[parameter] = {
+                    moment: state[f"{name}/{moment}"].to(self.device).clone() for moment in moments
+                }
 
     def _take(self, named: Iterable[tuple[str, nn.Parameter]], *, born: int) -> list[ParameterGroup]:
         named = list(named)
         self._parameters.update(named)
         self.born.update((name, born) for name, _ in named)
-        decayed = [parameter for _, parameter in named if _is_decayed(parameter)]
-        undecayed = [parameter for _, parameter in named if not _is_decayed(parameter)]
+        self._rules.update((parameter, self._rule_for(name, parameter)) for name, parameter in named)
+        matrices = [each for _, each in named if self._rules[each] is self._muon]
+        rest = [each for _, each in named if self._rules[each] is self._adamw]
         weight_decay = self.spec.weight_decay * (self.new_decay_factor if born else 1.0)
         return [
-            ParameterGroup(chosen, decay, born, lr=torch.zeros((), device=self.device))
-            for decay, chosen in ((weight_decay, decayed), (0.0, undecayed))
+            ParameterGroup(chosen, rule, decay, born, lr=torch.zeros((), device=self.device))
+            for rule, decay, chosen in (
+                (self._muon, weight_decay, matrices),
+                (self._adamw, weight_decay, [each for each in rest if _is_decayed(each)]),
+                (self._adamw, 0.0, [each for each in rest if not _is_decayed(each)]),
+            )
             if chosen
         ]
+
+    def _rule_for(self, name: str, parameter: nn.Parameter) -> Rule:
+        of_muon = self.spec.optimizer == "muon" and is_of_a_unit(name) and _is_matrix(parameter)
+        return self._muon if of_muon else self._adamw
 
 
 def _is_decayed(parameter: nn.Parameter) -> bool:
     return parameter.dim() >= 2 and not getattr(parameter, "no_decay", False)
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether it maps one width onto another, or is several that do; filters and dynamics of channels do not."""
+    return _is_decayed(parameter) and (parameter.dim() == 2 or getattr(parameter, "holds_matrices", False))

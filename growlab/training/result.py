@@ -1,6 +1,7 @@
 """The result of a trial that its own training brought to an end."""
 
 from growlab.finite import finite
+from growlab.kernels import stepped_back
 from growlab.kinds import shorten
 from growlab.layout import format_layout, n_run
 from growlab.records import TrialResult, TrialState
@@ -34,5 +35,11 @@ def make_result(run: TrialRun, state: TrialState, sample: str, problem: str = ""
         elapsed_s=counters.elapsed_s,
         sample=sample,
         error=FAULTS.get(state, "").format(step=counters.step) or problem,
-        engine=run.engine.name,
+        engine=executed(run.engine.name),
     )
+
+
+def executed(engine: str) -> str:
+    """Say how steps were executed: 'graph', or 'graph, without kernels of gated_scan' where one stepped back."""
+    names = ", ".join(stepped_back())
+    return f"{engine}, without kernels of {names}" if names else engine

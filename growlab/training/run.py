@@ -23,7 +23,7 @@ from growlab.training.device import autocast
 from growlab.training.engine import choose_execution, engine_for
 from growlab.training.evaluation import Evaluation, block_metrics
 from growlab.training.feed import Feed, feed_for
-from growlab.training.optimizer import GrowingAdamW
+from growlab.training.optimizer import GrowingOptimizer
 from growlab.training.schedule import lr_at, stage_at
 from growlab.training.validation import Validation
 
@@ -68,7 +68,7 @@ class TrialRun:
     corpus: Corpus
     device: torch.device
     model: LanguageModel
-    optimizer: GrowingAdamW
+    optimizer: GrowingOptimizer
     growth: GrowthProtocol
     counters: Counters = field(default_factory=Counters)
     grown: list[str] = field(default_factory=list)  # blocks of every unit that has grown, as it was then, eldest first
@@ -268,6 +268,11 @@ class TrialRun:
         self._validation.forget()
         self.engine.forget()
 
+    @property
+    def recorded_bytes(self) -> int:
+        """Bytes of the device that are kept for what is recorded."""
+        return self.engine.held + self._validation.held
+
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Parameters by names that stay when a unit enters below them, in the model's order."""
         return list(named_by_identity(self.model, self.growth.unit_identities))
@@ -327,7 +332,7 @@ def _parts(
     born: Mapping[str, int],
     positions: Sequence[int],
     enclosed: Sequence[int],
-) -> tuple[LanguageModel, GrowingAdamW, GrowthProtocol]:
+) -> tuple[LanguageModel, GrowingOptimizer, GrowthProtocol]:
     layout = parse(spec.layout)
     if n_positions(layout.front, layout.d_model, spec.train.seq_len) < min(2, spec.train.seq_len):
         raise SpecError(
@@ -350,5 +355,5 @@ def _parts(
     model.recompute = spec.train.recompute
     growth = GrowthProtocol(spec.growth, model, seed=spec.seed, positions=positions, enclosed=enclosed)
     named = named_by_identity(model, growth.unit_identities)
-    optimizer = GrowingAdamW(named, spec.train, device, born, new_decay_factor=spec.growth.new_decay_factor)
+    optimizer = GrowingOptimizer(named, spec.train, device, born, new_decay_factor=spec.growth.new_decay_factor)
     return model, optimizer, growth

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from growlab.data.markers import ChatTokenizer
 from growlab.data.turns import TurnSplit
+from growlab.faults import is_out_of_memory
 from growlab.model.decoding import Sampling, generate, ranked
 from growlab.model.language_model import LanguageModel
 from growlab.training.device import one_thread
 from growlab.training.engine import Engine, GraphEngine, engine_beside
-from growlab.training.faults import is_out_of_memory
 from growlab.training.run import TrialRun
 
 PROMPT, LENGTH = 16, 240  # tokens

@@ -88,7 +88,8 @@ class Saver:
         run = self.run
         artifacts: list[Artifact] = []
         sample = problem = ""
-        if (peak := peak_memory(run.device)) is not None:  # before a sample is written, which training does not do
+        peak = peak_memory(run.device, run.recorded_bytes)  # before a sample is written, which training does not do
+        if peak is not None:
             self.recorder.record(Metric(step=run.counters.step, split="train", name=PEAK_MEMORY, value=peak))
         if state is TrialState.COMPLETED:
             artifacts = [self.folder.save_model(run), self.folder.save_tokenizer(run.corpus.tokenizer)]

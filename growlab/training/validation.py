@@ -45,6 +45,11 @@ class Validation:
             device=self._device,
         )
 
+    @property
+    def held(self) -> int:
+        """Bytes of the device that the recorded pass keeps to itself."""
+        return self._recorded.held if self._recorded is not None else 0
+
     def forget(self) -> None:
         """Note that the model is about to become another one."""
         if self._recorded is not None:
@@ -65,6 +70,10 @@ class RecordedPass:
         self._batches = [(x_BT.to(device), y_BT.to(device)) for x_BT, y_BT in batches]
         self._row_2 = torch.zeros(2, device=device)
         self._engine = engine_beside(engine, self._measure, device)
+
+    @property
+    def held(self) -> int:
+        return self._engine.held
 
     @torch.no_grad()
     def evaluate(self) -> Evaluation:

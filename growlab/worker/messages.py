@@ -83,6 +83,13 @@ class Progress:
     progress: TrialProgress
 
 
+@dataclass(frozen=True)
+class Worn:
+    """After the answer that follows, the trainer is to be replaced: its process is no longer sound."""
+
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """The trial has its final state in the database."""
@@ -129,5 +136,17 @@ class Crashed:
 
 ToTrainer = Propose | Train | Stop
 FromTrainer = (
-    Ready | Proposed | NoneWanted | Began | Progress | Ended | Paused | Stopped | Lost | Unfit | Crowded | Crashed
+    Ready
+    | Proposed
+    | NoneWanted
+    | Began
+    | Progress
+    | Worn
+    | Ended
+    | Paused
+    | Stopped
+    | Lost
+    | Unfit
+    | Crowded
+    | Crashed
 )

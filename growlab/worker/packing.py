@@ -210,7 +210,7 @@ def run_probe(probe: Probe, pipe: Connection) -> None:
     except (EOFError, BrokenPipeError):
         pass  # nobody waits any more
     except Exception as error:
-        from growlab.training.faults import is_out_of_memory
+        from growlab.faults import is_out_of_memory
 
         with contextlib.suppress(OSError):
             pipe.send(Failed("out of memory" if is_out_of_memory(error) else first_line(str(error)) or repr(error)))

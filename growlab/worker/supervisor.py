@@ -41,6 +41,7 @@ from growlab.worker.messages import (
     Train,
     TrainerSetup,
     Unfit,
+    Worn,
 )
 from growlab.worker.process import TrainerProcess
 from growlab.worker.signals import stop_on_signals
@@ -107,6 +108,7 @@ class _Worker:
         self.n_trials = self.n_paused = 0
         self.asked_in_vain: tuple[Tally | None, NoneWanted] = (None, NoneWanted(is_done=False))
         self.trainer: TrainerProcess | None = None
+        self.worn = ""  # why the trainer is to be replaced when it has answered
         self.deaths = 0  # of trainers, since one answered or trained
         self.fruitless: list[str] = []  # what those of them said that had no trial to die of
         self.worker_id = 0
@@ -334,6 +336,9 @@ class _Worker:
             self._note_death(answer, fruitless=claim is None)
         else:
             self._forgive_deaths()
+            if self.worn:
+                self.display.note(f"another trainer takes over: {self.worn}")
+                self._end_trainer()
         return answer
 
     def _answer(self, trainer: TrainerProcess, heart: Heartbeat | None) -> FromTrainer:
@@ -343,6 +348,8 @@ class _Worker:
             if isinstance(answer, Began | Progress):
                 assert heart is not None, f"{answer!r}, and nothing is trained"
                 self._show(answer, heart)
+            elif isinstance(answer, Worn):
+                self.worn = answer.reason
             elif answer is not None:
                 return answer
             if heart:
@@ -383,7 +390,7 @@ class _Worker:
         until = time.monotonic() + STOP_GRACE_S
         while time.monotonic() < until:
             answer = trainer.receive(POLL_S)
-            if isinstance(answer, Crashed):
+            if isinstance(answer, Crashed | Worn):
                 return False
             if answer is not None and not isinstance(answer, Began | Progress):
                 return True
@@ -450,7 +457,7 @@ class _Worker:
     def _end_trainer(self) -> None:
         if self.trainer:
             self.trainer.end()
-            self.trainer = None
+            self.trainer, self.worn = None, ""
 
 
 def _error(answer: FromTrainer, before: str = "") -> GrowlabError:

@@ -48,6 +48,7 @@ from growlab.worker.messages import (
     Train,
     TrainerSetup,
     Unfit,
+    Worn,
 )
 from growlab.worker.signals import ignore_stopping
 
@@ -136,9 +137,16 @@ class _Trainer:
         return self._answer_propose(order) if isinstance(order, Propose) else self._answer_train(order)
 
     def tidy(self) -> None:
-        """Give back what a trial held, so that the next one finds the device much as the first did."""
-        from growlab.training.device import free_much_memory
+        """Give back what a trial held, so that the next one finds the device much as the first did.
 
+        Where that cannot be, says so: another process takes this one's place.
+        """
+        from growlab.training.device import free_much_memory
+        from growlab.training.recording import broke_off
+
+        if broke_off():
+            self.pipe.send(Worn("a recording of a step was broken off, which leaves torch's memory in disorder"))
+            return
         gc.collect()
         free_much_memory(self.device)
         if not self.settled:  # what has been loaded by now stays; to look through all of it takes a tenth of a second
@@ -154,6 +162,7 @@ class _Trainer:
     def _decide_next(self, name: str) -> Proposed | NoneWanted:
         """Put what is wanted into the queue from here: nothing large passes the pipe. A faster worker's stays."""
         from growlab.deciding import put_next
+        from growlab.faults import unless_memory_is_short
         from growlab.model.cost import expected_steps
         from growlab.training.engine import choose_execution
 
@@ -161,8 +170,8 @@ class _Trainer:
         vocab_size = self.corpus.load(row.study.data, row.study.curriculum).tokenizer.vocab_size
         match put_next(self.store, row.id, row.study, vocab_size, revision=row.revision):
             case New(proposal):
-                # loads a compiler now, not in the trial
-                choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
+                with unless_memory_is_short():  # loads a compiler now, if it can, not in the trial
+                    choose_execution(self.device, expected_steps(proposal.spec, vocab_size))
                 return Proposed()
             case Promote():
                 return Proposed()
@@ -194,8 +203,8 @@ class _Trainer:
         """
         import torch
 
+        from growlab.faults import is_out_of_memory, refused_operation, shortage
         from growlab.training.checkpoint import CheckpointFolder
-        from growlab.training.faults import is_out_of_memory, refused_operation
         from growlab.training.trial import run_trial
 
         recorder = LeasedRecorder(
@@ -230,8 +239,8 @@ class _Trainer:
             if not is_out_of_memory(error):
                 raise
             if neighbours := self._neighbours():
-                return Crowded(f"{neighbours}\n{error}")
-            failed = out_of_memory(spec, order.claim.layout, str(error))
+                return Crowded(f"{neighbours}\n{shortage(error)}")
+            failed = out_of_memory(spec, order.claim.layout, shortage(error))
             if (there := self._memory_to_have()) is not None:
                 recorder.record(Metric(step=failed.steps, split="train", name=PEAK_MEMORY, value=there))
         recorder.finish(failed, [])

@@ -143,7 +143,7 @@ def test_results_are_told_once_beside_n_trials_and_the_report_says_so(growlab: C
     best, other = csv.DictReader(io.StringIO(growlab("report", "tiny", "--format", "csv").out))
     assert (best["val_loss"], best["told"], best["train.lr"], other["layout"]) == ("2.25", "True", "0.004", LAYOUT)
     assert "completed, told" in growlab("report", "tiny", "--format", "table").out
-    page = growlab("report", "tiny", "--trial", "0").out
+    page = growlab("report", "tiny", "--trial", "0", "--format", "table").out
     assert "told: line 2 of old.csv" in page
     assert "result, as it was told: nothing was trained here\n  val_loss  2.5000" in page
     assert "trial 0 was told, not trained: it has no model" in growlab("export", "tiny", "--trial", "0", "-o", "x").err
@@ -230,7 +230,7 @@ def test_a_study_begins_with_the_best_of_another_one(growlab: Callable, home: Pa
     assert best.layout.startswith("d=16 conv[")
     assert "train.dropout" in best.params
     assert n_trials_of("new") == 4
-    assert "origin    added: trial 1 of old" in growlab("report", "new", "--trial", "0").out
+    assert "origin    added: trial 1 of old" in growlab("report", "new", "--trial", "0", "--format", "table").out
     assert (full.code, grid.code) == (2, 2)
     assert "n_trials 2 has no room for the 5 best of study 'old'" in full.err
     assert "sampler grid is a table of its own layouts.start_with" in grid.err
@@ -266,7 +266,7 @@ def told(growlab: Callable, home: Path) -> None:
 
 @pytest.mark.usefixtures("told")
 def test_a_report_says_why_and_what_comes_next(growlab: Callable) -> None:
-    text = growlab("report", "tiny", "--why").out
+    text = growlab("report", "tiny", "--why", "--format", "table").out
     rows = list(csv.DictReader(io.StringIO(growlab("report", "tiny", "--why", "--format", "csv").out)))
     whole = json.loads(growlab("report", "tiny", "--why", "--json").out)
 
@@ -290,17 +290,17 @@ def test_the_page_of_a_trial_says_what_was_expected_of_it(growlab: Callable) -> 
         made = decided(row.study, store.past_trials(row.id, "val_loss"), vocab_size=40).proposal
         store.enqueue(row.id, made)
 
-    page = growlab("report", "tiny", "--trial", "16").out
+    page = growlab("report", "tiny", "--trial", "16", "--format", "table").out
 
     assert made.decision.predicted is not None
     assert f"predicted  val_loss {made.decision.predicted.mean:.4f} ± " in page
-    assert "predicted" not in growlab("report", "tiny", "--trial", "0").out
+    assert "predicted" not in growlab("report", "tiny", "--trial", "0", "--format", "table").out
 
 
 def test_a_study_that_knows_nothing_says_so_and_two_reports_at_once_are_refused(growlab: Callable) -> None:
     growlab("study", "create", "tiny.yaml")
 
-    report = growlab("report", "tiny", "--why")
+    report = growlab("report", "tiny", "--why", "--format", "table")
     two = growlab("report", "tiny", "--why", "--trial", "0")
 
     assert "tiny: 0 trials reached a val_loss; nothing can be learnt before four did" in report.out

@@ -69,7 +69,7 @@ def test_a_study_that_grows_by_them_is_run_and_reported(
 
     run = spawn("study", "run", "tiny.yaml", "--set", growth, *short, *PLUGINS)
     said = run.communicate(timeout=180)
-    page = growlab("report", "tiny", "--trial", "0")
+    page = growlab("report", "tiny", "--trial", "0", "--format", "table")
     facts = json.loads(growlab("report", "tiny", "--trial", "0", "--json").out)
 
     assert run.returncode == 0, said

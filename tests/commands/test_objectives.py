@@ -60,9 +60,9 @@ def test_objectives_are_told_afterwards_and_nothing_is_trained_again(growlab: Ca
 
     assert (before.code, told.code, bounded.code) == (2, 0, 0)
     assert "has one objective and no constraint, so there is no front" in before.err
-    names = [objective["metric"] for objective in shown["objectives"]]
+    names = [objective["metric"] for objective in shown["front"]["objectives"]]
     assert [objective["metric"] for objective in json.loads(told.out)["objectives"]] == names
-    assert (shown["front"], shown["trials"][0]["train_tokens_per_s"]) == ([1, 0, 2], 150.0)
+    assert (shown["front"]["trials"], shown["trials"][0]["train_tokens_per_s"]) == ([1, 0, 2], 150.0)
     assert "study 'tiny': constraints.params.at_most=1500, 3 done" in bounded.err
     assert [line.split("\t")[1] for line in front.out.splitlines()[1:]] == ["0", "2"]
     assert growlab("study", "replay", "tiny").code == 0
@@ -109,8 +109,8 @@ def test_results_from_elsewhere_are_judged_by_what_their_table_says(growlab: Cal
         (("study", "set", "tiny", "constraints.speed.at_least=1"), "unknown metric 'speed'"),
         (("export", "tiny", "--pareto", "front"), "has one objective and no constraint, so there is no front"),
         (("export", "tiny", "--pareto", "front", "-o", "best"), "--pareto exports the whole front"),
-        (("report", "tiny", "--pareto", "--trial", "0"), "--pareto prints several trials, --trial one"),
-        (("report", "tiny", "--pareto", "--why"), "leave --trial, --sort-by and --pareto out"),
+        (("report", "tiny", "--pareto", "--trial", "0"), "--trial prints one trial; leave --pareto out"),
+        (("report", "tiny", "--pareto", "--why"), "--why prints what the whole study has learnt; leave --pareto out"),
     ],
 )
 def test_a_slip_is_said(growlab: Callable, words: tuple[str, ...], message: str) -> None:

@@ -46,7 +46,7 @@ def test_a_study_of_a_plugins_kind_is_run_reported_exported_and_writes(
     short = ("--set", "n_trials=1", "--set", "budget.steps=20")
     run = spawn("study", "run", "tiny.yaml", *WITH_SHIFT, *short, "--plugin", "my_block.py")
     said = run.communicate(timeout=180)
-    (row,) = json.loads(growlab("report", "tiny", "--json").out)
+    (row,) = json.loads(growlab("report", "tiny", "--json").out)["trials"]
     exported = growlab("export", "tiny", "-o", "best")
     without = growlab("generate", "best", "--length", "5")
     written = growlab("generate", "best", "--length", "5", "--plugin", "my_block.py")

@@ -25,7 +25,7 @@ LONG = ("--set", "n_trials=2", "--set", "budget.steps=400", "--set", "train.eval
 
 
 def test_two_workers_run_a_study_to_a_leaderboard(ran: Any, growlab_there: Callable) -> None:
-    rows = json.loads(growlab_there("report", "tiny", "--json").out)
+    rows = json.loads(growlab_there("report", "tiny", "--json").out)["trials"]
 
     assert ran.outcome.code == 0, ran.outcome.err
     assert ran.outcome.out == ""  # data on stdout only
@@ -37,7 +37,7 @@ def test_two_workers_run_a_study_to_a_leaderboard(ran: Any, growlab_there: Calla
 
 def test_trials_are_grouped_by_any_of_their_values(growlab_there: Callable) -> None:
     piped = growlab_there("report", "tiny", "--group-by", "trigger", "--against", "stagnation")
-    by_seed = json.loads(growlab_there("report", "tiny", "--group-by", "seed", "--json").out)
+    by_seed = json.loads(growlab_there("report", "tiny", "--group-by", "seed", "--json").out)["groups"]
     frame = api.groups("tiny", "growth.trigger")
 
     header, row = (line.split("\t") for line in piped.out.splitlines())
@@ -50,10 +50,10 @@ def test_trials_are_grouped_by_any_of_their_values(growlab_there: Callable) -> N
 
 def test_the_best_trial_is_confirmed_on_fresh_seeds(ran: Any, growlab_there: Callable) -> None:
     confirmation = api.confirm("tiny", top=1, seeds=2, threads=1, tell=lambda _: None)
-    [best] = [row for row in json.loads(growlab_there("report", "tiny", "--json").out) if row["rank"] == 1]
+    [best] = [row for row in json.loads(growlab_there("report", "tiny", "--json").out)["trials"] if row["rank"] == 1]
 
     [row] = confirmation.rows
-    again = json.loads(growlab_there("report", "tiny-confirm", "--json").out)
+    again = json.loads(growlab_there("report", "tiny-confirm", "--json").out)["trials"]
     assert (row.trial, row.layout, row.claimed) == (best["trial"], best["layout"], best["val_loss"])
     assert row.mean == pytest.approx(sum(trial["val_loss"] for trial in again) / 2)
     assert len({trial["val_loss"] for trial in again}) == 2
@@ -62,7 +62,7 @@ def test_the_best_trial_is_confirmed_on_fresh_seeds(ran: Any, growlab_there: Cal
 def test_the_test_split_is_read_once_and_then_shown(growlab_there: Callable) -> None:
     first = growlab_there("test", "tiny", "--trial", "1", "--device", "cpu")
     again = growlab_there("test", "tiny", "--trial", "1", "--json")
-    page = growlab_there("report", "tiny", "--trial", "1").out
+    page = growlab_there("report", "tiny", "--trial", "1", "--format", "table").out
 
     facts = json.loads(again.out)
     assert first.code == 0, first.err
@@ -76,11 +76,12 @@ def test_the_test_split_is_read_once_and_then_shown(growlab_there: Callable) -> 
 
 def test_a_study_that_ran_has_a_pace(growlab_there: Callable) -> None:
     [tiny] = [each for each in json.loads(growlab_there("study", "list", "--json").out) if each["name"] == "tiny"]
-    title = growlab_there("report", "tiny", "--format", "table").out.splitlines()[0]
+    title, state, *_ = growlab_there("report", "tiny", "--format", "table").out.splitlines()
 
     assert tiny["trials_per_hour"] > 0
     assert 1 <= tiny["trials_at_once"] <= 2
-    assert re.search(r", by val_loss, lower is better · \S+ trials/hour", title)
+    assert title == "tiny: 3 of 3 trials ended (3 completed), by val_loss, lower is better"
+    assert re.search(r"^done · spent \S+ \S?FLOPs and .* of work in .* · \S+ trials/hour", state)
 
 
 def test_the_best_model_is_exported_and_writes(ran: Any, growlab_there: Callable) -> None:
@@ -141,7 +142,7 @@ def test_a_mistake_in_training_again_is_said(growlab_there: Callable, words: tup
 
 
 def test_a_trials_page_shows_its_growth(growlab_there: Callable) -> None:
-    page = growlab_there("report", "tiny", "--trial", "0").out
+    page = growlab_there("report", "tiny", "--trial", "0", "--format", "table").out
 
     assert "stagnation" in page
     assert "aiether" in page
@@ -259,7 +260,7 @@ def test_a_worker_with_another_corpus_refuses(growlab: Callable, home: Path) -> 
     assert outcome.code == 1
     assert "corpus.txt" in outcome.err
     assert "Traceback" not in outcome.err
-    assert json.loads(growlab("report", "tiny", "--json").out) == []
+    assert json.loads(growlab("report", "tiny", "--json").out)["trials"] == []
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
         (("report", "tiny", "--format", "xml"), 2, "unknown format 'xml'; known: csv, json, table, tsv"),
         (("report", "tiny", "other"), 2, "several studies (tiny, other) have no common leaderboard"),
         (("report", "tiny", "--against", "1e-3"), 2, "say by what: --group-by KEY"),
-        (("report", "tiny", "--group-by", "lr", "--trial", "0"), 2, "leave --trial, --sort-by and --pareto out"),
+        (("report", "tiny", "--group-by", "lr", "--trial", "0"), 2, "--group-by and --trial are two reports"),
         (("report", "tiny", "--group-by", "lr", "--margin", "0.1"), 2, "say with which value: --against VALUE"),
         (("test", "tiny", "--trial", "0"), 1, "no database at sqlite:///growlab.db"),
         (("export", "tiny"), 2, "-o DIR"),
@@ -170,8 +170,8 @@ def test_a_database_of_an_older_growlab_is_used_again_once_it_is_upgraded(
         assert (outcome.code, outcome.out) == (1, ""), words
         assert refusal in outcome.err, words
     upgraded = growlab("db", "upgrade")
-    rows = json.loads(growlab("report", "nightly", "--json").out)
-    page = growlab("report", "nightly", "--trial", "0").out
+    rows = json.loads(growlab("report", "nightly", "--json").out)["trials"]
+    page = growlab("report", "nightly", "--trial", "0", "--format", "table").out
 
     assert f"schema 0001 → {head_revision()}" in upgraded.err
     assert [(row["trial"], row["state"], row["engine"]) for row in rows[:2]] == [
@@ -205,6 +205,23 @@ def test_catalogues_name_what_is_registered(growlab: Callable) -> None:
     assert {"attn", "conv", "mlp"} <= kinds
     assert {"stdlib", "text"} <= sources
     assert "[n_heads=4]" in growlab("blocks", "attn").out
+
+
+def test_a_space_says_which_layouts_to_start_with_no_study_may_have(growlab: Callable) -> None:
+    given = ("tiny.yaml", "--set", "layouts.start_with=[d=16 conv mlp]", "--set", "layouts.max_params=1")
+
+    shown, listed, created = (
+        growlab("study", "space", *given),
+        growlab("study", "space", *given, "--json"),
+        growlab("study", "create", *given),
+    )
+
+    [beyond] = json.loads(listed.out)["start_with_beyond"]
+    line = f"layouts.start_with[0] has {beyond['amount']} parameters, more than layouts.max_params 1"
+    assert shown.code == 0
+    assert f"{line}\n  so growlab study create refuses the study" in shown.out
+    assert line in created.err
+    assert created.code == 2
 
 
 def test_limits_on_what_layouts_cost_are_those_of_the_real_kinds(growlab: Callable) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from growlab.blocks import swa
+from growlab.blocks import window_attention
 from growlab.data import batches
 from growlab.geometry import trajectory
 from growlab.growth.window import Track
@@ -143,7 +143,7 @@ def test_a_file_that_names_dimensions_has_a_legend_of_them(repository: Path, ten
 
 WRONG: dict[str, Callable[[], object]] = {
     "geometry": lambda: trajectory.tau(torch.zeros(2, 3)),
-    "blocks": lambda: swa.chunks(torch.zeros(3, 4, 5), 2),
+    "blocks": lambda: window_attention.chunks(torch.zeros(3, 4, 5), 2),
     "data": lambda: batches.n_predicted(torch.zeros(4, 5)),
     "model": lambda: language_model.nats_per_token(torch.zeros(2, 3, 7), torch.zeros(3, 2, dtype=torch.int64)),
     "growth": lambda: Track(torch.zeros(3), increments=[torch.zeros(3)]).append(torch.zeros(3, dtype=torch.int64)),

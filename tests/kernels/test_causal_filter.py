@@ -39,14 +39,21 @@ SHAPES = [(2, 5, 3, 4), (1, 1, 70, 3), (1, 5, 2, 1), (2, 2, 3, 5)]
 
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
-    ("shape", "silu"), [(SHAPES[0], True), (SHAPES[1], False), (SHAPES[2], True), (SHAPES[3], True)]
+    ("shape", "silu", "dtype"),
+    [
+        (SHAPES[0], True, torch.float32),
+        (SHAPES[1], False, torch.float32),
+        (SHAPES[2], True, torch.float32),
+        (SHAPES[3], True, torch.bfloat16),
+    ],
 )
-def test_in_the_interpreter_the_kernel_gives_what_the_definition_gives(shape, silu, monkeypatch):
+def test_in_the_interpreter_the_kernel_gives_what_the_definition_gives(shape, silu, dtype, monkeypatch):
     from growlab.kernels import causal_filter as kernels
 
     monkeypatch.setattr(kernels, "TOKENS", 4)  # for the interpreter is slow
+    x, past, *others = draw_inputs(*shape, silu)
 
-    assert difference(DOOR, draw_inputs(*shape, silu), CPU) == ""
+    assert difference(DOOR, (x.to(dtype), past.to(dtype), *others), CPU) == ""
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -3,16 +3,19 @@
 The kernels here are plain PyTorch: what Triton makes of the real ones, test_interpreted.py sees.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+import growlab.blocks
+import growlab.model.cross_entropy  # noqa: F401  (they make the doors)
 from growlab.errors import UsageError
-from growlab.kernels import Door, closed_doors, compare_all, door, is_open
+from growlab.kernels import Door, closed_doors, compare_all, door, is_open, stepped_back
 
 Form = Callable[[Tensor, Tensor], Tensor]
+DOORS = dict(door.DOORS)  # those of growlab; tests have others
 ON_CPU = pytest.mark.usefixtures("interpreted")
 
 
@@ -39,10 +42,10 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def door_to(monkeypatch: pytest.MonkeyPatch, calls: list[str], tmp_path) -> Iterator[Callable[[Form], Door]]:
+def door_to(monkeypatch: pytest.MonkeyPatch, calls: list[str], tmp_path) -> Callable[[Form], Door]:
     monkeypatch.setattr(door, "DOORS", {})
+    monkeypatch.setattr(door, "_reasons", {})
     monkeypatch.setenv("GROWLAB_CACHE", str(tmp_path))
-    door._reason_to_stay_closed.cache_clear()
 
     def make(kernel: Form) -> Door:
         def counted(x: Tensor, y: Tensor) -> Tensor:
@@ -57,8 +60,7 @@ def door_to(monkeypatch: pytest.MonkeyPatch, calls: list[str], tmp_path) -> Iter
             examples=lambda: [(ones(3, 2) / 3, ones(3, 2) / 7)],
         )
 
-    yield make
-    door._reason_to_stay_closed.cache_clear()
+    return make
 
 
 @ON_CPU
@@ -97,6 +99,17 @@ def test_doors_can_be_closed_for_a_while(door_to, calls):
     assert len(calls) == before + 1
 
 
+def test_a_kernel_that_nobody_has_measured_has_to_be_asked_for(monkeypatch):
+    monkeypatch.setattr(door, "_reason_to_stay_closed", lambda name, device: "")
+    monkeypatch.setattr(door, "_reasons", {})
+
+    assert is_open("swiglu", "cuda:0")
+    assert not is_open("window_attention", "cuda:0")
+    monkeypatch.setenv("GROWLAB_KERNELS", "all")
+    assert is_open("swiglu", "cuda:0")
+    assert is_open("window_attention", "cuda:0")
+
+
 @ON_CPU
 def test_off_closes_all_doors(door_to, calls, monkeypatch):
     monkeypatch.setenv("GROWLAB_KERNELS", "off")
@@ -110,7 +123,7 @@ def test_another_word_is_refused(door_to, monkeypatch):
     monkeypatch.setenv("GROWLAB_KERNELS", "on")
     door_to(product)
 
-    with pytest.raises(UsageError, match="GROWLAB_KERNELS must be one of auto, off, interpreted, got 'on'"):
+    with pytest.raises(UsageError, match="GROWLAB_KERNELS must be one of auto, all, off, interpreted, got 'on'"):
         compare_all(torch.device("cpu"))
 
 
@@ -163,6 +176,7 @@ def test_a_kernel_that_is_wrong_is_left_alone_and_the_reason_is_told_once(door_t
     assert len(told) == 1
     assert len(calls) == compared
     assert torch.equal(found, ones(4, 4))
+    assert stepped_back() == ["product"]
 
 
 @pytest.mark.parametrize("narrow", [True, False])
@@ -195,7 +209,7 @@ def test_what_agreed_is_not_compared_again_by_the_next_process(door_to, calls):
     compare_all(torch.device("cpu"))
     assert len(calls) == 2
 
-    door._reason_to_stay_closed.cache_clear()  # as in another process
+    door._reasons.clear()  # as in another process
     compare_all(torch.device("cpu"))
 
     assert len(calls) == 2
@@ -210,20 +224,49 @@ def test_forms_are_compared_whatever_is_going_on(door_to, context):
         assert is_open("product", "cpu")
 
 
+NO_ROOM = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB."),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("Triton Error [CUDA]: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    MemoryError(),
+]
+
+
 @ON_CPU
-def test_a_device_that_is_full_is_no_fault_of_the_kernel(door_to):
-    full = [True, False, False]
+@pytest.mark.parametrize("error", NO_ROOM)
+def test_a_device_that_is_full_is_no_fault_of_the_kernel(door_to, error):
+    full = [True, True, False, False]
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         if full.pop(0):
-            raise torch.OutOfMemoryError
+            raise error
         return x * y
 
     door_to(kernel)
-    compare_all(torch.device("cpu"))
+    compare_all(torch.device("cpu"))  # as a worker starts
+    with pytest.raises(type(error)):  # as a trial begins, beside the same neighbours: it is tried again
+        is_open("product", "cpu")
 
     assert is_open("product", "cpu")
-    assert full == []
+    assert (full, stepped_back()) == ([], [])
+
+
+@ON_CPU
+def test_a_device_that_fails_is_told(door_to):
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    door_to(kernel)
+
+    with pytest.raises(torch.AcceleratorError, match="unspecified launch failure"):
+        compare_all(torch.device("cpu"))
+
+
+def test_every_kernel_that_takes_bf16_is_compared_in_it() -> None:
+    in_bf16 = {name for name, each in DOORS.items() for inputs in each.examples() if any(map(door._is_narrow, inputs))}
+
+    assert set(DOORS) - in_bf16 == {"rms_norm"}
 
 
 def test_two_doors_have_two_names(door_to):

@@ -76,7 +76,7 @@ def interpreted() -> None:
     ("door", "case"),
     [
         (REMEMBER, {"H": 2, "memory": True, "more": True}),
-        (REMEMBER, {"T": 1, "K": 17, "V": 5, "memory": True}),
+        (REMEMBER, {"T": 1, "K": 66, "V": 5, "memory": True}),
         (WEIGHED, {"memory": True}),
         (REVISE, {"memory": True}),
     ],
@@ -86,12 +86,36 @@ def test_in_the_interpreter_a_kernel_gives_what_the_definition_gives(door: Door,
 
 
 @pytest.mark.usefixtures("interpreted")
-def test_a_text_that_is_cut_into_segments_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    from growlab.kernels import decaying_memory
+@pytest.mark.parametrize("door", [REMEMBER, WEIGHED], ids=lambda door: door.name)
+def test_a_text_that_is_cut_into_segments_is_read_as_a_whole(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    from growlab.kernels import memory_walk
 
-    monkeypatch.setattr(decaying_memory, "n_segments", lambda n_programs, n_chunks: 2)  # of two chunks and of one
+    monkeypatch.setattr(memory_walk, "n_segments", lambda n_programs, n_chunks: 2)  # of two chunks and of one
 
-    assert difference(REMEMBER, draw_inputs(REMEMBER, T=150, K=3, V=2, memory=True), CPU) == ""
+    assert difference(door, draw_inputs(door, T=150, K=3, V=2, memory=True), CPU) == ""
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_keys_that_are_wider_than_a_tile_are_corrected_whole() -> None:
+    q, k, v, *others = draw_inputs(REVISE, T=3, K=66, V=2, memory=True)
+
+    assert difference(REVISE, (q, k, v.to(BF16), *others), CPU) == ""
+
+
+@pytest.mark.parametrize("door", [REMEMBER, WEIGHED, REVISE], ids=lambda door: door.name)
+def test_before_it_is_used_a_kernel_is_compared_on_all_that_it_does_otherwise(door: Door) -> None:
+    """In bf16, on a memory to start from, on keys wider than a tile, and on long texts where it cuts them."""
+    from growlab.kernels.memory_chunk import CHUNK
+    from growlab.kernels.memory_walk import n_segments
+
+    seen = [dict(zip(NAMES[door], example, strict=True)) for example in door.examples()]
+    of_texts = [(x["v"].shape[2], x["v"].shape[1] * -(-x["k"].shape[3] // 64), x) for x in seen]
+    long = [x for T, n_programs, x in of_texts if n_segments(n_programs, -(-T // CHUNK)) > 1]
+    wide = [x for x in seen if x["k"].shape[3] > 64 and x["v"].dtype == BF16 and x["memory"] is not None]
+
+    assert all(door.fits(*x.values()) for x in seen)
+    assert wide
+    assert long or door is REVISE
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -48,6 +48,17 @@ def test_in_the_interpreter_the_kernel_gives_what_the_definition_gives(shape, mo
     assert difference(DOOR, draw_inputs(*shape), CPU) == ""
 
 
+@pytest.mark.usefixtures("interpreted")
+def test_in_the_interpreter_more_chunks_than_are_loaded_at_once_are_scanned_in_bf16(monkeypatch):
+    from growlab.kernels import selective_scan as kernels
+
+    monkeypatch.setattr(kernels, "CHUNK", 1)
+    monkeypatch.setattr(kernels, "PART", 1)
+    u, delta, z, *others = draw_inputs(1, 9, 2, 1)  # of nine chunks eight are loaded
+
+    assert difference(DOOR, (u.bfloat16(), delta, z.bfloat16(), *others), CPU) == ""
+
+
 # ---- on a GPU ------------------------------------------------------------------------------------------------------
 
 

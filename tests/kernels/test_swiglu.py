@@ -11,13 +11,14 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(5, 12), (1, 2, 6), (2, 2 * 260)], ids=str)
-def test_in_the_interpreter_the_kernel_gives_what_the_definition_gives(shape):
+def test_in_the_interpreter_the_kernel_gives_what_the_definition_gives(shape, dtype):
     triton = pytest.importorskip("triton")
     if not triton.knobs.runtime.interpret:
         pytest.skip("kernels run on the GPU of this machine")
 
-    assert difference(DOOR, (draw(*shape),), torch.device("cpu")) == ""
+    assert difference(DOOR, (draw(*shape).to(dtype),), torch.device("cpu")) == ""
 
 
 @pytest.mark.gpu

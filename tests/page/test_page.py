@@ -255,7 +255,7 @@ def test_the_command_refuses_what_goes_with_no_page(
     empty = run("report", "empty", "--html", "a.html")
 
     assert (with_others[0], alone[0], unknown[0], empty[0]) == (2, 2, 1, 1)
-    assert "--html writes all of one study" in with_others[2]
+    assert "are two reports; ask for one of them" in with_others[2]
     assert "--force replaces the file of --html FILE" in alone[2]
     assert "nosuch" in unknown[2]
     assert "study 'empty' has no trial yet; run it first: growlab study run empty" in empty[2]

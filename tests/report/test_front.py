@@ -80,7 +80,7 @@ def test_only_the_front_is_shown_where_only_that_is_asked_for(store, judged):
     header, *lines = leaderboard_of(store, judged(), "tsv", only_front=True).splitlines()
 
     assert [line.split("\t")[1] for line in lines] == ["3", "0", "1"]
-    assert header.endswith("front\tdecode_tokens_per_s\ttrain.lr\tgrowth.patience")
+    assert header.endswith("front\tseed\tgrowths\tlayout_end\tdecode_tokens_per_s\ttrain.lr\tgrowth.patience")
 
 
 def test_what_is_beyond_a_constraint_has_no_rank_and_is_best_of_nothing(store, judged):
@@ -139,5 +139,5 @@ def test_rows_are_sorted_by_any_objective_the_best_first(store, judged):
     rows = read_leaderboard(store, row.id, "decode_tokens_per_s", front)
 
     assert [ranked.trial for ranked in rows] == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(UnknownName, match=r"unknown metric 'first_guess'; known: .*, decode_tokens_per_s"):
+    with pytest.raises(UnknownName, match=r"unknown column 'first_guess'; known: .*, decode_tokens_per_s,"):
         read_leaderboard(store, row.id, "first_guess", front)

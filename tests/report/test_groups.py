@@ -277,11 +277,13 @@ def test_programs_get_plain_numbers_with_all_their_digits(compared: Groups, form
 
 
 def test_json_has_the_same_columns_and_null_for_what_is_not_known(compared: Groups, store: Store) -> None:
-    baseline, other = json.loads(rendered(compared, "json"))
+    whole = json.loads(rendered(compared, "json"))
+    baseline, other = whole["groups"]
 
+    assert (whole["shape"], whole["key"]) == ("growlab.report.groups/1", compared.key)
     assert other["difference"] == compared.rows[1].difference
     assert baseline["difference"] is None
-    assert "verdict" not in json.loads(rendered(grouped(store, "lr"), "json"))[0]
+    assert "verdict" not in json.loads(rendered(grouped(store, "lr"), "json"))["groups"][0]
 
 
 def test_people_get_a_table_with_what_they_should_know(compared: Groups, terminal: Callable[[int], Any]) -> None:

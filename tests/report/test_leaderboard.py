@@ -1,12 +1,13 @@
 """Which trial is first, which has a rank, and what can be sorted by."""
 
 import math
+from dataclasses import fields
 
 import pytest
 
 from growlab.errors import UnknownName
 from growlab.records import TrialState
-from growlab.report.columns import SORTABLE
+from growlab.report.columns import LeaderboardRow
 from growlab.report.leaderboard import leaderboard
 
 
@@ -69,23 +70,49 @@ def test_sorted_by_size_each_row_still_shows_its_rank_by_val_loss(trial_of):
     assert [(row.rank, row.trial) for row in leaderboard([large, small], "n_params")] == [(2, 0), (1, 1)]
 
 
-@pytest.mark.parametrize("column", SORTABLE)
-def test_every_column_that_can_be_sorted_by_sorts_from_the_lowest(trial_of, column):
-    field = "number" if column == "trial" else column
-    trials = [trial_of(at, **({field: value} if field != "number" else {})) for at, value in enumerate((3, 1, 2))]
-
-    values = [getattr(row, column) for row in leaderboard(trials, column)]
-
-    assert values == sorted(values)
-    assert len(set(values)) == 3
+SORTED_BY = ("number", "depth_end", "n_params", "val_loss", "best_val_loss", "bits_per_byte", "flops", "tokens")
 
 
-def test_an_unknown_metric_is_an_error_that_shows_the_known_ones():
+@pytest.mark.parametrize("field", SORTED_BY)
+def test_rows_come_from_the_lowest_value_on_and_behind_a_minus_from_the_highest(trial_of, field):
+    column = "trial" if field == "number" else field
+    others = [{"number": at + 1, field: value} for at, value in enumerate((3, 1, 2))]
+    trials = [trial_of(values.pop("number"), **values) for values in others]
+
+    up, down = ([getattr(row, column) for row in leaderboard(trials, sort_by)] for sort_by in (column, f"-{column}"))
+
+    assert up == sorted(up)
+    assert len(set(up)) == 3
+    assert down == up[::-1]
+
+
+def test_words_searched_values_and_a_terminals_headers_can_be_sorted_by(trial_of):
+    params = [{"train.lr": 0.1, "a.part": "stack"}, {"train.lr": 0.01, "a.part": "average"}, {}]
+    trials = [trial_of(at, params=each, n_params=10 - at) for at, each in enumerate(params)]
+
+    assert numbers(leaderboard(trials, "lr")) == [1, 0, 2]
+    assert numbers(leaderboard(trials, "-train.lr")) == [0, 1, 2]  # what has no value comes last, either way
+    assert numbers(leaderboard(trials, "part")) == [1, 0, 2]
+    assert numbers(leaderboard(trials, "params")) == [2, 1, 0]
+
+
+def test_a_scalar_that_no_trial_has_drawn_yet_is_known():
+    assert leaderboard([], "train.lr", scalars=["train.lr"]) == []
+
+
+def test_an_unknown_column_is_an_error_that_shows_the_known_ones():
     with pytest.raises(
-        UnknownName, match=r"^unknown metric 'val_los'; known: best_val_loss, .*, val_loss\. Did you mean 'val_loss'\?$"
+        UnknownName,
+        match=r"^unknown column 'val_los'; known: accuracy, best_val_loss, .*, val_loss\. Did you mean 'val_loss'\?$",
     ):
         leaderboard([], "val_los")
 
 
 def test_a_study_without_trials_has_an_empty_leaderboard():
     assert leaderboard([]) == []
+
+
+def test_a_row_has_a_value_in_every_field(trial_of):
+    [row] = leaderboard([trial_of(0)])
+
+    assert vars(row).keys() == {field.name for field in fields(LeaderboardRow)}

@@ -2,10 +2,11 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growlab.report.sparkline import finite_range, sparkline
+from growlab.report.sparkline import finite_range, marks, sparkline
 
 values_of = st.lists(st.none() | st.floats(width=32), max_size=200)
 
@@ -48,3 +49,16 @@ def test_its_range_leaves_out_what_is_not_finite(values):
     finite = [value for value in values if value is not None and math.isfinite(value)]
 
     assert finite_range(values) == ((min(finite), max(finite)) if finite else None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "events", "width", "line"),
+    [
+        ([10, 20, 30, 40], [20, 35], 60, " ▲ ▲"),
+        ([10, 20, 30, 40], [5, 45], 60, "▲   "),  # after all of them there is no place
+        (range(0, 100, 10), [50, 50], 5, "  ▲  "),  # two values a character
+        ([], [5], 60, ""),
+    ],
+)
+def test_a_mark_stands_below_the_first_value_at_or_after_an_event(steps, events, width, line):
+    assert marks(steps, events, width) == line

@@ -11,7 +11,17 @@ from dataclasses import replace
 import pytest
 
 from growlab.errors import NotFound, StorageError
-from growlab.records import AS_IT_WAS, DROPPED_STEPS, GROWN, Decision, GrowthEvent, Metric, TrajectoryPoint, TrialState
+from growlab.records import (
+    AS_IT_WAS,
+    DROPPED_STEPS,
+    GROWN,
+    Decision,
+    GrowthEvent,
+    Metric,
+    Prediction,
+    TrajectoryPoint,
+    TrialState,
+)
 from growlab.report.leaderboard import read_leaderboard
 from growlab.report.trial_facts import trial_as_mapping
 from growlab.report.trial_page import trial_page
@@ -410,9 +420,52 @@ def test_a_page_tells_the_newest_units_path_and_then_that_of_every_unit_since_it
     newest = text[text.index("path of the newest unit's weights") :]
     assert "3.00 to 9.00" in newest
     of_all = newest[newest.index("paths of all units' weights") :].splitlines()
-    assert of_all[1].split() == ["unit", "τ", "κ", "H", "r̂²", "z", "τ,", "steps", "60", "to", "70"]
-    assert of_all[2].split()[:4] == ["0", "2.50", "0.50", "0.75"]
-    assert of_all[3].split()[:4] == ["1", "3.50", "0.50", "0.75"]
+    assert of_all[1].split() == ["unit", "τ", "κ", "H", "r̂²", "z"]
+    assert of_all[2].split()[:6] == ["0", "2.50", "▁█", "0.50", "▄▄", "0.75"]
+    assert of_all[3].split()[:6] == ["1", "3.50", "▁█", "0.50", "▄▄", "0.75"]
+    assert of_all[4].split() == ["1.73", "random", "walk", "1.41", "0.50"]  # of three increments
+    assert of_all[5].split() == ["1.00", "straight", "0.00", "1.00", "steps", "60–70"]
+
+
+def test_growths_are_marked_below_the_courses_and_on_the_curve_between_two_rows(page, run_trial, result_of):
+    flops = [Metric(step=step, split="train", name="flops", value=step * 1e9) for step in (20, 40, 60, 80)]
+    lr = [Metric(step=step, split="train", name="lr", value=step / 1000) for step in (20, 40, 60, 80)]
+    val = [Metric(step=step, split="val", name="loss", value=3 - step / 100) for step in (20, 40, 60, 80)]
+    run_trial(0, facts=[*flops, *lr, *val, EVENT], result=result_of())  # grew at step 50
+
+    lines = page(0).splitlines()
+
+    assert any(line.endswith("(nats per token over FLOPs)") for line in lines)
+    course = next(at for at, line in enumerate(lines) if line.split()[:1] == ["lr"])
+    assert lines[course].split() == ["lr", "▁▃▆█", "0.02", "0.08", "0.02", "to", "0.08"]
+    assert lines[course + 1].index("▲") == lines[course].index("▆")
+    assert sum("▲" in line for line in lines) == 3  # the curve, its legend, the course
+
+
+def test_the_load_of_experts_is_told_by_block(page, run_trial, result_of):
+    facts = [
+        Metric(step=step, split="val", name=f"block_{block}.{name}", value=value + step / 1000)
+        for block in (1, 3)
+        for name, value in (("load_entropy", 0.9), ("largest_load", 0.25))
+        for step in (10, 20)
+    ]
+    run_trial(0, facts=facts, result=result_of())
+
+    lines = [line.split() for line in page(0).splitlines()]
+
+    assert ["1", "0.92", "▁█", "0.27", "▁█"] in lines
+    assert ["3", "0.92", "▁█", "0.27", "▁█"] in lines
+
+
+@pytest.mark.parametrize(("mean", "away"), [(1.4097, "2.0 sd above"), (1.5, "1.0 sd below")])
+def test_what_was_expected_stands_beside_what_came(page, run_trial, result_of, mean, away):
+    predicted = Prediction(mean=mean, sd=0.03, runs=0.97)
+    run_trial(0, decision=replace(MUTATION, origin="model", predicted=predicted), result=result_of())
+
+    text = page(0)
+
+    assert f"val_loss {mean:.4f} ± 0.0300, 97.0% to reach one; came to 1.4697, {away}" in re.sub(r"\s+", " ", text)
+    assert "known then the results of 3 trials, 1 more was being trained" in re.sub(r"\s+", " ", text)
 
 
 def test_a_page_of_a_trial_that_watched_one_unit_says_it_once(page, run_trial, result_of):

@@ -11,6 +11,7 @@ from growlab.layout import parse
 from growlab.records import PastTrial, RungReading, TrialState
 from growlab.rungs import Rungs
 from growlab.search import New, Promote, decide, propose
+from growlab.search.model.choice import scores
 from growlab.search.replay import propose_again, seen
 from growlab.specs import BudgetSpec
 from growlab.statistics.pareto import hypervolume
@@ -52,6 +53,15 @@ def searched(study, kinds, measure, n_trials):
     for number in range(n_trials):
         past.append(completed(propose(study, past, number, kinds, measure)))
     return past
+
+
+def test_of_equal_gains_the_surer_comes_first_and_what_will_probably_fail_last():
+    gains, runs = np.array([1.0, 1.0, 0.7, 5.0, 9.0]), np.array([0.7, 1.0, 0.95, 0.5, 0.2])
+
+    found = scores(gains, runs)
+
+    assert np.argsort(-found).tolist() == [1, 0, 2, 3, 4]
+    assert found[3:].tolist() == pytest.approx([-0.5, -0.8])
 
 
 def test_it_covers_more_within_the_reference_than_random_draws(study, kinds, measure):

@@ -249,10 +249,24 @@ def test_a_distance_is_the_same_number_kept_or_not_and_either_way_round(encoding
     kept.among(configurations[:10])
     kept.among(configurations[5:20])
 
-    again, anew = kept.among(configurations), Distances(encoding, found).among(configurations)
+    (_, again), (_, anew) = kept.among(configurations), Distances(encoding, found).among(configurations)
 
     assert np.array_equal(again, anew)
     assert np.array_equal(again, again.T)
+
+
+def test_distances_of_counts_are_sums_of_differences_and_all_together_those_of_groups(encoding, codes, tried) -> None:
+    relevances = np.exp(np.random.default_rng(0).normal(size=len(names_of(encoding))))
+    some = encoding.encode([trial.configuration for trial in tried[::2]])
+    each = group_distances(encoding, some, codes)
+
+    weighted = weighted_distance(encoding, some, codes, relevances)
+
+    assert weighted == pytest.approx(np.tensordot(relevances, each, 1))
+    for at, group in enumerate(encoding.groups, len(encoding.places)):
+        if group.sort == "count":
+            one, other = (of.columns[of.layout, group.columns] for of in (some, codes))
+            assert np.array_equal(each[at], np.abs(one[:, None] - other[None]).sum(axis=2)), group.name
 
 
 def test_equal_configurations_are_no_distance_apart_and_others_are(encoding, tried) -> None:

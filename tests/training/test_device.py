@@ -97,6 +97,20 @@ def test_the_peak_of_a_gpu_is_that_since_it_was_begun() -> None:
     assert peak_memory(gpu) == before + held.nbytes
 
 
+@pytest.mark.gpu
+def test_what_torch_keeps_of_a_trial_is_not_in_the_peak_of_the_next_and_what_a_recording_keeps_is() -> None:
+    gpu = use_device(every_gpu()[-1])
+    held = torch.empty(64 << 20, dtype=torch.uint8, device=gpu)
+    del held
+
+    begin_peak(gpu)
+    before, beside_a_recording = peak_memory(gpu), peak_memory(gpu, 1 << 20)
+
+    assert before is not None
+    assert before <= torch.cuda.memory_reserved(gpu) - (64 << 20)
+    assert beside_a_recording == before + (1 << 20)
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("gpu", "unknown device 'gpu'; use cpu, cuda"), ("meta", "device 'meta' is not supported")]
 )

@@ -1,5 +1,6 @@
 """A recorded step is the eager step: the same batches, losses and growths; what cannot be recorded stays eager."""
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,8 @@ from growlab.data.corpus import Corpus
 from growlab.errors import UsageError
 from growlab.kernels import closed_doors
 from growlab.specs import TrialSpec
-from growlab.training.engine import COMPILE_FROM, WARM_UP, Execution
+from growlab.training.device import begin_peak, peak_memory
+from growlab.training.engine import COMPILE_FROM, WARM_UP, Execution, waits
 from growlab.training.feed import DeviceFeed, HostFeed, PrefetchingFeed
 from growlab.training.run import TrialRun, fresh_run
 
@@ -46,6 +48,20 @@ def test_an_engine_that_there_is_not_is_refused(
 
     with pytest.raises(UsageError, match=r"GROWLAB_ENGINE must be one of auto, eager, .*, got 'graphs'"):
         fresh_run(make_spec(), corpus, CPU)
+
+
+def test_a_warning_of_a_step_is_told_also_where_it_is_watched_for_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
+
+    def step() -> None:
+        warnings.warn("the kernel of gated_scan is not used on cuda:0", UserWarning, stacklevel=1)
+        warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)
+
+    with pytest.warns(UserWarning, match="kernel") as told:
+        assert waits(step)
+
+    assert [str(warning.message) for warning in told] == ["the kernel of gated_scan is not used on cuda:0"]
+    assert told[0].filename == __file__
 
 
 # ---- on a GPU --------------------------------------------------------------------------------------------------
@@ -220,6 +236,27 @@ def test_a_step_that_waits_stays_eager_until_the_model_changes(
 
     assert run.engine.name == "graph"
     assert after[-1] < before[0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("layout", [HYBRID, MEMORIES])
+def test_a_recorded_trial_takes_about_the_memory_of_an_eager_one(
+    losses: Losses, make_spec: MakeSpec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    took = {}
+    for execution in (Execution.EAGER, Execution.GRAPH):
+        monkeypatch.setenv("GROWLAB_ENGINE", execution.value)
+        run = gpu_run(make_spec, corpus, layout, batch_size=512, seq_len=64)
+        begin_peak(run.device)
+        losses(run, WARM_UP + 3)
+        run.evaluate()
+        took[execution] = peak_memory(run.device, run.recorded_bytes)
+        assert run.engine.name == execution.value
+        run.forget_recordings()
+
+    ratio = took[Execution.GRAPH] / took[Execution.EAGER]
+    print(f"{layout}: {took[Execution.EAGER] / 2**20:.0f} MiB eagerly, {ratio:.2f} of it where it is recorded")
+    assert 0.8 <= ratio <= 1.4
 
 
 @pytest.mark.gpu

@@ -146,7 +146,7 @@ def grow(run: TrialRun, operator: str, **changes: object) -> None:
 def test_moments_births_and_weights_stay_with_their_parameters(make_spec: MakeSpec, corpus: Corpus) -> None:
     run = run_of(make_spec, corpus)
     steps(run, 3)
-    moments = run.optimizer._moments
+    moments = run.optimizer._states
     before = {parameter: {key: each.clone() for key, each in own.items()} for parameter, own in moments.items()}
 
     grow(run, "loop")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from growlab.specs import TrainSpec, TrialSpec
-from growlab.training.optimizer import GrowingAdamW
+from growlab.training.optimizer import GrowingOptimizer
 from growlab.training.schedule import lr_at, rewarm
 
 MakeSpec = Callable[..., TrialSpec]
@@ -80,13 +80,13 @@ def test_a_newborn_gets_its_first_share_at_once_and_all_after_rewarm_steps() -> 
 def lrs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, list[float]]]:
     """Of every step of the trials to come: the schedule's lr, and the lr of each group of parameters."""
     seen: list[tuple[float, list[float]]] = []
-    set_lr = GrowingAdamW.set_lr
+    set_lr = GrowingOptimizer.set_lr
 
-    def noting(self: GrowingAdamW, lr: float, *, step: int, **options: float) -> None:
+    def noting(self: GrowingOptimizer, lr: float, *, step: int, **options: float) -> None:
         set_lr(self, lr, step=step, **options)
         seen.append((lr, [float(group.lr) for group in self.groups]))
 
-    monkeypatch.setattr(GrowingAdamW, "set_lr", noting)
+    monkeypatch.setattr(GrowingOptimizer, "set_lr", noting)
     return seen
 
 

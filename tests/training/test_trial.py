@@ -23,6 +23,7 @@ from growlab.records import GrowthEvent, Metric, TrajectoryPoint, TrialState
 from growlab.scalar import with_defaults
 from growlab.specs import DataSpec, TrialSpec
 from growlab.training.reporting import FINITE_EVERY, TRAIN_ROWS, is_row, steps_between_rows
+from growlab.training.result import executed
 from growlab.training.run import fresh_run
 from growlab.training.schedule import lr_at
 
@@ -92,6 +93,13 @@ def test_the_result_says_where_the_trial_ended(grown: Any) -> None:
     assert result.best_val_loss == min(metric(grown, "val", "loss").values())
     assert result.elapsed_s > 0
     assert result.engine == "eager"
+
+
+def test_the_result_names_kernels_that_stepped_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = {("swiglu", "cuda:0"): "it fails", ("gated_scan", "cuda:0"): "it fails", ("rms_norm", "cuda:0"): ""}
+    monkeypatch.setattr("growlab.kernels.door._reasons", closed)
+
+    assert executed("graph") == "graph, without kernels of gated_scan, swiglu"
 
 
 def test_bits_per_byte_is_the_loss_over_the_bytes_of_the_text(grown: Any) -> None:

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from growlab.faults import refused_operation
 from growlab.records import TrialState
 from growlab.training.device import DeviceMemory, device_memory
-from growlab.training.faults import refused_operation
 from growlab.worker.causes import crowded_out, held_by_others, out_of_memory
 from growlab.worker.packing import Probe
 

@@ -85,6 +85,7 @@ class Found:
     trials: list[TrialRow]
     attempts: list[list[AttemptRow]]
     trainers: list[str]  # the id of the process of each forward pass of the faulty block
+    log: str  # of the worker
 
 
 Faults = Callable[..., Found]
@@ -122,11 +123,12 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were
                 plugins=(plugin,),
                 deterministic=deterministic,
             )
-            serve("faults", options, LineDisplay(io.StringIO()))
+            log = io.StringIO()
+            serve("faults", options, LineDisplay(log))
             other.join()
             trials = store.trials(store.study("faults").id)
             forwards = (tmp_path / "forwards").read_text().split()
-            return Found(trials, [store.attempts(trial.id) for trial in trials], forwards)
+            return Found(trials, [store.attempts(trial.id) for trial in trials], forwards, log.getvalue())
 
     return run
 
@@ -265,6 +267,21 @@ def test_a_trial_that_alone_does_not_fit_fails_at_once(run_with: Faults) -> None
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED, TrialState.FAILED]
     assert len(found.attempts[1]) == 1
     assert found.trials[1].error.startswith("out of memory: ")
+
+
+@pytest.mark.gpu
+def test_a_trial_that_runs_out_of_memory_while_a_step_is_recorded_fails_and_another_process_trains_the_next(
+    run_with: Faults,
+) -> None:
+    found = run_with(
+        "if torch.cuda.is_current_stream_capturing(): torch.empty(10**12, dtype=torch.uint8, device=x.device)",
+        device="cuda",
+    )
+
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETED, TrialState.FAILED, TrialState.COMPLETED]
+    assert [len(each) for each in found.attempts] == [1, 1, 1]
+    assert found.trials[1].error.startswith("out of memory: ")
+    assert found.log.count("another trainer takes over: a recording") == 1
 
 
 def _versions_of_workers() -> list[dict[str, str]]:

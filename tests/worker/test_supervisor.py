@@ -34,6 +34,7 @@ from growlab.worker.messages import (
     ToTrainer,
     Train,
     Unfit,
+    Worn,
 )
 from growlab.worker.process import TrainerProcess
 from growlab.worker.supervisor import Served, WorkerOptions, serve
@@ -362,6 +363,26 @@ def test_a_study_is_served_from_its_first_proposal_to_the_end_of_its_last_trial(
     assert workers() == [("2", True)]
     (setup,) = started
     assert (setup.storage_url, setup.n_threads, setup.patience_s) == ("sqlite:///growlab.db", 3, 7.0)
+
+
+def test_a_trainer_that_is_worn_is_replaced_before_the_next_order_and_nothing_is_a_strike(
+    store: Store, study: Study, setups: Callable, good_trainer: Callable, screen: io.StringIO
+) -> None:
+    def wears_out(order: ToTrainer) -> Iterable[FromTrainer]:
+        is_first = isinstance(order, Train) and order.claim.number == 0
+        yield from [Worn("a recording was broken off")] if is_first else []
+        yield from good_trainer(order)
+
+    store.set_n_trials("tiny", 2)
+    started = setups(wears_out, [READY])
+
+    served = serve_with(LineDisplay(screen))
+
+    assert served == Served(n_trials=2, stopped=False)
+    assert len(started) == 2
+    assert "another trainer takes over: a recording was broken off\n" in screen.getvalue()
+    trial, (attempt,) = rows(store)
+    assert (trial.strikes, attempt.end_reason) == (0, EndReason.FINISHED)
 
 
 def test_a_worker_leaves_after_the_trials_that_it_was_asked_for(

@@ -35,6 +35,7 @@ from growlab.worker.messages import (
     Train,
     TrainerSetup,
     Unfit,
+    Worn,
 )
 from growlab.worker.packing import next_spec
 from growlab.worker.trainer import CRASHED, LEAVING_S, ORPHANED, require_writable, run_trainer, summary
@@ -189,6 +190,14 @@ def test_a_proposal_is_the_one_that_the_study_would_make_anywhere(store: Store, 
     assert [(trial.number, trial.spec) for trial in store.trials(row.id)] == [(0, expected)]
 
 
+def test_a_device_that_others_fill_keeps_nobody_from_proposing(
+    store: Store, study: Study, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("growlab.training.engine.choose_execution", fails_with(NO_ROOM))
+
+    assert start().answer(Propose(study.name)) == Proposed()
+
+
 def test_a_study_that_has_all_its_trials_gets_no_other(store: Store, study: Study, start: Callable) -> None:
     trainer, row = start(), store.study(study.name)
 
@@ -322,6 +331,19 @@ def test_a_trial_that_does_not_fit_beside_others_is_given_back_with_both_reasons
 
     assert answer == Crowded(f"others hold it\n{NO_ROOM}")
     assert state_of(store, claim) == (TrialState.RUNNING, "")
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_trainer_in_which_a_recording_was_broken_off_says_that_it_is_worn(
+    pipe: tuple[Connection, Connection], store: Store, start: Callable, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    monkeypatch.setattr("growlab.training.recording._broke_off", broken)
+    trainer = start()
+    trainer.settled = True
+
+    trainer.tidy()
+
+    assert [type(message) for message in heard(pipe)] == [Ready, *([Worn] if broken else [])]
 
 
 @pytest.mark.parametrize("stopping", [False, True])

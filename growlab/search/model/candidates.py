@@ -121,14 +121,12 @@ def draw_scalars(
     rng: Random, domains: Mapping[str, Domain], given: Mapping[str, Value] | None = None
 ) -> dict[str, Value]:
     """A value for every searched scalar that acts, those that are given as they are, in the order of the domains."""
-    values = dict(given or {})
     fixed = {name: domain.value for name, domain in domains.items() if isinstance(domain, Fixed)}
-    searched = {name: domain for name, domain in domains.items() if name not in fixed}
-    while ready := [name for name in searched if name not in values and acts(name, fixed | values)]:
-        for name in ready:
-            values[name] = draw_scale(rng, searched[name])
-    acting = {name for name in searched if name in values and acts(name, fixed | values)}
-    return {name: values[name] for name in searched if name in acting}
+    values = {**fixed, **(given or {})}
+    searched = [name for name in domains if name not in fixed]
+    while ready := [name for name in searched if name not in values and acts(name, values)]:
+        values |= {name: draw_scale(rng, domains[name]) for name in ready}
+    return {name: values[name] for name in searched if name in values and acts(name, values)}
 
 
 def move_scalars(

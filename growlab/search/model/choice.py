@@ -6,8 +6,8 @@ little is to be gained, where everything fails much would be: so what will proba
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 from scipy.special import ndtr
@@ -22,11 +22,12 @@ _DIGITS = 6  # of a score, as a share of the range of all scores: what is beyond
 
 
 def scores(gains: Array, runs: Array) -> Array:
-    """Expected gains as a share of the highest.
+    """Expected gains of those that run, times the probability of running, as a share of the highest.
 
     Below 0 what will probably fail: the less, the surer that is.
     """
-    return np.where(runs < SAFE, runs - 1, gains / max(float(gains.max()), 1e-300))
+    found = gains * runs
+    return np.where(runs < SAFE, runs - 1, found / max(float(found.max()), 1e-300))
 
 
 def expected_improvement(best: float, mean: Array | float, sd: Array | float) -> Array:
@@ -37,16 +38,13 @@ def expected_improvement(best: float, mean: Array | float, sd: Array | float) ->
     return found
 
 
-def ranked(found: Array, candidates: Sequence[Candidate]) -> list[int]:
+def ranked(found: Array, candidates: Sequence[Candidate]) -> Iterator[int]:
     """The candidates' places, the best first; of equal ones that with the smaller hash."""
     span = float(found.max() - found.min()) or 1.0
     rounded = np.round((found - found.min()) / span, _DIGITS).tolist()
-    n_equal = Counter(rounded)
-
-    def key(at: int) -> tuple[float, int]:
-        return -rounded[at], _hash(candidates[at]) if n_equal[rounded[at]] > 1 else 0
-
-    return sorted(range(len(candidates)), key=key)
+    for _, equal in groupby(sorted(range(len(candidates)), key=lambda at: -rounded[at]), key=lambda at: rounded[at]):
+        places = list(equal)
+        yield from sorted(places, key=lambda at: _hash(candidates[at])) if len(places) > 1 else places
 
 
 def _hash(candidate: Candidate) -> int:

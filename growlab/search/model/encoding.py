@@ -3,14 +3,14 @@
 Everything that is counted is a small whole number over a power of two, so that a distance is the same number in
 whatever order it is summed up: a decision does not depend on how many threads a machine has.
 
-Legend: n configurations, p places, k columns.
+Legend: n configurations, u different layouts among them, p places, k columns of layouts, s of scalars.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +24,8 @@ from growlab.search.repair import PLACES
 from growlab.search.scale import scale_of
 
 MOST_PLACES = 12  # from each end; what stands further inside is seen by the counts alone
-_KEPT = 4096  # configurations whose codes are kept
+UNIT = 1 / 4  # what is counted is a multiple of it
+_KEPT = 4096  # blocks and values of a scalar of which what was computed is kept
 _EDGE = "|"  # stands before the first block of a stack and behind its last one
 
 Array = np.ndarray
@@ -35,19 +36,41 @@ class Group:
     """Columns that say one thing, and share one relevance."""
 
     name: str
-    columns: slice
-    sort: str  # 'count', 'presence', 'number' or 'scalar'
+    columns: slice  # of those of scalars, where it is one, else of those of layouts
+    sort: str  # 'count', 'number' or 'scalar'
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Configurations as arrays."""
+    """Configurations as arrays; many of them may have the same layout."""
 
-    places: Array  # (n, p), numbers of blocks in the encoding's list; 0: no block
-    columns: Array  # (n, k)
+    places: Array  # (u, p), numbers of blocks in the encoding's list; 0: no block
+    columns: Array  # (u, k)
+    layout: Array  # (n), which of the u layouts each configuration has
+    scalars: Array  # (n, s)
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return len(self.layout)
+
+    @cached_property
+    def blocks(self) -> tuple[Array, Array]:
+        """The blocks that stand anywhere, by number, and which of them stands at each place (u, p)."""
+        blocks, which = np.unique(self.places, return_inverse=True)
+        return blocks, which.reshape(self.places.shape)
+
+    def chosen(self, at: Array) -> "Codes":
+        """Those of the configurations at some places."""
+        layouts, which = np.unique(self.layout[at], return_inverse=True)
+        return Codes(self.places[layouts], self.columns[layouts], which, self.scalars[at])
+
+    def followed_by(self, others: "Codes") -> "Codes":
+        """These, and others behind them."""
+        return Codes(
+            np.concatenate([self.places, others.places]),
+            np.concatenate([self.columns, others.columns]),
+            np.concatenate([self.layout, others.layout + len(self.columns)]),
+            np.concatenate([self.scalars, others.scalars]),
+        )
 
 
 class Encoding:
@@ -65,76 +88,83 @@ class Encoding:
         self._option_column = {option: at for at, option in enumerate(_options_of(menu))}
         low, high = menu.space.depth
         self.places = _place_names(high, both_ends=low != high or len(menu.space.start_with) > 0)
-        self.groups = list(self._make_groups())
-        self.n_columns = self.groups[-1].columns.stop if self.groups else 0
+        self.groups = [*_groups(self._layout_groups()), *_groups(self._scalar_groups())]
+        self.n_columns = sum(n for _, n, _ in self._layout_groups())
         self._at = {group.name: group.columns for group in self.groups}
-        self._blocks: dict[BlockSpec | None, int] = {None: 0}
+        self._blocks: dict[BlockSpec, int] = {}  # numbers from 1 on; 0 is no block
+        self._specs: list[BlockSpec | None] = [None]
         self._names: list[str] = [""]
         self._options: list[Array] = [np.zeros(0)]
         self._counts: list[tuple[Array, Array]] = [_adding({})]  # what each block adds to a row
-        self.size_of_block = lru_cache(maxsize=_KEPT)(self._own_size)
+        self._size_of_number = lru_cache(maxsize=_KEPT)(self._own_size)
         self._size_of_none = lru_cache(maxsize=_KEPT)(self._size_without_blocks)
-        self._n_of_scalars = sum(map(_n_columns, self._scalars.values()))
-        self._row = lru_cache(maxsize=_KEPT)(self._encode)
-        self._of_layout = lru_cache(maxsize=_KEPT)(self._encode_layout)
 
-    def _make_groups(self) -> Iterator[Group]:
+    def _layout_groups(self) -> Iterator[tuple[str, int, str]]:
+        """Name, number of columns and sort."""
         space = self._menu.space
-        sizes: list[tuple[str, int, str]] = [
-            ("counts of kinds", len(self._kinds), "count"),
-            ("kinds present", len(self._kinds), "presence"),
-            ("pairs present", len(self._pair_column), "presence"),
-            ("counts of options", len(self._option_column), "count"),
-            ("depth", 1, "number"),
-            ("parameters", 1, "number"),
-        ]
+        yield "counts of kinds", len(self._kinds), "count"
+        yield "kinds present", len(self._kinds), "count"
+        yield "pairs present", len(self._pair_column), "count"
+        yield "counts of options", len(self._option_column), "count"
+        yield "depth", 1, "number"
+        yield "parameters", 1, "number"
         if len(space.d_model) > 1:
-            sizes.append(("width", 1, "number"))
-        sizes += [(place, len(getattr(space, place)), "count") for place in PLACES if len(getattr(space, place)) > 1]
-        sizes += [(name, _n_columns(domain), "scalar") for name, domain in self._scalars.items()]
-        start = 0
-        for name, n, sort in sizes:
-            yield Group(name, slice(start, start + n), sort)
-            start += n
+            yield "width", 1, "number"
+        yield from ((place, n, "count") for place in PLACES if (n := len(getattr(space, place))) > 1)
+
+    def _scalar_groups(self) -> Iterator[tuple[str, int, str]]:
+        yield from ((name, _n_columns(domain), "scalar") for name, domain in self._scalars.items())
 
     def encode(self, configurations: Sequence[Configuration]) -> Codes:
-        rows = [self._row(configuration) for configuration in configurations]
-        if not rows:
-            return Codes(np.zeros((0, len(self.places)), dtype=np.intp), np.zeros((0, self.n_columns)))
-        return Codes(np.stack([places for places, _ in rows]), np.stack([row for _, row in rows]))
+        """Many at a time: one takes numpy as long as a hundred do."""
+        layouts = {layout: at for at, layout in enumerate(dict.fromkeys([each.layout for each in configurations]))}
+        of_each = np.array([layouts[each.layout] for each in configurations], dtype=np.intp)
+        return Codes(*self._encode_layouts(list(layouts)), of_each, self._encode_scalars(configurations))
 
-    def _encode(self, configuration: Configuration) -> tuple[Array, Array]:
-        places, row = self._of_layout(configuration.layout)
-        row = row.copy()
-        row[row.size - self._n_of_scalars :] = list(self._scalars_of(configuration.params))
-        return places, row
+    def _encode_scalars(self, configurations: Sequence[Configuration]) -> Array:
+        """(n, s); what does not act is all zeros."""
+        read = [(name, numbers, (0.0,) * _n_columns(self._scalars[name])) for name, numbers in self._numbers.items()]
+        found: list[float] = []
+        for configuration in configurations:
+            values = configuration.params
+            for name, numbers, none in read:
+                found += numbers(values[name]) if name in values else none
+        return np.array(found).reshape(len(configurations), sum([len(none) for *_, none in read]))
 
-    def _encode_layout(self, layout: Layout) -> tuple[Array, Array]:
-        """Its places, and its row with zeros for the scalars."""
-        numbers, depth = [self._number(block) for block in layout.blocks], layout.depth
-        columns, amounts = zip(*(self._counts[number] for number in numbers), strict=True)
-        row = np.bincount(np.concatenate(columns), np.concatenate(amounts), minlength=self.n_columns)
-        row[self._pairs(layout.blocks)] = 1
-        row[self._at["kinds present"]] = (row[self._at["counts of kinds"]] > 0) / 2
-        row[self._at["pairs present"]] = (row[self._at["pairs present"]] > 0) / 4
-        row[self._at["depth"].start : row.size - self._n_of_scalars] = list(self._sizes_of(layout))
-        return np.array([numbers[at] if -depth <= at < depth else 0 for at in self.places], dtype=np.intp), row
+    def _encode_layouts(self, layouts: Sequence[Layout]) -> tuple[Array, Array]:
+        """The places (u, p) and the columns (u, k) of different layouts."""
+        n, k = len(layouts), self.n_columns
+        if not n:
+            return np.zeros((0, len(self.places)), dtype=np.intp), np.zeros((0, k))
+        numbers = [[self._number(block) for block in layout.blocks] for layout in layouts]
+        adding = [(row * k, self._counts[number]) for row, each in enumerate(numbers) for number in each]
+        at = np.concatenate([first + columns for first, (columns, _) in adding])
+        columns = np.bincount(at, np.concatenate([amounts for _, (_, amounts) in adding]), minlength=n * k)
+        columns[[row * k + column for row, layout in enumerate(layouts) for column in self._pairs(layout.blocks)]] = 1
+        columns = columns.reshape(n, k)
+        columns[:, self._at["kinds present"]] = (columns[:, self._at["counts of kinds"]] > 0) / 2
+        columns[:, self._at["pairs present"]] = (columns[:, self._at["pairs present"]] > 0) / 4
+        columns[:, self._at["depth"].start :] = list(map(list, map(self._sizes_of, layouts, numbers)))
+        depths = map(len, numbers)
+        places = [
+            [each[at] if -depth <= at < depth else 0 for at in self.places]
+            for each, depth in zip(numbers, depths, strict=True)
+        ]
+        return np.array(places, dtype=np.intp).reshape(n, len(self.places)), columns
 
-    def _sizes_of(self, layout: Layout) -> Iterator[float]:
-        """The columns from the depth on to the scalars, in the order of the groups."""
+    def _sizes_of(self, layout: Layout, blocks: Sequence[int]) -> Iterator[float]:
+        """The columns from the depth on, in the order of the groups; its parameters as the sum of those of blocks."""
         yield math.log2(layout.depth) / 2
-        yield math.log2(max(self._size(layout), 1)) / 4
+        size = sum(
+            [self._size_of_number(block, layout.d_model) for block in blocks], self._size_of_none(layout.d_model)
+        )
+        yield math.log2(max(size, 1)) / 4
         if "width" in self._at:
             yield math.log2(layout.d_model) / 2
         for place in PLACES:
             if place in self._at:
                 known = [(part == getattr(layout, place)) / 2 for part in self._menu.parts(place, layout.d_model)]
                 yield from [*known, *[0.0] * (len(getattr(self._menu.space, place)) - len(known))]
-
-    def _scalars_of(self, params: Mapping[str, Value]) -> Iterator[float]:
-        for name, numbers in self._numbers.items():
-            at = self._at[name]
-            yield from numbers(params[name]) if name in params else [0.0] * (at.stop - at.start)
 
     def _counts_of(self, block: BlockSpec) -> dict[int, float]:
         """What the block adds to a row: its kinds and options, and the pairs of neighbours inside of it."""
@@ -154,12 +184,13 @@ class Encoding:
         first, kinds = self._at["pairs present"].start, [_EDGE, *(block.kind for block in stack), _EDGE]
         return [first + self._pair_column[pair] for pair in pairwise(kinds) if pair in self._pair_column]
 
-    def _size(self, layout: Layout) -> int:
-        """The parameters of a layout, as the sum of those of its blocks."""
-        of_blocks = sum(self.size_of_block(block, layout.d_model) for block in layout.blocks)
-        return self._size_of_none(layout.d_model) + of_blocks
+    def size_of_block(self, block: BlockSpec, d_model: int) -> int:
+        """The parameters that a layout has by this block."""
+        return self._size_of_number(self._number(block), d_model)
 
-    def _own_size(self, block: BlockSpec, d_model: int) -> int:
+    def _own_size(self, number: int, d_model: int) -> int:
+        block = self._specs[number]
+        assert block is not None
         return self._size_of(Layout(d_model, (block,))) - self._size_of_none(d_model)
 
     def _size_without_blocks(self, d_model: int) -> int:
@@ -167,15 +198,18 @@ class Encoding:
 
     # ---- blocks at places -----------------------------------------------------------------------------------
 
-    def _number(self, block: BlockSpec | None) -> int:
-        if block not in self._blocks:
-            assert block is not None
-            self._blocks[block] = len(self._names)
-            name = self._menu.name(block)
-            self._names.append(name)
-            self._options.append(np.array(list(self._option_numbers(name, block))))
-            self._counts.append(_adding(self._counts_of(block)))
-        return self._blocks[block]
+    def _number(self, block: BlockSpec) -> int:
+        known = self._blocks.get(block)
+        return self._added(block) if known is None else known
+
+    def _added(self, block: BlockSpec) -> int:
+        number = self._blocks[block] = len(self._specs)
+        name = self._menu.name(block)
+        self._specs.append(block)
+        self._names.append(name)
+        self._options.append(np.array(list(self._option_numbers(name, block))))
+        self._counts.append(_adding(self._counts_of(block)))
+        return number
 
     def _option_numbers(self, name: str, block: BlockSpec) -> Iterator[float]:
         """For each option of a block its place among the study's values; 1/2 for a value that is none of them."""
@@ -202,6 +236,14 @@ class Encoding:
         for at, block in enumerate(blocks):
             places.setdefault(self._names[block], []).append(at)
         return places
+
+
+def _groups(made_of: Iterable[tuple[str, int, str]]) -> Iterator[Group]:
+    """Groups of so many columns, one behind the other."""
+    start = 0
+    for name, n, sort in made_of:
+        yield Group(name, slice(start, start + n), sort)
+        start += n
 
 
 def _kinds_of(menu: Menu, start_with: Sequence[str]) -> list[str]:
@@ -248,10 +290,10 @@ def _n_columns(domain: Domain) -> int:
     return 1 + (len(domain.values) if isinstance(domain, Choice) and _is_named(domain) else 1)
 
 
-def _numbers(domain: Domain) -> Callable[[Value], list[float]]:
+def _numbers(domain: Domain) -> Callable[[Value], tuple[float, ...]]:
     """Of a scalar that acts; one that does not is all zeros, and so half a range away from the middle one."""
     if isinstance(domain, Choice) and _is_named(domain):
         values = domain.values
-        return lambda value: [0.5, *((known == value) / 2 for known in values)]
+        return lru_cache(maxsize=_KEPT)(lambda value: (0.5, *((known == value) / 2 for known in values)))
     place = scale_of(domain)
-    return lambda value: [0.5, place(value) - 0.5]
+    return lru_cache(maxsize=_KEPT)(lambda value: (0.5, place(value) - 0.5))

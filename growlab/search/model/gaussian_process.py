@@ -19,8 +19,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotrf, dpotri, dtrtri
 
 from growlab.search.model.encoding import Array
 from growlab.search.model.kernel import Prior
@@ -91,11 +90,11 @@ def _loss(
 
 def _noisy(alike: Array, found: Hyperparameters, doubts: Array | None) -> Array:
     """The covariance of what is observed, doubts being those of the first rows."""
-    n = len(alike)
-    noisy: Array = alike + (found.noise + _JITTER * found.signal) * np.eye(n)
+    noisy = alike.copy()
+    noise = np.full(len(alike), found.noise + _JITTER * found.signal)
     if doubts is not None:
-        at = np.arange(len(doubts))
-        noisy[at, at] += doubts
+        noise[: len(doubts)] += doubts
+    noisy[np.diag_indices(len(alike))] += noise
     return noisy
 
 
@@ -106,6 +105,16 @@ def _inverse(factor: Array) -> Array:
     lower = np.tril(found)
     inverse: Array = lower + np.tril(found, -1).T
     return inverse
+
+
+def _whitening(covariance: Array) -> Array:
+    """The inverse of the lower Cholesky factor of a covariance, which is overwritten: L⁻¹ with L Lᵀ the covariance."""
+    factor, failed = dpotrf(covariance.T, overwrite_a=1)
+    assert failed == 0, failed
+    inverse, failed = dtrtri(factor, overwrite_c=1)
+    assert failed == 0, failed
+    found: Array = inverse.T
+    return found
 
 
 def _mean(inverse: Array, values: Array) -> float:
@@ -139,17 +148,20 @@ class Posterior:
         self._found, self._shape = hyperparameters, shape
         found, n = hyperparameters, len(values)
         alike = self._alike(weighted, shape)
-        self._factor = np.linalg.cholesky(_noisy(alike, found, doubts))
-        self._inverse = _inverse(self._factor[:n, :n])
-        self._values = values
-        self._mean = _mean(self._inverse, values)
-        self._weights = self._inverse @ (values - self._mean)
+        self._whitening = _whitening(_noisy(alike, found, doubts))
+        self._values, known = values, self._whitening[:n, :n]
+        ones, whitened = known @ np.ones(n), known @ values
+        self._mean = float(ones @ whitened / (ones @ ones))
+        self._sums = known.T @ ones  # of the rows of the inverse of the covariance of what was observed
+        self._weights = known.T @ (whitened - self._mean * ones)
         self.fitted = self._mean + alike[:n, :n] @ self._weights  # what is expected where it was tried, (n)
         assert len(alike) == n + n_pending
 
     def _alike(self, weighted: Array, shape: Array | None) -> Array:
         """Covariances of m configurations with those of the process, from weighted distances (m, n + pending)."""
-        alike: Array = self._found.signal * np.exp(-weighted)
+        alike: Array = np.negative(weighted)
+        np.exp(alike, out=alike)
+        alike *= self._found.signal
         return alike if shape is None or self._shape is None else alike + _sloped(shape, self._shape)
 
     def expected(self, weighted: Array, shape: Array | None = None) -> Array:
@@ -163,9 +175,9 @@ class Posterior:
         alike = self._alike(weighted, shape)
         n = len(self._values)
         mean = self._mean + alike[:, :n] @ self._weights
-        explained = solve_triangular(self._factor, alike.T, lower=True, check_finite=False)
+        explained = alike @ self._whitening.T
         before = self._found.signal if shape is None else self._found.signal + SLOPE**2 * shape**2
-        variance = before - (explained**2).sum(axis=0)
+        variance = before - (explained**2).sum(axis=1)
         return mean, np.sqrt(np.maximum(variance, 1e-10 * self._found.signal))
 
     def combined(
@@ -177,13 +189,14 @@ class Posterior:
         """
         alike, n = self._alike(weighted, shape), len(self._values)
         mean = float(weights @ (self._mean + alike[:, :n] @ self._weights))
-        explained = solve_triangular(self._factor, alike.T @ weights, lower=True, check_finite=False)
+        explained = self._whitening @ (weights @ alike)
         sloped = 0.0 if shape is None else SLOPE**2 * float(weights @ shape) ** 2
         before = self._found.signal * float(weights @ np.exp(-among) @ weights) + sloped
         return mean, math.sqrt(max(before - float(explained @ explained), 0.0))
 
     def left_out(self) -> Array:
         """What is expected of each tried configuration from all the others, (n); the mean is theirs, too."""
-        rows = self._inverse.sum(axis=0)
-        found: Array = self._values - self._weights / (np.diag(self._inverse) - rows**2 / rows.sum())
+        n, sums = len(self._values), self._sums
+        diagonal = (self._whitening[:n, :n] ** 2).sum(axis=0)  # of the same inverse
+        found: Array = self._values - self._weights / (diagonal - sums**2 / sums.sum())
         return found

@@ -14,13 +14,12 @@ distance above. It is a Bernstein function of x², and so the exponential stays 
 Legend: n, m configurations, g groups.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from growlab.search.model.encoding import Array, Codes, Encoding, Group
+from growlab.search.model.encoding import UNIT, Array, Codes, Encoding
 
 PLACE, COUNT, NUMBER = 2.0, 0.05, 1.0  # prior medians of relevances: of all places together, of a count, of a scalar
 SMOOTH = 0.1  # s, as a share of a scalar's range
@@ -51,68 +50,103 @@ def names_of(encoding: Encoding) -> list[str]:
     return [*places, *(group.name for group in encoding.groups)]
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Distances (n, m) of which many rows are alike: the different ones (d, m), and which of them each row is (n)."""
+
+    rows: Array
+    which: Array
+
+    def whole(self, weight: float = 1.0) -> Array:
+        """All of them times a weight, (n, m)."""
+        found: Array = (weight * self.rows).take(self.which, axis=0)
+        return found
+
+
 def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
     """Distances in every group, (g, n, m)."""
-    found = [*_place_distances(encoding, some, others)]
-    for group in encoding.groups:
-        one, other = some.columns[:, group.columns], others.columns[:, group.columns]
-        found.append(_apart(group, one, other))
-    return np.array(found)
-
-
-def _apart(group: Group, one: Array, other: Array) -> Array:
-    match group.sort:
-        case "presence":
-            return _present(group, one, other)
-        case "scalar":
-            return _smooth_distances(one, other)
-        case _:
-            found: Array = cdist(one, other, "cityblock")
-            return found
-
-
-def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Array]:
-    if not encoding.places:
-        return
-    rows, row_of = np.unique(some.places, return_inverse=True)
-    columns, column_of = np.unique(others.places, return_inverse=True)
-    between = encoding.block_distances(rows.tolist(), columns.tolist())
-    row_of, column_of = row_of.reshape(some.places.shape), column_of.reshape(others.places.shape)
-    for at in range(len(encoding.places)):
-        yield between[row_of[:, at]].take(column_of[:, at], axis=1)
-
-
-def _present(group: Group, one: Array, other: Array) -> Array:
-    """|a − b| = a + b − 2 min, and of two values alone min(a, b) · max = a · b: a product of matrices."""
-    highest = 0.5 if group.name == "kinds present" else 0.25
-    found: Array = one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 / highest * (one @ other.T)
-    return found
-
-
-def _smooth_distances(some: Array, others: Array) -> Array:
-    """Sums over columns of √(s² + x²) − s, (n, m)."""
-    total = np.zeros((len(some), len(others)))
-    for one, other in zip(some.T, others.T, strict=True):
-        if len(one) and (one == one[0]).all() and (other == one[0]).all():
-            continue  # as where a scalar acts always: nothing is apart
-        beside, none = np.full(len(one), SMOOTH), np.zeros(len(other))  # √(s² + x²) is a distance in the plane
-        total += cdist(np.column_stack([one, beside]), np.column_stack([other, none]))
-        total -= SMOOTH
-    return total
+    of_layouts = [_of_each(apart.whole(), some, others) for apart in _of_layouts(encoding, some, others)]
+    of_scalars = [_summed(columns, some, others) for columns in _of_scalars(encoding, some, others)]
+    return np.array([*of_layouts, *of_scalars])
 
 
 def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances: Array) -> Array:
     """Distances over all groups, weighed, (n, m); each element is summed up by itself, in the order of the groups."""
-    total = np.zeros((len(some), len(others)))
-    for relevance, distances in zip(relevances, _place_distances(encoding, some, others), strict=False):
-        total += relevance * distances
-    weights = np.zeros(encoding.n_columns)
-    for relevance, group in zip(relevances[len(encoding.places) :], encoding.groups, strict=True):
-        if group.sort in ("presence", "scalar"):
-            total += relevance * _apart(group, some.columns[:, group.columns], others.columns[:, group.columns])
-        else:  # L1: all of these groups in one call
-            weights[group.columns] = relevance
-    weighed = weights > 0
-    columns, weights = [codes.columns[:, weighed] for codes in (some, others)], weights[weighed]
-    total += cdist(columns[0] * weights, columns[1] * weights, "cityblock")
+    if not (len(some) and len(others)):
+        return np.zeros((len(some), len(others)))
+    weights = iter(relevances.tolist())
+    between = np.zeros((len(some.columns), len(others.columns)))
+    for apart in _of_layouts(encoding, some, others):
+        between += apart.whole(next(weights))
+    total = _of_each(between, some, others)
+    for columns in _of_scalars(encoding, some, others):
+        weight = next(weights)
+        for apart in columns:
+            total += apart.whole(weight)
     return total
+
+
+# ---- of layouts --------------------------------------------------------------------------------------------------
+
+
+def _of_layouts(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Apart]:
+    """Between different layouts, in each group."""
+    yield from _place_distances(encoding, some, others)
+    every = np.arange(len(some.columns))
+    for group in encoding.groups:
+        if group.sort != "scalar":
+            one, other = some.columns[:, group.columns], others.columns[:, group.columns]
+            yield Apart(_counted(one, other) if group.sort == "count" else np.abs(one - other.T), every)
+
+
+def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Apart]:
+    if not encoding.places:
+        return
+    (rows, row_of), (columns, column_of) = some.blocks, others.blocks
+    between = encoding.block_distances(rows.tolist(), columns.tolist())
+    for at in range(len(encoding.places)):
+        here, which = np.unique(row_of[:, at], return_inverse=True)
+        yield Apart(between[here].take(column_of[:, at], axis=1), which)
+
+
+def _counted(one: Array, other: Array) -> Array:
+    """Σ |a − b| = Σ a + Σ b − 2 Σ min(a, b), where min(a, b) is the steps of UNIT that both go: an exact product."""
+    n_steps = (np.minimum(one.max(axis=0), other.max(axis=0)) / UNIT).astype(np.intp)
+    column = np.repeat(np.arange(len(n_steps)), n_steps)
+    level = UNIT * (1 + np.arange(len(column)) - np.repeat(np.cumsum(n_steps) - n_steps, n_steps))
+    steps = [(each[:, column] >= level).astype(np.float32) for each in (one, other)]
+    found: Array = one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 * UNIT * (steps[0] @ steps[1].T)
+    return found
+
+
+def _of_each(between: Array, some: Codes, others: Codes) -> Array:
+    """From numbers between different layouts (u, v) to those between configurations (n, m)."""
+    if not np.array_equal(others.layout, np.arange(len(others.columns))):
+        between = between.take(others.layout, axis=1)
+    return between.take(some.layout, axis=0)
+
+
+# ---- of scalars --------------------------------------------------------------------------------------------------
+
+
+def _of_scalars(encoding: Encoding, some: Codes, others: Codes) -> Iterator[list[Apart]]:
+    """√(s² + x²) − s between configurations, in each group one for every column in which any of them are apart."""
+    for group in encoding.groups:
+        if group.sort == "scalar":
+            columns = zip(some.scalars[:, group.columns].T, others.scalars[:, group.columns].T, strict=True)
+            yield [_smooth(one, other) for one, other in columns if not _is_one_value(one, other)]
+
+
+def _is_one_value(one: Array, other: Array) -> bool:
+    """As where a scalar acts always."""
+    return len(one) > 0 and bool((one == one[0]).all() and (other == one[0]).all())
+
+
+def _smooth(one: Array, other: Array) -> Apart:
+    """Of one column: children have most of their values from a few parents."""
+    values, which = np.unique(one, return_inverse=True)
+    return Apart(np.sqrt((values[:, None] - other) ** 2 + SMOOTH**2) - SMOOTH, which)
+
+
+def _summed(columns: Sequence[Apart], some: Codes, others: Codes) -> Array:
+    return sum((apart.whole() for apart in columns), np.zeros((len(some), len(others))))

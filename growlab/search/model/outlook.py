@@ -8,7 +8,7 @@ over have come to, so that they stay for a while; both are chosen by number and 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr
@@ -50,7 +50,7 @@ class Outlook:
     good: Sequence[Tried]  # those that reached an objective, on which the model rests, by number
     hyperparameters: Hyperparameters
     _posterior: Posterior
-    _configurations: Sequence[Configuration]  # of the good and of those that run
+    _codes: Codes  # of the good and of those that run
     _centre: float
     _spread: float
     _failing: "Failing | None"
@@ -76,10 +76,6 @@ class Outlook:
         codes = self.encoding.encode(asked)
         return weighted_distance(self.encoding, codes, self._codes, self.hyperparameters.relevances)
 
-    @cached_property
-    def _codes(self) -> Codes:
-        return self.encoding.encode(self._configurations)
-
     def _shapes(self, asked: Sequence[Configuration]) -> Array | None:
         return None if self._shape is None else self._shape(asked)
 
@@ -93,7 +89,7 @@ class Outlook:
     @property
     def rank_correlation(self) -> float:
         """Spearman's, of values and what each is expected to be from all others: how well it predicts."""
-        values = np.array([trial.value for trial in self.good])
+        values = _values(self.good)
         left_out = _ranks(np.round(self._posterior.left_out(), 6))
         ranks = _ranks(values)
         if np.ptp(left_out) == 0 or np.ptp(ranks) == 0:
@@ -115,16 +111,12 @@ class Failing:
     encoding: Encoding
     hyperparameters: Hyperparameters
     _posterior: Posterior
-    _configurations: Sequence[Configuration]
+    _codes: Codes
 
     def survival(self, asked: Sequence[Configuration]) -> Array:
         """The probability that each will reach an objective."""
-        weighted = weighted_distance(
-            self.encoding,
-            self.encoding.encode(asked),
-            self.encoding.encode(self._configurations),
-            self.hyperparameters.relevances,
-        )
+        codes = self.encoding.encode(asked)
+        weighted = weighted_distance(self.encoding, codes, self._codes, self.hyperparameters.relevances)
         mean, sd = self._posterior.predict(weighted)
         found: Array = ndtr((0.5 - _LABELS_CENTRE - mean) / np.sqrt(sd**2 + DOUBT**2))
         return found
@@ -135,54 +127,68 @@ def look_ahead(encoding: Encoding, tried: Sequence[Tried], shape: Shape | None =
 
     `shape` is what another study found.
     """
-    finished = [trial for trial in tried if math.isfinite(trial.value)]
-    good = chosen(finished, MOST_TRIALS)
-    pending = [trial.configuration for trial in tried if math.isnan(trial.value)][-MOST_PENDING:]
-    milestone = _milestone(tried)
-    learnt = chosen([trial for trial in finished if trial.number < milestone], MOST_LEARNT) or good
-    centre, spread, values = _normalised(good)
+    numbers, values = _numbers(tried), _values(tried)
+    finished, pending = np.isfinite(values), np.flatnonzero(np.isnan(values))[-MOST_PENDING:]
+    good = [tried[at] for at in _chosen(np.flatnonzero(finished), numbers, values, MOST_TRIALS)]
+    milestone = _milestone(values)
+    early = _chosen(np.flatnonzero(finished & (numbers < milestone)), numbers, values, MOST_LEARNT)
+    learnt = [tried[at] for at in early] or good
+    centre, spread, normalised = _normalised(good)
     found = _learnt(encoding, tuple(learnt), shape)
-    configurations = [*(trial.configuration for trial in good), *pending]
-    weighted = _distances(encoding, found).among(configurations)
+    configurations = [*(trial.configuration for trial in good), *(tried[at].configuration for at in pending)]
+    codes, weighted = _distances(encoding, found).among(configurations)
     shapes = None if shape is None else shape(configurations)
     return Outlook(
         encoding=encoding,
         good=good,
         hyperparameters=found,
         _posterior=Posterior(
-            weighted, values, found, n_pending=len(pending), shape=shapes, doubts=_doubts(good, spread)
+            weighted, normalised, found, n_pending=len(pending), shape=shapes, doubts=_doubts(good, spread)
         ),
-        _configurations=configurations,
+        _codes=codes,
         _centre=centre,
         _spread=spread,
-        _failing=_failures(encoding, tried),
+        _failing=_failures(encoding, tried, numbers, values),
         _shape=shape,
     )
 
 
 def chosen(trials: Sequence[Tried], most: int) -> list[Tried]:
     """At most so many trials: a half the best ones, a quarter the newest, the rest spread evenly over the others."""
-    numbers = np.array([trial.number for trial in trials], dtype=np.int64)
-    if len(trials) <= most:
-        return [trials[at] for at in np.argsort(numbers)]
-    values = np.array([trial.value for trial in trials])
-    by_value = np.lexsort((numbers, values))
-    best, rest = by_value[: most // 2], by_value[most // 2 :]
-    rest = rest[np.argsort(numbers[rest])]
-    newest, older = rest[-(most // 4) :], rest[: -(most // 4)]
-    scattered = numbers[older] * GOLDEN % (1 << 32)  # so that few of them are others after the next trial
-    spread = older[np.argsort(scattered)[: most - len(best) - len(newest)]]
-    found = np.concatenate([best, newest, spread])
-    return [trials[at] for at in found[np.argsort(numbers[found])]]
+    return [trials[at] for at in _chosen(np.arange(len(trials)), _numbers(trials), _values(trials), most)]
 
 
-def _milestone(tried: Sequence[Tried]) -> int:
+def _chosen(among: Array, numbers: Array, values: Array, most: int) -> list[int]:
+    """The places of the chosen ones, of those `among`, by number."""
+    numbers, values = numbers[among], values[among]
+    found = np.arange(len(among))
+    if len(among) > most:
+        by_value = np.lexsort((numbers, values))
+        best, rest = by_value[: most // 2], by_value[most // 2 :]
+        rest = rest[np.argsort(numbers[rest])]
+        newest, older = rest[-(most // 4) :], rest[: -(most // 4)]
+        scattered = numbers[older] * GOLDEN % (1 << 32)  # so that few of them are others after the next trial
+        spread = older[np.argsort(scattered)[: most - len(best) - len(newest)]]
+        found = np.concatenate([best, newest, spread])
+    places: list[int] = among[found[np.argsort(numbers[found])]].tolist()
+    return places
+
+
+def _numbers(trials: Sequence[Tried]) -> Array:
+    return np.array([trial.number for trial in trials], dtype=np.int64)
+
+
+def _values(trials: Sequence[Tried]) -> Array:
+    return np.array([trial.value for trial in trials])
+
+
+def _milestone(values: Array) -> int:
     """The number below which trials teach hyperparameters: a milestone that as many trials have passed as are over.
 
     Where one follows the other that is the last that was proposed. With a hundred workers trials below that one are
     still to end, and each of them would be another past to learn from.
     """
-    return last_milestone(sum(not math.isnan(trial.value) for trial in tried))
+    return last_milestone(int((~np.isnan(values)).sum()))
 
 
 def last_milestone(number: int) -> int:
@@ -197,7 +203,7 @@ def last_milestone(number: int) -> int:
 
 def _normalised(trials: Sequence[Tried]) -> tuple[float, float, Array]:
     """Centre, spread, and the values of mean 0 and variance 1; far outliers on the bad side are pulled in first."""
-    values = np.array([trial.value for trial in trials])
+    values = _values(trials)
     median = float(np.median(values))
     # that from the best to the median, or to the worst fifth: where most trials are near the best, the others tell why
     width = max(median - float(values.min()), float(np.quantile(values, 0.8)) - median, 1e-12)
@@ -226,7 +232,7 @@ def _learnt(encoding: Encoding, trials: tuple[Tried, ...], shape: Shape | None) 
 
 
 class Distances:
-    """Weighted distances of configurations among each other; those between two that were asked before are kept.
+    """Codes and weighted distances of configurations; what was asked for before is kept.
 
     An element is the same number whether it was kept or not: it is summed up by itself, group by group.
     """
@@ -234,24 +240,23 @@ class Distances:
     def __init__(self, encoding: Encoding, hyperparameters: Hyperparameters) -> None:
         self._encoding, self._relevances = encoding, hyperparameters.relevances
         self._known: dict[Configuration, int] = {}
-        self._matrix = np.zeros((0, 0))
+        self._codes, self._matrix = encoding.encode([]), np.zeros((0, 0))
 
-    def among(self, configurations: Sequence[Configuration]) -> Array:
-        asked = {each: self._known.get(each) for each in configurations}
-        old, new = ([each for each, at in asked.items() if (at is None) == is_new] for is_new in (False, True))
-        kept = [at for at in asked.values() if at is not None]
+    def among(self, configurations: Sequence[Configuration]) -> tuple[Codes, Array]:
+        """The codes of configurations, and the distances among them."""
+        n_kept = len(self._codes)
+        new = [each for each in dict.fromkeys(configurations) if each not in self._known]
+        places = self._known | {each: n_kept + at for at, each in enumerate(new)}
+        at = np.array([places[each] for each in configurations], dtype=np.intp)
         rows = self._encoding.encode(new)
-        across = weighted_distance(self._encoding, rows, self._encoding.encode([*old, *new]), self._relevances)
-        n = len(old)
-        matrix = np.zeros((n + len(new), n + len(new)))
-        matrix[:n, :n] = self._matrix[np.ix_(kept, kept)]
-        matrix[n:, :] = across
-        matrix[:n, n:] = across[:, :n].T
-        self._known = {configuration: at for at, configuration in enumerate([*old, *new])}
-        self._matrix = matrix
-        order = [self._known[configuration] for configuration in configurations]
-        found: Array = matrix[np.ix_(order, order)]
-        return found
+        codes = self._codes.followed_by(rows).chosen(at)
+        is_new, kept = at >= n_kept, np.where(at >= n_kept, 0, at)
+        matrix = self._matrix.take(kept, axis=0).take(kept, axis=1) if n_kept else np.zeros((len(at), len(at)))
+        across = weighted_distance(self._encoding, rows, codes, self._relevances)[at[is_new] - n_kept]
+        matrix[is_new], matrix[:, is_new] = across, across.T
+        self._known = {each: at for at, each in enumerate(configurations)}
+        self._codes, self._matrix = codes, matrix
+        return codes, matrix
 
 
 @lru_cache(maxsize=8)
@@ -264,23 +269,22 @@ def _distances(encoding: Encoding, hyperparameters: Hyperparameters) -> Distance
 _LABELS_CENTRE = 0.5
 
 
-def _failures(encoding: Encoding, tried: Sequence[Tried]) -> Failing | None:
+def _failures(encoding: Encoding, tried: Sequence[Tried], numbers: Array, values: Array) -> Failing | None:
     """None where nothing failed, or everything."""
-    failed = [trial for trial in tried if math.isinf(trial.value)]
-    good = [trial for trial in tried if math.isfinite(trial.value)]
-    if not failed or not good:
+    failed, good = np.flatnonzero(np.isinf(values)), np.flatnonzero(np.isfinite(values))
+    if not len(failed) or not len(good):
         return None
-    failed, good = failed[-MOST_TRIALS // 2 :], chosen(good, MOST_TRIALS // 2)
-    both = sorted([*failed, *good], key=lambda trial: trial.number)
-    milestone = _milestone(tried)
+    places = [*failed[-MOST_TRIALS // 2 :].tolist(), *_chosen(good, numbers, values, MOST_TRIALS // 2)]
+    both = sorted([tried[at] for at in places], key=lambda trial: trial.number)
+    milestone = _milestone(values)
     learnt = [trial for trial in both if trial.number < milestone][-MOST_LEARNT:]
     if len({math.isinf(trial.value) for trial in learnt}) < 2:
         learnt = both[-MOST_LEARNT:]
     found = _learnt_failures(encoding, tuple((trial.configuration, _label(trial)) for trial in learnt))
     configurations = [trial.configuration for trial in both]
-    weighted = _distances(encoding, found).among(configurations)
+    codes, weighted = _distances(encoding, found).among(configurations)
     labels = np.array([_label(trial) for trial in both])
-    return Failing(encoding, found, Posterior(weighted, labels, found), configurations)
+    return Failing(encoding, found, Posterior(weighted, labels, found), codes)
 
 
 def _label(trial: Tried) -> float:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -14,7 +15,7 @@ from growlab.search.kept import Kept
 from growlab.search.limits import nothing_fits
 from growlab.search.model.aim import Aim, Best, aim_of
 from growlab.search.model.candidates import Breeder, Candidate, Parent
-from growlab.search.model.choice import ranked, scores
+from growlab.search.model.choice import SAFE, ranked, scores
 from growlab.search.model.encoding import Array, Encoding
 from growlab.search.model.outlook import LEAST, MIN_CORRELATION, Outlook, Tried, look_ahead
 from growlab.search.model.transfer import transfer_of
@@ -38,8 +39,9 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     known = {trial.configuration for trial in tried}
     if at_random:
         return _first_fitting(ask, _fresh(breeder, known, tries), "random")
-    good = [trial for trial in tried if math.isfinite(trial.value)]
-    if len(good) < LEAST or len({trial.value for trial in good}) < 2:
+    values = np.array([trial.value for trial in tried])
+    reached = values[np.isfinite(values)]
+    if len(reached) < LEAST or np.ptp(reached) == 0:
         return None
     outlook = look_ahead(encoding, tried, reader.transfer)
     if rng.random() < random_share:
@@ -55,12 +57,13 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
         return None
     found = _scores(aim, candidates)
     known |= {candidate.configuration for candidate in candidates}
-    near = [child for at in ranked(found, candidates)[:_N_REFINED] for child in breeder.near(candidates[at], _N_NEAR)]
+    best = islice(ranked(found, candidates), _N_REFINED)
+    near = [child for at in best for child in breeder.near(candidates[at], _N_NEAR)]
     near = list({child.configuration: child for child in near if child.configuration not in known}.values())
     if near:
         candidates, found = [*candidates, *near], np.concatenate([found, _scores(aim, near)])
-    order = ranked(found, candidates)
-    return _first_fitting(ask, [candidates[at] for at in order], "model", outlook)
+    order = (candidates[at] for at in ranked(found, candidates))
+    return _first_fitting(ask, order, "model", outlook)
 
 
 def _scores(aim: Aim, candidates: Sequence[Candidate]) -> Array:
@@ -90,16 +93,16 @@ def _fresh(breeder: Breeder, known: Collection[Configuration], tries: int) -> It
 
 
 def _likely(rng: Random, outlook: Outlook, draws: Iterator[Candidate]) -> Iterator[Candidate]:
-    """Each draw as often as it is expected to run; the last of them in any case."""
+    """Of the draws that will not probably fail each as often as it is expected to run; the last of all in any case."""
     for draw in draws:
         *_, runs = outlook.predict([draw.configuration])
-        if rng.random() < runs[0]:
+        if runs[0] >= SAFE and rng.random() < runs[0]:
             yield draw
     yield draw
 
 
 def _first_fitting(
-    ask: Ask, candidates: Iterator[Candidate] | Sequence[Candidate], origin: str, outlook: Outlook | None = None
+    ask: Ask, candidates: Iterator[Candidate], origin: str, outlook: Outlook | None = None
 ) -> Suggestion:
     """The first candidate within the study's limits. Raises UsageError where none of them is."""
     too_large = []

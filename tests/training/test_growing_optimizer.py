@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from growlab.specs import TrainSpec, TrialSpec
-from growlab.training.optimizer import GrowingAdamW
+from growlab.training.optimizer import GrowingOptimizer
 
 MakeSpec = Callable[..., TrialSpec]
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def layer(seed: int, prefix: str = "") -> dict[str, nn.Parameter]:
     }
 
 
-def update(optimizer: GrowingAdamW, named: dict[str, nn.Parameter], *, step: int, lr: float = 0.01) -> None:
+def update(optimizer: GrowingOptimizer, named: dict[str, nn.Parameter], *, step: int, lr: float = 0.01) -> None:
     """One training step with gradients that depend on the step and on the weights."""
     random = torch.Generator().manual_seed(step)
     for parameter in named.values():
@@ -45,7 +45,7 @@ def assert_equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
 
 def test_without_growth_it_is_adamw(train: TrainSpec) -> None:
     ours, theirs = layer(0), layer(0)
-    optimizer = GrowingAdamW(ours.items(), train, CPU)
+    optimizer = GrowingOptimizer(ours.items(), train, CPU)
     groups = [
         {"params": [theirs["weight"]], "weight_decay": 0.5},
         {"params": [theirs["bias"]], "weight_decay": 0.0},
@@ -68,7 +68,7 @@ def test_without_growth_it_is_adamw(train: TrainSpec) -> None:
 
 def test_the_gradient_is_clipped_to_a_global_norm(make_spec: MakeSpec) -> None:
     named = layer(0)
-    optimizer = GrowingAdamW(named.items(), make_spec(grad_clip=2.0, beta1=0.5).train, CPU)
+    optimizer = GrowingOptimizer(named.items(), make_spec(grad_clip=2.0, beta1=0.5).train, CPU)
     for parameter in named.values():
         parameter.grad = torch.full_like(parameter, 10.0)
 
@@ -84,7 +84,7 @@ def test_the_gradient_is_clipped_to_a_global_norm(make_spec: MakeSpec) -> None:
 def test_matrices_are_decayed_and_vectors_are_not(train: TrainSpec) -> None:
     named = layer(0)
     before = copies(named)
-    optimizer = GrowingAdamW(named.items(), train, CPU)
+    optimizer = GrowingOptimizer(named.items(), train, CPU)
     for parameter in named.values():
         parameter.grad = torch.zeros_like(parameter)
 
@@ -99,7 +99,7 @@ def test_a_matrix_that_its_block_marked_is_not_decayed(train: TrainSpec) -> None
     named = layer(0)
     named["weight"].no_decay = True
     before = copies(named)
-    optimizer = GrowingAdamW(named.items(), train, CPU)
+    optimizer = GrowingOptimizer(named.items(), train, CPU)
     for parameter in named.values():
         parameter.grad = torch.zeros_like(parameter)
 
@@ -112,7 +112,7 @@ def test_a_matrix_that_its_block_marked_is_not_decayed(train: TrainSpec) -> None
 def test_gradients_are_gone_after_a_step(train: TrainSpec) -> None:
     named = layer(0)
 
-    update(GrowingAdamW(named.items(), train, CPU), named, step=0)
+    update(GrowingOptimizer(named.items(), train, CPU), named, step=0)
 
     assert all(parameter.grad is None for parameter in named.values())
 
@@ -122,7 +122,7 @@ def test_gradients_are_gone_after_a_step(train: TrainSpec) -> None:
 
 def test_adoption_leaves_old_moments_as_they_are_bit_for_bit(train: TrainSpec) -> None:
     old = layer(0, "old.")
-    optimizer = GrowingAdamW(old.items(), train, CPU)
+    optimizer = GrowingOptimizer(old.items(), train, CPU)
     for step in range(5):
         update(optimizer, old, step=step)
     before = copies(optimizer.state())
@@ -134,8 +134,8 @@ def test_adoption_leaves_old_moments_as_they_are_bit_for_bit(train: TrainSpec) -
 
 def test_old_parameters_go_on_as_if_nothing_had_been_adopted(train: TrainSpec) -> None:
     alone, joined, new = layer(0), layer(0), layer(1, "new.")
-    lonely = GrowingAdamW(alone.items(), train, CPU)
-    growing = GrowingAdamW(joined.items(), train, CPU)
+    lonely = GrowingOptimizer(alone.items(), train, CPU)
+    growing = GrowingOptimizer(joined.items(), train, CPU)
     for step in range(10):
         if step == 5:
             growing.adopt(new.items(), born=5)
@@ -147,7 +147,7 @@ def test_old_parameters_go_on_as_if_nothing_had_been_adopted(train: TrainSpec) -
 
 def test_new_parameters_count_their_own_steps(train: TrainSpec) -> None:
     old, new = layer(0, "old."), layer(1, "new.")
-    optimizer = GrowingAdamW(old.items(), train, CPU)
+    optimizer = GrowingOptimizer(old.items(), train, CPU)
     for step in range(5):
         update(optimizer, old, step=step)
     optimizer.adopt(new.items(), born=5)
@@ -161,7 +161,7 @@ def test_new_parameters_count_their_own_steps(train: TrainSpec) -> None:
 
 def test_the_first_update_of_a_new_parameter_is_no_larger_than_its_lr(train: TrainSpec) -> None:
     old, new = layer(0, "old."), layer(1, "new.")
-    optimizer = GrowingAdamW(old.items(), train, CPU)
+    optimizer = GrowingOptimizer(old.items(), train, CPU)
     for step in range(50):
         update(optimizer, old, step=step)
     optimizer.adopt(new.items(), born=50)
@@ -175,7 +175,7 @@ def test_the_first_update_of_a_new_parameter_is_no_larger_than_its_lr(train: Tra
 
 def test_adopted_parameters_are_decayed_by_the_same_rule(train: TrainSpec) -> None:
     new = layer(1, "new.")
-    optimizer = GrowingAdamW(layer(0).items(), train, CPU)
+    optimizer = GrowingOptimizer(layer(0).items(), train, CPU)
     optimizer.adopt(new.items(), born=3)
     before = copies(new)
     for parameter in new.values():
@@ -190,7 +190,7 @@ def test_adopted_parameters_are_decayed_by_the_same_rule(train: TrainSpec) -> No
 
 def test_a_frozen_parameter_is_left_alone_although_weight_decay_is_on(train: TrainSpec) -> None:
     old, new = layer(0, "old."), layer(1, "new.")
-    optimizer = GrowingAdamW(old.items(), train, CPU)
+    optimizer = GrowingOptimizer(old.items(), train, CPU)
     update(optimizer, old, step=0)
     optimizer.adopt(new.items(), born=1)
     for parameter in old.values():
@@ -210,7 +210,7 @@ def test_the_decay_of_what_grew_has_a_factor_of_its_own(train: TrainSpec, born: 
     old, new = layer(0, "old."), layer(1, "new.")
     named = old | new
     before = copies(named)
-    optimizer = GrowingAdamW((named if born else old).items(), train, CPU, born, new_decay_factor=0.5)
+    optimizer = GrowingOptimizer((named if born else old).items(), train, CPU, born, new_decay_factor=0.5)
     if not born:
         optimizer.adopt(new.items(), born=3)
     for parameter in named.values():
@@ -230,7 +230,7 @@ def test_the_decay_of_what_grew_has_a_factor_of_its_own(train: TrainSpec, born: 
 def test_state_goes_back_onto_the_tensors_it_came_from_after_growth(train: TrainSpec) -> None:
     """A model names the parameters of a grown unit before the last norm, which is older: order misleads."""
     first, norm, second = layer(0, "units.0."), layer(1, "norm."), layer(2, "units.1.")
-    optimizer = GrowingAdamW((first | norm).items(), train, CPU)
+    optimizer = GrowingOptimizer((first | norm).items(), train, CPU)
     for step in range(3):
         update(optimizer, first | norm, step=step)
     optimizer.adopt(second.items(), born=3)
@@ -239,7 +239,7 @@ def test_state_goes_back_onto_the_tensors_it_came_from_after_growth(train: Train
     whole = first | second | norm
     restored_parameters = {name: nn.Parameter(each.detach().clone()) for name, each in whole.items()}
 
-    restored = GrowingAdamW(restored_parameters.items(), train, CPU, optimizer.born)
+    restored = GrowingOptimizer(restored_parameters.items(), train, CPU, optimizer.born)
     restored.load(copies(optimizer.state()))
 
     assert restored.born == optimizer.born
@@ -253,7 +253,7 @@ def test_state_goes_back_onto_the_tensors_it_came_from_after_growth(train: Train
 
 def test_a_parameter_that_was_never_updated_has_no_state(train: TrainSpec) -> None:
     named = layer(0)
-    optimizer = GrowingAdamW(named.items(), train, CPU)
+    optimizer = GrowingOptimizer(named.items(), train, CPU)
     named["bias"].requires_grad_(False)
 
     update(optimizer, named, step=0)
@@ -263,7 +263,7 @@ def test_a_parameter_that_was_never_updated_has_no_state(train: TrainSpec) -> No
 
 def test_loaded_state_is_a_copy(train: TrainSpec) -> None:
     named = layer(0)
-    optimizer = GrowingAdamW(named.items(), train, CPU)
+    optimizer = GrowingOptimizer(named.items(), train, CPU)
     update(optimizer, named, step=0)
     kept = copies(optimizer.state())
     loaded = copies(kept)

@@ -1,6 +1,7 @@
 """What torch says of a fault, read in one place: too little memory, a failed device, a refused operation."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -8,7 +9,9 @@ _NO_ROOM = (
     "can't allocate memory",
     "MPS backend out of memory",
     "CUDA error: out of memory",  # of what CUDA allocates beside torch: a context, a recorded graph
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Triton Error [CUDA]: out of memory",  # of a kernel that is loaded
+    "_ALLOC_FAILED",  # CUBLAS_STATUS_…, CUDNN_STATUS_…, CUFFT…: of a library's workspace
+    "DEVICE_ALLOCATION_FAILED",
 )
 
 
@@ -19,15 +22,35 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     What was being handled when `error` came counts: a recording that runs out of memory fails once more as it ends.
     """
-    return any(
-        isinstance(cause, torch.OutOfMemoryError | MemoryError) or any(sign in str(cause) for sign in _NO_ROOM)
-        for cause in _with_causes(error)
-    )
+    return any(_lacks_memory(cause) for cause in _with_causes(error))
+
+
+def shortage(error: BaseException) -> str:
+    """The message of the one among an error and its causes that is of memory: what came after it says less."""
+    return next((str(cause) for cause in _with_causes(error) if _lacks_memory(cause)), str(error))
+
+
+@contextmanager
+def unless_memory_is_short() -> Iterator[None]:
+    """Leave what is within undone where there is too little memory for it."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
 
 
 def is_of_device(error: BaseException) -> bool:
     """Whether the device itself failed or is full, so that another program would fare no better."""
-    return isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError)
+    return any(isinstance(cause, torch.AcceleratorError) or _finds_no_room(cause) for cause in _with_causes(error))
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or _finds_no_room(error)
+
+
+def _finds_no_room(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _NO_ROOM)
 
 
 def refused_operation(error: BaseException) -> str:
