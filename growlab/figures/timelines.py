@@ -75,7 +75,7 @@ def rung_timeline(study: "StudyTables") -> Any:
     state = study.trials().set_index("trial").state
     last = readings.groupby("trial").rung.transform("max")
     waits = (readings.rung == last) & (readings.trial.map(state) == "paused")
-    readings = _by_place(study, readings.assign(then=np.where(waits, "waits there", "went on")))
+    readings = _by_place(study, readings.assign(then=np.where(waits, "waits", "went on")))
     base = alt.Chart(readings)
     x = alt.X(
         "flops:Q", title="training FLOPs", axis=style.FLOPS_AXIS, scale=alt.Scale(type="log", nice=False, padding=8)
@@ -92,7 +92,7 @@ def rung_timeline(study: "StudyTables") -> Any:
         ),
         shape=alt.Shape(
             "then:N",
-            scale=alt.Scale(domain=["went on", "waits there"], range=["circle", "square"]),
+            scale=alt.Scale(domain=["went on", "waits"], range=["circle", "square"]),
             legend=style.legend(),
         ),
         opacity=style.emphasised(1, 0.12),
