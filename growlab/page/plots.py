@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from growlab.notebook import LoadedStudy
 
 _MOST_POINTS = 30_000  # of all curves together
+_APART = 1.1
 _MOST_STACKS = 4  # trials that are shown as they grew
 
 
@@ -19,10 +20,16 @@ def curves(study: "LoadedStudy", charts: Charts) -> Html:
 
 def objectives(study: "LoadedStudy", charts: Charts) -> Html:
     """The first objective against each other one; of a study that has one alone, against size and compute."""
-    others = study.figures.others() or ["n_params", "flops"]
+    others = study.figures.others() or _sizes(study)
     return _side_by_side(
         _shown(charts, {f"objective-{at}": study.figures.pareto(key) for at, key in enumerate(others)})
     )
+
+
+def _sizes(study: "LoadedStudy") -> list[str]:
+    """What a loss is shown against where it is the one objective: compute only where trials differ in it."""
+    flops = study.trials().flops
+    return ["n_params", "flops"] if flops.max() > _APART * flops.min() else ["n_params"]
 
 
 def searched(study: "LoadedStudy", charts: Charts) -> Html:
@@ -35,11 +42,13 @@ def importance(study: "LoadedStudy", charts: Charts) -> Html:
         explanation = study.why().explanation
     except GrowlabError as error:  # its text is elsewhere, or a plugin is missing
         return element("p", f"What the study has learnt cannot be told here: {error}", class_="note")
-    figures = _shown(charts, {"effects": study.figures.effects(), "relevances": study.figures.relevances()})
     correlation = explanation.rank_correlation
-    if not figures or correlation is None:
+    if correlation is None:
         n = explanation.n_finished
         return element("p", f"{n} trials reached a {explanation.objective}: nothing can be learnt before four did.")
+    figures = _shown(charts, {"effects": study.figures.effects(), "relevances": study.figures.relevances()})
+    if not figures:  # nothing was searched, as in an ablation
+        return Html("")
     trust = "" if explanation.predicts else " It predicts too badly to be believed yet: take none of this for granted."
     words = (
         f"A model of the {explanation.n_finished} trials that reached a {explanation.objective}. Predicting each one "
