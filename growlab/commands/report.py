@@ -3,7 +3,8 @@
 import gc
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +98,6 @@ def report(
     from growlab.report.formats import FORMATS
     from growlab.report.selection import Selection, read_columns
 
-    gc.disable()  # what a report of ten thousand trials makes is needed to its end: looking for waste takes a tenth
     chosen = "json" if as_json else format or ("table" if sys.stdout.isatty() else "tsv")
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
@@ -125,7 +125,11 @@ def report(
         case _:
             selection = Selection(where=where, columns=read_columns(columns) if columns else (), top=_rows(top, chosen))
             asked = _Asked(study[0], selection, sort_by, pareto, storage, plugins)
-            _watch_study(asked) if live else _print_study(asked, chosen)
+            if live:
+                _watch_study(asked)
+                return
+            with _no_collection():
+                _print_study(asked, chosen)
 
 
 _PRINTS = {
@@ -238,6 +242,16 @@ class _Asked:
         if self.pareto and front is None:
             raise no_front(self.study)
         return read_study_report(store, row, self.selection, self.sort_by, front, front_only=self.pareto)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no waste within: what a report of ten thousand trials makes is needed to its end. It saves a tenth."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _print_study(asked: _Asked, format: str) -> None:
