@@ -112,7 +112,7 @@ class _Gathered:
             return behind or _PLAIN_FORMS.get(place, place)
         if (found := file.imports.get(name)) is None:
             if not hasattr(builtins, name):
-                raise PluginError(f"{file.module}: {name!r} is defined in no way that an export can follow")
+                raise PluginError(f"{file.name}: {name!r} is defined in no way that an export can follow")
             return None
         if not self._is_ours(found.module):
             return found
@@ -136,6 +136,9 @@ class _Gathered:
         """Its mixer, its options, and the block around it."""
         kind = self.kinds[name]
         own = [Place(found.__module__, found.__qualname__) for found in (kind.mixer, kind.options)]
+        for place in own:
+            if place.name not in (file := source_file(place.module)).statements:
+                raise PluginError(f"{file.name}: {place.name} of {name!r} is not at the top of its file; move it there")
         return [*own, _STREAM_BLOCK if kind.on_stream else _BLOCK]
 
     # ---- the file -----------------------------------------------------------------------------------------------
@@ -247,5 +250,5 @@ def _refuse_inner_imports(file: SourceFile, definition: Definition) -> None:
     for node in ast.walk(definition.node):
         if isinstance(node, ast.Import | ast.ImportFrom):
             raise PluginError(
-                f"{file.module}, line {node.lineno}: an import inside a function cannot be exported; move it to the top"
+                f"{file.name}, line {node.lineno}: an import inside a function cannot be exported; move it to the top"
             )

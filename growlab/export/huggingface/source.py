@@ -75,8 +75,10 @@ class Definition:
 class SourceFile:
     """A module's text and what it defines and imports at its top."""
 
-    def __init__(self, module: str, text: str) -> None:
+    def __init__(self, module: str, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
         self.module, self.text = module, text.encode()
+        self.name = module if module.split(".")[0] == "growlab" else str(path)  # for people
         self.tree = ast.parse(text)
         self.statements: dict[str, ast.stmt] = {}
         self.imports: dict[str, Import] = {}
@@ -223,11 +225,19 @@ class _Pruner(ast.NodeTransformer):
 def source_file(module: str) -> SourceFile:
     """Read the file of a module. Raises PluginError for a module that has none."""
     loaded = sys.modules.get(module)
-    spec = None if loaded else find_spec(module)
-    path = getattr(loaded, "__file__", None) if loaded else spec and spec.origin
+    path = getattr(loaded, "__file__", None) if loaded else _origin_of(module)
     if not path:
         raise PluginError(f"the source of {module} is not there, so what it defines cannot be exported")
-    return SourceFile(module, Path(path).read_text(encoding="utf-8"))
+    return SourceFile(module, Path(path))
+
+
+def _origin_of(module: str) -> str | None:
+    """The file of a module that is not loaded: transformers would be, with the model for it."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec else None
 
 
 def _copied(node: Any) -> Any:
