@@ -1,6 +1,7 @@
 """An exported folder is, with transformers alone, the model that growlab has: every kind, nest, front end and head."""
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save, save_file
 
 from growlab.data import ByteTokenizer, load_corpus
+from growlab.errors import CheckpointError, LayoutError
+from growlab.export.huggingface.checking import load_exported
 from growlab.export.huggingface.model_folder import write_model
 from growlab.export.load import load_bundle
 from growlab.kinds import KINDS, Kind, block_kinds
@@ -156,6 +159,78 @@ def test_a_trained_trial_has_its_reported_loss_and_text_without_growlab(
     assert found["val_loss"] == pytest.approx(bundle.config["result"]["val_loss"], abs=1e-5)
 
 
+@pytest.mark.slow
+def test_the_example_of_the_documents_runs_as_it_stands_without_growlab(tmp_path: Path, repository: Path) -> None:
+    write_case(tmp_path / "best-hf", model_of(SMALL))
+    [example] = re.findall(r"```python\n(.*?)```", (repository / "docs" / "export.md").read_text(), flags=re.DOTALL)
+    packages = f"import os, sys; sys.path.append({sysconfig.get_path('purelib')!r}); os.environ['HF_HOME'] = 'cache'\n"
+    code = f"{packages}{example}\nprint(len(texts), texts[0].startswith('The '), 'growlab' in sys.modules, float(loss))"
+
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    *said, loss = done.stdout.split()
+    assert said == ["2", "True", "False"]
+    assert 4 < float(loss) < 8
+
+
+@pytest.mark.slow
+def test_narrow_weights_and_gradients_of_every_kind(tmp_path: Path) -> None:
+    """In this process, as it needs the exported file alone."""
+    for at, layout in enumerate([LARGE, *(f"d=16 {nested}" for nested in NESTED)]):
+        folder = tmp_path / str(at)
+        write_case(folder, model_of(layout))
+        expected = load_file(folder / "expected.safetensors")
+        for dtype, tolerance in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
+            narrow = load_exported(folder, dtype=dtype)
+            with torch.no_grad():
+                found = narrow(expected["ids"], use_cache=False).logits.float()
+            assert (found - expected["logits"]).abs().mean() <= tolerance * expected["logits"].abs().mean()
+        model = load_exported(folder).train()
+        ids, present = expected["ids"], torch.ones_like(expected["ids"])
+        present[0, :5] = present[1, -3:] = 0
+        model(ids, attention_mask=present, labels=ids.masked_fill(present == 0, -100)).loss.backward()
+        without = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+        assert without == []
+
+
+@pytest.mark.slow
+def test_what_the_model_cannot_do_is_refused_in_words(tmp_path: Path) -> None:
+    write_case(tmp_path / "small", model_of(SMALL))
+    model = load_exported(tmp_path / "small")
+    ids = torch.arange(8)[None]
+
+    with pytest.raises(ValueError, match="reads input_ids, not inputs_embeds"):
+        model(inputs_embeds=torch.zeros(1, 3, 16))
+    with pytest.raises(ValueError, match=r"attention_mask must be \(batch, tokens\), got \(1, 1, 8, 8\)"):
+        model(ids, attention_mask=torch.ones(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="past_key_values is of 1 sequences, input_ids of 2"):
+        model(ids.expand(2, -1), past_key_values=model(ids).past_key_values)
+    with pytest.raises(ValueError, match="this model has a cache of its own; leave cache_implementation out"):
+        model.generate(ids, cache_implementation="static", max_new_tokens=2)
+    with pytest.raises(ValueError, match="not supported with stateful models"):
+        model.generate(ids, assistant_model=model, max_new_tokens=2)
+    with pytest.raises(NotImplementedError, match="cannot forget its last tokens"):
+        model(ids).past_key_values.crop(1)
+
+
+@pytest.mark.slow
+def test_an_export_whose_weights_are_off_does_not_appear(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from growlab.export.huggingface import model_folder
+    from growlab.export.huggingface.trial_folder import export_trial
+
+    monkeypatch.setattr(
+        model_folder, "save", lambda weights, **how: save({k: 2 * w for k, w in weights.items()}, **how)
+    )
+
+    with pytest.raises(CheckpointError, match="the exported model reads a whole text otherwise than the trained one"):
+        export_trial(lab.store, lab.study_row, None, lab.artifacts, tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
 def every_layout() -> list[str]:
     """Each kind with its defaults and with each value that a search draws, nests, and parts around a small model."""
     blocks = [f"d=32 {spec} mlp" for name in block_kinds() for spec in _variants(KINDS[name])]
@@ -180,8 +255,6 @@ def _around(kind: Kind, part: str) -> str:
 
 
 def _fits(kind: Kind, spec: Any) -> bool:
-    from growlab.errors import LayoutError
-
     try:
         kind.read_options(spec, 32)
     except LayoutError:

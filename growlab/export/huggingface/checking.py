@@ -19,7 +19,7 @@ _N_TOKENS, _N_STEPS = 24, 4
 
 def require_equal(folder: Path, model: LanguageModel) -> None:
     """Raise CheckpointError unless the folder's model has the logits of this one, of a whole text and step by step."""
-    exported = _load(folder)
+    exported = load_exported(folder)
     ids_BT = torch.randint(model.vocab_size, (2, _N_TOKENS), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         begun = exported(ids_BT[:, :-_N_STEPS])
@@ -41,7 +41,7 @@ def _require_close(how: str, logits_BTV: Tensor, expected_BTV: Tensor) -> None:
         )
 
 
-def _load(folder: Path) -> Any:
+def load_exported(folder: Path, **how: Any) -> Any:
     """Load the folder past transformers' cache of modules: nothing of it stays, on disk or in this process."""
     from transformers.utils import logging  # takes seconds
 
@@ -49,7 +49,7 @@ def _load(folder: Path) -> Any:
     shows_progress = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        return module.GrowlabForCausalLM.from_pretrained(folder).eval()
+        return module.GrowlabForCausalLM.from_pretrained(folder, **how).eval()
     finally:
         del sys.modules[module.__name__]
         if shows_progress:

@@ -175,9 +175,14 @@ class GrowlabForCausalLM(PreTrainedModel, GenerationMixin):
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         self.model.embedding = value
 
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # forward makes its own
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: dict[str, Any], *others: Any, **more: Any
+    ) -> None:
+        """Put a cache of this model's own where `generate` would put one of keys and values."""
+        if generation_config.cache_implementation is not None:
+            raise ValueError("this model has a cache of its own; leave cache_implementation out")
+        if generation_config.use_cache is not False and model_kwargs.get("past_key_values") is None:
+            model_kwargs["past_key_values"] = GrowlabCache()
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return super().prepare_inputs_for_generation(*args, **kwargs) | {"for_generation": True}

@@ -25,13 +25,15 @@ class SpecialIds:
 
     vocab_size: int  # of the model; also the id of <|endoftext|>
     start: int  # the token that the model reads where an id is none of its own: a newline, or id 0
-    end: int  # with which an answer is over; <|endoftext|> where nothing ever is
+    end: int | None  # with which an answer is over; None where nothing ever is
     never: tuple[int, ...]  # that the model must not write
 
     @property
     def generation(self) -> dict[str, Any]:
-        """What generation_config.json says."""
-        ids = {"bos_token_id": self.vocab_size, "eos_token_id": self.end, "pad_token_id": self.vocab_size}
+        """What generation_config.json says: without an end where there is none, a mask can be told from the padding."""
+        ids: dict[str, Any] = {"bos_token_id": self.vocab_size, "pad_token_id": self.vocab_size}
+        if self.end is not None:
+            ids["eos_token_id"] = self.end
         return ids | ({"suppress_tokens": list(self.never)} if self.never else {})
 
 
@@ -51,7 +53,7 @@ def special_ids(tokenizer: Tokenizer) -> SpecialIds:
     n, start = tokenizer.vocab_size, newline[0] if newline else 0
     if isinstance(tokenizer, ChatTokenizer):
         return SpecialIds(vocab_size=n, start=start, end=tokenizer.end, never=tokenizer.speakers)
-    return SpecialIds(vocab_size=n, start=start, end=n, never=())
+    return SpecialIds(vocab_size=n, start=start, end=None, never=())
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> TokenizerFiles | None:

@@ -34,7 +34,7 @@ model = AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)
 lengths, beam search and `generate` with a cache give what each prompt gives by itself."""
 
 _WITH_TOKENIZER = """\
-tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+tokenizer = AutoTokenizer.from_pretrained(FOLDER, trust_remote_code=True)
 prompts = tokenizer(["The "], return_tensors="pt", padding=True)
 print(tokenizer.batch_decode(model.generate(**prompts, max_new_tokens=100, do_sample=True)))"""
 _WITHOUT = "model.generate(input_ids, max_new_tokens=100)  # ids: there is no text that they stand for"
