@@ -133,7 +133,7 @@ def _trained(record: TrialRecord) -> Iterator[str]:
     yield f"- splits: {data.val_fraction:g} of the training part is validation, {data.test_fraction:g} of all is test"
     yield f"- seed {spec.seed}; {trial.steps} steps of {train.batch_size} × {train.seq_len} tokens"
     yield f"- {amounts.flops(trial.flops)}, {amounts.count(trial.tokens)} tokens, {amounts.duration(trial.elapsed_s)}"
-    yield f"- AdamW, peak lr {train.lr:g}, weight decay {train.weight_decay:g}, {train.precision}"
+    yield f"- {train.optimizer}, peak lr {train.lr:g}, weight decay {train.weight_decay:g}, {train.precision}"
     yield f"- dropout {train.dropout:g}"
     if record.trained_on:
         yield f"- on {record.trained_on}"

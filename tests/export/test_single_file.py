@@ -3,6 +3,7 @@
 import ast
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
@@ -15,7 +16,10 @@ from growlab.kinds import KINDS, complete
 from growlab.layout import parse
 from growlab.plugins import load_plugins
 
+LAYOUT = "swa hebbian mamba mlp"
 
+
+@cache
 def text_of(layout: str) -> str:
     return single_file(complete(parse(f"d=16 {layout}")))
 
@@ -38,10 +42,10 @@ def own_kinds() -> Iterator[None]:
 
 
 def test_it_holds_the_kinds_of_its_layout_and_no_other() -> None:
-    defined = defined_in(text_of("mamba mlp"))
+    defined = defined_in(text_of(LAYOUT))
 
     assert {"Mamba", "MambaOptions", "Mlp", "Block", "GrowlabForCausalLM"} <= defined
-    assert not {"Attention", "Moe", "Hebbian", "Nest", "StreamBlock", "Patch", "HebbianHead"} & defined
+    assert not {"GatedConv", "Moe", "Hopfield", "Nest", "StreamBlock", "Patch", "HebbianHead"} & defined
 
 
 def test_it_imports_torch_and_transformers_and_python_alone() -> None:
@@ -54,7 +58,7 @@ def test_it_imports_torch_and_transformers_and_python_alone() -> None:
 
 
 def test_of_names_that_two_files_define_each_is_told_by_its_file() -> None:
-    text = text_of("swa hebbian")
+    text = text_of(LAYOUT)
 
     assert {"swa_chunks", "decaying_memory_chunks"} <= defined_in(text)
     assert "_decaying_memory_handed_on" in text
@@ -62,14 +66,14 @@ def test_of_names_that_two_files_define_each_is_told_by_its_file() -> None:
 
 
 def test_what_searches_costs_and_kernels_need_stays_behind() -> None:
-    text = text_of("hebbian mamba moe mlp")
+    text = text_of(LAYOUT)
 
     for word in ("register_block", "Float[", "Cost(", "Door(", "option(", "type: ignore", "def metrics", "def check"):
         assert word not in text, word
 
 
 def test_comments_and_docstrings_come_along() -> None:
-    text = text_of("attn mlp")
+    text = text_of(LAYOUT)
 
     assert "# ---- growlab.blocks.attn ---" in text
     assert "# query heads; d_model / n_heads must be even\n    n_heads: int = 4" in text
@@ -77,13 +81,13 @@ def test_comments_and_docstrings_come_along() -> None:
 
 
 def test_it_is_a_function_of_the_layout() -> None:
-    assert text_of("conv mlp") == text_of("conv mlp")
+    assert single_file(complete(parse("d=16 conv mlp"))) == text_of("conv mlp")
 
 
 def test_a_kind_from_a_plugin_comes_along(own_kinds: None, tmp_path: Path, repository: Path) -> None:
     load_plugins([Path(shutil.copy(repository / "docs" / "my_block.py", tmp_path / "shift_to_export.py"))])
 
-    text = text_of("shift mlp")
+    text = single_file(complete(parse("d=16 shift mlp")))
 
     assert {"TokenShift", "ShiftOptions"} <= defined_in(text)
     assert '"shift": Kind(TokenShift, ShiftOptions),' in text
@@ -109,7 +113,7 @@ def test_a_kind_whose_source_cannot_be_taken_out_is_refused_with_the_place(
     load_plugins([file])
 
     with pytest.raises(PluginError, match=words):
-        text_of("shift mlp")
+        single_file(complete(parse("d=16 shift mlp")))
 
 
 def test_names_of_a_module_are_told_from_parameters_and_locals() -> None:
