@@ -21,7 +21,7 @@ def export(
     study: StudyName,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Where to: the same as -o.", callback=in_home, show_default=False),
+        typer.Argument(metavar="FOLDER", help="Where to: the same as -o.", callback=in_home, show_default=False),
     ] = None,
     to: Annotated[
         str,

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
 from growlab.data.tokens import Tokenizer
 from growlab.export.huggingface.single_file import single_file
 from growlab.export.huggingface.tokenizer_file import SpecialIds, special_ids, tokenizer_files
 from growlab.files import write_atomically
-from growlab.kinds import units
-from growlab.layout import BlockSpec, Layout
+from growlab.layout import BlockSpec
 from growlab.model.language_model import LanguageModel
 
 MODULE = "modeling_growlab"
@@ -34,9 +32,9 @@ def write_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, seq_le
 
     Raises DataError for a tokenizer that AutoTokenizer could not have exactly, OSError.
     """
-    layout, ids, files = model.layout, special_ids(tokenizer), tokenizer_files(tokenizer)
-    write_atomically(folder / CODE, single_file(layout).encode())
-    _write_json(folder / CONFIG, _config(layout, model.embedding.weight.dtype, ids, seq_len))
+    ids, files = special_ids(tokenizer), tokenizer_files(tokenizer)
+    write_atomically(folder / CODE, single_file(model.layout).encode())
+    _write_json(folder / CONFIG, _config(model, ids, seq_len))
     _write_json(folder / GENERATION, ids.generation)
     if files is not None:
         _write_json(folder / TOKENIZER, files.tokenizer)
@@ -45,7 +43,8 @@ def write_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, seq_le
     write_atomically(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
 
 
-def _config(layout: Layout, dtype: torch.dtype, ids: SpecialIds, seq_len: int) -> dict[str, Any]:
+def _config(model: LanguageModel, ids: SpecialIds, seq_len: int) -> dict[str, Any]:
+    layout = model.layout
     return {
         "model_type": "growlab",
         "architectures": ["GrowlabForCausalLM"],
@@ -53,14 +52,14 @@ def _config(layout: Layout, dtype: torch.dtype, ids: SpecialIds, seq_len: int) -
         "layout": str(layout),
         "d_model": layout.d_model,
         "vocab_size": ids.vocab_size,
-        "units": [[_block(block) for block in unit] for unit in units(layout.blocks)],
+        "units": [[_block(block) for block in model.blocks_of(unit)] for unit in model.units],
         "front": layout.front and _block(layout.front),
         "head": layout.head and _block(layout.head),
         "start_token_id": ids.start,
         "max_position_embeddings": seq_len,
         "tie_word_embeddings": False,
         "use_cache": True,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": str(model.embedding.weight.dtype).removeprefix("torch."),
     }
 
 
