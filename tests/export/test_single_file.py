@@ -58,11 +58,11 @@ def test_it_imports_torch_and_transformers_and_python_alone() -> None:
 
 
 def test_of_names_that_two_files_define_each_is_told_by_its_file() -> None:
-    text = text_of(LAYOUT)
+    defined = defined_in(text_of(LAYOUT))
 
-    assert {"swa_chunks", "decaying_memory_chunks"} <= defined_in(text)
-    assert "_decaying_memory_handed_on" in text
-    assert "_delta_memory_handed_on" in text
+    assert {"decaying_memory_chunks", "_decaying_memory_handed_on", "_delta_memory_handed_on"} <= defined
+    assert sum(name.endswith("_chunks") for name in defined) == 2
+    assert not {"chunks", "_handed_on", "_definition"} & defined
 
 
 def test_what_searches_costs_and_kernels_need_stays_behind() -> None:
