@@ -140,9 +140,8 @@ def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
 def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
     """Read attempts by epoch: the order in which they were made."""
     of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note", "step")
-    asked = select(
-        *(attempts.c[name] for name in of_attempt), workers.c.name.label("worker"), workers.c.host, workers.c.device
-    )
+    of_worker = (workers.c.name.label("worker"), workers.c.host, workers.c.device, workers.c.versions)
+    asked = select(*(attempts.c[name] for name in of_attempt), *of_worker)
     joined = asked.join_from(attempts, workers).where(attempts.c.trial_id == trial_id).order_by(attempts.c.epoch)
     rows = connection.execute(joined).mappings()
     return [

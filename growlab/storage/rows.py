@@ -155,6 +155,7 @@ class AttemptRow:
     end_reason: EndReason | None
     note: str
     step: int  # the furthest that was heard of it
+    versions: Mapping[str, Any]  # of growlab and the packages of its worker
 
 
 @dataclass(frozen=True, kw_only=True)
