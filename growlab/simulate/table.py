@@ -114,7 +114,8 @@ def continued(paused: Training, like: Training) -> Training:
     curve = {at: loss for at, loss in paused.curve.items() if at <= share}
     curve |= {at: loss + offset for at, loss in like.curve.items() if at > share}
     val_loss = like.losses["val_loss"]
-    losses = {loss: value * (val_loss + offset) / val_loss for loss, value in like.losses.items()}
+    ratio = (val_loss + offset) / val_loss if val_loss else 1.0  # a loss of nothing has no share to lose
+    losses = {loss: value * ratio for loss, value in like.losses.items()}
     elapsed_s = None if paused.elapsed_s is None else paused.elapsed_s / share
     return replace(
         paused, state=TrialState.COMPLETED, flops=paused.budget_flops, curve=curve, losses=losses, elapsed_s=elapsed_s
