@@ -30,7 +30,8 @@ def leaderboard(
     front: Front | None = None,
 ) -> list[LeaderboardRow]:
     """Sort the trials of a study: completed ones by `sort_by`, best first; then those that wait at rungs, the highest
-    rung first, by their losses there; then running ones; then the rest.
+    rung first, by their losses there; then running ones; then those that a rule stopped, by their losses; then the
+    rest.
 
     Lower is better, but of an objective of the `front` that is maximised. Ties go to the lower number. Ranks are by the
     loss that is sorted by, or by val_loss: sorting by size shows where the good small ones are. What is beyond a
@@ -122,4 +123,6 @@ def _sort_key(row: LeaderboardRow, sort_by: str, sign: float) -> tuple[int, int,
         return (int(row.feasible is False), 0, math.inf if value is None else sign * value, row.trial)
     if row.rung is not None:
         return (2, -row.rung, math.inf if row.val_loss is None else row.val_loss, row.trial)
-    return (3 if row.state is TrialState.RUNNING else 4, 0, 0, row.trial)
+    if row.state is TrialState.STOPPED:
+        return (4, 0, math.inf if row.val_loss is None else row.val_loss, row.trial)
+    return (3 if row.state is TrialState.RUNNING else 5, 0, 0, row.trial)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
-from growlab.records import LOSSES, READ_AT, TEST, Promotion, TrajectoryPoint, TrialState
+from growlab.records import LOSSES, READ_AT, TEST, TrajectoryPoint
 from growlab.report.curve import loss_curve
 from growlab.report.live import state_text
 from growlab.report.sparkline import finite_range, sparkline
 from growlab.report.terminal import Trimmed, as_it_is, console_for
 from growlab.report.trial_facts import Probe, TrialFacts, read_facts
-from growlab.storage import Store, StudyRow, TrialRow
+from growlab.report.trial_rungs import rungs_table, table_with
+from growlab.storage import Store, StudyRow
 from growlab.study.growth_section import growth_of_row
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _RULE_WIDTH = 78
 _SPARKLINE_WIDTH = 40
-_MOST_FOLDED = 40  # characters of a line: one long unit must not move what stands beside it out of sight
 
 
 def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -> None:
@@ -64,7 +64,7 @@ def _happenings(facts: TrialFacts) -> Iterator[tuple[str, "Table"]]:
     if probes := facts.probes():
         yield "probes of a growth (val_loss at the end of each branch)", _probes(probes)
     if facts.readings:
-        yield "rungs", _rungs(facts)
+        yield "rungs" if facts.may_wait else "marks", rungs_table(facts)
     if facts.attempts:
         yield "attempts", _attempts(facts)
 
@@ -85,7 +85,7 @@ def _about(facts: TrialFacts) -> dict[str, str]:
         **({"curriculum": stages} if (stages := _curriculum(facts)) else {}),
         "growth": _growth_rule(trial.spec_mapping, grew=bool(facts.growth_events)),
         "seed": str(trial.spec_mapping["seed"]),
-        **({"error": trial.error} if trial.error else {}),
+        **({"stopped by" if facts.stop else "error": trial.error} if trial.error else {}),
     }
 
 
@@ -258,7 +258,7 @@ def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
     if predicted := facts.by_step("train", "back_test"):
         halves = [predicted.get(point.step) for point in means]
         lines += (("λ", halves, "second half by the first, 1 the same"),)
-    table = _table("", f"steps {means[0].step} to {means[-1].step}", "range", "")
+    table = table_with("", f"steps {means[0].step} to {means[-1].step}", "range", "")
     for name, values, meaning in lines:
         table.add_row(name, sparkline(values, _SPARKLINE_WIDTH), _range(values), meaning)
     return table
@@ -267,7 +267,7 @@ def _trajectory(means: Sequence[TrajectoryPoint], facts: TrialFacts) -> "Table":
 def _trajectories(of_units: Mapping[int, Sequence[TrajectoryPoint]]) -> "Table":
     """A line for a unit, from the input side: its newest statistics, and the course of τ since the units are these."""
     steps = [point.step for points in of_units.values() for point in points]
-    table = _table("unit", "τ", "κ", "H", "r̂²", "z", f"τ, steps {min(steps)} to {max(steps)}")
+    table = table_with("unit", "τ", "κ", "H", "r̂²", "z", f"τ, steps {min(steps)} to {max(steps)}")
     for unit, points in of_units.items():
         newest = points[-1]
         values = (newest.tau, newest.kappa, newest.diffusion_exponent, newest.drift_to_noise, newest.drift_z)
@@ -287,7 +287,7 @@ def _range(values: Sequence[float | None]) -> str:
 
 def _growth(facts: TrialFacts) -> "Table":
     """A line for a growth: what it added, and how long training was not at full speed, then and at the thaw."""
-    table = _table("step", "at", "unit", "operator", "τ", "κ", "val_loss", "depth", "pause", "thaw", folds="unit")
+    table = table_with("step", "at", "unit", "operator", "τ", "κ", "val_loss", "depth", "pause", "thaw", folds="unit")
     for event, pauses in facts.growths():
         table.add_row(
             str(event.step),
@@ -305,7 +305,7 @@ def _growth(facts: TrialFacts) -> "Table":
 
 
 def _probes(probes: Sequence[Probe]) -> "Table":
-    table = _table("step", "as it was", "grown", "kept", "dropped")
+    table = table_with("step", "as it was", "grown", "kept", "dropped")
     for probe in probes:
         table.add_row(
             str(probe.step),
@@ -317,35 +317,8 @@ def _probes(probes: Sequence[Probe]) -> "Table":
     return table
 
 
-def _rungs(facts: TrialFacts) -> "Table":
-    """A line for a rung: what the trial came to there, what reading that cost, and what became of it."""
-    costs = any(reading.extra_flops for reading in facts.readings)
-    promoted = {promotion.rung: promotion for promotion in facts.promotions}
-    headers = ("rung", "at", "step", "compute", "val_loss", "bits/byte", *["cost"] * costs, "then")
-    table = _table(*headers, folds="then")
-    for reading in facts.readings:
-        table.add_row(
-            str(reading.rung + 1),
-            amounts.fraction(reading.mark / facts.trial.spec_mapping["budget"]["amount"]),
-            str(reading.step),
-            amounts.flops(reading.flops),
-            amounts.loss(reading.val_loss),
-            amounts.loss(reading.bits_per_byte),
-            *[amounts.flops(reading.extra_flops)] * costs,
-            _then(promoted.get(reading.rung), facts.trial),
-        )
-    return table
-
-
-def _then(promotion: Promotion | None, trial: TrialRow) -> str:
-    """What became of a trial at a rung: 'promoted, expected 1.6921', 'waits'."""
-    if promotion is None:
-        return "waits" if trial.state is TrialState.PAUSED else amounts.UNKNOWN
-    return "promoted" + ("" if promotion.predicted is None else f", expected {amounts.loss(promotion.predicted.mean)}")
-
-
 def _attempts(facts: TrialFacts) -> "Table":
-    table = _table("", "worker", "device", "started (UTC)", "lasted", "ended", "note", folds="note")
+    table = table_with("", "worker", "device", "started (UTC)", "lasted", "ended", "note", folds="note")
     for attempt in facts.attempts:
         until = attempt.heartbeat_at if attempt.ended_at is None else attempt.ended_at
         table.add_row(
@@ -372,17 +345,6 @@ def _pairs(texts: Mapping[str, str]) -> "Table":
     for name, text in texts.items():
         grid.add_row(f"  {name}", as_it_is(text))
     return grid
-
-
-def _table(*headers: str, folds: str = "") -> "Table":
-    """An empty table. Narrow terminals fold the column `folds`, and leave the others whole as long as they can."""
-    from rich.table import Table
-
-    table = Table(box=None, header_style="dim", padding=(0, 0, 0, 2), pad_edge=True)
-    for header in headers:
-        most = _MOST_FOLDED if header == folds != headers[-1] else None
-        table.add_column(header, overflow="fold", no_wrap=header != folds, max_width=most)
-    return table
 
 
 def _print_sample(sample: str, console: "Console") -> None:

@@ -62,8 +62,8 @@ class Table:
         return Found(self._ended(asked, chosen), distance)
 
     def _ended(self, configuration: Configuration, training: Training) -> Training:
-        """The training itself, or one that was paused as it would have gone on."""
-        if training.state is not TrialState.PAUSED:
+        """The training itself, or one that was paused or stopped by a rule as it would have gone on."""
+        if training.state not in (TrialState.PAUSED, TrialState.STOPPED):
             return training
         nearest, _ = self._completed.nearest(configuration)
         return continued(training, next(each for each in self._entries[nearest] if _is_completed(each)))

@@ -126,11 +126,17 @@ READ_NOWHERE = '{"rung": 0, "step": 1, "mark": 0, "flops": 0, "val_loss": 2.0, "
         ([HEAD, ROW.removesuffix("2")], "line 2: came to its end and has no val_loss"),
         (
             [f"{HEAD}|state", f"{ROW}|done"],
-            "line 2: state must be completed, diverged, leak, failed, paused or empty, got 'done'",
+            "line 2: state must be completed, diverged, stopped, leak, failed, paused or empty, got 'done'",
         ),
         ([f"{HEAD}|readings", f"{ROW}|no"], "line 2: readings must be what growlab study export-table writes"),
-        ([f"{HEAD}|readings", f'{ROW}|[{{"rung": 0}}]'], "line 2: readings must be .*: readings.0.step, .* are missing"),
-        ([f"{HEAD}|readings", f"{ROW}|[{READ_NOWHERE}]"], "line 2: readings must be .*: readings.flops must be greater"),
+        (
+            [f"{HEAD}|readings", f'{ROW}|[{{"rung": 0}}]'],
+            "line 2: readings must be .*readings.0.step, .* are missing",
+        ),
+        (
+            [f"{HEAD}|readings", f"{ROW}|[{READ_NOWHERE}]"],
+            "line 2: readings must be .*readings.flops must be greater",
+        ),
         ([f"{HEAD}|budget_flops", f"{ROW}|0"], "line 2: budget_flops must be a number greater than 0, got '0'"),
         ([f"{HEAD}|elapsed_s", f"{ROW}|-1"], r"line 2: elapsed_s must be between 0 and 1e\+12, got '-1'"),
         ([f"{HEAD}|seed", f"{ROW}|{'9' * 400}"], "line 2: seed must be a number"),
