@@ -187,10 +187,13 @@ def test_a_trial_has_its_own_training_else_that_which_its_seed_chooses_else_the_
     assert (found.training, 0 < found.distance < 0.1) == (near, True)
 
 
-def test_a_training_that_was_paused_goes_on_as_the_nearest_that_did(make_study, make_training, spec_of):
+@pytest.mark.parametrize("state", [TrialState.PAUSED, TrialState.STOPPED])
+def test_a_training_that_was_paused_or_stopped_goes_on_as_the_nearest_that_did(
+    make_study, make_training, spec_of, state
+):
     paused = make_training(
         300,
-        state=TrialState.PAUSED,
+        state=state,
         layout=ATTN,
         budget_flops=900,
         losses={},
