@@ -15,6 +15,7 @@ title         the line above it
 pace          finished trials per hour, and how many ran at once
 live          the same while the study runs
 trial_page    one trial in full
+trial_rungs   a table of that page: what it came to at rungs or marks
 trial_facts   everything that is stored of one trial, and as JSON
 extent        how large a study's space is
 why           which changes help, which parts matter, what would be tried next
