@@ -121,3 +121,12 @@ def test_a_sampler_is_told_what_a_stopped_trial_would_come_to_and_takes_it_for_n
     assert [trial.value for trial in ask.past] == pytest.approx([2.0, 2.0, 2.0, 3.0])
     assert all(len(trial.values) == len(objectives) for trial in ask.past) or len(objectives) == 1
     assert isinstance(decide(study, trials, kinds, measure), New)
+
+
+def test_a_stopped_trial_that_a_person_told_is_no_failure_either(make_study, kinds, measure):
+    trials = [completed(0, value=2.0), completed(1, value=3.0), past(2, by="", value=4.5)]
+
+    ask, _ = ask_for(make_study(n_trials=9), trials, 3, kinds, measure)
+
+    assert [trial.value for trial in ask.past] == [2.0, 3.0, 4.5]
+    assert {trial.state for trial in ask.past} == {TrialState.COMPLETED}
