@@ -289,7 +289,8 @@ class MemoryQueue:
         """Keep the checkpoint, which forgives strikes, and of the facts what is kept."""
         trial = self._trials[number]
         trial.checkpoint, trial.strikes = checkpoint, 0 if checkpoint else trial.strikes
-        flops = max([trial.flops, *_values(facts, "train", "flops")])
+        read = [reading.flops for reading in facts if isinstance(reading, RungReading)]
+        flops = max([trial.flops, *_values(facts, "train", "flops"), *read])
         self._totals.flops += flops - trial.flops
         trial.flops = flops
         if new := {fact.rung: fact for fact in facts if isinstance(fact, RungReading)}:

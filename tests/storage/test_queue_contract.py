@@ -71,10 +71,10 @@ def test_what_was_spent_is_that_of_checkpoints_results_and_readings(queueing, ma
         store.commit(claim, [flops(5, amount)], queueing.checkpoint(5))
     store.finish(ended, queueing.result(flops=1000), [], [])
     store.release(stopped, EndReason.STOPPED)
-    store.pause(paused, [flops(7, 3.0), make_reading(extra_flops=4)], queueing.checkpoint(7))
+    store.pause(paused, [flops(7, 3.0), make_reading(flops=5, extra_flops=4)], queueing.checkpoint(7))
 
     spent = store.spent(queueing.study_id)
 
     assert (nothing.flops, nothing.hours, nothing.best) == (0, 0, {})
-    assert spent.flops == 1000 + 20 + 3 + 4
+    assert spent.flops == 1000 + 20 + 5 + 4  # it was read behind its last row
     assert spent.best == pytest.approx({"val_loss": 1.5, "best_val_loss": 1.4, "bits_per_byte": 2.2})
