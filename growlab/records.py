@@ -21,6 +21,11 @@ class TrialState(StrEnum):
     def is_final(self) -> bool:
         return self not in (TrialState.QUEUED, TrialState.RUNNING, TrialState.PAUSED)
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether it ended otherwise than it was meant to: it came neither to its end nor to a stop rule."""
+        return self in (TrialState.DIVERGED, TrialState.LEAK, TrialState.FAILED)
+
 
 def n_ended(counts: Mapping[TrialState, int]) -> int:
     """The number of trials in a final state, whichever, of trials counted by state."""
