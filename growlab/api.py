@@ -677,20 +677,24 @@ def export(
     folder: str | Path,
     *,
     trial: int | None = None,
+    to: str = "growlab",
+    force: bool = False,
     storage: str = STORAGE_DEFAULT,
     artifacts: Path | None = None,
+    plugins: Sequence[Path] = (),
 ) -> "Study":
     """Write a trial's config, weights, tokeniser and metrics into a new folder: the best trial's, unless one is named.
 
-    Returns the study as it is stored.
+    To `hf` the folder is one that transformers loads without growlab (the extra hf). With `force` it may take the place
+    of an earlier export. Returns the study as it is stored.
     """
-    from growlab.export.bundle import export_trial
+    from growlab.export.targets import exporter
     from growlab.preparation.places import artifact_root
     from growlab.storage import Store
 
     with Store.open(storage) as store:
         row = store.study(study)
-        export_trial(store, row, trial, artifact_root(storage, artifacts), Path(folder))
+        exporter(to, plugins)(store, row, trial, artifact_root(storage, artifacts), Path(folder), force=force)
     return row.study
 
 
@@ -698,6 +702,8 @@ def export_front(
     study: str,
     folder: str | Path,
     *,
+    to: str = "growlab",
+    force: bool = False,
     storage: str = STORAGE_DEFAULT,
     artifacts: Path | None = None,
     plugins: Sequence[Path] = (),
@@ -708,16 +714,17 @@ def export_front(
     Trials whose results a person told have no model, and are left out. Raises UsageError for a study with one objective
     and for a folder that holds something, NotFound for an empty front.
     """
-    from growlab.export.bundle import export_front
+    from growlab.export.targets import export_front, exporter
     from growlab.preparation.fronts import front_with_models
     from growlab.preparation.layout_metrics import read_front
     from growlab.preparation.places import artifact_root
     from growlab.storage import Store
 
+    export, root = exporter(to, plugins), artifact_root(storage, artifacts)
     with Store.open(storage) as store:
         row = store.study(study)
         numbers = front_with_models(store, row, read_front(store, row, storage, plugins, tell), tell)
-        return export_front(store, row, numbers, artifact_root(storage, artifacts), Path(folder))
+        return export_front(store, row, numbers, root, Path(folder), export=export, force=force)
 
 
 def front(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -191,7 +192,8 @@ def typed(key: str, raw: object, expected: type) -> Value:
     if expected is float and isinstance(raw, str):
         raw = _number_from_text(raw)  # YAML 1.1 reads 1e-3 as a string
     if expected in (int, float) and isinstance(raw, int) and not isinstance(raw, bool):
-        return expected(raw)
+        with suppress(OverflowError):  # of an int that no float holds
+            return expected(raw)
     if expected is int and isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if type(raw) is not expected or (isinstance(raw, float) and not math.isfinite(raw)):

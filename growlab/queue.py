@@ -1,6 +1,6 @@
 """What a queue of trials does for those that decide and train: in SQL (growlab.storage), or in memory, simulated.
 
-    enqueue ──► queued ── claim_next ──► running ── finish ──► completed | diverged | leak | failed
+    enqueue ──► queued ── claim_next ──► running ── finish ──► completed | stopped | diverged | leak | failed
                   ^  ^                    │  ^ │
                   │  └────── release ─────┤  └─┘ claim_next by another, once the lease has run out
                   └── promote ── paused ◄─┘ pause
@@ -13,9 +13,20 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from growlab.proposal import Proposal
-from growlab.records import Artifact, EndReason, Fact, PastTrial, Promotion, Spent, TrialResult, TrialState
-from growlab.rungs import Ladder
+from growlab.records import (
+    Artifact,
+    EndReason,
+    Fact,
+    PastTrial,
+    Promotion,
+    RungReading,
+    Spent,
+    TrialResult,
+    TrialState,
+)
+from growlab.rungs import Ladder, Rungs
 from growlab.specs import TrialSpec
+from growlab.stopping import StopRules
 
 MAX_STRIKES = 3  # crashes without a new checkpoint, with which a trial is failed
 MOST_LOSSES = 10  # workers that may be lost in a row with a trial that comes no further
@@ -37,8 +48,15 @@ class Held(Protocol):
 
     @property
     def ladder(self) -> Ladder | None:
-        """How far it may climb; None of a study without rungs."""
+        """How far it may climb; None of a study that reads no trial on its way."""
         ...
+
+
+def ladder_of(rungs: Rungs | None, rules: StopRules | None, may_pass: int) -> Ladder | None:
+    """How far a trial may climb that was promoted so often: past all marks at which it is only read."""
+    if rungs is not None:
+        return Ladder(rungs=rungs, may_pass=may_pass)
+    return Ladder.through(rules.marks) if rules and rules.marks else None
 
 
 Claim = TypeVar("Claim", bound=Held)
@@ -49,6 +67,10 @@ class Queue(Protocol[Claim]):
 
     def past_trials(self, study_id: int, asked: Sequence[str]) -> Sequence[PastTrial]:
         """The trials as a search knows them, by number, with these metrics (Study.metrics), the first as the value."""
+        ...
+
+    def readings_at(self, study_id: int, rung: int) -> Mapping[int, RungReading]:
+        """What trials came to at one rung, or mark, by number, whether they are over or not."""
         ...
 
     def counts(self, study_id: int) -> Mapping[TrialState, int]: ...

@@ -13,12 +13,18 @@ class TrialState(StrEnum):
     PAUSED = "paused"  # it waits at a rung until it is promoted, and trains on then
     COMPLETED = "completed"
     DIVERGED = "diverged"  # the loss or a weight was no longer a finite number
+    STOPPED = "stopped"  # by a stop rule of its study (growlab.stopping), before its budget was spent
     LEAK = "leak"  # the model saw tokens that it should predict; its losses mean nothing
     FAILED = "failed"  # an error of the trial itself, or too many crashes
 
     @cached_property  # a search asks it of every trial, at each decision
     def is_final(self) -> bool:
         return self not in (TrialState.QUEUED, TrialState.RUNNING, TrialState.PAUSED)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it ended otherwise than it was meant to: it came neither to its end nor to a stop rule."""
+        return self in (TrialState.DIVERGED, TrialState.LEAK, TrialState.FAILED)
 
 
 def n_ended(counts: Mapping[TrialState, int]) -> int:
@@ -134,7 +140,43 @@ class Paused:
     reading: RungReading
 
 
-Fact = Metric | TrajectoryPoint | GrowthEvent | RungReading  # becomes a row together with a checkpoint
+@dataclass(frozen=True, kw_only=True)
+class EarlyStop:
+    """What made a stop rule end a trial (growlab.stopping): enough to ask the rule again."""
+
+    rule: Literal["median", "patience", "divergence"]
+    step: int
+    flops: int  # that the trial had spent
+    share: float  # of its budget; of the mark, where it was stopped at one
+    val_loss: float  # nats per token: at the mark, or of the evaluation at that step
+    bound: float  # that it was compared with: the median of the others, or the trial's best
+    n_evaluations: int = 0  # in a row that the rule did not like
+    rung: int | None = None  # the mark, from 0, of the rule `median`
+    seen: tuple[int, ...] = ()  # the trials whose readings there were known
+    revision: int = 0  # of the study, whose objectives were asked
+
+    @property
+    def reason(self) -> str:
+        """Why the trial was stopped, in words: the rule, where, and by what."""
+        return f"{self.rule}, at step {self.step} ({self.share:.3g} of the budget): {self._by_what}"
+
+    @property
+    def _by_what(self) -> str:
+        n_there = len(self.seen)
+        match self.rule:
+            case "median" if self.val_loss > self.bound:
+                return f"val_loss {self.val_loss:.4f}, the median of {n_there} others there {self.bound:.4f}"
+            case "median":
+                return f"in the worse half of {n_there + 1} trials there by all objectives"
+            case "patience":
+                no_better = f"{self.n_evaluations} times in a row no better than {self.bound:.4f}"
+                return f"val_loss {self.val_loss:.4f}, {no_better}"
+            case "divergence":
+                apart = f"{self.n_evaluations} times in a row above {self.bound:.4f} while the training loss fell"
+                return f"val_loss {self.val_loss:.4f}, {apart}"
+
+
+Fact = Metric | TrajectoryPoint | GrowthEvent | RungReading | EarlyStop  # becomes a row together with a checkpoint
 
 
 def float_fields(record: type[Any]) -> tuple[str, ...]:
@@ -220,6 +262,7 @@ class PastTrial:
     peak_memory: float | None = None  # as the metric says; None where nobody measured it, and while running
     readings: tuple[RungReading, ...] = ()  # at the rungs that it came to, from the lowest on
     may_pass: int = 0  # rungs, by the promotions that it had
+    stopped_by: str = ""  # the stop rule that ended it; its value is then that of its last evaluation, and no result
     value_sd: float = 0.0  # of a value that is no result but what readings make expect, beyond the noise of a training
 
     @property

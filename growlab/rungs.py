@@ -54,27 +54,37 @@ class Rungs:
     )
 
     def __post_init__(self) -> None:
-        require(0 < self.first < 1, "rungs.first", "greater than 0 and below 1", self.first)
-        require(self.factor >= 1.5, "rungs.factor", "at least 1.5", self.factor)
+        require_marks("rungs", self.first, self.factor)
         require(self.reading in READINGS, "rungs.reading", either(READINGS), self.reading)
         require(0 <= self.grace < 1, "rungs.grace", "at least 0 and below 1", self.grace)
         require(self.keep_paused >= 0, "rungs.keep_paused", "at least 0", self.keep_paused)
-        expected = f"large enough for at most {MOST_RUNGS} rungs at a factor of {self.factor:g}"
-        require(len(self.shares) <= MOST_RUNGS, "rungs.first", expected, self.first)
 
     @property
     def shares(self) -> tuple[float, ...]:
         """The share of the budget at each rung, from the lowest on; the end of the budget is none."""
-        shares: list[float] = []
-        share = self.first
-        while share < 1 - 1e-9 and len(shares) <= MOST_RUNGS:
-            shares.append(share)
-            share *= self.factor
-        return tuple(shares)
+        return shares_from(self.first, self.factor)
 
     def marks(self, budget: int) -> tuple[int, ...]:
         """The FLOPs of each rung, from the lowest on, of a budget of so many."""
         return tuple(round(share * budget) for share in self.shares)
+
+
+def shares_from(first: float, factor: float) -> tuple[float, ...]:
+    """Shares of a budget below 1, the first and then each the one before times the factor; at most MOST_RUNGS + 1."""
+    shares: list[float] = []
+    share = first
+    while share < 1 - 1e-9 and len(shares) <= MOST_RUNGS:
+        shares.append(share)
+        share *= factor
+    return tuple(shares)
+
+
+def require_marks(section: str, first: float, factor: float) -> None:
+    """Raise SpecError for a first share or a factor of this section of a study file that make no marks."""
+    require(0 < first < 1, f"{section}.first", "greater than 0 and below 1", first)
+    require(factor >= 1.5, f"{section}.factor", "at least 1.5", factor)
+    expected = f"large enough for at most {MOST_RUNGS} marks at a factor of {factor:g}"
+    require(len(shares_from(first, factor)) <= MOST_RUNGS, f"{section}.first", expected, first)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +93,11 @@ class Ladder:
 
     rungs: Rungs
     may_pass: int  # so many rungs; it pauses at the next one, and trains to its end where there is none
+
+    @classmethod
+    def through(cls, rungs: Rungs) -> "Ladder":
+        """One whose every rung a trial may pass: it is read on its way, and never waits."""
+        return cls(rungs=rungs, may_pass=len(rungs.shares))
 
     @property
     def top(self) -> bool:

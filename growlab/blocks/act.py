@@ -102,7 +102,7 @@ class Act(Nest):
         for last in self._lasts():
             for block in self.blocks:
                 mixed_BTD, penalty = block.mixer.forward_with_penalty(block.norm(s_BTD))
-                s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD
+                s_BTD = s_BTD + (rounds.running_BT1 * mixed_BTD).to(s_BTD.dtype)
                 penalties.append(penalty)
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
         return rounds, penalties
@@ -120,7 +120,7 @@ class Act(Nest):
                 continue
             for block, own in zip(self.blocks, states, strict=True):
                 mixed_BTD, own = block.mixer.advance(block.norm(s_BTD), own)
-                s_BTD = s_BTD + rounds.running_BT1 * mixed_BTD
+                s_BTD = s_BTD + (rounds.running_BT1 * mixed_BTD).to(s_BTD.dtype)
                 after.append(own)
             rounds.add(s_BTD, None if last else self.halt(s_BTD))
         return rounds.y_BTD, joined(after)

@@ -170,7 +170,7 @@ def _bytes_of(token: str) -> bytes:
         ) from None
 
 
-def _byte_of_char() -> dict[str, int]:
+def byte_of_char() -> dict[str, int]:
     """Bytes by character in GPT-2's alphabet.
 
     That of a byte is the printable Latin-1 character of its number, or else the next one from U+0100.
@@ -180,7 +180,7 @@ def _byte_of_char() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}
 
 
-_BYTE_OF_CHAR = _byte_of_char()
+_BYTE_OF_CHAR = byte_of_char()
 
 
 def _about_loss(text: bytes, got: bytes) -> str:

@@ -1,6 +1,10 @@
 """A trained trial, to take away: a folder that needs neither the database nor growlab's study to be understood.
 
+targets    what a trial can be exported as: for growlab or for transformers; a whole front
 bundle     write that folder
+huggingface  the same trial as a folder that transformers loads, without growlab
+record     what is on record of a trial
+card       the model card
 load       read it back: a model that writes text (needs torch; import it by its name)
 configs    the best trials of a study as configurations
 held_out   the test split: what it says of a trial's final model, once, on record

@@ -4,6 +4,7 @@ config.yaml         which trial this is, its layout, all that re-runs it, its re
 model.safetensors   the weights, by parameter name
 tokenizer.json
 metrics.csv         step, split, name, value: the whole course of training
+README.md           the model card
 """
 
 from pathlib import Path
@@ -13,9 +14,23 @@ from growlab.errors import SpecError
 from growlab.yaml_file import read_yaml
 
 CONFIG, MODEL, TOKENIZER, METRICS = "config.yaml", "model.safetensors", "tokenizer.json", "metrics.csv"
+CARD = "README.md"
 
 # What the weights cannot be read without.
 _NEEDED = {"layout": (str, "a text"), "vocab_size": (int, "a whole number"), "files": (dict, "a mapping")}
+
+
+FRONT_FOLDER = "trial-{}"  # of a front: each of its trials in a folder of its own
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder is one that growlab export wrote: a trial's, or a front's, which holds such folders alone."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    if (folder / CONFIG).is_file():
+        return True
+    inner = list(folder.iterdir())
+    return bool(inner) and all(path.name.startswith(FRONT_FOLDER.format("")) and is_export(path) for path in inner)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

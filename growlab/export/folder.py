@@ -9,35 +9,60 @@ from pathlib import Path
 from typing import IO
 
 from growlab.errors import CheckpointError, UsageError
+from growlab.export.contents import is_export
 from growlab.files import CHUNK, open_regular, place_beside
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Make a new folder to fill; it becomes `target` if all goes well, and else is gone.
 
-    Raises UsageError when `target` holds something already, CheckpointError when the disk refuses.
+    With `force` it takes the place of an earlier export. Raises UsageError when `target` holds something else,
+    CheckpointError when the disk refuses.
     """
-    refuse_taken(target)
+    if is_export(target) and not force:
+        raise UsageError(
+            f"{target} is there already, an earlier export; give another folder, or replace it with --force"
+        )
+    refuse_taken(target, force=force)
     target = target.resolve()
     beside = place_beside(target)
     try:
         beside.mkdir(parents=True)
         yield beside
-        refuse_taken(target)
-        beside.rename(target)  # replaces an empty folder, and no other
+        refuse_taken(target, force=force)
+        _put_in_place(beside, target)
     except OSError as error:
         raise CheckpointError(f"cannot write {target}: {error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def refuse_taken(target: Path) -> None:
-    """Raise UsageError unless `target` is free, or an empty folder."""
-    if target.is_dir() and not any(target.iterdir()):
+def _put_in_place(beside: Path, target: Path) -> None:
+    """Rename a folder to `target`. What is there goes when the new one stands, and comes back where that fails."""
+    if not (target.is_dir() and any(target.iterdir())):
+        beside.rename(target)  # replaces an empty folder, and no other
         return
-    if os.path.lexists(target):
+    before = place_beside(target)
+    target.rename(before)
+    try:
+        beside.rename(target)
+    except OSError:
+        before.rename(target)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def refuse_taken(target: Path, *, force: bool = False) -> None:
+    """Raise UsageError unless `target` is free, or an empty folder, or with `force` an earlier export."""
+    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not force:
         raise UsageError(f"{target} is there already; give another folder, or remove it first")
+    if not is_export(target):
+        raise UsageError(
+            f"{target} is no export of growlab, so --force leaves it alone; give another folder, or remove it first"
+        )
 
 
 def refuse_unwritable(target: Path) -> None:

@@ -1,6 +1,4 @@
-"""A causal language model over a layout: embedding, units of residual blocks, RMSNorm, tied head.
-
-A front end of its own may stand between the embedding and the blocks, a head of its own behind the tied one.
+"""A causal language model that is built from a layout, is trained and can grow.
 
 Legend: B batch, T tokens, N what the blocks see of them, D d_model, V vocabulary.
 """
@@ -10,19 +8,18 @@ from functools import partial
 from typing import TypeVar, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from growlab.blocks import Block, State, block_around, build_block
-from growlab.blocks.base import NORM_EPS, Penalty, total
+from growlab.blocks import Block, block_around, build_block
+from growlab.blocks.base import NORM_EPS, Penalty
 from growlab.blocks.loop import Loop
 from growlab.blocks.parts import Front, Head, build_part
-from growlab.blocks.rms_norm import rms_norm
 from growlab.blocks.router import Router
 from growlab.kinds import complete, complete_block, shorten_block, units
 from growlab.layout import BlockSpec, Layout, format_blocks
+from growlab.model.causal_model import CausalModel
 from growlab.model.cross_entropy import cross_entropy
 from growlab.model.embedding import Embedding
 
@@ -40,7 +37,7 @@ class Unit(nn.ModuleList):
         return tuple(cast(Block, block).spec for block in self)
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(CausalModel):
     """A language model, built from a complete or a short layout; satisfies growlab.growth.growable.Growable.
 
     `max_depth` (blocks) only scales the initialisation, see build_block.
@@ -69,10 +66,6 @@ class LanguageModel(nn.Module):
     @property
     def vocab_size(self) -> int:
         return self.embedding.num_embeddings
-
-    def forward(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        """Logits for the next token at every position."""
-        return self._run(ids_BT, lambda block, x_BND: (block(x_BND), None))[0]
 
     def loss(self, ids_BT: Int[Tensor, "B T"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Mean negative log-likelihood in nats per token, fp32 also under autocast; nothing else is in it."""
@@ -108,71 +101,6 @@ class LanguageModel(nn.Module):
         index = {block: at for at, block in enumerate(self.blocks())}
         self._run(ids_BT, look)
         return found
-
-    def _run(
-        self, ids_BT: Tensor, through: Callable[[Block, Tensor], tuple[Tensor, Penalty]]
-    ) -> tuple[Tensor, Penalty]:
-        x_BND, leave = self.enter(self.embed(ids_BT))
-        penalties = []
-        for block in self.blocks() if x_BND.shape[1] else ():  # a text may be shorter than a patch
-            x_BND, penalty = through(block, x_BND)
-            penalties.append(penalty)
-        return self.logits(leave(x_BND), ids_BT), total(penalties)
-
-    def embed(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """Embed tokens: what the front end sees, or the first block where there is none."""
-        embedded: Tensor = self.dropout(self.embedding(ids_BT))
-        return embedded
-
-    def enter(
-        self, e_BTD: Float[Tensor, "B T D"]
-    ) -> tuple[Float[Tensor, "B N D"], Callable[[Float[Tensor, "B N D"]], Float[Tensor, "B T D"]]]:
-        """Return what enters the first block, N = T or fewer.
-
-        Also returns a function that makes the last block's output one for each token.
-        """
-        if self.front is None:
-            return e_BTD, lambda x_BTD: x_BTD
-        x_BND, rest = self.front.take(e_BTD, self.front.initial_state(len(e_BTD)))
-        return x_BND, lambda h_BND: self.front.tell(h_BND, rest)[0]
-
-    def logits(self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        """Logits of a whole text, from its residual stream behind the last block."""
-        logits_BTV = logits_of(x_BTD, self.norm.weight, self.embedding.weight)
-        return logits_BTV if self.head is None else cast(Tensor, self.head(x_BTD, ids_BT, logits_BTV))
-
-    # ---- decoding with carried state ------------------------------------------------------------------------
-
-    def initial_state(self, batch: int) -> list[State]:
-        """The states of the front end, of every block and of the head before the first token."""
-        front, head = (() if part is None else part.initial_state(batch) for part in (self.front, self.head))
-        return [front, *(block.initial_state(batch) for block in self.blocks()), head]
-
-    def advance(
-        self, ids_BT: Int[Tensor, "B T"], states: Sequence[State]
-    ) -> tuple[Float[Tensor, "B T V"], list[State]]:
-        """Logits of the next T ≥ 1 tokens after those that made `states`; equal to forward over the whole."""
-        front, *of_blocks, head = states
-        x_BTD = self.embed(ids_BT)
-        if self.front is None:
-            x_BTD, of_blocks = self._advance_blocks(x_BTD, of_blocks)
-        else:
-            x_BND, rest = self.front.take(x_BTD, front)
-            h_BND, of_blocks = self._advance_blocks(x_BND, of_blocks)
-            x_BTD, front = self.front.tell(h_BND, rest)
-        logits_BTV = logits_of(x_BTD, self.norm.weight, self.embedding.weight)
-        if self.head is not None:
-            logits_BTV, head = self.head.advance(x_BTD, ids_BT, logits_BTV, head)
-        return logits_BTV, [front, *of_blocks, head]
-
-    def _advance_blocks(self, x_BND: Tensor, states: Sequence[State]) -> tuple[Tensor, list[State]]:
-        if not x_BND.shape[1]:  # the patch is not full yet
-            return x_BND, list(states)
-        after: list[State] = []
-        for block, state in list(zip(self.blocks(), states, strict=True)):
-            x_BND, state = block.advance(x_BND, state)
-            after.append(state)
-        return x_BND, after
 
     def set_plasticity(self, plasticity: float) -> None:
         """Set the α of every block that has one, also of those that are still to grow. The layout names it."""
@@ -230,17 +158,6 @@ class LanguageModel(nn.Module):
 
     def _units(self) -> list[Unit]:
         return [cast(Unit, unit) for unit in self.units]
-
-    def blocks(self) -> list[Block]:
-        """The blocks of all units, in the order in which they are run."""
-        return [cast(Block, block) for unit in self._units() for block in unit]
-
-
-def logits_of(
-    x_BTD: Float[Tensor, "B T D"], gain_D: Float[Tensor, " D"], embedding_VD: Float[Tensor, "V D"]
-) -> Float[Tensor, "B T V"]:
-    """Apply the head: RMSNorm, then the embedding's own matrix."""
-    return F.linear(rms_norm(x_BTD, gain_D, NORM_EPS), embedding_VD)
 
 
 def nats_per_token(logits_BTV: Float[Tensor, "B T V"], targets_BT: Int[Tensor, "B T"]) -> Float[Tensor, ""]:

@@ -22,7 +22,11 @@ def n_unfinished(store: "Store", row: "StudyRow") -> int:
 
 
 def _goes_on(store: "Store", row: "StudyRow", n_paused: int) -> bool:
-    """Whether a trial of these goes on from its rung, where none is queued, runs, or is to be proposed."""
+    """Whether a trial of these goes on from its rung, where none is queued, runs, or is to be proposed.
+
+    Asked by the loss alone, for which no kinds are loaded: of several objectives another one may go on, but one does
+    where a rung has sent on fewer than its share.
+    """
     if row.study.rungs is None or not n_paused:
         return False
     from growlab.search.rungs.halving import next_to_climb

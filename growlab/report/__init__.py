@@ -39,6 +39,7 @@ comparison_page  trials side by side, likewise
 trial_page    one trial in full: what it was, what came out
 trial_courses how its numbers went: losses, lr, experts' load, paths
 trial_events  what happened to it: growths, probes, rungs, attempts
+trial_rungs   what it came to at rungs or marks
 title         the line above a leaderboard
 terminal_table, plain_tables   tables of any rows: those with a rule below the head, those of a page
 curve         losses over FLOPs, drawn with characters

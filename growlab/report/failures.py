@@ -25,7 +25,7 @@ def failures_of(trials: Sequence[TrialRow]) -> list[Failure]:
     """The causes of which trials failed, of two as common the one that came first."""
     groups: dict[tuple[TrialState, str], list[TrialRow]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.state.is_final and trial.state is not TrialState.COMPLETED:
+        if trial.state.is_failure:
             groups.setdefault((trial.state, _NUMBER.sub("N", first_line(trial.error))), []).append(trial)
     failures = [
         Failure(

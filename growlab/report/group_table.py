@@ -68,7 +68,7 @@ def _title(groups: Groups) -> str:
 
 
 def _n_trials(row: GroupRow) -> int:
-    return row.n + row.n_diverged + row.n_failed + row.n_open
+    return row.n + row.n_diverged + row.n_failed + row.n_open + row.n_stopped
 
 
 def _columns(groups: Groups) -> Iterator[TableColumn[GroupRow]]:
@@ -91,6 +91,7 @@ def _columns(groups: Groups) -> Iterator[TableColumn[GroupRow]]:
 
 _COUNTS: dict[str, Callable[[GroupRow], int]] = {
     "diverged": lambda row: row.n_diverged,
+    "stopped": lambda row: row.n_stopped,
     "failed": lambda row: row.n_failed,
     "open": lambda row: row.n_open,
 }

@@ -36,6 +36,7 @@ class GroupRow:
     high: float | None
     flops: float | None  # of a trial, mean
     elapsed_s: float | None
+    n_stopped: int  # by a stop rule of the study, before they came to a result
     n_pairs: int | None = None  # seeds that this group and the one that it is compared with share
     difference: float | None = None  # of the objective on them, this - that, mean; negative where this is better
     difference_low: float | None = None
@@ -172,6 +173,7 @@ def _row(
         n_diverged=states.count(TrialState.DIVERGED),
         n_failed=states.count(TrialState.FAILED) + states.count(TrialState.LEAK),
         n_open=sum(not state.is_final for state in states),
+        n_stopped=states.count(TrialState.STOPPED),
         mean=found.mean if found else None,
         low=found.low if found else None,
         high=found.high if found else None,

@@ -48,7 +48,8 @@ def leaderboard(
     scalars: Iterable[str] = (),
 ) -> list[LeaderboardRow]:
     """Sort the trials of a study: completed ones by `sort_by`, best first; then those that wait at rungs, the highest
-    rung first, by their losses there; then running ones; then the rest.
+    rung first, by their losses there; then running ones; then those that a rule stopped, by their losses; then the
+    rest.
 
     `sort_by` is any column, with a minus before it for the other direction; `scalars` are those that trials may have
     and none has yet. Lower is better, but of an objective of the `front` that is maximised. Ties go to the lower
@@ -173,4 +174,6 @@ def _group(row: LeaderboardRow) -> tuple[int, int, float, int]:
         return (int(row.feasible is False), 0, 0, 0)
     if row.rung is not None:
         return (2, -row.rung, math.inf if row.val_loss is None else row.val_loss, row.trial)
-    return (3 if row.state is TrialState.RUNNING else 4, 0, 0, row.trial)
+    if row.state is TrialState.STOPPED:
+        return (4, 0, math.inf if row.val_loss is None else row.val_loss, row.trial)
+    return (3 if row.state is TrialState.RUNNING else 5, 0, 0, row.trial)

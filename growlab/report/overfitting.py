@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from growlab.finite import finite_only
+from growlab.stopping import OVERFITS_BY
 from growlab.storage import Store
 
-MARGIN = 0.05  # nats per token, of both losses: less may be noise
+MARGIN = OVERFITS_BY  # nats per token, of both losses: less may be noise
 LONG = 0.25  # of the steps so far
 LEAST_EVALUATIONS = 3  # of which none is an accident
 

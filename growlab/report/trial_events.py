@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from growlab import amounts
-from growlab.records import Promotion, TrialState
 from growlab.report.plain_tables import plain_table
 from growlab.report.terminal import as_it_is
 from growlab.report.trial_facts import Probe, TrialFacts
-from growlab.storage import TrialRow
+from growlab.report.trial_rungs import rungs_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +20,7 @@ def events(facts: TrialFacts) -> Iterator[tuple[str, "Table"]]:
     if probes := facts.probes():
         yield "probes of a growth (val_loss at the end of each branch)", _probes(probes)
     if facts.readings:
-        yield "rungs", _rungs(facts)
+        yield "rungs" if facts.may_wait else "marks", rungs_table(facts)
     if facts.attempts:
         yield "attempts", _attempts(facts)
 
@@ -56,33 +55,6 @@ def _probes(probes: Sequence[Probe]) -> "Table":
             f"{amounts.whole(probe.dropped_steps)} steps",
         )
     return table
-
-
-def _rungs(facts: TrialFacts) -> "Table":
-    """A line for a rung: what the trial came to there, what reading that cost, and what became of it."""
-    costs = any(reading.extra_flops for reading in facts.readings)
-    promoted = {promotion.rung: promotion for promotion in facts.promotions}
-    headers = ("rung", "at", "step", "compute", "val_loss", "bits/byte", *["cost"] * costs, "then")
-    table = plain_table(*headers, folds="then")
-    for reading in facts.readings:
-        table.add_row(
-            str(reading.rung + 1),
-            amounts.fraction(reading.mark / facts.trial.spec_mapping["budget"]["amount"]),
-            str(reading.step),
-            amounts.flops(reading.flops),
-            amounts.loss(reading.val_loss),
-            amounts.loss(reading.bits_per_byte),
-            *[amounts.flops(reading.extra_flops)] * costs,
-            _then(promoted.get(reading.rung), facts.trial),
-        )
-    return table
-
-
-def _then(promotion: Promotion | None, trial: TrialRow) -> str:
-    """What became of a trial at a rung: 'promoted, expected 1.6921', 'waits'."""
-    if promotion is None:
-        return "waits" if trial.state is TrialState.PAUSED else amounts.UNKNOWN
-    return "promoted" + ("" if promotion.predicted is None else f", expected {amounts.loss(promotion.predicted.mean)}")
 
 
 def _attempts(facts: TrialFacts) -> "Table":

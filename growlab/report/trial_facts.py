@@ -12,6 +12,7 @@ from growlab.records import (
     LOSSES,
     Artifact,
     Decision,
+    EarlyStop,
     GrowthEvent,
     Metric,
     Promotion,
@@ -57,6 +58,8 @@ class TrialFacts:
     growth_events: Sequence[GrowthEvent]
     readings: Sequence[RungReading]  # at its rungs, from the lowest on
     promotions: Sequence[Promotion]
+    may_wait: bool  # whether trials of the study wait where they are read
+    stop: EarlyStop | None  # of a trial that a stop rule ended
     attempts: Sequence[AttemptRow]
     artifacts: Sequence[Artifact]
 
@@ -139,6 +142,8 @@ def read_facts(store: Store, study_row: StudyRow, number: int) -> TrialFacts:
         growth_events=store.growth_events(trial.id),
         readings=store.readings(trial.id),
         promotions=store.promotions(trial.id),
+        may_wait=study_row.study.rungs is not None or study_row.study.read_at is None,
+        stop=store.stops(study_row.id).get(number),
         attempts=store.attempts(trial.id),
         artifacts=store.artifacts(trial.id),
     )
@@ -179,6 +184,7 @@ def trial_as_mapping(store: Store, study_row: StudyRow, number: int) -> dict[str
                 for event, pauses in facts.growths()
             ],
             "readings": [asdict(reading) for reading in facts.readings],
+            "stop": None if facts.stop is None else asdict(facts.stop),
             "promotions": [asdict(promotion) for promotion in facts.promotions],
             "attempts": [asdict(attempt) for attempt in facts.attempts],
             "artifacts": [asdict(artifact) for artifact in facts.artifacts],

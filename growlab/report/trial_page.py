@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _RULE_WIDTH = 78
 _SPARKLINE_WIDTH = 40
-_MOST_FOLDED = 40  # characters of a line: one long unit must not move what stands beside it out of sight
 
 
 def trial_page(store: Store, study_row: StudyRow, number: int, stream: TextIO) -> None:
@@ -69,7 +68,7 @@ def _about(facts: TrialFacts) -> dict[str, str]:
         **({"curriculum": stages} if (stages := _curriculum(facts)) else {}),
         "growth": _growth_rule(trial.spec_mapping, grew=bool(facts.growth_events)),
         "seed": str(trial.spec_mapping["seed"]),
-        **({"error": trial.error} if trial.error else {}),
+        **({"stopped by" if facts.stop else "error": trial.error} if trial.error else {}),
     }
 
 

@@ -22,6 +22,7 @@ _MOST_REASONS = 3
 _TRY = {  # by the state that most trials ended in
     "diverged": "try a lower train.lr, a longer train.warmup_fraction or a smaller train.grad_clip",
     "leak": "a block lets tokens see what they should predict; mend it before you believe a loss",
+    "stopped": "the rules of section `stop` let none come to its end: let them begin later, or leave them out",
     "failed": "the page of one says more",
 }
 

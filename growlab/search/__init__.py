@@ -12,6 +12,7 @@
     ├── tpe, gp, nsga2   Optuna's, over layouts and scalars together
     └── given        nothing: trials that somebody enqueued
     rungs/           which paused trial trains on, and what its readings say of its end
+    stopping         which trial is stopped at a mark, by what others came to there
     model/           what the sampler of that name knows: encoding, kernel, process, outlook, candidates, choice
     optuna/          Optuna's side: the past as its trials, kept; our samplers in anybody's study
     parameters       the space as a list of parameters with conditions, as other optimisers are told it

@@ -90,6 +90,8 @@ def _value(trial: PastTrial, key: str) -> float | None:
 
 def _judged(study: Study, trial: PastTrial, told: Mapping[str, float]) -> PastTrial:
     metrics = {**trial.metrics, **told}
+    if trial.state is TrialState.STOPPED:  # its value is none of a result, but what a result is expected from
+        return replace(trial, metrics=metrics, values=(), feasible=True)
     if trial.state is not TrialState.COMPLETED:
         return replace(trial, metrics=metrics, value=None, values=(), feasible=True)
     value = _value(trial, study.objective.key)

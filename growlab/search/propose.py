@@ -82,8 +82,9 @@ def ask_for(
     group, repeat = divmod(number - n_added, study.repeats)
     limit = Limits(study=study, kinds=kinds, measure=measure)
     past = judged(limit, grouped(past, study.repeats))
-    if study.rungs is not None and learns:
-        past = with_values(study, projected(past, len(study.rungs.shares), study.loss))
+    if learns and (study.rungs or any(trial.state is TrialState.STOPPED for trial in past)):
+        n_rungs = len(study.read_at.shares) if study.read_at else 0
+        past = with_values(study, projected(past, n_rungs, study.loss))
     ask = Ask(
         study=study,
         past=past,

@@ -15,6 +15,7 @@ from typing import Any
 from growlab.domains import Value
 from growlab.errors import UsageError
 from growlab.escapes import quoted
+from growlab.records import TrialState
 from growlab.simulate.table import Found
 from growlab.simulate.table_file import Columns, training_of
 from growlab.specs import TrialSpec
@@ -46,5 +47,10 @@ class Function:
         if not isinstance(made, Mapping):
             raise UsageError(f"{where}must return a mapping of what a row would say, got {quoted(made)}")
         cells = {"layout": spec.layout} | {str(key): "" if value is None else str(value) for key, value in made.items()}
+        if cells.get("state") not in (None, "", TrialState.COMPLETED):  # nobody asks what that would have come to
+            cells = dict.fromkeys(self._study.metrics, "") | cells
         columns = Columns.of(list(cells), self._study, where)
-        return Found(training_of(cells, columns, spec.layout, params, where), 0.0)
+        training = training_of(cells, columns, spec.layout, params, where)
+        if not training.state.is_final:
+            raise UsageError(f"{where}must say how a training ended, got state {training.state} for {spec.layout}")
+        return Found(training, 0.0)

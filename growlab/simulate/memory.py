@@ -15,13 +15,14 @@ from growlab.errors import LeaseLost
 from growlab.finite import finite
 from growlab.metrics import name_of, rows_of, tells
 from growlab.proposal import Proposal
-from growlab.queue import MAX_STRIKES, MOST_LOSSES
+from growlab.queue import MAX_STRIKES, MOST_LOSSES, ladder_of
 from growlab.records import (
     ADDED,
     LOSSES,
     PEAK_MEMORY,
     TOLD,
     Artifact,
+    EarlyStop,
     EndReason,
     Fact,
     Loss,
@@ -52,6 +53,7 @@ class MemoryClaim:
     lease_s: float
     checkpoint: Artifact | None
     ladder: Ladder | None
+    is_compared: bool  # with others, at each mark that it comes to
 
 
 class MemoryQueue:
@@ -70,6 +72,10 @@ class MemoryQueue:
     def past_trials(self, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
         """Read trials as a search knows them, by number: always with the metrics of the study."""
         return list(self._past.values())
+
+    def readings_at(self, study_id: int, rung: int) -> dict[int, RungReading]:
+        read = {number: trial.readings[rung : rung + 1] for number, trial in self._trials.items()}
+        return {number: found[0] for number, found in read.items() if found}
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
         """Count the trials in every state, also in those that none is in."""
@@ -158,6 +164,8 @@ class MemoryQueue:
         if result.state is TrialState.COMPLETED:
             losses = {loss: value for loss in LOSSES if (value := finite(getattr(result, loss))) is not None}
             self._totals.note(losses)
+        stop = next((fact for fact in facts if isinstance(fact, EarlyStop)), None)
+        value = finite(getattr(result, self._study.loss)) if stop else losses.get(self._study.loss)
         metrics: dict[str, float] = {key: value for key, value in losses.items() if key in self._study.metrics}
         if result.state is TrialState.COMPLETED:
             metrics |= _recorded(facts, self._study.metrics)
@@ -165,7 +173,8 @@ class MemoryQueue:
         self._change(
             claim.number,
             state=result.state,
-            value=losses.get(self._study.loss),
+            value=value,
+            stopped_by=stop.rule if stop else "",
             metrics=metrics,
             layout_end=result.layout_end if result.state is TrialState.COMPLETED else "",
             peak_memory=peak[-1] if peak else None,
@@ -227,7 +236,7 @@ class MemoryQueue:
         return state is TrialState.QUEUED or (state is TrialState.RUNNING and trial.lease_until_s <= self._clock.now_s)
 
     def _claim(self, number: int, worker_id: int, lease_s: float) -> MemoryClaim:
-        trial, rungs, now_s = self._trials[number], self._study.rungs, self._clock.now_s
+        trial, study, now_s = self._trials[number], self._study, self._clock.now_s
         trial.attempts.append(_Attempt(began_s=now_s, heard_s=now_s, is_alive=math.isinf(lease_s)))
         self._totals.count(trial.attempts[-1], 1)
         past = self._change(number, state=TrialState.RUNNING)
@@ -239,7 +248,8 @@ class MemoryQueue:
             spec=trial.spec,
             lease_s=lease_s,
             checkpoint=trial.checkpoint,
-            ladder=None if rungs is None else Ladder(rungs=rungs, may_pass=past.may_pass),
+            ladder=ladder_of(study.rungs, study.stop, past.may_pass),
+            is_compared=study.stop is not None and study.stop.median is not None,
         )
 
     def _hold(self, claim: MemoryClaim, step: int = 0) -> "_Trial":
@@ -279,7 +289,8 @@ class MemoryQueue:
         """Keep the checkpoint, which forgives strikes, and of the facts what is kept."""
         trial = self._trials[number]
         trial.checkpoint, trial.strikes = checkpoint, 0 if checkpoint else trial.strikes
-        flops = max([trial.flops, *_values(facts, "train", "flops")])
+        read = [reading.flops for reading in facts if isinstance(reading, RungReading)]
+        flops = max([trial.flops, *_values(facts, "train", "flops"), *read])
         self._totals.flops += flops - trial.flops
         trial.flops = flops
         if new := {fact.rung: fact for fact in facts if isinstance(fact, RungReading)}:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
-from growlab.deciding import put_next
+from growlab.deciding import put_next, stopped_at_mark
 from growlab.errors import UsageError
-from growlab.records import TrialState
+from growlab.records import EarlyStop, RungReading, TrialState
 from growlab.search import Done, New, Next, Promote, Wait, sampler_options
 from growlab.search.rungs.standing import best_paused
 from growlab.simulate.clock import Clock
@@ -36,6 +36,11 @@ def simulate(
     """
     if not sampler_options(study).proposes:
         raise UsageError(f"sampler {study.sampler.name} proposes nothing; choose another one: --set sampler=model")
+    if study.stop and (study.stop.patience or study.stop.divergence):
+        raise UsageError(
+            "stop.patience and stop.divergence follow a trial's own evaluations, of which a table knows too little; "
+            "leave them out: --set stop.patience=null --set stop.divergence=null, or --set stop=null"
+        )
     if study.sampler.transfer_from and study.sampler.transferred is None:
         raise UsageError(
             f"what study {study.name!r} takes over from {study.sampler.transfer_from!r} is kept with it once it is "
@@ -98,6 +103,10 @@ class _Simulator:
         worker.begin(claim, self._courses[claim.number])
         self.freed()  # where there was something for one, there may be something for another
 
+    def stop(self, number: int, reading: RungReading) -> EarlyStop | None:
+        """Ask the study's rule whether a trial ends at a mark, as the trainer of a real worker does."""
+        return stopped_at_mark(self._queue, STUDY_ID, self._study, self._vocab_size, number, reading)
+
     def freed(self) -> None:
         """Let the worker look that has waited longest: something may have come for it."""
         if self._waiting:
@@ -143,7 +152,7 @@ class _Simulator:
         """Look up what a proposed trial will come to."""
         proposal = following.proposal
         found = self._trainings.find(proposal.spec, proposal.params)
-        course = course_of(found.training, self._study.rungs, self._conditions.flops_per_s)
+        course = course_of(found.training, self._study.read_at, self._conditions.flops_per_s)
         self._courses[proposal.number] = course
         self._trials[proposal.number] = SimulatedTrial(
             number=proposal.number,

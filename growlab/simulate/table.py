@@ -62,8 +62,8 @@ class Table:
         return Found(self._ended(asked, chosen), distance)
 
     def _ended(self, configuration: Configuration, training: Training) -> Training:
-        """The training itself, or one that was paused as it would have gone on."""
-        if training.state is not TrialState.PAUSED:
+        """The training itself, or one that was paused or stopped by a rule as it would have gone on."""
+        if training.state not in (TrialState.PAUSED, TrialState.STOPPED):
             return training
         nearest, _ = self._completed.nearest(configuration)
         return continued(training, next(each for each in self._entries[nearest] if _is_completed(each)))
@@ -114,7 +114,8 @@ def continued(paused: Training, like: Training) -> Training:
     curve = {at: loss for at, loss in paused.curve.items() if at <= share}
     curve |= {at: loss + offset for at, loss in like.curve.items() if at > share}
     val_loss = like.losses["val_loss"]
-    losses = {loss: value * (val_loss + offset) / val_loss for loss, value in like.losses.items()}
+    ratio = (val_loss + offset) / val_loss if val_loss else 1.0  # a loss of nothing has no share to lose
+    losses = {loss: value * ratio for loss, value in like.losses.items()}
     elapsed_s = None if paused.elapsed_s is None else paused.elapsed_s / share
     return replace(
         paused, state=TrialState.COMPLETED, flops=paused.budget_flops, curve=curve, losses=losses, elapsed_s=elapsed_s

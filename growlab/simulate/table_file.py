@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from growlab.domains import Domain, Fixed, Value, admits, typed, value_type
-from growlab.errors import LayoutError, SpecError, UnknownName, UsageError, did_you_mean
+from growlab.errors import LayoutError, SpecError, UnknownName, UsageError, did_you_mean, require
 from growlab.escapes import first_line, quoted
 from growlab.kinds import KINDS, complete
 from growlab.layout import parse
 from growlab.metrics import name_of, tells
 from growlab.records import LOSSES, Loss, RungReading, TrialState
 from growlab.study import Study
+from growlab.study.checking import validated
 from growlab.trainings import AT_SHARE, AT_STEP, FIXED, PACKED, Training
 
 _MOST_BYTES = 256 * 2**20
+_MOST_SECONDS = 1e12  # of a training: what is longer leaves no pace to reckon with
 _STATES = [*(state for state in TrialState if state.is_final), TrialState.PAUSED]
 
 
@@ -156,6 +158,8 @@ def training_of(
     if flops <= 0 and state in (TrialState.COMPLETED, TrialState.PAUSED):  # others may have failed before any
         raise UsageError(f"{where}flops must be a number greater than 0, got {quoted(cells.get('flops', ''))}")
     budget_flops = _number(cells, "budget_flops", where)
+    if budget_flops is not None and round(budget_flops) <= 0:
+        raise UsageError(f"{where}budget_flops must be a number greater than 0, got {quoted(cells['budget_flops'])}")
     if budget_flops is None:  # of one that did not come to its end: what it spent was its share that is known
         budget_flops = flops if state is TrialState.COMPLETED else flops / max(curve, default=1.0)
     seed = _number(cells, "seed", where, int)
@@ -171,7 +175,7 @@ def training_of(
         curve=curve,
         readings=_readings(cells.get("readings", ""), where),
         seed=None if seed is None else int(seed),
-        elapsed_s=_number(cells, "elapsed_s", where),
+        elapsed_s=_seconds(cells, where),
         peak_memory=_number(cells, "peak_memory", where),
     )
 
@@ -227,9 +231,17 @@ def _number(cells: Mapping[str, str], name: str, where: str, read: type[int] | t
         return None
     try:
         value = read(text)
-    except ValueError:
+        return value if math.isfinite(value) else None
+    except (ValueError, OverflowError):
         raise UsageError(f"{where}{name} must be a number, got {quoted(text)}") from None
-    return value if math.isfinite(value) else None
+
+
+def _seconds(cells: Mapping[str, str], where: str) -> float | None:
+    """How long a training took; None where nobody says it."""
+    took_s = _number(cells, "elapsed_s", where)
+    if took_s is not None and not 0 <= took_s <= _MOST_SECONDS:
+        raise UsageError(f"{where}elapsed_s must be between 0 and {_MOST_SECONDS:g}, got {quoted(cells['elapsed_s'])}")
+    return took_s
 
 
 def _state(text: str, where: str) -> TrialState:
@@ -241,9 +253,13 @@ def _state(text: str, where: str) -> TrialState:
 
 def _readings(text: str, where: str) -> tuple[RungReading, ...]:
     try:
-        return tuple(RungReading(**reading) for reading in json.loads(text or "[]"))
-    except (ValueError, TypeError) as error:
+        readings = validated("readings", json.loads(text or "[]"), tuple[RungReading, ...])
+        for reading in readings:
+            require(min(reading.mark, reading.flops) > 0, "readings.flops", "greater than 0", reading)
+            require(math.isfinite(reading.val_loss), "readings.val_loss", "a number", reading)
+    except (ValueError, UsageError) as error:
         raise UsageError(f"{where}readings must be what growlab study export-table writes: {error}") from None
+    return readings
 
 
 def _text_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """A worker that trains nothing: it arrives where a training would, dies, or is asked to stop.
 
     look ──► a claim? ── begin ──► arrive at a rung or at the end ──► pause | finish ──► look
+             │             └─◄── at a mark at which trials are compared: finish as stopped, or go on
              else decide ──► New, Promote: claim once more; Wait: idle, until something may have changed
 
     die        the last checkpoint is what is left, and the trial is free once the lease has run out
@@ -10,7 +11,7 @@ A step of a simulated training is a FLOP, so that a checkpoint says how far it h
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
@@ -19,9 +20,12 @@ from growlab.metrics import rows_of
 from growlab.records import (
     PEAK_MEMORY,
     Artifact,
+    EarlyStop,
     EndReason,
     Fact,
+    Loss,
     Metric,
+    RungReading,
     TrialResult,
     TrialState,
 )
@@ -46,9 +50,10 @@ class Attempt:
     course: Course
     began_s: float
     start: int  # FLOPs
-    end: int  # of the rung at which it pauses, or of the budget
+    end: int  # of the rung at which it pauses, of the next mark at which it is compared, or of the budget
     saved: int  # FLOPs of the newest checkpoint
     pauses: bool
+    compared: RungReading | None  # with others, at its end
     planned: list[Event] = field(default_factory=list)  # its arrival, and its next checkpoint
 
 
@@ -57,6 +62,10 @@ class Host(Protocol):
 
     def look(self, worker: "Worker") -> None:
         """Have it begin a trial, if there is one for it; else it is idle, and asked again when there may be one."""
+        ...
+
+    def stop(self, number: int, reading: RungReading) -> EarlyStop | None:
+        """Say whether a trial that has come to a mark is stopped there, by what others came to."""
         ...
 
     def freed(self) -> None:
@@ -119,16 +128,24 @@ class Worker:
         self.turn_to(Doing.TRAINING)
         start = claim.checkpoint.step if claim.checkpoint else 0
         self.lost_flops += round(self.queue.flops(claim.number)) - start
+        self._go_on(claim, course, start)
+
+    def _go_on(self, claim: MemoryClaim, course: Course, start: int) -> None:
+        """Train a trial from so many FLOPs on, as far as nothing is to be decided of it."""
         may_pass = claim.ladder.may_pass if claim.ladder else 0
         rung = next((reading for reading in course.readings if reading.rung >= may_pass), None)
+        to_come = (reading for reading in course.readings if start < reading.flops < course.flops)
+        mark = next(to_come, None) if claim.is_compared else None
+        last = rung or mark
         attempt = self._attempt = Attempt(
             claim=claim,
             course=course,
             began_s=self.clock.now_s,
             start=start,
-            end=rung.flops if rung else course.flops,
+            end=last.flops if last else course.flops,
             saved=start,
             pauses=rung is not None,
+            compared=mark,
         )
         attempt.planned = [self.clock.after(course.seconds(start, attempt.end) / self.speed, self._arrive)]
         if self._saves:
@@ -140,8 +157,14 @@ class Worker:
         facts = _facts(attempt, attempt.end)
         if attempt.pauses:
             self.queue.pause(attempt.claim, facts, _checkpoint(attempt.end))
-        else:
+        elif attempt.compared is None:
             self.queue.finish(attempt.claim, _result(attempt), facts, [])
+        elif stop := self._host.stop(attempt.claim.number, attempt.compared):
+            self.queue.finish(attempt.claim, _stopped(attempt, attempt.compared), [*facts, stop], [])
+        else:
+            self.queue.commit(attempt.claim, facts, _checkpoint(attempt.end))
+            self._go_on(attempt.claim, attempt.course, attempt.end)
+            return
         self.turn_to(Doing.IDLE)
         self._host.arrived(attempt.claim.number)
         self._host.look(self)
@@ -232,16 +255,31 @@ def _last_facts(training: Training, step: int) -> Iterator[Fact]:
 def _result(attempt: Attempt) -> TrialResult:
     training = attempt.course.training
     losses = training.losses if training.state is TrialState.COMPLETED else {}
+    return _ended(attempt, training.state, attempt.course.flops, losses, training.elapsed_s or 0.0)
+
+
+def _stopped(attempt: Attempt, reading: RungReading) -> TrialResult:
+    """The result of a trial that ends at a mark, with what it came to there."""
+    losses: dict[Loss, float] = {"val_loss": reading.val_loss, "best_val_loss": reading.val_loss}
+    if reading.bits_per_byte is not None:
+        losses["bits_per_byte"] = reading.bits_per_byte
+    took_s = attempt.course.seconds(0, attempt.end)
+    return _ended(attempt, TrialState.STOPPED, attempt.end, losses, took_s)
+
+
+def _ended(
+    attempt: Attempt, state: TrialState, flops: int, losses: Mapping[Loss, float], elapsed_s: float
+) -> TrialResult:
     return TrialResult(
-        state=training.state,
-        layout_end=training.layout_end,
+        state=state,
+        layout_end=attempt.course.training.layout_end,
         depth_end=0,
         n_params=0,
         val_loss=losses.get("val_loss"),
         best_val_loss=losses.get("best_val_loss"),
         bits_per_byte=losses.get("bits_per_byte"),
-        flops=attempt.course.flops,
+        flops=flops,
         tokens=0,
-        steps=attempt.course.flops,
-        elapsed_s=training.elapsed_s or 0.0,
+        steps=flops,
+        elapsed_s=elapsed_s,
     )

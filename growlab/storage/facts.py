@@ -14,12 +14,22 @@ from growlab.errors import NotFound
 from growlab.escapes import quoted
 from growlab.finite import finite
 from growlab.metrics import rows_of
-from growlab.records import READ_AT, TEST, Fact, GrowthEvent, Metric, RungReading, TrajectoryPoint, float_fields
+from growlab.records import (
+    READ_AT,
+    TEST,
+    EarlyStop,
+    Fact,
+    GrowthEvent,
+    Metric,
+    RungReading,
+    TrajectoryPoint,
+    float_fields,
+)
 from growlab.storage.clock import database_now
 from growlab.storage.rows import Claim
-from growlab.storage.tables import growth_events, metrics, rungs, trajectory, trials
+from growlab.storage.tables import growth_events, metrics, rungs, stops, trajectory, trials
 from growlab.storage.upsert import insert_unless_there, upsert
-from growlab.storage.values import damaged, joined, split, state_of
+from growlab.storage.values import damaged, joined, split, state_of, whole_numbers
 
 Kept = TypeVar("Kept", TrajectoryPoint, GrowthEvent, RungReading)  # facts with a column `not_finite`
 
@@ -28,6 +38,7 @@ _TABLES: dict[type[Fact], Table] = {
     TrajectoryPoint: trajectory,
     GrowthEvent: growth_events,
     RungReading: rungs,
+    EarlyStop: stops,
 }
 _FLOPS = ("mark", "flops", "extra_flops")  # of a reading: whole numbers, in columns that hold more than 2**63
 
@@ -122,6 +133,27 @@ def read_all_readings(connection: Connection, study_id: int) -> dict[int, tuple[
     return {number: tuple(of_trial) for number, of_trial in readings.items()}
 
 
+def read_readings_at(connection: Connection, study_id: int, rung: int) -> dict[int, RungReading]:
+    """Read what the trials of a study came to at one rung, or mark, by number."""
+    asked = select(trials.c.number, rungs).join_from(trials, rungs).where(trials.c.study_id == study_id)
+    rows = connection.execute(asked.where(rungs.c.rung == rung).order_by(trials.c.number)).all()
+    return {row.number: _reading(connection, row) for row in rows}
+
+
+def read_stops(connection: Connection, study_id: int) -> dict[int, EarlyStop]:
+    """Read why stop rules ended trials of a study, by number. Raises StorageError for a damaged row."""
+    asked = select(trials.c.number, stops).join_from(trials, stops).where(trials.c.study_id == study_id)
+    return {row["number"]: _stop(row) for row in connection.execute(asked.order_by(trials.c.number)).mappings()}
+
+
+def _stop(row: RowMapping) -> EarlyStop:
+    values = {field.name: row[field.name] for field in fields(EarlyStop)}
+    try:
+        return EarlyStop(**values | {"flops": int(row["flops"]), "seen": whole_numbers(row["seen"])})
+    except ValueError as error:
+        raise damaged(row["number"], "gl_stops.seen", str(error)) from None
+
+
 def _reading(connection: Connection, row: Row[Any]) -> RungReading:
     if row.not_finite:
         return restored(connection, RungReading, {**row._mapping, **{name: int(getattr(row, name)) for name in _FLOPS}})
@@ -159,6 +191,8 @@ def _row(fact: Fact) -> dict[str, Any]:
             return row | split(row, float_fields(GrowthEvent))
         case RungReading():
             return row | split(row, float_fields(RungReading)) | {name: float(row[name]) for name in _FLOPS}
+        case EarlyStop():
+            return row | {"flops": float(fact.flops), "seen": list(fact.seen)}
 
 
 def _path_state(tau: float | None) -> str:

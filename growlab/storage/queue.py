@@ -1,6 +1,6 @@
 """The queue is the table of trials: propose, claim, beat, give back, promote.
 
-    enqueue ──► queued ── claim_next ──► running ── finish ──► completed | diverged | failed
+    enqueue ──► queued ── claim_next ──► running ── finish ──► completed | stopped | diverged | failed
                  ^  ^                    │  │ ^ │
                  │  └────── release ─────┘  │ └─┘ claim_next by another, once the lease has run out
                  └─ promote ── paused ◄─────┘ pause
@@ -20,10 +20,11 @@ from growlab.errors import GrowlabError, LeaseLost, NotFound, SpecError
 from growlab.layout import parse
 from growlab.named import Named
 from growlab.proposal import Proposal
-from growlab.queue import MAX_STRIKES, MOST_LOSSES
+from growlab.queue import MAX_STRIKES, MOST_LOSSES, ladder_of
 from growlab.records import EndReason, Promotion, TrialState
-from growlab.rungs import Ladder, Rungs
+from growlab.rungs import Rungs
 from growlab.specs import TrialSpec
+from growlab.stopping import StopRules
 from growlab.storage import fence, silence, spending
 from growlab.storage.artifacts import newest_checkpoint
 from growlab.storage.clock import database_now
@@ -37,7 +38,7 @@ from growlab.storage.values import clean_text
 from growlab.study.column import trial_spec_from_mapping, trial_spec_to_mapping
 from growlab.study.objectives import measured_at_end
 from growlab.study.objectives_section import CONSTRAINTS, OBJECTIVES, stored_constraints, stored_objectives
-from growlab.study.reading import read_rungs
+from growlab.study.reading import read_rungs, read_stop
 
 
 def enqueue(
@@ -206,7 +207,7 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
     of_claim = (attempts.c.trial_id == taken.id) & (attempts.c.epoch == taken.epoch)
     attempt_id = connection.scalar(select(attempts.c.id).where(of_claim))
     assert attempt_id is not None
-    rungs = _rungs(connection, study_id)
+    rungs, rules = _rungs(connection, study_id)
     return Claim(
         trial_id=taken.id,
         number=taken.number,
@@ -217,14 +218,17 @@ def _claim(connection: Connection, taken: Row[Any], spec: TrialSpec, study_id: i
         layout=taken.layout,
         lease_s=lease_s,
         checkpoint=newest_checkpoint(connection, taken.id),
-        ladder=None if rungs is None else Ladder(rungs=rungs, may_pass=taken.may_pass),
+        ladder=ladder_of(rungs, rules, taken.may_pass),
+        rules=rules,
         asked=_asked(connection, study_id),
     )
 
 
-def _rungs(connection: Connection, study_id: int) -> Rungs | None:
-    """Read the rungs of a study; None where it has none. Raises SpecError for a damaged row."""
-    return read_rungs(connection.scalar(select(studies.c.spec["rungs"]).where(studies.c.id == study_id)))
+def _rungs(connection: Connection, study_id: int) -> tuple[Rungs | None, StopRules | None]:
+    """Read the rungs and the stop rules of a study, None where it has none. Raises SpecError for a damaged row."""
+    columns = [studies.c.spec[section].label(section) for section in ("rungs", "stop")]
+    said = connection.execute(select(*columns).where(studies.c.id == study_id)).mappings().one()
+    return read_rungs(said["rungs"]), read_stop(said["stop"])
 
 
 def _asked(connection: Connection, study_id: int) -> tuple[Named, ...]:

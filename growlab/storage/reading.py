@@ -27,11 +27,12 @@ from growlab.records import ADDED, LOSSES, PEAK_MEMORY, TOLD, EndReason, PastTri
 from growlab.storage.clock import database_now
 from growlab.storage.facts import read_all_readings
 from growlab.storage.rows import AttemptRow, TrialRow
-from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, rungs, trials, workers
+from growlab.storage.tables import IS_OPEN, attempts, decisions, metrics, rungs, stops, trials, workers
 
 
 def read_past_trials(connection: Connection, study_id: int, asked: str | Sequence[str]) -> list[PastTrial]:
-    """Read trials as a search knows them, by number; a value, and metrics, only for those that were completed.
+    """Read trials as a search knows them, by number; a value only of those that completed or were stopped, metrics of
+    the former.
 
     `asked` is a loss, or keys of metrics of which the first is a loss and the value. What a layout alone tells is not
     among a trial's metrics. A damaged row is a trial too, or the next number would be taken: with an empty layout, or
@@ -43,8 +44,9 @@ def read_past_trials(connection: Connection, study_id: int, asked: str | Sequenc
     losses = [trials.c[loss] for loss in dict.fromkeys([objective, *(key for key in others if key in LOSSES)])]
     layout = case((_is_json(connection, trials.c.spec), trials.c.spec["layout"].as_string())).label("layout")
     columns = (trials.c.number, trials.c.state, trials.c.params, trials.c.may_pass, trials.c.layout_end, *losses)
-    joined = (decisions.c.origin, metrics.c.value.label("peak"))
+    joined = (decisions.c.origin, metrics.c.value.label("peak"), stops.c.rule)
     query = select(*columns, *joined, layout).outerjoin_from(trials, decisions).outerjoin(metrics, _IS_PEAK)
+    query = query.outerjoin(stops, stops.c.trial_id == trials.c.id)
     rows = connection.execute(query.where(trials.c.study_id == study_id).order_by(trials.c.number)).mappings().all()
     readings = read_all_readings(connection, study_id)
     of_rows = [key for key in others if key not in LOSSES and not tells(name_of(key))]
@@ -65,18 +67,20 @@ def _past_trial(
 ) -> PastTrial:
     state = TrialState(row["state"])
     is_completed = state is TrialState.COMPLETED
+    is_measured = is_completed or state is TrialState.STOPPED
     return PastTrial(
         number=row["number"],
         state=state,
         layout=row["layout"] or "",
         params=row["params"] if isinstance(row["params"], dict) else {},
-        value=row[objective] if is_completed else None,
+        value=row[objective] if is_measured else None,
         added=row["origin"] in (ADDED, TOLD),
         peak_memory=row["peak"],
         metrics={key: value for key, value in known.items() if value is not None} if is_completed else {},
         layout_end=(row["layout_end"] or "") if is_completed else "",
         readings=_known(readings, state, row["may_pass"]),
         may_pass=row["may_pass"],
+        stopped_by=row["rule"] or "",
     )
 
 
@@ -140,9 +144,8 @@ def read_trial(connection: Connection, study_id: int, number: int) -> TrialRow:
 def read_attempts(connection: Connection, trial_id: int) -> list[AttemptRow]:
     """Read attempts by epoch: the order in which they were made."""
     of_attempt = ("id", "epoch", "started_at", "heartbeat_at", "ended_at", "end_reason", "note", "step")
-    asked = select(
-        *(attempts.c[name] for name in of_attempt), workers.c.name.label("worker"), workers.c.host, workers.c.device
-    )
+    of_worker = (workers.c.name.label("worker"), workers.c.host, workers.c.device, workers.c.versions)
+    asked = select(*(attempts.c[name] for name in of_attempt), *of_worker)
     joined = asked.join_from(attempts, workers).where(attempts.c.trial_id == trial_id).order_by(attempts.c.epoch)
     rows = connection.execute(joined).mappings()
     return [

@@ -11,6 +11,7 @@ from growlab.named import Named
 from growlab.records import Artifact, EndReason, TrialState
 from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
+from growlab.stopping import StopRules
 from growlab.storage.values import damaged, read_json
 from growlab.study import Study
 from growlab.study.column import trial_spec_from_mapping
@@ -63,7 +64,8 @@ class Claim:
     layout: str  # the short text
     lease_s: float  # how long the right lasts after each beat or commit
     checkpoint: Artifact | None  # the newest committed one: where to go on
-    ladder: Ladder | None = None  # of a study with rungs: how far to train
+    ladder: Ladder | None = None  # of a study that reads trials at rungs or marks: how far to train
+    rules: StopRules | None = None  # that may end it sooner
     asked: tuple[Named, ...] = ()  # metrics that the study wants of it when it has completed
 
 
@@ -155,6 +157,7 @@ class AttemptRow:
     end_reason: EndReason | None
     note: str
     step: int  # the furthest that was heard of it
+    versions: Mapping[str, Any]  # of growlab and the packages of its worker
 
 
 @dataclass(frozen=True, kw_only=True)

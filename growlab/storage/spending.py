@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from growlab.errors import SpecError
 from growlab.records import LOSSES, Spent, TrialState
@@ -37,13 +37,8 @@ def read_spent(connection: Connection, study_id: int) -> Spent:
     )
     ran = select(*hours).join_from(attempts, trials).where(trials.c.study_id == study_id)
     working_s, since_s = connection.execute(ran).one()
-    newest_flops = (
-        select(func.max(metrics.c.value))
-        .where(metrics.c.trial_id == trials.c.id, metrics.c.split == "train", metrics.c.name == "flops")
-        .scalar_subquery()
-    )
     of_study = trials.c.study_id == study_id
-    flops = connection.scalar(select(func.sum(func.coalesce(trials.c.flops, newest_flops, 0.0))).where(of_study))
+    flops = connection.scalar(select(func.sum(func.coalesce(trials.c.flops, _newest_flops(), 0.0))).where(of_study))
     of_readings = select(func.sum(rungs.c.extra_flops)).join_from(rungs, trials).where(of_study)
     completed = of_study & (trials.c.state == TrialState.COMPLETED)
     best = connection.execute(select(*(func.min(trials.c[loss]) for loss in LOSSES)).where(completed)).one()
@@ -53,6 +48,20 @@ def read_spent(connection: Connection, study_id: int) -> Spent:
         hours=(since_s or 0.0) / 3600,
         best={loss: value for loss, value in zip(LOSSES, best, strict=True) if value is not None},
     )
+
+
+def _newest_flops() -> ColumnElement[float]:
+    """The most that a trial that is not over is known to have spent: by a row of training, or by its last reading.
+
+    It pauses between two rows.
+    """
+    of_rows = (
+        select(func.max(metrics.c.value))
+        .where(metrics.c.trial_id == trials.c.id, metrics.c.split == "train", metrics.c.name == "flops")
+        .scalar_subquery()
+    )
+    of_readings = select(func.max(rungs.c.flops)).where(rungs.c.trial_id == trials.c.id).scalar_subquery()
+    return case((of_readings > of_rows, of_readings), else_=func.coalesce(of_rows, of_readings))
 
 
 def n_under_way(connection: Connection, study_id: int) -> int:

@@ -15,6 +15,7 @@ from growlab.proposal import Proposal
 from growlab.records import (
     Artifact,
     Decision,
+    EarlyStop,
     EndReason,
     Fact,
     GrowthEvent,
@@ -315,6 +316,14 @@ class Store:
     def all_readings(self, study_id: int) -> dict[int, tuple[RungReading, ...]]:
         """Read what the trials of a study came to at their rungs, by number; those that came to none are left out."""
         return self._read(lambda connection: facts.read_all_readings(connection, study_id))
+
+    def readings_at(self, study_id: int, rung: int) -> dict[int, RungReading]:
+        """Read what the trials of a study came to at one rung, or mark, by number."""
+        return self._read(lambda connection: facts.read_readings_at(connection, study_id, rung))
+
+    def stops(self, study_id: int) -> dict[int, EarlyStop]:
+        """Read why stop rules ended trials of a study, by number."""
+        return self._read(lambda connection: facts.read_stops(connection, study_id))
 
     def attempts(self, trial_id: int) -> list[AttemptRow]:
         return self._read(lambda connection: reading.read_attempts(connection, trial_id))

@@ -220,6 +220,24 @@ rungs = Table(  # since 0006
     sqlite_with_rowid=False,
 )
 
+stops = Table(  # since 0007: of trials that a stop rule ended (growlab.records.EarlyStop)
+    "gl_stops",
+    metadata,
+    _of_trial(primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("flops", Double, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("val_loss", Double, nullable=False),
+    Column("bound", Double, nullable=False),
+    Column("n_evaluations", Integer, nullable=False),
+    Column("rung", Integer),
+    Column("seen", JSON, nullable=False),  # trial numbers
+    Column("revision", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # ---- the rest of a trial ---------------------------------------------------------------------------------------
 
 artifacts = Table(

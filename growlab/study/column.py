@@ -16,7 +16,7 @@ from growlab.study.checking import are_missing, refuse_unknown, require_mapping,
 from growlab.study.growth_section import flat_growth, growth_of_row, stored_growth, write_growth, written_growth
 from growlab.study.limits_section import read_limits, trial_part, write_limits
 from growlab.study.objectives_section import stored_constraints, stored_objectives, write_judging
-from growlab.study.reading import positive, read_rungs, refuse_missing, trial_budget, with_lists, write_depth
+from growlab.study.reading import positive, read_rungs, read_stop, refuse_missing, trial_budget, with_lists, write_depth
 from growlab.study.sampler_section import stored_sampler, write_sampler
 from growlab.study.study import LayoutSpace, Study
 
@@ -42,6 +42,8 @@ def study_to_mapping(study: Study) -> dict[str, Any]:
     mapping |= at_the_top
     if study.rungs is not None:
         mapping["rungs"] = asdict(study.rungs)
+    if study.stop is not None:
+        mapping["stop"] = {name: rule for name, rule in asdict(study.stop).items() if rule is not None}
     mapping["curriculum"] = [asdict(stage) for stage in study.curriculum]
     return mapping
 
@@ -65,6 +67,7 @@ def study_from_column(raw: Mapping[str, Any]) -> Study:
         objectives=stored_objectives(raw),
         constraints=stored_constraints(raw),
         rungs=read_rungs(raw.get("rungs")),
+        stop=read_stop(raw.get("stop")),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, growth)),
         curriculum=validated("curriculum", raw.get("curriculum", []), tuple[StageSpec, ...]),
     )

@@ -26,6 +26,7 @@ from growlab.escapes import quoted
 from growlab.rungs import Rungs
 from growlab.scalar import Scalar, before_of, default_values, defaults_of, scalars_of
 from growlab.specs import BUDGET_UNITS, BudgetSpec, DataSpec, StageSpec, TrainSpec
+from growlab.stopping import StopRules
 from growlab.study.checking import are_missing, as_list, refuse_unknown, require_mapping, validated
 from growlab.study.growth_section import SILENT, flat_growth, growth_scalar, read_growth
 from growlab.study.limits_section import STUDY, read_limits, trial_part, with_n_trials
@@ -47,6 +48,7 @@ _SECTIONS = (
     "growth",
     "budget",
     "rungs",
+    "stop",
     "stop_when",
     *JUDGING,
     "sampler",
@@ -77,6 +79,7 @@ def study_from_mapping(raw: Mapping[str, Any]) -> Study:
         objectives=read_objectives(raw),
         constraints=read_constraints(raw),
         rungs=read_rungs(raw.get("rungs")),
+        stop=read_stop(raw.get("stop")),
         sampler=replace(sampler, start_with=_starts(sampler.start_with, train, growth)),
         curriculum=_curriculum(raw.get("curriculum", [])),
     )
@@ -87,6 +90,18 @@ def read_rungs(raw: Any) -> Rungs | None:
     if raw is None or raw is False:
         return None
     return validated("rungs", {} if raw is True else raw, Rungs)
+
+
+def read_stop(raw: Any) -> StopRules | None:
+    """The section stop: rules by name, each with keys, or true for all its defaults; none where a study is silent.
+
+    A rule that is false is none.
+    """
+    if raw is None or raw is False:
+        return None
+    refuse_unknown("stop.", raw, [each.name for each in fields(StopRules)])
+    rules = {name: {} if rule is True else rule for name, rule in raw.items() if rule is not None and rule is not False}
+    return validated("stop", rules, StopRules)
 
 
 def _text(key: str, raw: object) -> str:

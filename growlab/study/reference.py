@@ -15,6 +15,7 @@ from growlab.rungs import Rungs
 from growlab.samplers import DEFAULT_SAMPLER, SAMPLERS
 from growlab.scalar import Scalar, either, scalars_of
 from growlab.specs import BUDGET_UNITS, DEFAULT_PARTS, DataSpec, GrowthSpec, StageSpec, TrainSpec
+from growlab.stopping import DivergenceRule, MedianRule, PatienceRule, StopRules
 from growlab.study.limits import STUDY_UNITS
 from growlab.study.objectives import MOST_OBJECTIVES, Objective
 from growlab.study.presets import EARLY_DOUBLE, PRESETS
@@ -60,6 +61,10 @@ def all_keys() -> list[Key]:
         *_budget(),
         *_limits(),
         *_settings("rungs", Rungs),
+        *_settings("stop", StopRules),
+        *_settings("stop.median", MedianRule),
+        *_settings("stop.patience", PatienceRule),
+        *_settings("stop.divergence", DivergenceRule),
         *_scalars("data", DataSpec),
         *_settings("curriculum[]", StageSpec),
         *_scalars("curriculum[]", StageSpec),

@@ -17,6 +17,7 @@ from growlab.records import Loss, PastTrial
 from growlab.rungs import Rungs
 from growlab.scalar import setting
 from growlab.specs import BudgetSpec, DataSpec, StageSpec, require_curriculum
+from growlab.stopping import StopRules
 from growlab.study.limits import Limits
 from growlab.study.objectives import Constraint, Objective, first_loss, require_sound
 
@@ -159,7 +160,8 @@ class Study:
     objectives: tuple[Objective, ...] = (Objective(),)
     constraints: tuple[Constraint, ...] = ()
     limits: Limits = field(default_factory=Limits)  # budget.study and stop_when
-    rungs: Rungs | None = None  # None: every trial is trained to its end
+    rungs: Rungs | None = None  # None: no trial waits on its way
+    stop: StopRules | None = None  # None: every trial is trained to its end
     curriculum: tuple[StageSpec, ...] = ()  # the same for every trial; its hashes are filled in likewise
     seed: int = setting(type="whole number", default=0, help="of everything that is drawn")
 
@@ -178,16 +180,32 @@ class Study:
         if self.limits.stop_when and self.constraints:
             raise SpecError("stop_when: a trial beyond a constraint would end the study too; leave out one of the two")
         if self.rungs is not None:
-            self._require_rungs_that_fit()
+            self._require_marks_that_fit("rungs")
+        if self.stop is not None:
+            self._require_stop_rules_that_fit(self.stop)
 
-    def _require_rungs_that_fit(self) -> None:
+    def _require_marks_that_fit(self, section: str) -> None:
         if self.budget.unit != "flops":
             raise SpecError(
-                f"rungs: compare trials by what they spent, in FLOPs; give the study budget.flops in place of "
-                f"budget.{self.budget.unit} {self.budget.amount}, or leave rungs out"
+                f"{section}: trials are compared by what they spent, in FLOPs; give the study budget.flops in place of "
+                f"budget.{self.budget.unit} {self.budget.amount}, or leave {section} out"
             )
         if self.repeats > 1:
-            raise SpecError(f"rungs: compare single trials; leave them out, or repeats {self.repeats}")
+            raise SpecError(f"{section}: single trials are compared; leave {section} out, or repeats {self.repeats}")
+
+    def _require_stop_rules_that_fit(self, stop: StopRules) -> None:
+        if self.repeats > 1:
+            raise SpecError(f"stop: the mean of repeats is of whole trials; leave it out, or repeats {self.repeats}")
+        if stop.median is None:
+            return
+        self._require_marks_that_fit("stop.median")
+        if self.rungs is not None:
+            raise SpecError("stop.median: rungs compare trials already; leave out one of the two")
+
+    @property
+    def read_at(self) -> Rungs | None:
+        """The marks at which trials are read and compared, whether they wait there or not; None where nowhere."""
+        return self.rungs or (self.stop.marks if self.stop else None)
 
     @property
     def objective(self) -> Objective:

@@ -3,6 +3,7 @@
 trial        the story: from a TrialSpec to a result
 reporting    rows and progress of a trial, told to its recorder
 climbing     where a trial with rungs is read, what a reading is, and where it has to wait
+stopping     where a stop rule ends a trial for good
 averaging    the mean of its weights, which a reading may be of
 saving       when a trial is saved, and what stays of it at its end
 result       what a trial came to

@@ -40,6 +40,7 @@ class Climbing:
         self._marks: tuple[int, ...] = ()
         self._ends: tuple[int, ...] = ()  # by when a rung is read at the latest
         self._grace = 0  # FLOPs
+        self.newest: RungReading | None = None  # that was taken after this step
         if ladder is not None:
             budget = self.run.spec.budget
             assert budget.unit == "flops", "a study with rungs has a budget in FLOPs"
@@ -51,7 +52,7 @@ class Climbing:
         """Read the trial, where that is due after this step. Return what ends it here: a rung that it may not pass, or
         a loss that is no finite number.
         """
-        run = self.run
+        run, self.newest = self.run, None
         if self.ladder is None or run.counters.n_readings == len(self._marks):
             return None
         is_due = self._is_due()
@@ -63,6 +64,7 @@ class Climbing:
         if reading is None:
             return TrialState.DIVERGED
         run.counters.n_readings += 1
+        self.newest = reading
         self.attempt.recorder.record(reading)
         is_passed = reading.rung < self.ladder.may_pass or run.finished
         return None if is_passed else Paused(reading=reading)

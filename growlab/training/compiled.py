@@ -39,7 +39,8 @@ from growlab.faults import is_of_device
 from growlab.kernels import is_open
 from growlab.kinds import complete_block
 from growlab.layout import BlockSpec
-from growlab.model.language_model import LanguageModel, logits_of, nats_per_token
+from growlab.model.causal_model import logits_of
+from growlab.model.language_model import LanguageModel, nats_per_token
 from growlab.resources import cache_dir
 
 Stream = Float[Tensor, "B N D"]

@@ -17,7 +17,7 @@ FAULTS = {
 def make_result(run: TrialRun, state: TrialState, sample: str, problem: str = "") -> TrialResult:
     """Put together the result of a trial that ends in this state, where its run stands.
 
-    `problem` says what could not be measured at the end of one that completed.
+    `problem` says what could not be measured at the end of one that completed, or why a rule stopped it.
     """
     counters, layout = run.counters, run.model.layout
     val_loss = finite(counters.val_loss)

@@ -25,6 +25,7 @@ from growlab.training.evaluation import Evaluation, block_metrics
 from growlab.training.feed import Feed, feed_for
 from growlab.training.optimizer import GrowingOptimizer
 from growlab.training.schedule import lr_at, stage_at
+from growlab.training.stopping import Followed
 from growlab.training.validation import Validation
 
 
@@ -53,6 +54,11 @@ class Counters:
     best_val_loss: float = math.inf
     evaluated: tuple[Evaluated, ...] = ()  # the last two regular evaluations
     n_readings: int = 0  # at rungs
+    followed: Followed = field(default_factory=Followed)  # of its evaluations, by stop rules
+
+    def note(self, val_loss: float) -> None:
+        """Take a finite loss of the model as it is for that of its last evaluation."""
+        self.val_loss, self.best_val_loss = val_loss, min(self.best_val_loss, val_loss)
 
     @property
     def trained_flops(self) -> int:
@@ -206,8 +212,7 @@ class TrialRun:
         """Evaluate on the validation split and note the loss in the counters: the last one that was a finite number."""
         evaluation = self.measure()
         if math.isfinite(evaluation.loss):
-            self.counters.val_loss = evaluation.loss
-            self.counters.best_val_loss = min(self.counters.best_val_loss, evaluation.loss)
+            self.counters.note(evaluation.loss)
         return evaluation
 
     def measure(self) -> Evaluation:

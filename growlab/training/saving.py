@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from growlab.errors import DatabaseAway
 from growlab.named import Named
-from growlab.records import PEAK_MEMORY, Artifact, Metric, TrialResult, TrialState
+from growlab.records import PEAK_MEMORY, Artifact, EarlyStop, Metric, TrialResult, TrialState
 from growlab.training.at_end import measure
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.device import peak_memory
@@ -44,6 +44,10 @@ class Saver:
         if time.monotonic() >= self._due_at and self.settle():
             self.save()
 
+    def make_due(self) -> None:
+        """Let the next look whether to save find that it is time."""
+        self._due_at = time.monotonic()
+
     def save(self) -> None:
         """Save everything and begin to make the facts so far durable with it."""
         began = time.monotonic()
@@ -81,13 +85,18 @@ class Saver:
         self.recorder.pause(checkpoint)
         self.folder.forget_before(checkpoint)
 
-    def finish(self, state: TrialState) -> TrialResult:
+    def stop(self, stop: EarlyStop) -> TrialResult:
+        """Record why a stop rule ends the trial, and what it came to."""
+        self.recorder.record(stop)
+        return self.finish(TrialState.STOPPED, stop.reason)
+
+    def finish(self, state: TrialState, reason: str = "") -> TrialResult:
         """Record the result and delete the checkpoints; of a completed trial save the model, a sample, and what else
         its study asks of it.
         """
         run = self.run
         artifacts: list[Artifact] = []
-        sample = problem = ""
+        sample, problem = "", reason
         peak = peak_memory(run.device, run.recorded_bytes)  # before a sample is written, which training does not do
         if peak is not None:
             self.recorder.record(Metric(step=run.counters.step, split="train", name=PEAK_MEMORY, value=peak))

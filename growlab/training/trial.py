@@ -17,6 +17,7 @@ from growlab.recipes import TRIGGERS
 from growlab.records import GrowthEvent, Metric, Paused, TrajectoryPoint, TrialResult, TrialState
 from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
+from growlab.stopping import StopRules
 from growlab.training.at_end import require_known
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.climbing import Climbing
@@ -29,6 +30,7 @@ from growlab.training.recorder import Receiver, Recorder
 from growlab.training.reporting import FINITE_EVERY, Reporter
 from growlab.training.run import Evaluated, TrialRun, fresh_run
 from growlab.training.saving import Saver
+from growlab.training.stopping import Judge, Stopping
 from growlab.training.timing import Stopwatch
 
 LEAK_EVERY = 10  # evaluations, from one look for a leak to the next, besides the first and the last
@@ -44,17 +46,20 @@ def run_trial(
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ladder: Ladder | None = None,
+    rules: StopRules | None = None,
+    judge: Judge | None = None,
     asked: Sequence[Named] = (),
 ) -> TrialResult | Paused | None:
     """Train to the end of the budget, or go on from the newest checkpoint; None when asked to stop.
 
     Everything it learns goes to `recorder`; when it returns a result, that is durable. With a `ladder` it is read at
     rungs, and ends at the first that it may not pass, from where another ladder lets it go on as if it had not waited:
-    then its checkpoint is durable. Asked to stop, it saves where it is; DatabaseAway says that the recorder did not
-    take it within `saving.LAST_COMMIT_S`, and the one before counts. Checkpoints come at least `checkpoint_every_s`
-    apart, further where they are dear. When it has completed, the metrics that are `asked` are measured. Raises
-    DataError for a corpus too short, NotRegistered for a metric that is not known here, CheckpointError when the disk
-    refuses, and whatever the recorder raises (LeaseLost).
+    then its checkpoint is durable. `rules` may stop it; where it is read `judge` compares it with others, and if it
+    goes on it is saved soon, so that others are compared with it. Asked to stop, it saves where it is; DatabaseAway
+    says that the recorder did not take it within `saving.LAST_COMMIT_S`, and the one before counts. Checkpoints come at
+    least `checkpoint_every_s` apart, further where they are dear. When it has completed, the metrics that are `asked`
+    are measured. Raises DataError for a corpus too short, NotRegistered for a metric that is not known here,
+    CheckpointError when the disk refuses, and whatever recorder and judge raise (LeaseLost, DatabaseAway).
     """
     require_windows(corpus, spec.train.seq_len)
     require_known(asked)
@@ -68,6 +73,7 @@ def run_trial(
     attempt = Attempt(run, facts, reporter)
     probing = Probing(attempt)
     climbing = Climbing(attempt, ladder)
+    stopping = Stopping(attempt, rules, judge)
 
     while not run.finished:
         if should_stop():
@@ -80,12 +86,18 @@ def run_trial(
         if fault is not None and not probing.goes_on_without(fault):
             return saver.finish(fault)
         attempt.follow_curriculum()
+        if stop := stopping.by_itself():
+            return saver.stop(stop)
         match climbing.climb():
             case Paused() as paused:
                 saver.pause()
                 return paused
             case TrialState() as fault:
                 return saver.finish(fault)
+        if stop := stopping.among_others(climbing.newest):
+            return saver.stop(stop)
+        if climbing.newest and judge:
+            saver.make_due()
         reporter.report_progress_when_due(attempt.path)
         saver.save_when_due()
 

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from growlab.errors import (
     ArtifactsError,
@@ -25,9 +26,9 @@ from growlab.errors import (
     SpecError,
     UsageError,
 )
-from growlab.records import PEAK_MEMORY, Metric, Paused, TrialResult, TrialState
+from growlab.records import PEAK_MEMORY, EarlyStop, Metric, Paused, RungReading, TrialResult, TrialState
 from growlab.search import Done, New, Promote, Wait
-from growlab.storage import LeasedRecorder, Patience, Store, TrialRow
+from growlab.storage import Claim, LeasedRecorder, Patience, Store, TrialRow
 from growlab.worker.causes import crowded_out, failed_at_once, held_by_others, out_of_memory
 from growlab.worker.keeping import forget_paused, keep_best
 from growlab.worker.messages import (
@@ -51,6 +52,9 @@ from growlab.worker.messages import (
     Worn,
 )
 from growlab.worker.signals import ignore_stopping
+
+if TYPE_CHECKING:
+    from growlab.training.stopping import Judge
 
 ORPHANED, CRASHED = 70, 71  # exit codes
 LEAVING_S = 15.0  # of a trainer that was asked to stop, for a database that is away
@@ -226,6 +230,8 @@ class _Trainer:
                 should_stop=self.orders.stop_asked.is_set,
                 checkpoint_every_s=self.setup.checkpoint_every_s,
                 ladder=order.claim.ladder,
+                rules=order.claim.rules,
+                judge=self._judge(order.claim) if order.claim.rules and order.claim.rules.median else None,
                 asked=order.claim.asked,
             )
             if isinstance(result, Paused):
@@ -246,6 +252,19 @@ class _Trainer:
         recorder.finish(failed, [])
         folder.forget_all()
         return Ended(state=failed.state, summary=summary(failed))
+
+    def _judge(self, claim: Claim) -> "Judge":
+        """Who compares a trial with others at a mark, by the study as it is then: its objectives may have changed."""
+        from growlab.deciding import stopped_at_mark
+
+        def judge(reading: RungReading) -> EarlyStop | None:
+            *former, study = self.store.revisions(claim.study_id)
+            vocab_size = self.corpus.load(claim.spec.data, claim.spec.curriculum).tokenizer.vocab_size
+            return stopped_at_mark(
+                self.store, claim.study_id, study, vocab_size, claim.number, reading, revision=len(former)
+            )
+
+        return judge
 
     def _memory_to_have(self) -> int | None:
         """The bytes of the device that a trial could have had; None of a CPU."""

@@ -90,7 +90,7 @@ def test_the_best_model_is_exported_and_writes(ran: Any, growlab_there: Callable
 
     assert exported.code == 0, exported.err
     files = {path.name for path in (ran.home / "best").iterdir()}
-    assert files == {"config.yaml", "model.safetensors", "tokenizer.json", "metrics.csv"}
+    assert files == {"config.yaml", "model.safetensors", "tokenizer.json", "metrics.csv", "README.md"}
     assert written.out.startswith("the ")
     assert len(written.out) == len("the ") + 20 + len("\n")
 

@@ -11,8 +11,9 @@ from safetensors.numpy import save_file
 
 import growlab
 from growlab.errors import CheckpointError, NotFound, UsageError
-from growlab.export.bundle import _model_header, export_front, export_trial
+from growlab.export.bundle import _model_header, export_trial
 from growlab.export.folder import copy_verified
+from growlab.export.targets import export_front
 from growlab.files import sha256_of
 from growlab.kinds import complete
 from growlab.layout import parse
@@ -32,10 +33,10 @@ def artifact_of(lab, kind):
     return lab.artifacts / path
 
 
-def test_a_bundle_is_four_files_with_their_sums(exported):
+def test_a_bundle_is_three_files_with_their_sums_and_a_card(exported):
     names = {"model.safetensors", "tokenizer.json", "metrics.csv"}
 
-    assert {path.name for path in exported.iterdir()} == names | {"config.yaml"}
+    assert {path.name for path in exported.iterdir()} == names | {"config.yaml", "README.md"}
     assert config_of(exported)["files"] == {name: sha256_of(exported / name) for name in names}
 
 
@@ -162,8 +163,9 @@ def test_a_study_that_is_done_without_a_completed_trial_sends_for_no_worker(lab,
 EXPORT = """
 import sys
 from pathlib import Path
-from growlab.export.bundle import _model_header, export_front, export_trial
+from growlab.export.bundle import _model_header, export_trial
 from growlab.export.folder import copy_verified
+from growlab.export.targets import export_front
 from growlab.export.configs import best_configs
 from growlab.storage import Store
 url, artifacts, target = sys.argv[1:]

@@ -5,12 +5,13 @@ import pytest
 from growlab.kinds import KINDS
 from growlab.scalar import scalars_of
 from growlab.specs import DataSpec, GrowthSpec, TrainSpec
+from growlab.stopping import StopRules
 from growlab.study import LayoutSpace, Study
 from growlab.study.keys import _MEANT, hint
 from growlab.study.limits import STUDY_UNITS
 from growlab.study.limits_section import read_limits
 
-SECTIONS = {"train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace, "data": DataSpec}
+SECTIONS = {"train": TrainSpec, "growth": GrowthSpec, "layouts": LayoutSpace, "data": DataSpec, "stop": StopRules}
 
 
 @pytest.mark.parametrize("meant", sorted(set(_MEANT.values())))

@@ -14,7 +14,9 @@ def test_errors_that_differ_in_numbers_are_one_cause_and_the_commonest_comes_fir
     trials = [trial_of(at, state=TrialState.DIVERGED, error=error) for at, error in enumerate(errors)]
     failed = trial_of(9, state=TrialState.FAILED, error="out of memory: asked 80 MiB")
 
-    found = failures_of([failed, *trials, trial_of(20)])
+    stopped = trial_of(21, state=TrialState.STOPPED, error="above the median of five trials")  # by a rule: no failure
+
+    found = failures_of([failed, *trials, trial_of(20), stopped])
 
     assert [(failure.state, failure.cause, failure.trials) for failure in found] == [
         ("diverged", "val_loss was nan at step 400", (0, 2)),

@@ -96,7 +96,7 @@ def test_the_title_ends_with_the_pace():
 
 
 def test_every_end_counts_and_no_open_trial_does():
-    assert n_ended(dict.fromkeys(TrialState, 1)) == 4  # completed, diverged, leak, failed
+    assert n_ended(dict.fromkeys(TrialState, 1)) == 5  # completed, diverged, stopped, leak, failed
 
 
 def test_the_title_of_a_stored_study_has_a_pace_once_a_trial_has_ended(store, study_row, run_trial, result_of):

@@ -99,6 +99,7 @@ def test_what_the_study_fixes_or_does_not_search_is_left_out(write, make_study):
 
 HEAD = "layout|train.lr|flops|val_loss"
 ROW = "d=16 attn mlp|0.002|9|2"
+READ_NOWHERE = '{"rung": 0, "step": 1, "mark": 0, "flops": 0, "val_loss": 2.0, "bits_per_byte": null, "slope": null}'
 
 
 @pytest.mark.parametrize(
@@ -125,9 +126,21 @@ ROW = "d=16 attn mlp|0.002|9|2"
         ([HEAD, ROW.removesuffix("2")], "line 2: came to its end and has no val_loss"),
         (
             [f"{HEAD}|state", f"{ROW}|done"],
-            "line 2: state must be completed, diverged, leak, failed, paused or empty, got 'done'",
+            "line 2: state must be completed, diverged, stopped, leak, failed, paused or empty, got 'done'",
         ),
         ([f"{HEAD}|readings", f"{ROW}|no"], "line 2: readings must be what growlab study export-table writes"),
+        (
+            [f"{HEAD}|readings", f'{ROW}|[{{"rung": 0}}]'],
+            "line 2: readings must be .*readings.0.step, .* are missing",
+        ),
+        (
+            [f"{HEAD}|readings", f"{ROW}|[{READ_NOWHERE}]"],
+            "line 2: readings must be .*readings.flops must be greater",
+        ),
+        ([f"{HEAD}|budget_flops", f"{ROW}|0"], "line 2: budget_flops must be a number greater than 0, got '0'"),
+        ([f"{HEAD}|elapsed_s", f"{ROW}|-1"], r"line 2: elapsed_s must be between 0 and 1e\+12, got '-1'"),
+        ([f"{HEAD}|seed", f"{ROW}|{'9' * 400}"], "line 2: seed must be a number"),
+        ([HEAD, ROW.replace("0.002", "9" * 400)], "line 2: train.lr must be a number"),
         (
             [HEAD, ROW.replace("0.002", "2.0")],
             "none of 1 trainings is one that study 'small' could have: 1 with a train.lr",
@@ -174,10 +187,13 @@ def test_a_trial_has_its_own_training_else_that_which_its_seed_chooses_else_the_
     assert (found.training, 0 < found.distance < 0.1) == (near, True)
 
 
-def test_a_training_that_was_paused_goes_on_as_the_nearest_that_did(make_study, make_training, spec_of):
+@pytest.mark.parametrize("state", [TrialState.PAUSED, TrialState.STOPPED])
+def test_a_training_that_was_paused_or_stopped_goes_on_as_the_nearest_that_did(
+    make_study, make_training, spec_of, state
+):
     paused = make_training(
         300,
-        state=TrialState.PAUSED,
+        state=state,
         layout=ATTN,
         budget_flops=900,
         losses={},
@@ -193,6 +209,13 @@ def test_a_training_that_was_paused_goes_on_as_the_nearest_that_did(make_study, 
     assert (training.state, training.flops, training.elapsed_s) == (TrialState.COMPLETED, 900, pytest.approx(30))
     assert training.losses == {"val_loss": 2.5}
     assert training.curve == pytest.approx({1 / 9: 3.5, 1 / 3: 3.0, 2 / 3: 2.7, 1.0: 2.5})
+
+
+def test_a_training_goes_on_as_one_that_came_to_a_loss_of_nothing(make_training):
+    paused = make_training(300, state=TrialState.PAUSED, budget_flops=900, losses={}, curve={1 / 3: 0.5})
+    like = make_training(val_loss=0.0, curve={1 / 3: 0.5, 1.0: 0.0})
+
+    assert continued(paused, like).losses == {"val_loss": 0.0}
 
 
 # ---- courses -------------------------------------------------------------------------------------------------------
@@ -260,6 +283,10 @@ def test_a_function_is_asked_for_each_trial(run, make_study, tmp_path):
         ("def objective(layout, params, seed): return 2.0", r"my.py:objective: must return a mapping .* got 2.0"),
         ("def objective(layout, params, seed): return {'val_loss': 2}", r"my.py:objective: needs the columns .* flops"),
         ("def objective(layout): return {}", r"my.py:objective: failed for d=16 .*: TypeError"),
+        (
+            "def objective(layout, params, seed): return {'val_loss': 2, 'flops': 9, 'state': 'paused'}",
+            r"my.py:objective: must say how a training ended, got state paused",
+        ),
     ],
 )
 def test_a_function_that_does_not_answer_is_refused_in_words(run, make_study, tmp_path, text, message):
@@ -268,6 +295,15 @@ def test_a_function_that_does_not_answer_is_refused_in_words(run, make_study, tm
 
     with pytest.raises(UsageError, match=message):
         run(study, trainings_of(f"{tmp_path}/my.py:objective", study, print))
+
+
+def test_a_function_need_not_say_what_a_training_that_failed_would_have_come_to(run, make_study, tmp_path):
+    (tmp_path / "my.py").write_text("def objective(*trial): return {'flops': 9, 'state': 'diverged'}\n")
+    study = make_study(1)
+
+    found = run(study, trainings_of(f"{tmp_path}/my.py:objective", study, print))
+
+    assert found.counts[TrialState.DIVERGED] == 1
 
 
 def test_a_study_that_proposes_nothing_cannot_be_simulated(run, make_study, make_training):

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from growlab.errors import UsageError
 from growlab.records import TrialState
 from growlab.simulate.worker import Doing
 
@@ -193,3 +194,36 @@ def test_a_study_is_over_when_it_has_spent_its_budget_and_what_has_begun_ends(ru
 
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETED] * 2
     assert (found.ended_s, found.flops) == (100, 200)
+
+
+# ---- stop rules ----------------------------------------------------------------------------------------------------
+
+
+STOP = {"median": {"first": 1 / 9, "factor": 3, "min_trials": 2}}
+
+
+def test_a_trial_that_is_worse_than_others_at_its_mark_ends_there_and_pays_for_no_more(run, make_study, make_training):
+    found = run(make_study(4, stop=STOP), [make_training(val_loss=loss) for loss in (2.0, 2.2, 2.4, 2.1)])
+
+    first, second, third, fourth = found.trials
+    assert [str(trial.state) for trial in found.trials] == ["completed", "completed", "stopped", "completed"]
+    assert (third.flops, third.value, third.ended_s) == (100, pytest.approx(2.4 + 8 / 9), 1900)
+    assert found.flops == 2800
+    assert (first.n_attempts, second.n_attempts, fourth.n_attempts) == (1, 1, 1)
+
+
+def test_a_worker_that_dies_behind_a_mark_is_followed_from_there_and_the_trial_is_not_asked_again(
+    run, make_study, make_training, fate
+):
+    """Saved at the mark, as others are compared with it: at 100 FLOPs, though a checkpoint is due at 300 only."""
+    fate(dies=[150.0])
+
+    found = run(make_study(1, stop=STOP), [make_training()], away_s=1.0, lease_s=10.0, checkpoint_every_s=300.0)
+
+    assert (found.flops, found.lost_flops) == (900, 50)
+
+
+def test_rules_of_a_trials_own_evaluations_are_not_simulated(run, make_study, make_training):
+    for rule in ("patience", "divergence"):
+        with pytest.raises(UsageError, match="a table knows too little; leave them out"):
+            run(make_study(1, stop={rule: True}), [make_training()])

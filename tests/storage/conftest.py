@@ -98,7 +98,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005"])
+@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005", "0006"])
 def old_schema(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

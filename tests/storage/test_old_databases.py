@@ -43,7 +43,7 @@ SINCE = {
     "0005": {("gl_studies", "former_specs"), ("gl_decisions", "revision")},
     "0006": {("gl_trials", "may_pass"), ("gl_decisions", "climbs")},
 }
-TABLES_SINCE = {"gl_rungs": "0006", "gl_promotions": "0006"}
+TABLES_SINCE = {"gl_rungs": "0006", "gl_promotions": "0006", "gl_stops": "0007"}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Who may write, and what is claimed when, is test_lease_protocol's.
 
 import pytest
 
-from growlab.records import EndReason, Metric, TrialState
+from growlab.records import EarlyStop, EndReason, Metric, TrialState
 
 
 def flops(step, value):
@@ -71,10 +71,27 @@ def test_what_was_spent_is_that_of_checkpoints_results_and_readings(queueing, ma
         store.commit(claim, [flops(5, amount)], queueing.checkpoint(5))
     store.finish(ended, queueing.result(flops=1000), [], [])
     store.release(stopped, EndReason.STOPPED)
-    store.pause(paused, [flops(7, 3.0), make_reading(extra_flops=4)], queueing.checkpoint(7))
+    store.pause(paused, [flops(7, 3.0), make_reading(flops=5, extra_flops=4)], queueing.checkpoint(7))
 
     spent = store.spent(queueing.study_id)
 
     assert (nothing.flops, nothing.hours, nothing.best) == (0, 0, {})
-    assert spent.flops == 1000 + 20 + 3 + 4
+    assert spent.flops == 1000 + 20 + 5 + 4  # it was read behind its last row
     assert spent.best == pytest.approx({"val_loss": 1.5, "best_val_loss": 1.4, "bits_per_byte": 2.2})
+
+
+def test_what_a_trial_came_to_at_a_mark_is_known_while_it_runs_and_once_a_rule_has_stopped_it(queueing, make_reading):
+    queueing.enqueue(0, 1)
+    store, claim = queueing.store, queueing.claim(queueing.worker())
+    first, second = make_reading(), make_reading(1, val_loss=1.5)
+    seen = {"step": 20, "flops": second.flops, "val_loss": 1.5, "rung": 1, "seen": (1,)}
+    stop = EarlyStop(rule="median", share=0.5, bound=1.0, **seen)
+    store.commit(claim, [first], queueing.checkpoint(10))
+    running = store.readings_at(queueing.study_id, 0), store.readings_at(queueing.study_id, 1)
+    store.finish(claim, queueing.result(TrialState.STOPPED, val_loss=1.5), [second, stop], [])
+
+    assert running == ({0: first}, {})
+    assert store.readings_at(queueing.study_id, 1) == {0: second}
+    trial = queueing.past()[0]
+    assert (trial.state, trial.value, trial.stopped_by) == (TrialState.STOPPED, 1.5, "median")
+    assert trial.readings == (first, second)

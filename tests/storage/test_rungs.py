@@ -234,10 +234,17 @@ def test_numbers_of_a_reading_that_sql_cannot_hold_come_back_as_they_were(lab, c
 
 
 def test_what_readings_cost_is_spent_by_the_study(lab, claim, make_reading):
-    facts = [Metric(step=10, split="train", name="flops", value=1000.0), make_reading(extra_flops=50)]
+    facts = [Metric(step=10, split="train", name="flops", value=1000.0), make_reading(flops=1000, extra_flops=50)]
     lab.store.pause(claim, facts, lab.checkpoint(10))
 
     assert lab.store.spent(lab.study_id).flops == 1050
+
+
+def test_a_trial_that_waits_has_spent_what_it_had_at_its_rung_though_it_pauses_between_rows(lab, claim, make_reading):
+    row = Metric(step=9, split="train", name="flops", value=make_reading().flops - 7)
+    lab.store.pause(claim, [row, make_reading()], lab.checkpoint(10))
+
+    assert lab.store.spent(lab.study_id).flops == make_reading().flops
 
 
 def test_a_trial_that_starts_over_has_come_to_no_rung(lab, paused, make_promotion, make_reading):

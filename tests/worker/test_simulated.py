@@ -10,6 +10,7 @@ import pytest
 
 from growlab.data import load_corpus
 from growlab.preparation.checking import prepare
+from growlab.preparation.replaying import replay_study
 from growlab.proposal import Proposal
 from growlab.records import Promotion
 from growlab.report.trainings import write_trainings
@@ -33,6 +34,7 @@ train: {batch_size: 4, seq_len: 16, eval_every: 4, lr: {low: 1e-3, high: 3e-1, l
 STUDIES = {
     "model": "n_trials: 8\nbudget: {steps: 3}\nsampler: {name: model, startup_trials: 4}",
     "rungs": "n_trials: 5\nbudget: {flops: 4e7}\nrungs: {first: 0.25, factor: 2}\nsampler: evolution",
+    "stop": "n_trials: 5\nbudget: {flops: 1e7}\nstop: {median: {first: 0.3, min_trials: 1}}\nsampler: evolution",
 }
 
 
@@ -93,7 +95,10 @@ def test_decisions_are_those_of_the_live_study_byte_for_byte(store: Store, serve
     found = simulate(served.study, Table(served.study, table.trainings), Conditions(n_workers=1), vocab_size, watch)
 
     assert n == len(found.trials) == served.study.n_trials
-    assert found.n_promotions or any(trial.origin == "model" for trial in found.trials)
+    n_stops = len(store.stops(served.id))
+    assert found.n_promotions or n_stops or any(trial.origin == "model" for trial in found.trials)
+    again = replay_study(store, served, paths=[], storage=store.url, plugins=[], tell=print)
+    assert (again.n_stops, again.deviations) == (n_stops, [])
     assert simulated == list(decisions_of(store, served))
     assert found.n_exact == n
     states = {trial.number: (trial.state, trial.val_loss) for trial in store.trials(served.id)}

@@ -24,7 +24,8 @@ def optuna_study_of(
 ) -> tuple[optuna.Study, list[int]]:
     """A study in memory, and the numbers of the finished trials that are not of the study's space.
 
-    What diverged or failed, or lacks an objective, is a FAIL; growlab's number and layout are the user attributes
+    What diverged or failed, or lacks an objective, is a FAIL; what a stop rule ended is PRUNED, with what it came to at
+    marks, in FLOPs, as intermediate values; growlab's number and layout are the user attributes
     `trial` and `layout`. Of a choice between numbers Optuna has their ranks, of several objectives what `past` has
     among its metrics.
     """
@@ -53,10 +54,12 @@ def _trial(
     known_values = trial.metrics if len(objectives) > 1 else {objectives[0].key: loss_of(trial)}
     values = [known_values.get(objective.key, math.inf) for objective in objectives]
     is_known = trial.state is records.TrialState.COMPLETED and all(map(math.isfinite, values))
+    is_stopped = trial.state is records.TrialState.STOPPED
     return create_trial(
-        state=TrialState.COMPLETE if is_known else TrialState.FAIL,
+        state=TrialState.COMPLETE if is_known else TrialState.PRUNED if is_stopped else TrialState.FAIL,
         values=values if is_known else None,
         params={parameter.name: to_optuna(parameter, setting[parameter.name]) for parameter in known},
         distributions={parameter.name: parameter_distribution(parameter) for parameter in known},
+        intermediate_values={reading.mark: reading.val_loss for reading in trial.readings} if is_stopped else {},
         user_attrs={"trial": trial.number, "layout": trial.layout},
     )

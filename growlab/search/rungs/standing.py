@@ -7,9 +7,10 @@ them:
 
 slope: the median over all readings at the rung, so that a trial's own recovery from a growth is not taken for learning.
 
-What a trial would come to is its last such value, and what trials gained from there to the next rung, and so on to the
-end: the median over those that have been at both. It keeps the order of a rung, and makes values of different rungs
-comparable.
+What a trial would come to that waits, runs or was stopped at a mark is its last such value, and what trials gained from
+there to the next rung, and so on to the end: the median over those that have been at both. It keeps the order of a
+rung, and makes values of different rungs comparable. What was stopped by its own evaluations would come to no more than
+it had; nobody knows how wrong that is.
 """
 
 import math
@@ -56,7 +57,7 @@ def _ordered(rung: int, readings: Mapping[int, RungReading], metric: Loss) -> _O
     """The values at a rung, and their order; those of the last decision, where nobody has come to the rung since."""
     known = _KEPT.get((rung, metric))
     if known is None or known[0] != readings:
-        values = _at_mark(readings, metric)
+        values = at_mark(readings, metric)
         known = _KEPT[rung, metric] = readings, (values, sorted(values, key=lambda number: (values[number], number)))
     return known[1]
 
@@ -64,7 +65,7 @@ def _ordered(rung: int, readings: Mapping[int, RungReading], metric: Loss) -> _O
 _KEPT: dict[tuple[int, Loss], tuple[Mapping[int, RungReading], _Ordered]] = {}
 
 
-def _at_mark(readings: Mapping[int, RungReading], metric: Loss) -> dict[int, float]:
+def at_mark(readings: Mapping[int, RungReading], metric: Loss) -> dict[int, float]:
     slopes = [
         reading.slope * (value_of(reading, metric) / reading.val_loss)  # in the objective's unit
         for reading in readings.values()
@@ -79,13 +80,18 @@ def _at_mark(readings: Mapping[int, RungReading], metric: Loss) -> dict[int, flo
 
 
 def projected(past: Sequence[PastTrial], n_rungs: int, metric: Loss) -> list[PastTrial]:
-    """The past in which every trial that came to a rung has a value: its own, or what it would come to at the end."""
+    """The past in which every trial that came to a rung, or was stopped, has a value: its own, or what it would come to
+    at the end.
+    """
     standings = Standings.of(past, n_rungs, metric)
     ends = {trial.number: loss for trial in past if math.isfinite(loss := loss_of(trial))}
     steps = [_step(lower, upper) for lower, upper in pairwise([*standings.at, ends])]
+    doubt = UNKNOWN * pstdev([trial.value for trial in past if trial.value is not None] or [0.0])
 
     def known(trial: PastTrial) -> PastTrial:
-        if trial.state.is_final or not trial.readings:
+        if trial.state is TrialState.STOPPED and trial.stopped_by != "median":
+            return trial if trial.value is None else replace(trial, state=TrialState.COMPLETED, value_sd=doubt)
+        if not trial.readings or (trial.state.is_final and trial.state is not TrialState.STOPPED):
             return trial
         rung = trial.readings[-1].rung
         to_come = steps[rung:]
