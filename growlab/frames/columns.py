@@ -23,7 +23,7 @@ def _columns(text: str) -> tuple[FrameColumn, ...]:
 TRIALS = _columns("""
 trial           whole   its number, from 0
 rank            whole   place among completed trials by the study's loss, from 1
-state           text    queued, running, paused, completed, diverged, leak or failed
+state           text    queued, running, paused, completed, diverged, stopped, leak or failed
 layout          text    at the start of training, in short form
 layout_end      text    at its end
 depth_start     whole   blocks at the start

@@ -8,6 +8,7 @@ from growlab.errors import GrowlabError
 from growlab.page.figure import Charts
 from growlab.page.leaderboard import known
 from growlab.page.markup import Html, element
+from growlab.records import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def _cards(study: "LoadedStudy", trials: "pd.DataFrame", best: Any) -> Iterator[
             amounts.count(best.n_params),
             f"parameters, {amounts.depth(best.depth_start, best.depth_end)} blocks",
         )
-    ended = int(trials.state.isin(["completed", "diverged", "leak", "failed"]).sum())
+    ended = sum(TrialState(state).is_final for state in trials.state)
     states = trials.state.value_counts()
     yield "trials ended", f"{ended} of {study.study.n_trials}", ", ".join(f"{n} {state}" for state, n in states.items())
     hours = study.spent.gpu_hours
