@@ -17,7 +17,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_MARGIN, USUAL_PATIENCE_S
+from growlab.defaults import (
+    CHECKPOINT_EVERY_S,
+    FIRST_STUDY_MINUTES,
+    LEASE_S,
+    LOCAL_LEASE_S,
+    STORAGE_DEFAULT,
+    USUAL_MARGIN,
+    USUAL_PATIENCE_S,
+)
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from growlab.export.held_out import HeldOut
+    from growlab.first_study.begin import FirstStudy
     from growlab.preparation.replaying import Replay
     from growlab.report.confirmation import Confirmation
     from growlab.running.outcome import Standing
@@ -33,6 +42,28 @@ if TYPE_CHECKING:
     from growlab.running.training_again import Trained
     from growlab.simulate.outcome import Simulation
     from growlab.study import Study
+
+
+def init(
+    text: str | Path,
+    file: str | Path | None = None,
+    *,
+    minutes: float = FIRST_STUDY_MINUTES,
+    device: str = "auto",
+    name: str = "",
+    force: bool = False,
+    tell: Tell = print,
+) -> "FirstStudy":
+    """Write a first study of a text, or a folder of .txt files, that is done here in about so many minutes.
+
+    `growlab init`: it looks at the text and times a few steps of training on this machine. `file` is NAME.yaml in this
+    folder unless given. Raises UsageError for a file that is there unless `force`d, DataError for a text that is
+    missing, unreadable, no UTF-8, empty or too small.
+    """
+    from growlab.first_study.begin import begin_study
+
+    target = None if file is None else Path(file)
+    return begin_study(str(text), target, minutes=minutes, device=device, name=name, force=force, tell=tell)
 
 
 def load_study(

@@ -24,6 +24,7 @@ from growlab.commands import (
     doctor,
     export,
     generate,
+    init,
     report,
     study,
     test,
@@ -42,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init.init)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.command("worker")(worker.worker)
