@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
+    from growlab.export.evaluating import Evaluated
     from growlab.export.held_out import HeldOut
     from growlab.first_study.begin import FirstStudy
     from growlab.preparation.replaying import Replay
@@ -542,6 +543,36 @@ def held_out(
             plugins=plugins,
             tell=tell,
         )
+
+
+def evaluate(
+    folder: str | Path,
+    data: str | Path = "",
+    *,
+    column: str = "",
+    recall: int = 0,
+    needle: int = 0,
+    batch_size: int = 0,
+    device: str = "auto",
+    plugins: Sequence[Path] = (),
+) -> "Evaluated":
+    """Evaluate an exported model on the whole text at `data`, and on tasks of so many pairs: `growlab eval`.
+
+    `.text` has loss, perplexity and bits per byte, `.tasks` the shares of right answers. Raises UsageError where
+    nothing is asked, DataError for a text that is missing or has characters that the model does not know.
+    """
+    from growlab.export.evaluating import evaluate_bundle
+
+    n_items = {task: n for task, n in {"recall": recall, "needle": needle}.items() if n}
+    return evaluate_bundle(
+        Path(folder),
+        str(data) if data else "",
+        column=column,
+        n_items=n_items,
+        batch_size=batch_size,
+        device=device,
+        plugins=plugins,
+    )
 
 
 def optuna_study(

@@ -22,6 +22,7 @@ from growlab.commands import (
     db,
     demo,
     doctor,
+    evaluate,
     export,
     generate,
     init,
@@ -51,6 +52,7 @@ app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("test")(test.on_test_split)
 app.command("export")(export.export)
+app.command("eval")(evaluate.evaluate)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("train")(train.train)
