@@ -367,6 +367,8 @@ def train(
     overrides: Sequence[str] = (),
     *,
     budget: str | None = None,
+    begin_from: str | Path | None = None,
+    text: str | Path | None = None,
     name: str = "",
     storage: str = STORAGE_DEFAULT,
     artifacts: Path | None = None,
@@ -381,6 +383,7 @@ def train(
     """Train an exported configuration again, as a study of one, and wait for its result: `growlab train`.
 
     `overrides` change the trial, `budget` scales or sets what it may spend, `output` is a new folder to export to.
+    It begins with the weights of `begin_from`, a folder that `export` wrote, and reads `text` instead of its own.
     Raises GrowlabError for what cannot be trained and for a trial that did not complete.
     """
     from growlab.running.training_again import train_again
@@ -401,6 +404,8 @@ def train(
         output=output,
         plugins=plugins,
         follower=Follower(tell=tell),
+        begin_from=None if begin_from is None else Path(begin_from),
+        text=None if text is None else Path(text),
     )
 
 

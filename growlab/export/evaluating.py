@@ -141,7 +141,7 @@ def _read_whole(bundle: Bundle, spec: DataSpec) -> Ids | TurnSplit:
             case QaSource():
                 assert isinstance(tokenizer, ChatTokenizer), "a model of questions and answers has their tokenizer"
                 try:
-                    return TurnSplit.of(source.pairs(spec.path), tokenizer)
+                    return TurnSplit.of(source.pairs(spec).pairs, tokenizer)
                 except CannotEncode as error:
                     raise DataError(f"{source.label(spec.path)}: {error}") from None
             case TokenSource():
