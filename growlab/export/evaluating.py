@@ -86,7 +86,10 @@ def evaluate_bundle(
     bundle = ready_bundle(folder, device, plugins=plugins)
     spec = _trained(bundle, folder)
     train = replace(spec.train, batch_size=batch_size or spec.train.batch_size)
-    text = _on_text(bundle, _data_spec(spec.data, data, column), train) if data else None
+    try:
+        text = _on_text(bundle, _data_spec(spec.data, data, column), train) if data else None
+    except DataError as error:
+        raise DataError(str(error).replace("check data.path", "check --data")) from None
     tasks = tuple(_on_task(bundle, task, n, train) for task, n in n_items.items())
     return Evaluated(folder=str(folder), text=text, tasks=tasks)
 
