@@ -13,10 +13,12 @@ from growlab.escapes import quoted
 from growlab.first_study.language import describe_language
 from growlab.scalar import with_defaults
 from growlab.specs import DataSpec
+from growlab.suggest import command
 
 MOST_READ = 1 << 25  # characters that are looked at
 FEWEST = 10_000  # characters of which something can be learnt and a part be held out
 _SAMPLE = 1 << 15  # characters of each piece that tell the language
+_TABLES = (".json", ".jsonl", ".parquet", ".csv", ".tsv")  # whose brackets and commas are not what should be learnt
 _COPY = 40  # characters of a line from which on it is a copy when it comes again, not a phrase
 MUCH_COPIED = 0.05  # of a text
 
@@ -55,6 +57,12 @@ def look_at(path: str) -> TextFacts:
     assert isinstance(source, TextSource)
     if not Path(path).exists():
         raise UsageError(f"{quoted(path)}: no such file or folder; give a text file, or a folder of .txt files")
+    if Path(path).suffix.lower() in _TABLES:
+        chat = command("study run", "chat", options=["--set", f"data.path={path}"])
+        raise UsageError(
+            f"{quoted(path)} is a table, not a text; of questions and answers, try: {chat}; a column of texts is read "
+            "by a study with data.source: jsonl or parquet, and data.column"
+        )
     try:
         with os_errors_named(path):
             sizes = [file.stat().st_size for file in files_at(path, source.suffix, "text")]

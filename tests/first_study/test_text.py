@@ -57,5 +57,11 @@ def test_a_missing_text_and_a_folder_without_any_say_so(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="no such file or folder; give a text file"):
         look_at(str(tmp_path / "nowhere"))
+    (tmp_path / "rows.jsonl").write_text("{}")
+    with pytest.raises(
+        UsageError, match=r"is a table, not a text; .*growlab study run chat --set data.path=.*rows.jsonl"
+    ):
+        look_at(str(tmp_path / "rows.jsonl"))
+    (tmp_path / "rows.jsonl").unlink()
     with pytest.raises(DataError, match=r"below it; name your files \*\.txt \(not read: notes\.md\)"):
         look_at(str(tmp_path))
