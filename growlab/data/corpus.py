@@ -15,8 +15,7 @@ How a text gets into the cache is in texts.py.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -25,6 +24,7 @@ import numpy as np
 from growlab.data.cache import keep, kept
 from growlab.data.folders import os_errors_named
 from growlab.data.qa import by_question, sha256_of_pairs
+from growlab.data.recorded import named, require_recorded, require_stage, require_val, stage_named, unread_notes
 from growlab.data.sources import SOURCES, QaSource, Source, TaskSource, TextSource, TokenSource
 from growlab.data.tasks import Stream, TaskSplit, sha256_of_task
 from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokenizer_for
@@ -139,7 +139,7 @@ def list_sources() -> list[tuple[str, str]]:
 
 def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
     digest = read_digest(source, spec)
-    _require_recorded(source, spec, digest.sha256)
+    require_recorded(source, spec, digest.sha256)
     test_from = _without_last(spec.test_fraction, digest.n_chars)
     text = Text(source=source, spec=spec, digest=digest, cuts=(_val_from(spec, test_from), test_from))
     others = {at: _stage_text(text, at, stage) for at, stage in enumerate(curriculum) if stage.path}
@@ -166,18 +166,18 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
 def _val_text(main: Text) -> Text:
     """Read the text that data.val_path names, the whole of which is for validation."""
     spec = replace(main.spec, path=main.spec.val_path)
-    with _named("data.val_path", "data.val_path", main.source.label(spec.path)):
+    with named("data.val_path", "data.val_path", main.source.label(spec.path)):
         digest = read_digest(main.source, spec)
-    _require_val(main.spec, digest.sha256, main.digest.sha256)
+    require_val(main.spec, digest.sha256, main.digest.sha256)
     return Text(source=main.source, spec=spec, digest=digest, cuts=(digest.n_chars, digest.n_chars))
 
 
 def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
     """Read the text of a stage, the whole of which is for training."""
     spec = replace(main.spec, path=stage.path, sha256=stage.sha256)
-    with _stage_named(at, main.source.label(stage.path)):
+    with stage_named(at, main.source.label(stage.path)):
         digest = read_digest(main.source, spec)
-        _require_stage(main.source, stage, digest.sha256, main.digest.sha256)
+        require_stage(main.source, stage, digest.sha256, main.digest.sha256)
     return Text(source=main.source, spec=spec, digest=digest, cuts=(digest.n_chars, digest.n_chars))
 
 
@@ -188,22 +188,22 @@ def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[Stag
     tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
     files = read_token_files(source.files(spec.path), spec.dtype)
     ids, sha256 = _joined_ids(files, tokenizer.vocab_size)
-    _require_recorded(source, spec, sha256)
+    require_recorded(source, spec, sha256)
     found = {}
     for at, stage in enumerate(curriculum):
         if stage.path:
-            with _stage_named(at, source.label(stage.path)):
+            with stage_named(at, source.label(stage.path)):
                 files_of_stage = read_token_files(source.files(stage.path), spec.dtype)
                 of_stage, sha256_of_stage = _joined_ids(files_of_stage, tokenizer.vocab_size)
-                _require_stage(source, stage, sha256_of_stage, sha256)
+                require_stage(source, stage, sha256_of_stage, sha256)
             files += files_of_stage
             found[at] = Stage(train=of_stage, sha256=sha256_of_stage)
     splits, val_sha256 = _by_position(spec, ids), ""
     if spec.val_path:
-        with _named("data.val_path", "data.val_path", source.label(spec.val_path)):
+        with named("data.val_path", "data.val_path", source.label(spec.val_path)):
             files_of_val = read_token_files(source.files(spec.val_path), spec.dtype)
             of_val, val_sha256 = _joined_ids(files_of_val, tokenizer.vocab_size)
-        _require_val(spec, val_sha256, sha256)
+        require_val(spec, val_sha256, sha256)
         splits = _with_val(spec, (splits[0], of_val, splits[2]))
     stages = _stages(curriculum, found, splits[0])
     corpus = _corpus(source, spec, curriculum, splits, tokenizer, sha256, tokenizer_sha256, stages)
@@ -251,7 +251,7 @@ def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageS
     _require_no_stage_texts(spec, curriculum, "has none")
     task = source.task(spec.vocab_size, spec.n_items)
     sha256 = sha256_of_task(source.name, task)
-    _require_recorded(source, spec, sha256)
+    require_recorded(source, spec, sha256)
     train, val, test = (TaskSplit(task, stream) for stream in Stream)
     stages = _stages(curriculum, {}, train)
     return _corpus(source, spec, (), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "", stages)
@@ -282,7 +282,7 @@ def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]
     _require_no_stage_texts(spec, curriculum, "has the same questions in every stage")
     (pairs, notes), label = source.pairs(spec), source.label(spec.path)
     sha256 = sha256_of_pairs(pairs)
-    _require_recorded(source, spec, sha256)
+    require_recorded(source, spec, sha256)
     questions = by_question(pairs)
     test_from = _without_last(spec.test_fraction, len(questions))
     val_from = _val_from(spec, test_from)
@@ -290,10 +290,10 @@ def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]
     train, val, test = ([pair for answers in part for pair in answers] for part in parts)
     val_sha256 = ""
     if spec.val_path:
-        with _named("data.val_path", "data.val_path", source.label(spec.val_path)):
+        with named("data.val_path", "data.val_path", source.label(spec.val_path)):
             val, more = source.pairs(replace(spec, path=spec.val_path))
         val_sha256, notes = sha256_of_pairs(val), (*notes, *more)
-        _require_val(spec, val_sha256, sha256)
+        require_val(spec, val_sha256, sha256)
     tokenizer, tokenizer_sha256 = tokenizer_of_pairs(spec, [*pairs, *(val if spec.val_path else [])], train)
     train += val if spec.train_on_val else []
     try:
@@ -330,69 +330,14 @@ def _corpus(
         tokenizer_sha256=tokenizer_sha256,
         label=source.label(spec.path),
         dtype="uint16" if spec.dtype == "auto" else spec.dtype,  # so that no rule decides it again
-        notes=_unread(source, [spec.path, spec.val_path, *(stage.path for stage in curriculum)]),
+        notes=unread_notes(source, [spec.path, spec.val_path, *(stage.path for stage in curriculum)]),
         stages=stages,
     )
-
-
-def _unread(source: Source, paths: Sequence[str]) -> tuple[str, ...]:
-    return tuple(note for path in dict.fromkeys(paths) if path and (note := source.unread(path)))
-
-
-def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
-    if spec.sha256 not in ("", sha256):
-        unread = "".join(f" ({note.partition('; ')[0]})" for note in _unread(source, [spec.path]))
-        raise DataError(
-            f"{source.label(spec.path)}: is not the corpus that this trial recorded: "
-            f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…{unread}; "
-            "bring the recorded text back, or make a new study of this one with --set data.sha256="
-        )
 
 
 def _stages(curriculum: Sequence[StageSpec], found: Mapping[int, Stage], train: Split) -> tuple[Stage, ...]:
     own = Stage(train=train, sha256="")
     return tuple(found.get(at, own) for at in range(len(curriculum)))
-
-
-def _require_stage(source: Source, stage: StageSpec, sha256: str, main_sha256: str) -> None:
-    """Raise DataError for another text than the recorded one, and for the main one, val and test included."""
-    if stage.sha256 not in ("", sha256):
-        raise DataError(
-            f"{source.label(stage.path)}: is not the text that this trial recorded: "
-            f"sha256 {sha256[:12]}…, recorded {stage.sha256[:12]}…; bring the recorded text back, or make a new study"
-        )
-    if sha256 == main_sha256:
-        raise DataError(
-            f"{source.label(stage.path)}: is the study's own data, val and test included; leave the stage's path out "
-            "to train on its train split"
-        )
-
-
-def _require_val(spec: DataSpec, sha256: str, main_sha256: str) -> None:
-    """Raise DataError for another text than the recorded one, and for the one that is trained on."""
-    if spec.val_sha256 not in ("", sha256):
-        raise DataError(
-            f"data.val_path: {spec.val_path}: is not the text that this trial recorded: sha256 {sha256[:12]}…, "
-            f"recorded {spec.val_sha256[:12]}…; bring it back, or make a new study with --set data.val_sha256="
-        )
-    if sha256 == main_sha256:
-        raise DataError(f"data.val_path: {spec.val_path}: is what is trained on, so it judges nothing; give another")
-
-
-def _stage_named(at: int, label: str) -> AbstractContextManager[None]:
-    """Name the stage in whatever error is raised within."""
-    return _named(f"curriculum[{at}]", f"curriculum[{at}].path", label)
-
-
-@contextmanager
-def _named(place: str, key: str, label: str) -> Iterator[None]:
-    """Name the place in a study, and the key to check, in whatever error is raised within."""
-    try:
-        with os_errors_named(label):
-            yield
-    except (DataError, SpecError) as error:
-        message = str(error).replace("check data.path", f"check {key}")
-        raise type(error)(f"{place}: {message}") from None
 
 
 def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:
