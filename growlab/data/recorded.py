@@ -10,10 +10,12 @@ from growlab.specs import DataSpec, StageSpec
 
 
 def unread_notes(source: Source, paths: Sequence[str]) -> tuple[str, ...]:
+    """Say what of the folders at these paths is not read, a line each."""
     return tuple(note for path in dict.fromkeys(paths) if path and (note := source.unread(path)))
 
 
 def require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
+    """Raise DataError for another corpus than the one that the spec recorded, if it did."""
     if spec.sha256 not in ("", sha256):
         unread = "".join(f" ({note.partition('; ')[0]})" for note in unread_notes(source, [spec.path]))
         raise DataError(
