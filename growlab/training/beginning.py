@@ -4,9 +4,11 @@ They are read at step 0 alone: a checkpoint holds all that it goes on from, so a
 the folder again only where it has no checkpoint yet, or one that cannot be read.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from growlab.data.corpus import Corpus
@@ -41,7 +43,7 @@ def first_run(spec: TrialSpec, corpus: Corpus, device: torch.device) -> TrialRun
 
 
 @torch.no_grad()
-def take_over(model: LanguageModel, tensors: dict[str, Tensor], source: Layout) -> None:
+def take_over(model: LanguageModel, tensors: Mapping[str, Shaped[Tensor, "..."]], source: Layout) -> None:
     """Copy what a model has in common with a trained one of the layout `source`; all else stays as it was drawn."""
     layout = model.layout
     here, there = _prefixes(layout), _prefixes(source)
