@@ -17,7 +17,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from growlab.defaults import CHECKPOINT_EVERY_S, LEASE_S, LOCAL_LEASE_S, STORAGE_DEFAULT, USUAL_MARGIN, USUAL_PATIENCE_S
+from growlab.defaults import (
+    CHECKPOINT_EVERY_S,
+    FIRST_STUDY_MINUTES,
+    LEASE_S,
+    LOCAL_LEASE_S,
+    STORAGE_DEFAULT,
+    USUAL_MARGIN,
+    USUAL_PATIENCE_S,
+)
 from growlab.errors import UsageError
 from growlab.escapes import quoted
 from growlab.preparation.telling import Tell
@@ -26,7 +34,9 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
+    from growlab.export.evaluating import Evaluated
     from growlab.export.held_out import HeldOut
+    from growlab.first_study.begin import FirstStudy
     from growlab.notebook import LoadedStudy
     from growlab.preparation.replaying import Replay
     from growlab.report.confirmation import Confirmation
@@ -36,6 +46,28 @@ if TYPE_CHECKING:
     from growlab.running.training_again import Trained
     from growlab.simulate.outcome import Simulation
     from growlab.study import Study
+
+
+def init(
+    text: str | Path,
+    file: str | Path | None = None,
+    *,
+    minutes: float = FIRST_STUDY_MINUTES,
+    device: str = "auto",
+    name: str = "",
+    force: bool = False,
+    tell: Tell = print,
+) -> "FirstStudy":
+    """Write a first study of a text, or a folder of .txt files, that is done here in about so many minutes.
+
+    `growlab init`: it looks at the text and times a few steps of training on this machine. `file` is NAME.yaml in this
+    folder unless given. Raises UsageError for a file that is there unless `force`d, DataError for a text that is
+    missing, unreadable, no UTF-8, empty or too small.
+    """
+    from growlab.first_study.begin import begin_study
+
+    target = None if file is None else Path(file)
+    return begin_study(str(text), target, minutes=minutes, device=device, name=name, force=force, tell=tell)
 
 
 def read_study(
@@ -356,6 +388,8 @@ def train(
     overrides: Sequence[str] = (),
     *,
     budget: str | None = None,
+    begin_from: str | Path | None = None,
+    text: str | Path | None = None,
     name: str = "",
     storage: str = STORAGE_DEFAULT,
     artifacts: Path | None = None,
@@ -370,6 +404,7 @@ def train(
     """Train an exported configuration again, as a study of one, and wait for its result: `growlab train`.
 
     `overrides` change the trial, `budget` scales or sets what it may spend, `output` is a new folder to export to.
+    It begins with the weights of `begin_from`, a folder that `export` wrote, and reads `text` instead of its own.
     Raises GrowlabError for what cannot be trained and for a trial that did not complete.
     """
     from growlab.running.training_again import train_again
@@ -390,6 +425,8 @@ def train(
         output=output,
         plugins=plugins,
         follower=Follower(tell=tell),
+        begin_from=None if begin_from is None else Path(begin_from),
+        text=None if text is None else Path(text),
     )
 
 
@@ -532,6 +569,36 @@ def held_out(
             plugins=plugins,
             tell=tell,
         )
+
+
+def evaluate(
+    folder: str | Path,
+    data: str | Path = "",
+    *,
+    column: str = "",
+    recall: int = 0,
+    needle: int = 0,
+    batch_size: int = 0,
+    device: str = "auto",
+    plugins: Sequence[Path] = (),
+) -> "Evaluated":
+    """Evaluate an exported model on the whole text at `data`, and on tasks of so many pairs: `growlab eval`.
+
+    `.text` has loss, perplexity and bits per byte, `.tasks` the shares of right answers. Raises UsageError where
+    nothing is asked, DataError for a text that is missing or has characters that the model does not know.
+    """
+    from growlab.export.evaluating import evaluate_bundle
+
+    n_items = {task: n for task, n in {"recall": recall, "needle": needle}.items() if n}
+    return evaluate_bundle(
+        Path(folder),
+        str(data) if data else "",
+        column=column,
+        n_items=n_items,
+        batch_size=batch_size,
+        device=device,
+        plugins=plugins,
+    )
 
 
 def write_html(

@@ -21,16 +21,22 @@ Spec = TypeVar("Spec", Study, TrialSpec)
 
 def paths_of(data: DataSpec, curriculum: Sequence[StageSpec]) -> dict[str, str]:
     """The paths of all texts by their keys, such as data.path or curriculum.0.path."""
-    paths = {"data.path": "" if data.source == "hf" else data.path, "data.tokenizer_path": data.tokenizer_path}
+    is_named = data.source == "hf"  # no path, a name
+    paths = {
+        "data.path": "" if is_named else data.path,
+        "data.val_path": "" if is_named else data.val_path,
+        "data.tokenizer_path": data.tokenizer_path,
+    }
     paths |= {f"curriculum.{at}.path": stage.path for at, stage in enumerate(curriculum)}
     return {key: path for key, path in paths.items() if path}
 
 
 def moved_data(data: DataSpec, curriculum: Sequence[StageSpec], moved: Moved) -> tuple[DataSpec, tuple[StageSpec, ...]]:
     """Replace the paths of data and stages by those that hold here."""
-    path, tokenizer_path = (moved.get(path, path) for path in (data.path, data.tokenizer_path))
+    paths = ("path", "val_path", "tokenizer_path")
+    elsewhere = {key: moved.get(path, path) for key, path in ((key, getattr(data, key)) for key in paths)}
     stages = tuple(replace(stage, path=moved.get(stage.path, stage.path)) for stage in curriculum)
-    return replace(data, path=path, tokenizer_path=tokenizer_path), stages
+    return replace(data, **elsewhere), stages
 
 
 def with_moved(spec: Spec, moved: Moved) -> Spec:
@@ -77,5 +83,9 @@ def _candidates(paths: Sequence[str], folders: Iterable[Path]) -> Iterator[dict[
 
 def _all_recorded(data: DataSpec, curriculum: Sequence[StageSpec]) -> bool:
     """Whether every text has a recorded hash, so that another one would be noticed."""
-    hashes = [data.sha256, *(stage.sha256 for stage in curriculum if stage.path)]
+    hashes = [
+        data.sha256,
+        *([data.val_sha256] if data.val_path else []),
+        *(stage.sha256 for stage in curriculum if stage.path),
+    ]
     return all([*hashes, data.tokenizer_sha256] if data.tokenizer_path else hashes)

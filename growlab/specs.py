@@ -39,7 +39,9 @@ class DataSpec:
         0.1, at_least=0, below=1, help="of the whole, taken from its end; read once per finalist"
     )
     sha256: str = scalar("", help="of the corpus text in UTF-8, recorded with the study; another text is refused")
-    column: str = scalar("text", since="0.1.0", before="text", help="of a table's rows (jsonl, parquet, hf)")
+    column: str = scalar(
+        "text", since="0.1.0", before="text", help="of a table's rows (jsonl, parquet, hf); a.b is b of what a holds"
+    )
     vocab_size: int = scalar(
         0,
         at_most=2**20,  # learning byte pairs takes memory for as many as are asked for, before the first is found
@@ -69,6 +71,32 @@ class DataSpec:
         before=False,
         help="train on the val split too, for a last training after which nothing is chosen; val_loss is no judge then",
     )
+    val_path: str = scalar(
+        "",
+        since="0.1.0",
+        before="",
+        help="a file or folder of its own for val, of the kind that source reads; empty: data.val_fraction of path",
+    )
+    val_sha256: str = scalar("", since="0.1.0", before="", help="of that, recorded with the study; empty where it is")
+    skip_nulls: bool = scalar(
+        False,
+        since="0.1.0",
+        before=False,
+        help="rows of a table, or questions and answers, without a text are passed over and counted, not refused",
+    )
+    question: str = scalar(
+        "question",
+        since="0.1.0",
+        before="question",
+        help="of source qa: the key of what is asked; instruction+input joins those of several that are there",
+    )
+    answer: str = scalar("answer", since="0.1.0", before="answer", help="of source qa: the key of what is answered")
+    messages: str = scalar(
+        "",
+        since="0.1.0",
+        before="",
+        help="of source qa: the key of a list of messages with role and content, instead of question and answer",
+    )
 
     def __post_init__(self) -> None:
         check_scalars("data", self)
@@ -83,7 +111,8 @@ class DataSpec:
         else:
             expected = "empty unless data.tokenizer is file"
             require(self.tokenizer_path == "", "data.tokenizer_path", expected, self.tokenizer_path)
-        require(self.column != "", "data.column", "the name of a column", self.column)
+        for name in ("column", "question", "answer"):
+            require(getattr(self, name) != "", f"data.{name}", "the name of a column", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +173,15 @@ class TrainSpec:
         before=False,
         help="a block's activations are computed again in the backward pass, not kept",
     )
+    init_from: str = scalar(
+        "",
+        since="0.1.0",
+        before="",
+        help="a folder that growlab export wrote: a trial begins with its weights, as far as its layout has them; "
+        "empty: with those that its seed draws",
+    )
+    init_sha256: str = scalar("", since="0.1.0", before="", help="of that model, recorded with the study")
+    init_layout: str = scalar("", since="0.1.0", before="", help="of that model, recorded with the study")
 
     def __post_init__(self) -> None:
         check_scalars("train", self)

@@ -22,8 +22,10 @@ from growlab.commands import (
     db,
     demo,
     doctor,
+    evaluate,
     export,
     generate,
+    init,
     report,
     study,
     test,
@@ -42,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init.init)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.command("worker")(worker.worker)
@@ -49,6 +52,7 @@ app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("test")(test.on_test_split)
 app.command("export")(export.export)
+app.command("eval")(evaluate.evaluate)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("train")(train.train)

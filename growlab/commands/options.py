@@ -114,7 +114,8 @@ Paths = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=PATH",
-        help="Where the same text lies on this machine: data.path, data.tokenizer_path or curriculum.0.path.",
+        help="Where the same text lies on this machine: data.path, data.val_path, data.tokenizer_path, "
+        "curriculum.0.path.",
     ),
 ]
 Set = Annotated[

@@ -26,6 +26,19 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the trial, such as train.lr=1e-3.")
     ] = None,
+    begin_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Begin with the weights of a folder that growlab export wrote; what the layout has more is new.",
+            callback=in_home,
+        ),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Read this instead of the trial's own text.", callback=in_home),
+    ] = None,
     budget: Annotated[str | None, typer.Option(metavar="10x|AMOUNT", help="Scale it, or set it.")] = None,
     name: Annotated[str, typer.Option(help="Of the study that holds it.", show_default="STUDY-TRIAL-again")] = "",
     with_val: Annotated[
@@ -43,7 +56,8 @@ def train(
 ) -> None:
     """Train an exported configuration again: the same trial, with its seed, as a study of one.
 
-    On a CPU with as many threads the result is the same to the last bit.
+    With --from it begins with trained weights, on its own text or, with --data, on another one. On a CPU with as many
+    threads the result is the same to the last bit.
     """
     from growlab.commands.watching import follower
     from growlab.running.training_again import train_again
@@ -63,6 +77,8 @@ def train(
         output=output,
         plugins=plugin or [],
         follower=follower(),
+        begin_from=begin_from,
+        text=text,
     )
     seen = " (which it was trained on)" if trained.trial.spec.data.train_on_val else ""
     say(f"completed: val_loss {trained.trial.val_loss:.4f}{seen}; see {trained.report}")

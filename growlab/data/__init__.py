@@ -6,6 +6,7 @@ sources.py      where a corpus comes from, by name; register_source adds another
   tables.py       JSON lines, Parquet, the Hugging Face hub: one column of documents
   download.py     a named file, fetched once and checked
   token_files.py  nanoGPT's .bin, shards of llm.c: ids that somebody else's tokenizer made
+  columns.py      a column by its name, or by a path into a row
   qa.py           questions and answers; turns.py: as tokens, of which only the answers count
   tasks.py        synthetic tasks: sequences from a seed, of which only the answers count
 pieces.py       a text in pieces, cut where it does not matter
@@ -14,7 +15,7 @@ tokenizers.py   characters, bytes, bare ids; reading any of them back
 markers.py      any of them with three markers that no text has: user, assistant, end
 byte_level.py   byte pairs, learnt or pretrained; extras.py: packages that may be missing
 texts.py        a text larger than memory becomes ids in the cache
-corpus.py       a DataSpec becomes three splits; the recorded corpus or an error
+corpus.py       a DataSpec becomes three splits; recorded.py: the recorded text, or an error
 readings.py     how often a trial reads its texts
 recent.py       the last one loaded, for a process that serves many trials
 cache.py        what can be rebuilt: kept whole, checked when read

@@ -15,8 +15,7 @@ How a text gets into the cache is in texts.py.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -25,6 +24,7 @@ import numpy as np
 from growlab.data.cache import keep, kept
 from growlab.data.folders import os_errors_named
 from growlab.data.qa import by_question, sha256_of_pairs
+from growlab.data.recorded import named, require_recorded, require_stage, require_val, stage_named, unread_notes
 from growlab.data.sources import SOURCES, QaSource, Source, TaskSource, TextSource, TokenSource
 from growlab.data.tasks import Stream, TaskSplit, sha256_of_task
 from growlab.data.texts import Text, kept_ids, kept_splits, read_digest, tokenizer_for
@@ -35,6 +35,7 @@ from growlab.data.turns import TurnSplit, require_turns, tokenizer_of_pairs
 from growlab.errors import CannotEncode, DataError, SpecError
 from growlab.specs import DataSpec, StageSpec
 
+VAL = -1  # among texts by the stages that read them, that of val
 _IDS = 1 << 20  # that are counted at once
 
 Split = Ids | TurnSplit | TaskSplit
@@ -68,6 +69,7 @@ class Corpus:
     dtype: str  # what a study records of its token files
     notes: tuple[str, ...]  # what was passed over while it was read, a line each
     stages: tuple[Stage, ...]  # of the curriculum
+    val_sha256: str = ""  # what a study records of a text of its own for val
 
     def training(self, stage: int) -> Split:
         """The split that a stage trains on; without a curriculum there is one, of the train split."""
@@ -137,10 +139,12 @@ def list_sources() -> list[tuple[str, str]]:
 
 def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageSpec]) -> Corpus:
     digest = read_digest(source, spec)
-    _require_recorded(source, spec, digest.sha256)
+    require_recorded(source, spec, digest.sha256)
     test_from = _without_last(spec.test_fraction, digest.n_chars)
-    text = Text(source=source, spec=spec, digest=digest, cuts=(_without_last(spec.val_fraction, test_from), test_from))
+    text = Text(source=source, spec=spec, digest=digest, cuts=(_val_from(spec, test_from), test_from))
     others = {at: _stage_text(text, at, stage) for at, stage in enumerate(curriculum) if stage.path}
+    if spec.val_path:
+        others[VAL] = _val_text(text)
     tokenizer, tokenizer_sha256 = tokenizer_for(text, list(others.values()))
     if tokenizer_sha256:
         splits = _with_val(spec, kept_splits(text, tokenizer, tokenizer_sha256))
@@ -149,17 +153,31 @@ def _text_corpus(source: TextSource, spec: DataSpec, curriculum: Sequence[StageS
         shared = spec.tokenizer == "char" and len(others) > 0
         splits = _by_position(spec, kept_ids(text, tokenizer, shared=shared))
         ids = {at: kept_ids(text, tokenizer, shared=shared) for at, text in others.items()}
+    if spec.val_path:
+        splits = _with_val(spec, (splits[0], ids.pop(VAL), splits[2]))
+    val_sha256 = others.pop(VAL).digest.sha256 if spec.val_path else ""
     found = {at: Stage(train=ids[at], sha256=text.digest.sha256) for at, text in others.items()}
     stages = _stages(curriculum, found, splits[0])
-    return _corpus(source, spec, curriculum, splits, tokenizer, digest.sha256, tokenizer_sha256, stages)
+    corpus = _corpus(source, spec, curriculum, splits, tokenizer, digest.sha256, tokenizer_sha256, stages)
+    notes = [source.passed_over(replace(spec, path=path)) for path in (spec.path, spec.val_path) if path]
+    return replace(corpus, val_sha256=val_sha256, notes=(*corpus.notes, *filter(None, notes)))
+
+
+def _val_text(main: Text) -> Text:
+    """Read the text that data.val_path names, the whole of which is for validation."""
+    spec = replace(main.spec, path=main.spec.val_path)
+    with named("data.val_path", "data.val_path", main.source.label(spec.path)):
+        digest = read_digest(main.source, spec)
+    require_val(main.spec, digest.sha256, main.digest.sha256)
+    return Text(source=main.source, spec=spec, digest=digest, cuts=(digest.n_chars, digest.n_chars))
 
 
 def _stage_text(main: Text, at: int, stage: StageSpec) -> Text:
     """Read the text of a stage, the whole of which is for training."""
     spec = replace(main.spec, path=stage.path, sha256=stage.sha256)
-    with _stage_named(at, main.source.label(stage.path)):
+    with stage_named(at, main.source.label(stage.path)):
         digest = read_digest(main.source, spec)
-        _require_stage(main.source, stage, digest.sha256, main.digest.sha256)
+        require_stage(main.source, stage, digest.sha256, main.digest.sha256)
     return Text(source=main.source, spec=spec, digest=digest, cuts=(digest.n_chars, digest.n_chars))
 
 
@@ -170,19 +188,26 @@ def _token_corpus(source: TokenSource, spec: DataSpec, curriculum: Sequence[Stag
     tokenizer, tokenizer_sha256 = _tokenizer_of_ids(spec)
     files = read_token_files(source.files(spec.path), spec.dtype)
     ids, sha256 = _joined_ids(files, tokenizer.vocab_size)
-    _require_recorded(source, spec, sha256)
+    require_recorded(source, spec, sha256)
     found = {}
     for at, stage in enumerate(curriculum):
         if stage.path:
-            with _stage_named(at, source.label(stage.path)):
+            with stage_named(at, source.label(stage.path)):
                 files_of_stage = read_token_files(source.files(stage.path), spec.dtype)
                 of_stage, sha256_of_stage = _joined_ids(files_of_stage, tokenizer.vocab_size)
-                _require_stage(source, stage, sha256_of_stage, sha256)
+                require_stage(source, stage, sha256_of_stage, sha256)
             files += files_of_stage
             found[at] = Stage(train=of_stage, sha256=sha256_of_stage)
-    splits = _by_position(spec, ids)
+    splits, val_sha256 = _by_position(spec, ids), ""
+    if spec.val_path:
+        with named("data.val_path", "data.val_path", source.label(spec.val_path)):
+            files_of_val = read_token_files(source.files(spec.val_path), spec.dtype)
+            of_val, val_sha256 = _joined_ids(files_of_val, tokenizer.vocab_size)
+        require_val(spec, val_sha256, sha256)
+        splits = _with_val(spec, (splits[0], of_val, splits[2]))
     stages = _stages(curriculum, found, splits[0])
     corpus = _corpus(source, spec, curriculum, splits, tokenizer, sha256, tokenizer_sha256, stages)
+    corpus = replace(corpus, val_sha256=val_sha256)
     if header := header_note(files):  # it says the width at each load: there is none to be recorded
         return replace(corpus, dtype=spec.dtype, notes=(*corpus.notes, header))
     return corpus
@@ -219,12 +244,14 @@ def _task_corpus(source: TaskSource, spec: DataSpec, curriculum: Sequence[StageS
             f"source {spec.source!r} makes token ids from a seed; set data.tokenizer: ids, data.vocab_size and "
             f"data.n_items, and no data.path (got tokenizer {spec.tokenizer!r}, path {spec.path!r})"
         )
+    if spec.val_path:
+        raise SpecError(f"data.val_path: source {spec.source!r} makes its own validation sequences; leave it out")
     if spec.train_on_val:
         raise SpecError(f"data.train_on_val: source {spec.source!r} makes as many training sequences as are asked for")
     _require_no_stage_texts(spec, curriculum, "has none")
     task = source.task(spec.vocab_size, spec.n_items)
     sha256 = sha256_of_task(source.name, task)
-    _require_recorded(source, spec, sha256)
+    require_recorded(source, spec, sha256)
     train, val, test = (TaskSplit(task, stream) for stream in Stream)
     stages = _stages(curriculum, {}, train)
     return _corpus(source, spec, (), (train, val, test), IdTokenizer(spec.vocab_size), sha256, "", stages)
@@ -253,22 +280,29 @@ def _qa_corpus(source: QaSource, spec: DataSpec, curriculum: Sequence[StageSpec]
     Stages may differ in plasticity, not in what is read.
     """
     _require_no_stage_texts(spec, curriculum, "has the same questions in every stage")
-    pairs, label = source.pairs(spec.path), source.label(spec.path)
+    (pairs, notes), label = source.pairs(spec), source.label(spec.path)
     sha256 = sha256_of_pairs(pairs)
-    _require_recorded(source, spec, sha256)
+    require_recorded(source, spec, sha256)
     questions = by_question(pairs)
     test_from = _without_last(spec.test_fraction, len(questions))
-    val_from = _without_last(spec.val_fraction, test_from)
+    val_from = _val_from(spec, test_from)
     parts = (questions[:val_from], questions[val_from:test_from], questions[test_from:])
     train, val, test = ([pair for answers in part for pair in answers] for part in parts)
-    tokenizer, tokenizer_sha256 = tokenizer_of_pairs(spec, pairs, train)
+    val_sha256 = ""
+    if spec.val_path:
+        with named("data.val_path", "data.val_path", source.label(spec.val_path)):
+            val, more = source.pairs(replace(spec, path=spec.val_path))
+        val_sha256, notes = sha256_of_pairs(val), (*notes, *more)
+        require_val(spec, val_sha256, sha256)
+    tokenizer, tokenizer_sha256 = tokenizer_of_pairs(spec, [*pairs, *(val if spec.val_path else [])], train)
     train += val if spec.train_on_val else []
     try:
         splits = (TurnSplit.of(train, tokenizer), TurnSplit.of(val, tokenizer), TurnSplit.of(test, tokenizer))
     except CannotEncode as error:
         raise DataError(f"{label}: {error}") from None
     stages = _stages(curriculum, {}, splits[0])
-    return _corpus(source, spec, (), splits, tokenizer, sha256, tokenizer_sha256, stages)
+    corpus = _corpus(source, spec, (), splits, tokenizer, sha256, tokenizer_sha256, stages)
+    return replace(corpus, val_sha256=val_sha256, notes=(*corpus.notes, *notes))
 
 
 # ---- all of them ---------------------------------------------------------------------------------------------
@@ -296,23 +330,9 @@ def _corpus(
         tokenizer_sha256=tokenizer_sha256,
         label=source.label(spec.path),
         dtype="uint16" if spec.dtype == "auto" else spec.dtype,  # so that no rule decides it again
-        notes=_unread(source, [spec.path, *(stage.path for stage in curriculum)]),
+        notes=unread_notes(source, [spec.path, spec.val_path, *(stage.path for stage in curriculum)]),
         stages=stages,
     )
-
-
-def _unread(source: Source, paths: Sequence[str]) -> tuple[str, ...]:
-    return tuple(note for path in dict.fromkeys(paths) if path and (note := source.unread(path)))
-
-
-def _require_recorded(source: Source, spec: DataSpec, sha256: str) -> None:
-    if spec.sha256 not in ("", sha256):
-        unread = "".join(f" ({note.partition('; ')[0]})" for note in _unread(source, [spec.path]))
-        raise DataError(
-            f"{source.label(spec.path)}: is not the corpus that this trial recorded: "
-            f"sha256 {sha256[:12]}…, recorded {spec.sha256[:12]}…{unread}; "
-            "bring the recorded text back, or make a new study of this one with --set data.sha256="
-        )
 
 
 def _stages(curriculum: Sequence[StageSpec], found: Mapping[int, Stage], train: Split) -> tuple[Stage, ...]:
@@ -320,36 +340,16 @@ def _stages(curriculum: Sequence[StageSpec], found: Mapping[int, Stage], train: 
     return tuple(found.get(at, own) for at in range(len(curriculum)))
 
 
-def _require_stage(source: Source, stage: StageSpec, sha256: str, main_sha256: str) -> None:
-    """Raise DataError for another text than the recorded one, and for the main one, val and test included."""
-    if stage.sha256 not in ("", sha256):
-        raise DataError(
-            f"{source.label(stage.path)}: is not the text that this trial recorded: "
-            f"sha256 {sha256[:12]}…, recorded {stage.sha256[:12]}…; bring the recorded text back, or make a new study"
-        )
-    if sha256 == main_sha256:
-        raise DataError(
-            f"{source.label(stage.path)}: is the study's own data, val and test included; leave the stage's path out "
-            "to train on its train split"
-        )
-
-
-@contextmanager
-def _stage_named(at: int, label: str) -> Iterator[None]:
-    """Name the stage in whatever error is raised within."""
-    try:
-        with os_errors_named(label):
-            yield
-    except (DataError, SpecError) as error:
-        message = str(error).replace("check data.path", f"check curriculum[{at}].path")
-        raise type(error)(f"curriculum[{at}]: {message}") from None
-
-
 def _by_position(spec: DataSpec, ids: Ids) -> tuple[Ids, Ids, Ids]:
     test_from = _without_last(spec.test_fraction, ids.size)
-    val_from = _without_last(spec.val_fraction, test_from)
+    val_from = _val_from(spec, test_from)
     train_to = test_from if spec.train_on_val else val_from
     return ids[:train_to], ids[val_from:test_from], ids[test_from:]
+
+
+def _val_from(spec: DataSpec, test_from: int) -> int:
+    """The place from which on val is, before that of test; there is no val in a text where another one is for that."""
+    return test_from if spec.val_path else _without_last(spec.val_fraction, test_from)
 
 
 def _with_val(spec: DataSpec, splits: tuple[Ids, Ids, Ids]) -> tuple[Ids, Ids, Ids]:

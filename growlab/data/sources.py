@@ -9,9 +9,16 @@ from pathlib import Path
 from growlab.data.download import TINY_SHAKESPEARE
 from growlab.data.folders import os_errors_named, unread_at
 from growlab.data.pieces import gathered
-from growlab.data.qa import Pair, read_pairs
+from growlab.data.qa import Pairs, read_pairs
 from growlab.data.stdlib import read_stdlib
-from growlab.data.tables import read_hub, read_jsonl, read_parquet
+from growlab.data.tables import (
+    count_nulls_of_hub,
+    count_nulls_of_jsonl,
+    count_nulls_of_parquet,
+    read_hub,
+    read_jsonl,
+    read_parquet,
+)
 from growlab.data.tasks import Copying, Needle, Recall, Task
 from growlab.data.text_files import read_text
 from growlab.data.token_files import token_files
@@ -20,6 +27,7 @@ from growlab.registry import Registry
 from growlab.specs import DataSpec
 
 Read = Callable[[DataSpec], str | Iterable[str]]
+CountNulls = Callable[[str, str], int]  # of a path and a column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +48,22 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class TextSource(Source):
+    count_nulls: CountNulls | None = None  # rows that data.skip_nulls passes over; None where there are none
     read: Read  # the whole text, or its pieces in order; raises DataError and OSError, the same at each call
 
     def pieces(self, spec: DataSpec) -> Iterator[str]:
         """Yield the text of a spec, some hundred thousand characters at a time. Raises DataError."""
         with _failures_named(self.name), os_errors_named(self.label(spec.path)):
             yield from gathered(_texts(self.name, self.read(spec)))
+
+    def passed_over(self, spec: DataSpec) -> str:
+        """Say how many rows have no text, where these are passed over, in one line; '' for none. Reads them all."""
+        if not (spec.skip_nulls and self.count_nulls):
+            return ""
+        n = self.count_nulls(spec.path, spec.column)
+        return f"{self.label(spec.path)}: {n:,} rows without {spec.column!r} are passed over (data.skip_nulls)" * (
+            n > 0
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +84,7 @@ class TaskSource(Source):
 class QaSource(Source):
     """A source of questions and answers, of which only the answers count."""
 
-    pairs: Callable[[str], list[Pair]]  # at a path, in order; raises DataError and OSError
+    pairs: Callable[[DataSpec], Pairs]  # in order; raises DataError and OSError
 
 
 @contextmanager
@@ -93,15 +111,17 @@ def _texts(name: str, given: object) -> Iterator[str]:
 SOURCES: Registry[Source] = Registry("data source")
 
 
-def register_source(name: str, summary: str, suffix: str = "") -> Callable[[Read], Read]:
+def register_source(
+    name: str, summary: str, suffix: str = "", count_nulls: CountNulls | None = None
+) -> Callable[[Read], Read]:
     """Decorate a function from a DataSpec to a text, or to the pieces of one: make it a source that a study can name.
 
     `suffix`, such as '.txt', for a source that reads the files of a folder with `growlab.data.folders.files_at`: then
-    what it does not read is told.
+    what it does not read is told. `count_nulls` for one of rows of which data.skip_nulls passes over some.
     """
 
     def add(read: Read) -> Read:
-        SOURCES.add(name, TextSource(name=name, summary=summary, suffix=suffix, read=read))
+        SOURCES.add(name, TextSource(name=name, summary=summary, suffix=suffix, read=read, count_nulls=count_nulls))
         return read
 
     return add
@@ -132,20 +152,32 @@ def _text(spec: DataSpec) -> Iterator[str]:
 
 
 @register_source(
-    "jsonl", "JSON lines, or a folder of .jsonl files: the text in data.column, a newline between two", ".jsonl"
+    "jsonl",
+    "JSON lines, or a folder of .jsonl files: the text in data.column, a newline between two",
+    ".jsonl",
+    count_nulls_of_jsonl,
 )
 def _jsonl(spec: DataSpec) -> Iterator[str]:
-    return read_jsonl(spec.path, spec.column)
+    return read_jsonl(spec.path, spec.column, skips_nulls=spec.skip_nulls)
 
 
-@register_source("parquet", "a Parquet file, or a folder of them: the text in data.column (needs pyarrow)", ".parquet")
+@register_source(
+    "parquet",
+    "a Parquet file, or a folder of them: the text in data.column (needs pyarrow)",
+    ".parquet",
+    count_nulls_of_parquet,
+)
 def _parquet(spec: DataSpec) -> Iterator[str]:
-    return read_parquet(spec.path, spec.column)
+    return read_parquet(spec.path, spec.column, skips_nulls=spec.skip_nulls)
 
 
-@register_source("hf", "hf:owner/name, a data set of the Hugging Face hub, its train split (needs datasets)")
+@register_source(
+    "hf",
+    "hf:owner/name, a data set of the Hugging Face hub, its train split (needs datasets)",
+    count_nulls=count_nulls_of_hub,
+)
 def _hub(spec: DataSpec) -> Iterator[str]:
-    return read_hub(spec.path, spec.column)
+    return read_hub(spec.path, spec.column, skips_nulls=spec.skip_nulls)
 
 
 for _source in (
@@ -158,7 +190,8 @@ for _source in (
     ),
     QaSource(
         name="qa",
-        summary="a JSON list or JSON lines of question and answer, for growlab chat; only answers count",
+        summary="questions and answers in JSON, JSON lines or Parquet, or lists of messages, for growlab chat; only "
+        "answers count",
         pairs=read_pairs,
     ),
     TaskSource(

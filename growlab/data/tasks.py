@@ -82,6 +82,11 @@ class Task(ABC):
     def shortest(self) -> int:
         """The number of tokens of the shortest sequence that holds all items and their answers."""
 
+    @property
+    @abstractmethod
+    def n_values(self) -> int:
+        """The number of ids that an answer may be."""
+
     @abstractmethod
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
         """Make sequences with at least one answer in each, the same number in all, none at the beginning."""
@@ -103,6 +108,10 @@ class Recall(Task):
     @property
     def shortest(self) -> int:
         return 4 * self.n_items
+
+    @property
+    def n_values(self) -> int:
+        return self.vocab_size - 1 - (self.vocab_size - 1) // 2
 
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
         n_keys, n_pair_tokens = (self.vocab_size - 1) // 2, 2 * self.n_items
@@ -135,6 +144,10 @@ class Copying(Task):
     def shortest(self) -> int:
         return 2 * self.n_items + 1
 
+    @property
+    def n_values(self) -> int:
+        return self.vocab_size - 2
+
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
         bar = length - self.n_items - 1
         indices_BN = np.sort(draws.some_of(bar, n_sequences, self.n_items), axis=1)
@@ -161,6 +174,10 @@ class Needle(Task):
     @property
     def shortest(self) -> int:
         return 3 * self.n_items + 3
+
+    @property
+    def n_values(self) -> int:
+        return self.vocab_size - 2 - (self.vocab_size - 2) // 2
 
     def sequences(self, draws: Draws, n_sequences: int, length: int) -> Sequences:
         n_keys, n_hay = (self.vocab_size - 2) // 2, length - 3

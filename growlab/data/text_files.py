@@ -14,6 +14,11 @@ _COMPRESSED = {
     b"\xfd7zXZ\0": "xz -dc",
     b"BZh": "bunzip2 -c",
 }
+_DOCUMENTS = {  # that hold a text, but are none
+    b"%PDF": "is a PDF; take its text out with: pdftotext IN OUT.txt",
+    b"PK\x03\x04": "is a zip archive, as .docx, .odt and .epub are; save the text in it as plain text in UTF-8",
+    b"\xd0\xcf\x11\xe0": "is an Office document; save it as plain text in UTF-8",
+}
 _MARKS = {  # that of UTF-32LE begins with that of UTF-16LE
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -55,6 +60,8 @@ def why_not_utf8(error: UnicodeDecodeError, n_before: int = 0) -> str:
 
     A byte that is wrong in UTF-8 is a letter in each of a hundred other encodings: none of them is named.
     """
+    if n_before == 0 and (document := _document(error.object)):
+        return document
     unpack = next((tool for mark, tool in _COMPRESSED.items() if error.object.startswith(mark)), "")
     if unpack and n_before == 0:
         return f"is compressed; unpack it, such as: {unpack} IN > OUT"
@@ -66,10 +73,17 @@ def why_not_utf8(error: UnicodeDecodeError, n_before: int = 0) -> str:
 
 def why_binary(content: bytes, n_before: int = 0) -> str:
     """Say what is wrong with bytes that hold a NUL, which no text has."""
+    if n_before == 0 and (document := _document(content)):
+        return document
     found = f"has a NUL at byte {n_before + content.index(0)}"
     if encoding := _wide_encoding(content):
         return f"{found} and looks like {encoding} without its mark; {_converted_from(encoding)}"
     return f"{found}, so it is binary, or in an encoding that cannot be known from its bytes; give a text in UTF-8"
+
+
+def _document(content: bytes) -> str:
+    """What a document is, by its first bytes, and how a text is made of it; '' for anything else."""
+    return next((what for mark, what in _DOCUMENTS.items() if content.startswith(mark)), "")
 
 
 def _converted_from(encoding: str) -> str:

@@ -97,11 +97,16 @@ def _has_nvidia_card() -> bool:
     return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
 
 
-def _memory() -> str:
-    """Say how much memory the machine has, or the container where it may use less."""
+def memory_bytes() -> int | None:
+    """The memory of the machine, or what the container may use where that is less; None where nothing says it."""
     if not hasattr(os, "sysconf"):
-        return "an unknown amount"
+        return None
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")  # 'max' where there is none
     most = limit.read_text().strip() if limit.is_file() else ""
-    return gib(min(machine, int(most)) if most.isdecimal() else machine)
+    return min(machine, int(most)) if most.isdecimal() else machine
+
+
+def _memory() -> str:
+    memory = memory_bytes()
+    return "an unknown amount" if memory is None else gib(memory)

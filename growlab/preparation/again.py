@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from growlab.errors import UsageError
 from growlab.preparation.telling import Tell
 from growlab.proposal import given_proposal
+from growlab.study.checking import require_mapping
 from growlab.suggest import command
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ def read_again(
     storage: str,
     plugins: Sequence[Path],
     tell: Tell,
+    begin_from: Path | None = None,
+    text: Path | None = None,
 ) -> "tuple[Study, TrialSpec]":
     """Make a study of one, and its trial: that of an exported `config`, with hashes and paths of the texts found here.
 
-    `name` is that of the study; '' calls it by where the trial came from. Raises GrowlabError for what cannot be
-    trained.
+    `name` is that of the study; '' calls it by where the trial came from. The trial begins with the weights of the
+    exported folder `begin_from`, and reads `text` in place of its own, where these are given. Raises GrowlabError for
+    what cannot be trained.
     """
+    from growlab.domains import corners
     from growlab.files import resolved
     from growlab.moved import with_moved
     from growlab.plugins import load_plugins
@@ -40,14 +45,20 @@ def read_again(
     from growlab.preparation.texts import found_texts
 
     load_plugins(plugins)
-    spec, origin = read_spec(config, overrides, budget)
+    spec, origin = read_spec(config, overrides, budget, begin_from, text)
+    if spec.train.init_from:
+        spec = replace(spec, train=replace(spec.train, init_from=str(resolved(Path(spec.train.init_from)))))
     near = [resolved(config).parent, *folders_near(storage)]
     spec = with_moved(spec, found_texts(spec.data, spec.curriculum, near, plugins, tell))
     study, _ = prepare(study_of_one(spec, name or f"{origin}-again"), plugins, tell)
-    return study, replace(spec, data=study.data, curriculum=study.curriculum)
+    [sha256], [layout] = (corners(study.train[key]) for key in ("init_sha256", "init_layout"))
+    train = replace(spec.train, init_sha256=str(sha256), init_layout=str(layout))
+    return study, replace(spec, data=study.data, curriculum=study.curriculum, train=train)
 
 
-def read_spec(config: Path, overrides: Sequence[str], budget: str | None) -> "tuple[TrialSpec, str]":
+def read_spec(
+    config: Path, overrides: Sequence[str], budget: str | None, begin_from: Path | None = None, text: Path | None = None
+) -> "tuple[TrialSpec, str]":
     """Read the spec to train, and the name of where it came from. Plugins are loaded before. Raises UsageError."""
     from growlab.errors import SpecError
     from growlab.kinds import complete
@@ -64,6 +75,10 @@ def read_spec(config: Path, overrides: Sequence[str], budget: str | None) -> "tu
             raise SpecError("has no trial_spec; growlab train reads what growlab export wrote")
         if not isinstance(raw, dict):
             raise SpecError(f"trial_spec: must be a mapping, got {raw!r}")
+        if begin_from is not None:
+            _begin_from(raw, begin_from)
+        if text is not None:
+            _read_instead(raw, text, begin_from)
         apply_overrides(raw, overrides)
         spec = trial_spec_from_words(raw)
     except SpecError as error:
@@ -72,6 +87,28 @@ def read_spec(config: Path, overrides: Sequence[str], budget: str | None) -> "tu
     if budget is not None:
         spec = replace(spec, budget=replace(spec.budget, amount=scaled(spec.budget.amount, budget)))
     return spec, f"{whole.get('study', path.stem)}-{whole.get('trial', 0)}"
+
+
+def _begin_from(raw: dict[str, Any], folder: Path) -> None:
+    """Let a trial begin with the weights of an exported folder."""
+    from growlab.files import resolved
+
+    train = dict(require_mapping("train", raw.get("train")))
+    raw["train"] = {**train, "init_from": str(resolved(folder)), "init_sha256": "", "init_layout": ""}
+
+
+def _read_instead(raw: dict[str, Any], text: Path, begin_from: Path | None) -> None:
+    """Let a trial read another text of the same sort; with the tokenizer of the model that it begins with, if any."""
+    from growlab.files import resolved
+    from growlab.training.beginning import TOKENIZER
+
+    data = dict(require_mapping("data", raw.get("data")))
+    source = data.get("source")
+    data |= {"path": str(resolved(text)), "sha256": "", "tokenizer_sha256": ""}
+    data["source"] = "text" if source in ("stdlib", "tiny-shakespeare", "hf") else source
+    if begin_from is not None:
+        data |= {"tokenizer": "file", "tokenizer_path": str(resolved(begin_from) / TOKENIZER), "vocab_size": 0}
+    raw["data"] = data
 
 
 def scaled(amount: int, budget: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growlab.errors import UsageError
+from growlab.preparation.beginning import with_beginning
 from growlab.preparation.telling import Tell
 
 if TYPE_CHECKING:
@@ -32,8 +33,15 @@ def prepare(study: "Study", plugins: Sequence[Path], tell: Tell, *, warns: bool 
         require_windows(corpus, seq_len)
     if "bits_per_byte" in study.metrics and math.isnan(corpus.val_bytes_per_token):
         raise UsageError("metric bits_per_byte needs a tokenizer that knows its bytes; use val_loss")
-    data = replace(study.data, sha256=corpus.sha256, tokenizer_sha256=corpus.tokenizer_sha256, dtype=corpus.dtype)
+    data = replace(
+        study.data,
+        sha256=corpus.sha256,
+        val_sha256=corpus.val_sha256,
+        tokenizer_sha256=corpus.tokenizer_sha256,
+        dtype=corpus.dtype,
+    )
     study = replace(study, data=data, curriculum=recorded_curriculum(study.curriculum, corpus))
+    study = with_beginning(study, corpus, tell)
     sampled = _first_trials(study, corpus)
     for warning in _warnings(study, corpus, sampled) if warns else ():
         tell(f"warning: {warning}")

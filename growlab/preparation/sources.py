@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from growlab.errors import StorageError, UsageError, did_you_mean
 from growlab.escapes import quoted
 from growlab.resources import shipped_studies
+from growlab.suggest import command
 
 if TYPE_CHECKING:
     from growlab.study import Study
+
+
+_OF_TEXTS = (".txt", ".md", ".csv", ".jsonl", ".parquet", ".pdf", ".docx")
 
 
 def read_study(file: str, overrides: Sequence[str], name: str = "", plugins: Sequence[Path] = ()) -> "Study":
@@ -24,6 +28,10 @@ def read_study(file: str, overrides: Sequence[str], name: str = "", plugins: Seq
     path, shipped = Path(file), shipped_studies()
     if not path.is_file() and file in shipped:
         path = shipped[file]
+    if path.is_dir() or path.suffix.lower() in _OF_TEXTS:
+        raise UsageError(
+            f"{quoted(file)} is no study file; if it is a text, write a study of it: {command('init', file)}"
+        )
     if not path.exists():  # what is no regular file says so when it is opened
         raise UsageError(
             f"no study file {quoted(file)}; shipped studies: {', '.join(shipped)}.{did_you_mean(file, shipped)}"
@@ -36,6 +44,16 @@ def read_study(file: str, overrides: Sequence[str], name: str = "", plugins: Seq
 def is_new(name_or_file: str) -> bool:
     """Whether a study can be read from it: a file, or the name of a shipped study."""
     return Path(name_or_file).is_file() or name_or_file in shipped_studies()
+
+
+def require_named(name_or_file: str) -> None:
+    """Raise UsageError for a word that can be no study's name but a file's, and there is no such file."""
+    if Path(name_or_file).suffix.lower() in (".yaml", ".yml", *_OF_TEXTS) and not Path(name_or_file).exists():
+        shipped = shipped_studies()
+        raise UsageError(
+            f"no study file {quoted(name_or_file)}; shipped studies: {', '.join(shipped)}."
+            f"{did_you_mean(name_or_file, shipped)}"
+        )
 
 
 def is_stored(name_or_file: str, known: Iterable[str]) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from growlab.specs import DataSpec, StageSpec
     from growlab.study import Study
 
-_KEYS = re.compile(r"data\.(path|tokenizer_path)|curriculum\.\d+\.path")
+_KEYS = re.compile(r"data\.(path|val_path|tokenizer_path)|curriculum\.\d+\.path")
 
 
 def are_paths(overrides: Iterable[str]) -> bool:

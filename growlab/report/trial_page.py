@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import growlab.growth.triggers  # noqa: F401  (fills TRIGGERS)
 from growlab import amounts
 from growlab.finite import finite
+from growlab.inheritance import inherited_in_words
+from growlab.layout import parse
 from growlab.recipes import NEVER, TRIGGERS, Pace, TriggerOptions
 from growlab.records import LOSSES, READ_AT, TEST, Prediction, TrialState
 from growlab.report.live import state_text
@@ -66,6 +68,7 @@ def _about(facts: TrialFacts) -> dict[str, str]:
         **({"searched": _params(trial.params)} if trial.params else {}),
         "budget": f"{budget['amount']:,} {budget['unit']}",
         **({"curriculum": stages} if (stages := _curriculum(facts)) else {}),
+        **({"began with": began} if (began := _began_with(trial.spec_mapping)) else {}),
         "growth": _growth_rule(trial.spec_mapping, grew=bool(facts.growth_events)),
         "seed": str(trial.spec_mapping["seed"]),
         **({"stopped by" if facts.stop else "error": trial.error} if trial.error else {}),
@@ -78,6 +81,15 @@ def _known_then(facts: TrialFacts) -> str:
     results = f"the results of {finished} trial{'s' * (finished > 1)}" if finished else ""
     more = f"{running} {'more ' * bool(finished)}{'were' if running > 1 else 'was'} being trained" if running else ""
     return ", ".join(filter(None, (results, more)))
+
+
+def _began_with(spec: Mapping[str, Any]) -> str:
+    """The model whose weights the trial took over, and what was new: 'best (sha256 ab12…); nothing is new'."""
+    train = spec["train"]
+    if not train.get("init_from"):
+        return ""
+    new = inherited_in_words(parse(spec["layout"]), parse(train["init_layout"]))
+    return f"{train['init_from']} (sha256 {train['init_sha256'][:12]}…); {new}"
 
 
 def _params(params: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from growlab.preparation.command_lines import path_options, place_options, unusu
 from growlab.preparation.confirming import confirms
 from growlab.preparation.places import artifact_root
 from growlab.preparation.remaining import n_unfinished
-from growlab.preparation.sources import is_new, read_study
+from growlab.preparation.sources import is_new, read_study, require_named
 from growlab.preparation.storing import find_or_create
 from growlab.preparation.texts import with_found_texts
 from growlab.report.title import read_over
@@ -19,6 +19,7 @@ from growlab.running.patience import telling_patience
 from growlab.running.work import Follower, work
 from growlab.search.sampling import sampler_options
 from growlab.storage import Store, StudyRow
+from growlab.storage.address import read_address
 from growlab.suggest import command
 
 
@@ -62,6 +63,8 @@ def run_study(
     """
     tell, new, plugins = follower.tell, is_new(name_or_file), workers.plugins
     devices = devices_for(workers.device, workers.workers)
+    if not new and (database := read_address(workers.storage).path) and not database.exists():
+        require_named(name_or_file)
     if new:
         read_study(name_or_file, overrides, new_name, plugins)  # an unreadable file must not leave a database behind
     with Store.open(workers.storage, create=new, patience=telling_patience(workers.patience_s, tell)) as store:

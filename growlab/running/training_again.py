@@ -45,9 +45,12 @@ def train_again(
     output: Path | None,
     plugins: Sequence[Path],
     follower: Follower,
+    begin_from: Path | None = None,
+    text: Path | None = None,
 ) -> Trained:
     """Train an exported configuration as a study of one, and export it to `output` if that is given.
 
+    It begins with the weights of the exported folder `begin_from`, and reads `text` in place of its own, if given.
     `again` says how to go on after a stop, with `resume`. Raises GrowlabError for what cannot be trained, a trial that
     did not complete, or an export that fails afterwards; KeyboardInterrupt after a stop.
     """
@@ -56,7 +59,17 @@ def train_again(
         refuse_unwritable(output)
     resolve_device(device)
     tell, root = follower.tell, artifact_root(storage, artifacts)
-    study, spec = read_again(config, overrides, budget, name=name, storage=storage, plugins=plugins, tell=tell)
+    study, spec = read_again(
+        config,
+        overrides,
+        budget,
+        name=name,
+        storage=storage,
+        plugins=plugins,
+        tell=tell,
+        begin_from=begin_from,
+        text=text,
+    )
     crew = Crew(
         storage=storage,
         artifacts=root,

@@ -45,7 +45,10 @@ class Database:
             _create_file(address, address.path)
         elif address.path is not None and not address.path.exists():
             create_first = command("study create", "FILE", options=address.options)
-            raise StorageError(f"no database at {address.shown}; create a study first: {create_first}")
+            raise StorageError(
+                f"no database at {address.shown}; create a study first: {create_first}, or name the database "
+                "that has it with --storage"
+            )
         try:
             return cls(address, make_engine(address))
         except ArgumentError as error:  # several hosts, written in ways that do not fit one another

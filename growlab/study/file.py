@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from growlab.domains import Fixed
 from growlab.errors import SpecError, UnknownName
 from growlab.study.overrides import apply_overrides
 from growlab.study.paths import absolute, is_path
@@ -31,6 +32,8 @@ def with_absolute_paths(study: Study, folder: Path) -> Study:
     data = study.data
     if data.path and is_path(data.source, "path"):
         data = replace(data, path=absolute(folder, data.path))
+    if data.val_path and is_path(data.source, "path"):
+        data = replace(data, val_path=absolute(folder, data.val_path))
     if data.tokenizer_path:
         data = replace(data, tokenizer_path=absolute(folder, data.tokenizer_path))
     curriculum = study.curriculum
@@ -38,4 +41,7 @@ def with_absolute_paths(study: Study, folder: Path) -> Study:
         curriculum = tuple(
             replace(stage, path=stage.path and absolute(folder, stage.path)) for stage in study.curriculum
         )
-    return replace(study, data=data, curriculum=curriculum)
+    train, init_from = study.train, study.train["init_from"]
+    if isinstance(init_from, Fixed) and init_from.value:
+        train = {**train, "init_from": Fixed(value=absolute(folder, str(init_from.value)))}
+    return replace(study, data=data, curriculum=curriculum, train=train)

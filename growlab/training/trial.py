@@ -19,6 +19,7 @@ from growlab.rungs import Ladder
 from growlab.specs import TrialSpec
 from growlab.stopping import StopRules
 from growlab.training.at_end import require_known
+from growlab.training.beginning import first_run
 from growlab.training.checkpoint import CheckpointFolder
 from growlab.training.climbing import Climbing
 from growlab.training.device import begin_peak
@@ -28,7 +29,7 @@ from growlab.training.pause import Pause
 from growlab.training.probing import HeldBack, Probing
 from growlab.training.recorder import Receiver, Recorder
 from growlab.training.reporting import FINITE_EVERY, Reporter
-from growlab.training.run import Evaluated, TrialRun, fresh_run
+from growlab.training.run import Evaluated, TrialRun
 from growlab.training.saving import Saver
 from growlab.training.stopping import Judge, Stopping
 from growlab.training.timing import Stopwatch
@@ -139,12 +140,12 @@ def open_run(
     """Go on from the committed checkpoint if there is one that can be read, else from step 0, which is always right."""
     checkpoint = recorder.checkpoint()
     if checkpoint is None:
-        return fresh_run(spec, corpus, device)
+        return first_run(spec, corpus, device)
     try:
         return folder.load(checkpoint, spec, corpus, device)
     except CheckpointError as error:
         recorder.start_over(f"started again from step 0: {error}")
-        return fresh_run(spec, corpus, device)
+        return first_run(spec, corpus, device)
 
 
 class Attempt:

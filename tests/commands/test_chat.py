@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from growlab.data.qa import by_question, read_pairs
+from growlab.scalar import with_defaults
+from growlab.specs import DataSpec
 
 PAIRS = {
     "hi": "Hello: who are you?",
@@ -67,7 +69,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, command_line: Callable[..., An
 @pytest.fixture
 def trained(lab: Path) -> dict[str, str]:
     """The pairs of the train split."""
-    groups = by_question(read_pairs(str(lab / "pairs.json")))
+    groups = by_question(read_pairs(with_defaults(DataSpec, source="qa", path=str(lab / "pairs.json"))).pairs)
     return {pair.question: pair.answer for group in groups[: int(TRAINED_SHARE * len(groups))] for pair in group}
 
 

@@ -69,7 +69,12 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
         (("study", "create", "tiny.yaml", "--set", "data.sha256=abc"), 1, "recorded abc…; bring the recorded text"),
         (("study", "create", "tiny.yaml", "--set", "layouts.max_params=1"), 2, "max_params"),
         (("study", "create", "tiny.yaml", "--set", "growth.history_window_size=999"), 2, "at most 256, got 999"),
-        (("study", "run", "nosuch.yaml"), 1, "no database at sqlite:///growlab.db"),
+        (("study", "run", "nosuch.yaml"), 2, "no study file 'nosuch.yaml'; shipped studies: chat"),
+        (
+            ("study", "run", "corpus.txt"),
+            2,
+            "is no study file; if it is a text, write a study of it: growlab init corpus.txt",
+        ),
         (("study", "run", "tiny.yaml", "--set", "train.lrr=1"), 2, "Did you mean 'lr'?"),
         (("demo", "--folder", "."), 2, "is not empty"),
         (("demo", "--folder", ".", "--again"), 2, "which no demo made; nothing was deleted"),

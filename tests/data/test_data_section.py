@@ -45,6 +45,12 @@ def test_a_study_of_the_first_days_means_what_it_meant() -> None:
         n_items=0,
         dtype="uint16",
         train_on_val=False,
+        val_path="",
+        val_sha256="",
+        skip_nulls=False,
+        question="question",
+        answer="answer",
+        messages="",
     )
 
 

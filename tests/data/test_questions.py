@@ -56,6 +56,10 @@ CorpusOf = Callable[..., Corpus]
 FileOf = Callable[[object], str]
 
 
+def asked(path: str, **changes: object) -> DataSpec:
+    return with_defaults(DataSpec, source="qa", path=path, **changes)
+
+
 def turns(split: TurnSplit) -> list[list[int]]:
     return [
         split.ids[start : start + length].tolist() for start, length in zip(split.starts, split.lengths, strict=True)
@@ -72,8 +76,8 @@ def questions(corpus: Corpus, split: TurnSplit) -> list[str]:
 def test_a_list_and_lines_of_the_same_pairs_are_the_same_pairs(file: FileOf) -> None:
     entries = [{"question": "Ağaç?", "topic": 3, "answer": " yes\n"}, {"question": "b", "answer": "no"}]
 
-    as_list = [pair[:2] for pair in read_pairs(file(entries))]
-    as_lines = [pair[:2] for pair in read_pairs(file("\ufeff" + "\r\n\n".join(map(json.dumps, entries))))]
+    as_list = [pair[:2] for pair in read_pairs(asked(file(entries))).pairs]
+    as_lines = [pair[:2] for pair in read_pairs(asked(file("\ufeff" + "\r\n\n".join(map(json.dumps, entries))))).pairs]
 
     assert as_list == as_lines == [("Ağaç?", " yes\n"), ("b", "no")]
 
@@ -81,7 +85,7 @@ def test_a_list_and_lines_of_the_same_pairs_are_the_same_pairs(file: FileOf) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], r"pairs\.json: is empty; write entries such as \{\"question\""),
+        ([], r"pairs\.json: has no question with an answer; write entries such as \{\"question\""),
         ("", r"pairs\.json: is empty; write entries"),
         ("[{", r"pairs\.json: is not JSON \(.*\); write a list, or lines, of"),
         ('{"question": "a", "answer": "b"}\n{"question"', r"pairs\.json: line 2: is not JSON"),
@@ -94,18 +98,18 @@ def test_a_list_and_lines_of_the_same_pairs_are_the_same_pairs(file: FileOf) -> 
 )
 def test_a_malformed_entry_is_named(file: FileOf, content: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read_pairs(file(content))
+        read_pairs(asked(file(content)))
 
 
 def test_what_is_no_text_file_is_named(tmp_path: Path, corpus_of: CorpusOf) -> None:
     (tmp_path / "latin.json").write_bytes(b'[{"question": "\xe4"}]')
 
     with pytest.raises(DataError, match=r"latin\.json: is not UTF-8 at byte 15"):
-        read_pairs(str(tmp_path / "latin.json"))
+        read_pairs(asked(str(tmp_path / "latin.json")))
     with pytest.raises(DataError, match="is no regular file; give one JSON file"):
-        read_pairs(str(tmp_path))
+        read_pairs(asked(str(tmp_path)))
     with pytest.raises(SpecError, match=r"source 'qa' needs a path, got ''; set data\.path"):
-        read_pairs("")
+        read_pairs(asked(""))
     with pytest.raises(DataError, match=r"nosuch\.json: cannot be read: No such file"):
         corpus_of(PAIRS, path=str(tmp_path / "nosuch.json"))
 

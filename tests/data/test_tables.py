@@ -248,7 +248,7 @@ def test_a_data_set_without_the_column_is_named(local_hub: Path, read: Read) -> 
     [
         (
             b'{"id": 1, "text": "a"}\n{"id": 1, "text": null}\n',
-            r"row 2: column 'text' is not text, got None; repair or drop the row",
+            r"row 2: column 'text' is not text, got None; repair or drop .*with data\.skip_nulls: true",
         ),
         (b'{"id": 1, "text": "\xe9"}\n', r"column 'text' is not UTF-8 after row 0; write it again"),
         (b'{"id": 1, "text": "a"}\n{"te', r"cannot be loaded \(JSON parse error: .*\); check data\.path"),

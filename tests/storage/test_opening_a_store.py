@@ -23,7 +23,7 @@ def pragmas(tmp_path):
 def test_a_missing_file_is_not_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    message = r"^no database at sqlite:///growlab\.db; create a study first: growlab study create FILE$"
+    message = r"^no database at sqlite:///growlab\.db; create a study first: growlab study create FILE, or name"
     with pytest.raises(StorageError, match=message):
         Store.open("sqlite:///growlab.db")
 
