@@ -9,7 +9,7 @@ Legend: m numbers of a row; A tensors.
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from growlab.growth.sketch import Sketches
@@ -95,7 +95,7 @@ class Paths:
         newest: nn.Module,
         others: Mapping[int, nn.Module],
         sketched: Mapping[int, nn.Module],
-        tensors: Mapping[str, Float[Tensor, "..."]],
+        tensors: Mapping[str, Shaped[Tensor, "..."]],
         increments: Sequence[Mapping[str, Float[Tensor, "..."]]],
         device: torch.device,
     ) -> None:
@@ -112,10 +112,10 @@ class Paths:
         self.sketches.load(sketched, _Below("sketch/", tensors), of_sketches, device)
 
 
-class _Below(Mapping[str, Float[Tensor, "..."]]):
+class _Below(Mapping[str, Shaped[Tensor, "..."]]):
     """Those of the tensors whose names begin with a prefix, without it; what is missing is told with it."""
 
-    def __init__(self, prefix: str, tensors: Mapping[str, Float[Tensor, "..."]]) -> None:
+    def __init__(self, prefix: str, tensors: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         self.prefix, self.tensors = prefix, tensors
 
     def __getitem__(self, name: str) -> Float[Tensor, "..."]:

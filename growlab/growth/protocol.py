@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 import growlab.growth.operators
@@ -140,7 +140,7 @@ class GrowthProtocol:
 
     def restore_paths(
         self,
-        tensors: Mapping[str, Float[Tensor, "..."]],
+        tensors: Mapping[str, Shaped[Tensor, "..."]],
         increments: Sequence[Mapping[str, Float[Tensor, "..."]]],
         device: torch.device,
     ) -> None:

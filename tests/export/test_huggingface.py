@@ -101,6 +101,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert found["beams"]
 
 
+@pytest.mark.slow  # half a minute, most of it transformers' start in two processes
 def test_a_model_of_every_kind_is_the_same_without_growlab_and_so_is_a_trial_that_was_exported(
     lab: Any, exported: Path, tmp_path: Path, repository: Path
 ) -> None:

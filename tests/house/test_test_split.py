@@ -7,6 +7,7 @@ LOADS_THE_TEXT = {"data/corpus.py", "doctor/data.py"}  # cut it, and say how lon
 READS_THE_TEXT = {"export/held_out.py"}
 READS_ITS_ROWS = {
     *("export/held_out.py", "report/trial_page.py", "storage/facts.py", "records.py"),
+    "export/evaluating.py",  # a stream of a made-up task's sequences, no text's split
     *("export/record.py", "export/card.py"),  # a trial that is chosen already, with what somebody has read of it
 }
 

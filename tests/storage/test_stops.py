@@ -81,3 +81,12 @@ def test_a_damaged_stop_is_told_with_its_trial(lab, claim):
 
     with pytest.raises(StorageError, match=r"trial 0 has a damaged row: gl_stops.seen"):
         lab.store.stops(lab.study_id)
+
+
+def test_stops_go_with_their_study(lab, claim):
+    lab.store.finish(claim, lab.result(TrialState.STOPPED, val_loss=2.5, error=STOP.reason), [STOP], [])
+    assert lab.count("gl_stops") == 1
+
+    lab.store.delete_study("nightly")
+
+    assert lab.count("gl_stops") == 0
