@@ -123,6 +123,7 @@ def test_a_study_is_run_from_its_file_to_its_standing_and_its_best_trial_again(h
     assert (home / "again" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow  # tests/commands/test_slots.py has workers with slots each time
 def test_workers_that_serve_a_study_in_slots_leave_it_done(home: Path) -> None:
     told: list[str] = []
     api.create(api.read_study("tiny.yaml", ["n_trials=2"]))
