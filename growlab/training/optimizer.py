@@ -54,7 +54,6 @@ class GrowingOptimizer:
         self._parameters: dict[str, nn.Parameter] = {}
         self.groups: list[ParameterGroup] = []
         self._states: dict[nn.Parameter, State] = {}  # of those that have been updated
-        self._rules: dict[nn.Parameter, Rule] = {}
         self._adamw, self._muon = AdamW(spec), Muon()
         named = list(named)
         for birth in sorted({born.get(name, 0) for name, _ in named}):
@@ -80,7 +79,7 @@ class GrowingOptimizer:
             return
         for name, original in originals.items():
             if state := self._states.get(self._parameters[original]):
-                powers = self._rules[self._parameters[original]].powers
+                powers = self._rule_for(original, self._parameters[original]).powers
                 self._states[self._parameters[name]] = {
                     moment: state[moment] * scale**power if power else state[moment].clone()
                     for moment, power in powers.items()
@@ -123,13 +122,13 @@ class GrowingOptimizer:
             f"{name}/{moment}": self._states[parameter][moment]
             for name, parameter in self._parameters.items()
             if parameter in self._states
-            for moment in self._rules[parameter].powers
+            for moment in self._rule_for(name, parameter).powers
         }
 
     def load(self, state: dict[str, Float[Tensor, "..."]]) -> None:
         """Restore `state`, onto parameters of the same names."""
         for name, parameter in self._parameters.items():
-            moments = self._rules[parameter].powers
+            moments = self._rule_for(name, parameter).powers
             if all(f"{name}/{moment}" in state for moment in moments):
                 self._states[parameter] = {
                     moment: state[f"{name}/{moment}"].to(self.device).clone() for moment in moments
@@ -139,9 +138,8 @@ class GrowingOptimizer:
         named = list(named)
         self._parameters.update(named)
         self.born.update((name, born) for name, _ in named)
-        self._rules.update((parameter, self._rule_for(name, parameter)) for name, parameter in named)
-        matrices = [each for _, each in named if self._rules[each] is self._muon]
-        rest = [each for _, each in named if self._rules[each] is self._adamw]
+        matrices = [each for name, each in named if self._rule_for(name, each) is self._muon]
+        rest = [each for name, each in named if self._rule_for(name, each) is self._adamw]
         weight_decay = self.spec.weight_decay * (self.new_decay_factor if born else 1.0)
         return [
             ParameterGroup(chosen, rule, decay, born, lr=torch.zeros((), device=self.device))

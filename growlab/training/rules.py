@@ -22,7 +22,7 @@ from torch.optim.adamw import adamw
 from growlab.specs import TrainSpec
 
 _EPSILON = 1e-8  # torch's own
-MOMENTUM = 0.95  # of Muon
+_MOMENTUM = 0.95  # of Muon
 _STEPS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of its iteration
 _RMS = 0.2  # of an update of AdamW, about
 
@@ -114,12 +114,11 @@ class Muon(Rule):
         if not parameters:
             return
         means = [state["momentum"] for state in states]
-        torch._foreach_lerp_(means, gradients, 1 - MOMENTUM)
-        ahead = torch._foreach_lerp(gradients, means, MOMENTUM)
+        torch._foreach_lerp_(means, gradients, 1 - _MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, means, _MOMENTUM)
         torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-        for (rows, columns), places in _by_shape(
-            parameters
-        ).items():  # one product for all of a shape, not one for each
+        # one product for all matrices of a shape: a step of many small ones would wait for their launches
+        for (rows, columns), places in _by_shape(parameters).items():
             stacked_NRC = torch.cat([ahead[place].reshape(-1, rows, columns) for place in places])
             updates_NRC = orthogonalised(stacked_NRC) * (lr * (_RMS * math.sqrt(max(rows, columns))))
             sizes = [parameters[place].numel() // (rows * columns) for place in places]
