@@ -221,9 +221,16 @@ def rate(corpus: Path, study: Path, slots: int, device: str, seconds: float) -> 
         "trials_per_hour": round(3600 * len(counted) / (ends[-1] - ends[first - 1])),
         "trials": len(ends),
         "counted": len(counted),
+        "ended_in_each_half_minute": _per_half_minute(ends),
         "states": states,
         "median_params": sizes,
     }
+
+
+def _per_half_minute(ends: list[float]) -> list[int]:
+    """How many ended in each whole half minute from the first end on."""
+    whole = int((ends[-1] - ends[0]) // 30)
+    return [sum(at <= (end - ends[0]) / 30 < at + 1 for end in ends) for at in range(whole)]
 
 
 def _ended(path: Path) -> tuple[list[float], dict[str, int], int]:
