@@ -40,7 +40,8 @@ test-slow: install
 	$(BIN)/python -m pytest -q -m slow
 
 test-gpu: install
-	$(BIN)/python -m pytest -q -m gpu
+	$(BIN)/python -m pytest -q -m "gpu and not alone" --numprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -q -m "gpu and alone"
 
 test-browser: install
 	$(BIN)/python -m pytest -q -m browser tests/page --browser-required

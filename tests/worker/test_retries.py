@@ -237,6 +237,7 @@ def test_a_trial_that_trips_an_assertion_of_the_gpu_fails_alone(run_with: Faults
 
 
 @pytest.mark.gpu
+@pytest.mark.alone
 def test_a_trial_that_a_neighbour_left_no_memory_is_trained_when_it_has_gone(run_with: Faults) -> None:
     torch.cuda.init()
     free, _ = torch.cuda.mem_get_info()
