@@ -18,10 +18,10 @@ from typing import Any
 from crew import Spawned
 from server import Server, is_possible
 from storm import References, Row, Setting, climb, cut_off, outage, storm
-from study import FLOPS, N_TRIALS, RUNGS
+from study import FLOPS, N_TRIALS, RUNGS, TWO_OBJECTIVES
 
 SEED = "GROWLAB_CHAOS_SEED"
-COLUMNS = "{:8} {:10} {:8} {:>5} {:>8} {:>7} {:>8} {:>4} {:>5}  {}"
+COLUMNS = "{:12} {:10} {:8} {:>5} {:>8} {:>7} {:>8} {:>4} {:>5}  {}"
 HEADER = COLUMNS.format("run", "database", "workers", "seed", "attempts", "resumed", "promoted", "left", "s", "hits")
 N_SHORT = 4  # trials
 STOPS = ("fast", "immediate", "killed")
@@ -62,8 +62,9 @@ def long(bench: Bench, seed: int) -> Iterator[tuple[str, Run]]:
             yield "storm", partial(storm, bench.setting(database, step_s=0.1), seed=each, n_kills=60, gap_s=0.3)
     for database in bench.databases:
         for each in range(seed, seed + 2):
-            setting = bench.setting(database, n_workers=2, step_s=0.05, budget=FLOPS, rungs=RUNGS)
-            yield "climb", partial(climb, setting, seed=each, n_kills=20, gap_s=0.5)
+            for rungs in (RUNGS, TWO_OBJECTIVES):
+                setting = bench.setting(database, n_workers=2, step_s=0.05, budget=FLOPS, rungs=rungs)
+                yield "climb", partial(climb, setting, seed=each, n_kills=20, gap_s=0.5)
     spawned = {"command": Spawned, "lease_s": 3.0, "checkpoint_share": 0.02}
     for database in bench.databases:
         yield "storm", partial(storm, bench.setting(database, step_s=0.6, **spawned), seed=seed, n_kills=60, gap_s=2.0)

@@ -1,8 +1,8 @@
 """Faults at random instants, and what they may not cost: a trial, a strike, or a bit.
 
     storm      SIGKILL at whole workers, at supervisors alone and at trainers alone; what ended is started again
-    climb      a storm on a study whose trials are paused at rungs and promoted; the same trials without rungs are what
-               those that complete are compared with
+    climb      a storm on a study whose trials are paused at rungs and promoted, by one objective or two; the same trials
+               without rungs are what those that complete are compared with
     outage     the database is away for longer than a lease, several times; no worker is started again
     cut_off    one worker alone is stopped for longer than its lease, and then goes on
 
@@ -215,7 +215,7 @@ class References:
         self._make, self._n_trials = make, n_trials
         self._lock = threading.Lock()
         self._whole: dict[str, Fingerprints] = {}
-        self._readings: Readings | None = None
+        self._readings: dict[str, Readings] = {}
 
     def of(self, setting: Setting) -> Fingerprints:
         """The trials of a setting, each to its end."""
@@ -232,10 +232,10 @@ class References:
 
     def readings(self, setting: Setting) -> Readings:
         """What the trials of a setting come to at their rungs, as far as they climb."""
-        if self._readings is None:
+        if setting.rungs not in self._readings:
             with self._undisturbed(setting.budget, setting.rungs) as here:
-                self._readings = here.store.all_readings(here.study_id)
-        return self._readings
+                self._readings[setting.rungs] = here.store.all_readings(here.study_id)
+        return self._readings[setting.rungs]
 
     @contextmanager
     def _undisturbed(self, budget: str, rungs: str = "") -> Iterator[Lab]:
@@ -263,7 +263,8 @@ def climb(setting: Setting, references: References, seed: int, *, n_kills: int, 
 
     At its end all workers leave, and what waits has no checkpoint.
     """
-    row, reference, readings = _row("climb", setting, seed), references.of(setting), references.readings(setting)
+    name = "climb of two" if "objectives" in setting.rungs else "climb"
+    row, reference, readings = _row(name, setting, seed), references.of(setting), references.readings(setting)
     with lab(setting) as here, _judged(row, here, reference):
         _rage(here, row, n_kills, gap_s)
         row.problems += _ended(here, but_with=0)

@@ -49,6 +49,7 @@ sampler: grid
 # Of a study whose trials are paused and promoted: the same trials, with a budget by which they can be compared.
 FLOPS = "flops: 8e7"
 RUNGS = "rungs: {first: 0.25, factor: 2}"
+TWO_OBJECTIVES = RUNGS + "\nobjectives: [val_loss, params]"
 
 # What a trial holds that must not depend on who trained it, or when. Times do: elapsed_s, started_at, `pause_s`, ….
 RESULT = (
