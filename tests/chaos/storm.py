@@ -1,8 +1,8 @@
 """Faults at random instants, and what they may not cost: a trial, a strike, or a bit.
 
     storm      SIGKILL at whole workers, at supervisors alone and at trainers alone; what ended is started again
-    climb      a storm on a study whose trials are paused at rungs and promoted, by one objective or two; the same trials
-               without rungs are what those that complete are compared with
+    climb      a storm on a study whose trials are paused at rungs and promoted, by one objective or two; the same
+               trials without rungs are what those that complete are compared with
     outage     the database is away for longer than a lease, several times; no worker is started again
     cut_off    one worker alone is stopped for longer than its lease, and then goes on
 
