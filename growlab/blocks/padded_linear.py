@@ -15,11 +15,13 @@ PAYS_FROM = 1 << 20  # numbers in x; below, launching two kernels more takes lon
 
 
 def padded_linear(linear: nn.Linear, x: Float[Tensor, "*tokens D"]) -> Float[Tensor, "*tokens E"]:
-    """Multiply as `linear`, which has no bias, does; where it pays, on a GPU, by a matrix padded with zeros."""
-    if x.is_cuda and x.numel() >= PAYS_FROM and len(linear.weight) % TILE:
-        return _padded(linear.weight, x)
-    y: Tensor = linear(x)
+    """Multiply as `linear`, which has no bias, does; where it pays by a matrix padded with zeros."""
+    y: Tensor = _padded(linear.weight, x) if len(linear.weight) % TILE and _pays(x) else linear(x)
     return y
+
+
+def _pays(x: Tensor) -> bool:
+    return x.is_cuda and x.numel() >= PAYS_FROM
 
 
 def _padded(weight_ED: Tensor, x: Tensor) -> Tensor:
