@@ -54,7 +54,7 @@ def select(rows: Sequence[LeaderboardRow], selection: Selection, study: Study) -
 
     Raises UsageError that points at the place of a condition that cannot be read, and UnknownName for a column.
     """
-    columns = columns_of_study(rows, study)
+    columns = columns_of_study(rows, study) if selection.columns or selection.where else []
     chosen = tuple(column_named(name, columns) for name in selection.columns)
     found = matching(rows, selection.where, columns, kinds_of_study(study)) if selection.where else list(rows)
     return Selected(
