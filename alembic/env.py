@@ -10,8 +10,8 @@ from alembic import context, util
 from sqlalchemy import Connection
 
 from growlab.storage.database import Database
+from growlab.storage.indexes import metadata
 from growlab.storage.schema import VERSION_TABLE, exclusive
-from growlab.storage.tables import metadata
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -50,7 +50,7 @@ REPORTS = {  # on a terminal of 120 columns, or into a pipe
     "json": ("pipe", ["--json"]),
     "one trial": ("terminal", ["--trial", "17"]),
 }
-LOADS_TORCH = "import sys; from growlab.commands import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+LOADS_TORCH = "import sys; from growlab.__main__ import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
 
 
 def main() -> None:

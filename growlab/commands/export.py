@@ -9,7 +9,6 @@ from growlab import api
 from growlab.commands.options import Artifacts, Plugin, Storage, StudyName, in_home, say
 from growlab.defaults import STORAGE_DEFAULT
 from growlab.errors import UsageError
-from growlab.export.contents import CARD
 from growlab.preparation.command_lines import speaking_command
 from growlab.suggest import command
 
@@ -90,5 +89,7 @@ def _one_place(output: Path | None, folder: Path | None) -> Path | None:
 
 def _next_step(to: str, output: Path, study: "Study") -> str:
     if to == "hf":
+        from growlab.export.contents import CARD  # imports PyYAML
+
         return f"its {CARD} says how transformers loads it"
     return f"try: {command(speaking_command(study), output)}"

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from growlab.errors import SpecError
+from growlab.suggest import command
 from growlab.yaml_file import read_yaml
 
 CONFIG, MODEL, TOKENIZER, METRICS = "config.yaml", "model.safetensors", "tokenizer.json", "metrics.csv"
 CARD = "README.md"
+
+_OF_TRANSFORMERS = "config.json"  # that `--to hf` writes, and only that
 
 # What the weights cannot be read without.
 _NEEDED = {"layout": (str, "a text"), "vocab_size": (int, "a whole number"), "files": (dict, "a mapping")}
@@ -44,6 +47,17 @@ def read_config(folder: Path) -> dict[str, Any]:
         if type(got := config.get(key)) is not expected:
             raise SpecError(f"{path}: {key}: must be {description}, got {got!r}; export the trial again")
     return config
+
+
+def require_own(config: dict[str, Any], folder: Path) -> None:
+    """Refuse what was exported for transformers, which growlab does not read back. Raises SpecError."""
+    if _OF_TRANSFORMERS in config["files"]:
+        study, trial = (str(config.get(key, key.upper())) for key in ("study", "trial"))
+        again = command("export", study, options=["--trial", trial, "-o", "DIR"])
+        raise SpecError(
+            f"{folder} was exported for transformers, which reads it without growlab: {folder / CARD} says how; "
+            f"growlab reads an export of its own: {again}"
+        )
 
 
 def recorded_sha256(config: dict[str, Any], folder: Path, name: str) -> str:

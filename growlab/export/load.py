@@ -12,7 +12,7 @@ from growlab.data.markers import ChatTokenizer
 from growlab.data.text_files import as_read
 from growlab.data.tokenizers import Tokenizer, load_tokenizer
 from growlab.errors import CannotEncode, CheckpointError, SpecError, UsageError
-from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256
+from growlab.export.contents import CONFIG, MODEL, TOKENIZER, read_config, recorded_sha256, require_own
 from growlab.layout import Layout, parse
 from growlab.model.conversation import Conversation
 from growlab.model.decoding import Sampling, generate
@@ -34,10 +34,11 @@ class Bundle:
 def load_bundle(folder: Path, device: torch.device) -> Bundle:
     """Load a model as it was exported. Leaves torch's generators alone.
 
-    Raises SpecError for a config.yaml that is missing or malformed, CheckpointError for another file that is
-    missing or is not the recorded one; both name the file.
+    Raises SpecError for a config.yaml that is missing or malformed and for an export for transformers,
+    CheckpointError for another file that is missing or is not the recorded one; both name the file.
     """
     config = read_config(folder)
+    require_own(config, folder)
     try:
         tensors, _ = read_tensors(folder / MODEL, recorded_sha256(config, folder, MODEL))
         tokenizer = _read_tokenizer(folder / TOKENIZER, recorded_sha256(config, folder, TOKENIZER))

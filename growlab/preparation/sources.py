@@ -47,7 +47,12 @@ def is_new(name_or_file: str) -> bool:
 
 
 def require_named(name_or_file: str) -> None:
-    """Raise UsageError for a word that can be no study's name but a file's, and there is no such file."""
+    """Raise UsageError for a word that can be no study's name but a file's, and there is no such file; for a folder."""
+    if Path(name_or_file).is_dir():
+        raise UsageError(
+            f"{quoted(name_or_file)} is a folder, and no study; if it holds texts, write a study of them: "
+            f"{command('init', name_or_file)}"
+        )
     if Path(name_or_file).suffix.lower() in (".yaml", ".yml", *_OF_TEXTS) and not Path(name_or_file).exists():
         shipped = shipped_studies()
         raise UsageError(

@@ -133,6 +133,7 @@ COLUMNS = (
     Column("growths", TableColumn("growths", lambda row: amounts.whole(row.growths)), of_some=True),
     Column("layout_end", of_some=True),
 )
+OWN = {column.name: column for column in COLUMNS}  # those that any study has, whatever its rows hold
 _HEADERS = [column.on_terminal.header for column in COLUMNS if column.on_terminal is not None]
 
 
@@ -180,7 +181,7 @@ def column_named(name: str, columns: Sequence[Column]) -> Column:
 
 def metric_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
     """A column for each metric of these rows that has none of its own, in the order of the study."""
-    own = {column.name for column in COLUMNS} | {"params"}
+    own = {*OWN, "params"}
     found = dict.fromkeys(tuple(row.metrics) for row in rows)
     names = dict.fromkeys(name for each in found for name in each if name not in own)
     return [Column(name, _metric_on_terminal(name), held_in="metrics") for name in names]

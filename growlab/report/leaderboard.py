@@ -11,7 +11,7 @@ from growlab.finite import finite
 from growlab.frozen import made
 from growlab.preparation.fronts import Front
 from growlab.records import LOSSES, TrialState
-from growlab.report.columns import Column, LeaderboardRow, column_named, known_columns
+from growlab.report.columns import OWN, Column, LeaderboardRow, column_named, known_columns
 from growlab.report.overfitting import read_overfitting
 from growlab.report.trial_values import TrialValue
 from growlab.storage import Store, TrialRow
@@ -62,7 +62,7 @@ def leaderboard(
     judged = _judged(front) if front else {}
     rows = [_row(trial, ranks.get(trial.number), marks, judged.get(trial.number, _UNJUDGED)) for trial in trials]
     objectives = front.objectives if front else ()
-    column = column_named(named, known_columns(rows, [objective.key for objective in objectives], scalars))
+    column = OWN.get(named) or column_named(named, known_columns(rows, [each.key for each in objectives], scalars))
     is_maximised = any(objective.key == column.name and objective.direction == "maximise" for objective in objectives)
     return _sorted(rows, column, descending=sort_by.startswith("-") != is_maximised)
 
@@ -142,7 +142,7 @@ def _val_loss(trial: TrialRow) -> float | None:
 
 def _rung_share(trial: TrialRow) -> float | None:
     """The share of its budget at which a paused trial waits; None of others, and of a damaged row."""
-    return trial.paused_mark / trial.budget if trial.paused_mark is not None and trial.budget else None
+    return trial.paused_mark / trial.paused_budget if trial.paused_mark is not None and trial.paused_budget else None
 
 
 def _searched(trial: TrialRow) -> dict[str, TrialValue]:

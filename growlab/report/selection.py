@@ -54,7 +54,7 @@ def select(rows: Sequence[LeaderboardRow], selection: Selection, study: Study) -
 
     Raises UsageError that points at the place of a condition that cannot be read, and UnknownName for a column.
     """
-    columns = columns_of_study(rows, study)
+    columns = columns_of_study(rows, study) if selection.columns or selection.where else []
     chosen = tuple(column_named(name, columns) for name in selection.columns)
     found = matching(rows, selection.where, columns, kinds_of_study(study)) if selection.where else list(rows)
     return Selected(
@@ -67,8 +67,12 @@ def select(rows: Sequence[LeaderboardRow], selection: Selection, study: Study) -
 
 def columns_of_study(rows: Sequence[LeaderboardRow], study: Study) -> list[Column]:
     """Every column that these rows have, or that rows of the study may have."""
-    searched = [name for name, domain in study.scalars().items() if not isinstance(domain, Fixed)]
-    return known_columns(rows, study.metrics, searched)
+    return known_columns(rows, study.metrics, searched_names(study))
+
+
+def searched_names(study: Study) -> list[str]:
+    """The full names of the scalars that a study does not fix."""
+    return [name for name, domain in study.scalars().items() if not isinstance(domain, Fixed)]
 
 
 def read_columns(text: str) -> tuple[str, ...]:

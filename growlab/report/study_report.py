@@ -10,7 +10,7 @@ from growlab.report.columns import LeaderboardRow
 from growlab.report.failures import Failure, failures_of
 from growlab.report.leaderboard import leaderboard, read_marks
 from growlab.report.overview import Overview, read_overview
-from growlab.report.selection import EVERYTHING, Selected, Selection, select
+from growlab.report.selection import EVERYTHING, Selected, Selection, searched_names, select
 from growlab.storage import Store, StudyRow, TrialRow, WorkerRow
 
 
@@ -45,7 +45,7 @@ def read_study_report(
     require(selection.top >= 0, "--top", "at least 0", selection.top)
     by = sort_by or row.study.objective.metric
     trials = store.trials(row.id) if trials is None else trials
-    rows = leaderboard(trials, by, read_marks(store, row.id), front, row.study.scalars())
+    rows = leaderboard(trials, by, read_marks(store, row.id), front, searched_names(row.study))
     workers = store.workers(row.id)
     counts = dict.fromkeys(TrialState, 0)
     for trial in trials:

@@ -178,7 +178,6 @@ def _trial_rows(connection: Connection) -> Select[Any]:
         *_AS_STORED,
         cast(trials.c.spec, Text).label("spec_json"),
         case((sound, trials.c.spec["seed"].as_string())).label("seed"),
-        case((sound, trials.c.spec["budget", "amount"].as_string())).label("budget"),
         (trials.c.lease_expires_at - database_now()).label("lease_left_s"),
         _while_open("newest_step", _newest_step(), trials.c.steps),
         _while_open("newest_val_loss", _newest_of_val("loss"), trials.c.val_loss),
@@ -186,8 +185,10 @@ def _trial_rows(connection: Connection) -> Select[Any]:
         case((_HAS_END, _of_val("accuracy", trials.c.steps)), else_=_newest_of_val("accuracy")).label(
             "newest_accuracy"
         ),
-        _while_paused("paused_mark", rungs.c.mark),
-        _while_paused("paused_val_loss", rungs.c.val_loss),
+        _while_paused("paused_mark", _at_its_rung(rungs.c.mark)),
+        # of all trials it would take a report a fiftieth
+        _while_paused("paused_budget", case((sound, trials.c.spec["budget", "amount"].as_string()))),
+        _while_paused("paused_val_loss", _at_its_rung(rungs.c.val_loss)),
     )
 
 
@@ -195,10 +196,13 @@ def _while_open(name: str, newest: ScalarSelect[Any], final: Any) -> Label[Any]:
     return case((IS_OPEN, newest), else_=final).label(name)
 
 
-def _while_paused(name: str, column: Any) -> Label[Any]:
+def _while_paused(name: str, value: ColumnElement[Any]) -> Label[Any]:
+    return case((trials.c.state == TrialState.PAUSED, value)).label(name)
+
+
+def _at_its_rung(column: ColumnElement[Any]) -> ScalarSelect[Any]:
     """A column of the reading at the rung where a trial waits."""
-    here = select(column).where(rungs.c.trial_id == trials.c.id, rungs.c.rung == trials.c.may_pass).scalar_subquery()
-    return case((trials.c.state == TrialState.PAUSED, here)).label(name)
+    return select(column).where(rungs.c.trial_id == trials.c.id, rungs.c.rung == trials.c.may_pass).scalar_subquery()
 
 
 def _newest_step() -> ScalarSelect[Any]:
@@ -223,7 +227,9 @@ def _trial_row(names: Sequence[str], row: Row[Any]) -> TrialRow:
     values["state"] = _STATES[values["state"]]
     if values["flops"] is not None:
         values["flops"] = int(values["flops"])
-    values["seed"], values["budget"] = _whole_or_none(values["seed"]), _whole_or_none(values["budget"])
+    values["seed"] = _whole_or_none(values["seed"])
+    if values["paused_budget"] is not None:
+        values["paused_budget"] = _whole_or_none(values["paused_budget"])
     return made(TrialRow, values)
 
 

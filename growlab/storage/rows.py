@@ -81,8 +81,7 @@ class TrialRow:
     layout_hash: str
     params: Mapping[str, Any]
     spec_json: str  # as stored: whoever reads ten thousand trials needs none of them whole
-    seed: int | None  # of the spec, and what its budget amounts to; None of a damaged one
-    budget: int | None
+    seed: int | None  # of the spec; None of a damaged one
     depth_start: int
     epoch: int  # how often it was claimed
     strikes: int
@@ -99,6 +98,7 @@ class TrialRow:
 
     # of a paused trial, at the rung where it waits
     paused_mark: float | None  # FLOPs
+    paused_budget: int | None  # what its budget amounts to; None of a damaged spec
     paused_val_loss: float | None
 
     layout_end: str | None

@@ -1,4 +1,5 @@
-"""The tables, for writing statements. What a database really has is made by alembic/; a test keeps the two equal.
+"""The tables, for writing statements. What a database really has is made by alembic/; a test keeps it equal to these
+and their indexes (growlab.storage.indexes).
 
     gl_studies ─┬─< gl_trials ─┬─< gl_attempts >── gl_workers
                                ├─< gl_metrics, gl_trajectory, gl_growth_events, gl_rungs    facts, rewritten by a
@@ -17,7 +18,6 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
-    Index,
     Integer,
     MetaData,
     Table,
@@ -82,7 +82,6 @@ workers = Table(
     Column("silence_ended_at", Double),
     sqlite_autoincrement=True,
 )
-Index("heard", workers.c.heartbeat_at)  # each beat asks for the newest
 
 trials = Table(
     "gl_trials",
@@ -128,8 +127,6 @@ trials = Table(
 
 # Literals, not parameters: a planner uses a partial index only if it can see that the query asks for no more.
 TAKES_WORKERS = trials.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
-# Serves the claim: however many trials have ended or are paused, it walks the others by number.
-Index("open", trials.c.study_id, trials.c.number, sqlite_where=TAKES_WORKERS, postgresql_where=TAKES_WORKERS)
 IS_OPEN = or_(TAKES_WORKERS, trials.c.state == literal_column("'paused'"))
 
 attempts = Table(

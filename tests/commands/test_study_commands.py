@@ -75,6 +75,11 @@ def test_set_changes_a_value_and_name_gives_another_name(growlab: Callable) -> N
             2,
             "is no study file; if it is a text, write a study of it: growlab init corpus.txt",
         ),
+        (
+            ("study", "run", "."),
+            2,
+            "'.' is a folder, and no study; if it holds texts, write a study of them: growlab init .",
+        ),
         (("study", "run", "tiny.yaml", "--set", "train.lrr=1"), 2, "Did you mean 'lr'?"),
         (("demo", "--folder", "."), 2, "is not empty"),
         (("demo", "--folder", ".", "--again"), 2, "which no demo made; nothing was deleted"),

@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save, save_file
 
 from growlab.data import ByteTokenizer, load_corpus
-from growlab.errors import CheckpointError, LayoutError
+from growlab.errors import CheckpointError, LayoutError, SpecError
 from growlab.export.huggingface.checking import load_exported
 from growlab.export.huggingface.model_folder import write_model
 from growlab.export.load import load_bundle
@@ -159,6 +159,8 @@ def test_a_trained_trial_has_its_reported_loss_and_text_without_growlab(
 
     assert_same(found, expected)
     assert found["val_loss"] == pytest.approx(bundle.config["result"]["val_loss"], abs=1e-5)
+    with pytest.raises(SpecError, match=r"exported for transformers.*trial/README\.md says how.*growlab export tiny"):
+        load_bundle(folder, torch.device("cpu"))
 
 
 @pytest.mark.slow

@@ -115,6 +115,15 @@ def test_a_config_that_was_edited_is_refused_with_the_place(exported, changes, w
         load_bundle(exported, CPU)
 
 
+def test_an_export_for_transformers_says_who_reads_it_and_how_growlab_gets_its_own(exported):
+    edit_config(exported, files={"config.json": "", "model.safetensors": "", "tokenizer.json": ""})
+
+    with pytest.raises(SpecError, match=r"exported for transformers, .*README\.md says how; growlab reads") as refused:
+        load_bundle(exported, CPU)
+
+    assert str(refused.value).endswith("growlab export tiny --trial 0 -o DIR")
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "model.safetensors", "tokenizer.json"])
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(exported, name):
     (exported / name).unlink()

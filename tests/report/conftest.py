@@ -63,7 +63,7 @@ def trial_of() -> Callable[..., TrialRow]:
             "params": {},
             "spec_json": "{}",
             "seed": None,
-            "budget": None,
+            "paused_budget": None,
             "depth_start": 2,
             "epoch": 1,
             "strikes": 0,

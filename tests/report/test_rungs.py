@@ -24,7 +24,7 @@ def paused_trial_of(open_trial_of):
 
     def make(number, val_loss, rung=0, **changes):
         at_rung = {"may_pass": rung, "paused_mark": 100.0 * 3**rung, "paused_val_loss": val_loss}
-        return open_trial_of(number, state=PAUSED, **at_rung | {"budget": 900} | changes)
+        return open_trial_of(number, state=PAUSED, **at_rung | {"paused_budget": 900} | changes)
 
     return make
 
@@ -70,7 +70,7 @@ def test_programs_get_rung_and_share_where_a_trial_waits(trials, trial_of):
 
 
 def test_a_row_whose_budget_is_damaged_is_shown_without_its_share(paused_trial_of):
-    [row] = leaderboard([paused_trial_of(0, 1.9, budget=None)])
+    [row] = leaderboard([paused_trial_of(0, 1.9, paused_budget=None)])
 
     assert (row.val_loss, row.rung, row.rung_share) == (1.9, 1, None)
 

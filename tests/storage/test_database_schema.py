@@ -14,8 +14,8 @@ from sqlalchemy import Connection, inspect, text
 from growlab.errors import SchemaError
 from growlab.resources import carried
 from growlab.storage import Database, Store, check_schema, current_revision, ensure_schema, head_revision, upgrade
+from growlab.storage.indexes import metadata
 from growlab.storage.schema import VERSION_TABLE, exclusive
-from growlab.storage.tables import metadata
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -64,16 +64,27 @@ def test_the_newest_accuracy_is_that_of_the_end_or_of_whatever_is_known(lab, ste
     assert lab.store.trial(lab.study_id, 0).newest_accuracy == 1.0
 
 
-def test_seed_and_budget_are_read_of_a_spec_and_of_no_damaged_one(lab):
+def test_a_seed_is_read_of_a_spec_and_of_no_damaged_one(lab):
     lab.enqueue(0, 1, 2)
     lab.overwrite("spec", '{"seed": "x", "budget": 3}', 1)
     lab.overwrite("spec", "[]", 2)
 
     sound, *damaged = lab.store.trials(lab.study_id)
 
-    assert (sound.seed, sound.budget) == (sound.spec.seed, sound.spec.budget.amount)
+    assert sound.seed == sound.spec.seed
     assert sound.state is TrialState.QUEUED
-    assert [(trial.seed, trial.budget) for trial in damaged] == [(None, None)] * 2
+    assert [trial.seed for trial in damaged] == [None] * 2
+
+
+def test_a_budget_is_read_of_a_paused_trial_and_of_no_damaged_one(lab):
+    lab.enqueue(0, 1, 2)
+    lab.sql("UPDATE gl_trials SET state = 'paused' WHERE number > 0")
+    lab.overwrite("spec", "[]", 2)
+
+    queued, paused, damaged = lab.store.trials(lab.study_id)
+
+    assert paused.paused_budget == paused.spec.budget.amount
+    assert (queued.paused_budget, damaged.paused_budget) == (None, None)
 
 
 def test_a_trial_that_was_read_has_a_value_in_every_field(lab):
