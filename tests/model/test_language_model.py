@@ -308,7 +308,7 @@ def insert(model, position, blocks):
     return unit
 
 
-@settings(deadline=None, max_examples=5)  # of each kind
+@settings(deadline=None, max_examples=3)  # of each kind
 @given(data=anything)
 def test_a_unit_with_zeroed_out_projections_enters_without_a_trace(data, kind, layouts, model_of, ids):
     model = model_of(data.draw(layouts), dtype=torch.float64)  # where rounding hides nothing
