@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import torch
 from beartype import beartype
+from forked import forking
 from hypothesis import HealthCheck, settings
 from jaxtyping import jaxtyped
 from sqlalchemy import make_url
@@ -237,6 +238,16 @@ def _facts_of(proposal: Proposal, n_evaluations: int, growths: int) -> list[Fact
 
 
 # ---- what takes long elsewhere ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[None]:
+    """Workers and trainers that a module's tests have started are forked from a process that has imported torch.
+
+    Not on a machine with a GPU, where trainers use it: a forked process may not.
+    """
+    with nullcontext() if torch.cuda.is_available() else forking():
+        yield
 
 
 @pytest.fixture

@@ -107,6 +107,7 @@ def test_workers_that_all_fail_are_an_error_with_their_last_words(home: Path) ->
     assert "nosuch.py" in told[-1]
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_study_is_run_from_its_file_to_its_standing_and_its_best_trial_again(home: Path) -> None:
     told: list[str] = []
 

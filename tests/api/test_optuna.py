@@ -14,6 +14,7 @@ from growlab.errors import NotFound
 TRIALS = ["n_trials=3", "train.lr={low: 1e-3, high: 1e-2}", "layouts.start_with=[d=16 swa]"]  # swa: not in its space
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_examples_of_the_document_run(repository: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (repository / "docs" / "optuna.md").read_text()
     api.run_to_end("tiny.yaml", TRIALS, "quickstart", threads=1, tell=lambda _: None)

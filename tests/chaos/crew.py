@@ -6,31 +6,16 @@ forked    the same command in a process that has imported everything already, an
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(
-    [
-        "growlab.commands",
-        "growlab.worker.supervisor",
-        "growlab.training.trial",
-        "growlab.growth.operators",
-        "growlab.data",
-        "growlab.model.cost",
-        "growlab.storage",
-        "sqlalchemy.dialects.postgresql.psycopg",
-        "torch._dynamo",  # which torch's optimizers import at the first step
-    ]
-)
+sys.path.append(str(Path(__file__).parents[1] / "forking"))
+from forked import FORKING, be_growlab
 
 
 class Running(Protocol):
@@ -120,23 +105,7 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 def _command(words: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, note: Path) -> None:
-    """Be `growlab WORDS`, whose trainers are forked and noted."""
-    from growlab.commands import main
-
-    Process = FORKING.Process
-    start = Process.start
-
-    def noted_start(process: BaseProcess) -> None:
-        start(process)
-        note.write_text(str(process.pid))
-
-    Process.start = noted_start
-    multiprocessing.get_context = lambda method: FORKING  # the supervisor asks for `spawn`
-    forkserver._forkserver.ensure_running = lambda: None  # ours is its parent's; it would start another
+    """Be `growlab WORDS`, whose trainers are noted."""
     os.environ.update(environment)
     os.chdir(folder)
-    with log.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.argv = ["growlab", *words]
-    main()
+    be_growlab(words, log, lambda trainer: note.write_text(str(trainer.pid)))

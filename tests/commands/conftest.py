@@ -44,6 +44,11 @@ def growlab(home: Path) -> Growlab:
     return call
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forked(forked: None) -> None:
+    """Whatever a command that runs in this process starts. What `spawn` starts is real, all the way down."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """A study that two workers have run to its end."""

@@ -60,8 +60,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, command_line: Callable[..., An
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert command_line("study", "create", "bot.yaml").code == 0
-        ran = growlab_in(folder, "worker", "bot", "--device", "cpu", "--threads", "1")
-        assert ran.returncode == 0, ran.stderr
+        ran = command_line("worker", "bot", "--device", "cpu", "--threads", "1")
+        assert ran.code == 0, ran.err
         assert command_line("export", "bot", "-o", "bot").code == 0
     return folder
 

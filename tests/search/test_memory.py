@@ -1,13 +1,12 @@
 """What a search keeps of its past changes no decision: it is what a study of Optuna's made anew would say."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
+from forked import printed_elsewhere
 
 from growlab.domains import Choice, Range, Value
 from growlab.records import PastTrial, TrialState
@@ -107,13 +106,7 @@ def test_another_process_suggests_what_this_one_does_from_what_it_kept(make_stud
         "print(t.suggested_anew(study, t.asynchronous(study)[-1], 99))"
     )
 
-    printed = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": str(Path(__file__).parent), "PYTHONHASHSEED": "7"},
-    ).stdout
+    printed = printed_elsewhere(code, Path(__file__).parent)
 
     assert printed.strip() == str(suggest(make_study(**SPACES["and how"]), past, 99))
 

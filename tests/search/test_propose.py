@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from statistics import median
 
 import pytest
+from forked import printed_elsewhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,9 +81,7 @@ def elsewhere():
         "print(propose(c.study_of(), [], 3, c.KINDS, c.n_params));"
         "preview(c.study_of(), c.KINDS, c.n_params); print('optuna' in sys.modules)"
     )
-    env = {"PYTHONPATH": __file__.rpartition("/")[0], "PYTHONHASHSEED": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
-    return done.stdout.splitlines()
+    return printed_elsewhere(code, Path(__file__).parent).splitlines()
 
 
 def test_another_process_proposes_the_same(make_study, kinds, measure, elsewhere):

@@ -2,15 +2,14 @@
 
 import heapq
 import json
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
+from forked import printed_elsewhere
 
 from growlab.domains import Choice
 from growlab.records import PastTrial, TrialState
@@ -101,23 +100,17 @@ def test_another_process_makes_them_again(make_study, kinds, measure):
     """Kept answers, the order of sets, and what was proposed before play no part."""
     study = make_study(train=TRAIN, n_trials=16, sampler="model", startup_trials=4)
     proposals, trials = search(study, kinds, measure)
+    asked = pickle.dumps((study, [proposal.decision for proposal in proposals[::-1]], trials))
     code = (
-        "import sys, json, pickle, conftest as c; from growlab.search.replay import propose_again, as_mapping;"
-        "study, decisions, trials = pickle.load(sys.stdin.buffer);"
+        "import json, pickle, conftest as c; from growlab.search.replay import propose_again, as_mapping;"
+        f"study, decisions, trials = pickle.loads({asked!r});"
         "again = [propose_again(study, each, trials, c.KINDS, c.n_params) for each in decisions];"
         "print(*(json.dumps(as_mapping(each), sort_keys=True) for each in again), sep='\\n')"
     )
-    asked = pickle.dumps((study, [proposal.decision for proposal in proposals[::-1]], trials))
 
-    printed = subprocess.run(
-        [sys.executable, "-c", code],
-        input=asked,
-        capture_output=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": ":".join([__file__.rpartition("/")[0], *sys.path]), "PYTHONHASHSEED": "7"},
-    )
+    printed = printed_elsewhere(code, Path(__file__).parent)
 
-    assert printed.stdout.decode().splitlines() == list(texts(proposals))[::-1]
+    assert printed.splitlines() == list(texts(proposals))[::-1]
 
 
 def test_what_has_finished_since_was_running_then_and_has_no_value(make_study, kinds, measure):

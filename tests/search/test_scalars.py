@@ -2,12 +2,12 @@
 
 import logging
 import math
-import subprocess
-import sys
+from pathlib import Path
 from random import Random
 from statistics import median
 
 import pytest
+from forked import printed_elsewhere
 
 from growlab.domains import Choice, Fixed, Range
 from growlab.records import PastTrial, TrialState
@@ -94,9 +94,7 @@ def test_the_same_suggestion_comes_from_another_process(make_study):
     )
     study = make_study(train={"lr": search_ranges()["train.lr"]})
 
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-    assert printed.strip() == str(suggest(study, [], 5))
+    assert printed_elsewhere(code, Path(__file__).parent).strip() == str(suggest(study, [], 5))
 
 
 def test_nothing_is_suggested_where_all_is_fixed(make_study):

@@ -53,6 +53,7 @@ def test_slots_double_while_the_device_does_a_tenth_more(rates: Rates, most: int
     assert asked == list(rates)  # and nothing beyond what ends it
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_trials_side_by_side_are_measured_in_processes_that_end(probe: Probe, n: int) -> None:
     found = measure(probe, n)
@@ -63,6 +64,7 @@ def test_trials_side_by_side_are_measured_in_processes_that_end(probe: Probe, n:
     assert not torch.multiprocessing.active_children()
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_trial_that_does_not_run_is_one_that_does_not_fit(probe: Probe, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import nosuchmodule\n")
     bench = Bench(Probe(spec=probe.spec, device="cpu", n_threads=1, plugins=(tmp_path / "broken.py",)))

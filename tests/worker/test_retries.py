@@ -1,4 +1,4 @@
-"""A trial that ends with an error is retried, failed or handed back, by what the error says. Real processes."""
+"""A trial that ends with an error is retried, failed or handed back, by what the error says. In real processes."""
 
 import io
 import json
@@ -92,7 +92,7 @@ Faults = Callable[..., Found]
 
 
 @pytest.fixture
-def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were: None) -> Faults:
+def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds_as_they_were: None, forked: None) -> Faults:
     """Train a study of three trials to its end, the second of which has the fault."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus.txt").write_text("".join(f"{at} the quick brown fox jumps over the dog\n" for at in range(60)))
