@@ -6,6 +6,8 @@ growlab.blocks fills the table.
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
 from growlab.errors import LayoutError, UnknownName
@@ -91,8 +93,8 @@ class Kind:
         """Whether its blocks act on the residual stream itself; it has no norm then."""
         return self.nesting is not None and self.nesting.on_stream
 
-    def option_fields(self) -> dict[str, Field[Any]]:
-        return {field.name: field for field in fields(self.options)}
+    def option_fields(self) -> Mapping[str, Field[Any]]:
+        return _fields_of(self.options)
 
     def read_options(self, spec: BlockSpec, d_model: int) -> Any:
         """Read the kind's options of a block, defaults filled in and checked. Raises LayoutError, UnknownName."""
@@ -123,6 +125,12 @@ class Kind:
             wanted = f"of type {type(default).__name__}, like its default {default}"
             raise LayoutError(f"{self.name}[{key}={value}]: {key} must be {wanted}")
         return value
+
+
+# Each block that is read asks for them, once for each of its options.
+_fields_of: Callable[..., Mapping[str, Field[Any]]] = lru_cache(maxsize=1 << 10)(
+    lambda options: MappingProxyType({field.name: field for field in fields(options)})
+)
 
 
 KINDS: Registry[Kind] = Registry("block kind")

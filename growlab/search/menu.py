@@ -201,6 +201,13 @@ class Menu:
         )
 
     @cached_property
+    def with_option(self) -> Callable[[BlockSpec, str, OptionValue], BlockSpec]:
+        """The block with another value of one option: the same object for the same change."""
+        return lru_cache(maxsize=_MOST_KEPT, typed=True)(
+            lambda block, path, value: with_flat_options(block, {**flat_options(block), path: value})
+        )
+
+    @cached_property
     def others(self) -> Callable[[BlockSpec], list[str]]:
         """The entries of the block's role but its own."""
         return _kept(lambda block: [name for name in self.of_role(self.role(block)) if name != self.name(block)])

@@ -7,10 +7,10 @@ where it can do nothing. It takes a layout inside the space and keeps the depth 
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
-from growlab.kinds import units
-from growlab.layout import BlockSpec, Layout, OptionValue, flat_options, with_flat_options
+from growlab.layout import Layout
 from growlab.search.menu import Menu
 from growlab.search.repair import PLACES, Change, repair, splice, with_part
 from growlab.study import PLAIN
@@ -74,7 +74,7 @@ def change_option(rng: Random, layout: Layout, menu: Menu) -> Change | None:
         name = menu.name(layout.blocks[at])
         everywhere = rng.random() < _EVERYWHERE
         changed = tuple(
-            _with_option(block, path, new)
+            menu.with_option(block, path, new)
             if i == at or (everywhere and menu.name(block) == name and menu.options(block)[path] == old)
             else block
             for i, block in enumerate(layout.blocks)
@@ -155,14 +155,7 @@ def mutate(rng: Random, layout: Layout, menu: Menu) -> Change | None:
     return None
 
 
-def _with_option(block: BlockSpec, path: str, value: OptionValue) -> BlockSpec:
-    return with_flat_options(block, {**flat_options(block), path: value})
-
-
 def _unit_spans(layout: Layout, menu: Menu) -> list[range]:
-    """The places of every unit."""
-    spans, at = [], 0
-    for unit in units(layout.blocks, menu.kinds):
-        spans.append(range(at, at + len(unit)))
-        at += len(unit)
-    return spans
+    """The places of every unit (growlab.kinds.units)."""
+    starts = [at for at, block in enumerate(layout.blocks) if at == 0 or menu.role(block) == "sequence"]
+    return [range(start, stop) for start, stop in pairwise([*starts, layout.depth])]

@@ -4,8 +4,8 @@ Our rows are the truth: nothing is stored on Optuna's side, so the same past and
 whatever was kept in memory from the one before (growlab.search.optuna.memory).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence, Set
+from functools import lru_cache, partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,17 @@ def acts(name: str, values: Mapping[str, Value]) -> bool | None:
 
 
 _DECIDING = {key: f"growth.{key}" for key in DECIDING}
+
+
+def acting_among(names: tuple[str, ...], values: Mapping[str, Value]) -> Set[str]:
+    """Those of the names that `acts` is sure of; a search asks it thousands of times beside the same few values."""
+    return _acting_among(names, tuple([(name, values[name]) for name in _DECIDING.values() if name in values]))
+
+
+@lru_cache(maxsize=1 << 10)
+def _acting_among(names: tuple[str, ...], deciding: tuple[tuple[str, Value], ...]) -> Set[str]:
+    values = dict(deciding)
+    return frozenset(name for name in names if acts(name, values))
 
 
 def may_matter(name: str, domain: Domain) -> bool:

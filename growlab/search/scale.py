@@ -34,30 +34,47 @@ def scale_of(domain: Domain) -> Callable[[Value], float]:
 
 def from_scale(domain: Domain, place: float) -> Value:
     """The value at a place from 0 to 1; of a choice the nearest one."""
-    place = min(max(place, 0.0), 1.0)
+    return value_of(domain)(place)
+
+
+def value_of(domain: Domain) -> Callable[[float], Value]:
+    """The values at places in a domain that many are asked of."""
     match domain:
-        case Fixed(value=value):
-            return value
+        case Fixed(value=fixed):
+            return lambda place: fixed
         case Choice(values=values):
-            return values[round(place * (len(values) - 1))]
+            last = len(values) - 1
+            return lambda place: values[round(min(max(place, 0.0), 1.0) * last)]
         case Range(low=low, high=high, log=log):
-            number = low * (high / low) ** place if log else low + place * (high - low)
-            number = min(max(number, low), high)
-            return round(number) if value_type(domain) is int else number
+            is_whole = value_type(domain) is int
+
+            def value(place: float) -> Value:
+                place = min(max(place, 0.0), 1.0)
+                number = low * (high / low) ** place if log else low + place * (high - low)
+                number = min(max(number, low), high)
+                return round(number) if is_whole else number
+
+            return value
 
 
 def draw_scale(rng: Random, domain: Domain) -> Value:
     """A value drawn evenly: of a choice, or on the scale of a range; around the best guess of one that has one."""
+    return draw_of(domain)(rng)
+
+
+def draw_of(domain: Domain) -> Callable[[Random], Value]:
+    """Draws from a domain of which many are made."""
     if isinstance(domain, Choice):
-        return rng.choice(domain.values)
+        return lambda rng: rng.choice(domain.values)
+    value = value_of(domain)
     if isinstance(domain, Range) and domain.best_guess is not None:
-        return _near_guess(rng, domain, domain.best_guess)
-    return from_scale(domain, rng.random())
+        centre, sd = to_scale(domain, domain.best_guess), CONFIDENCES[domain.confidence]
+        return lambda rng: value(_near(rng, centre, sd))
+    return lambda rng: value(rng.random())
 
 
-def _near_guess(rng: Random, domain: Range, guess: float) -> Value:
+def _near(rng: Random, centre: float, sd: float) -> float:
     """A draw of the normal distribution on the scale, cut off at its ends: at least a half of it lies between them."""
-    centre, sd = to_scale(domain, guess), CONFIDENCES[domain.confidence]
     while True:
         if 0 <= (place := rng.gauss(centre, sd)) <= 1:
-            return from_scale(domain, place)
+            return place

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from growlab.domains import Choice, Range
+from growlab.kinds import complete
 from growlab.layout import parse
 from growlab.proposal import Proposal
 from growlab.records import PastTrial, TrialState
@@ -24,6 +25,7 @@ from growlab.search.model.encoding import Encoding
 from growlab.search.model.gaussian_process import Hyperparameters, Posterior, _loss
 from growlab.search.model.kernel import group_distances, names_of, prior_of, weighted_distance
 from growlab.search.model.outlook import Distances, Tried, chosen, last_milestone, look_ahead
+from growlab.search.propose import ask_for
 from growlab.study import Study
 from growlab.study.sampler_section import read_sampler
 
@@ -194,6 +196,18 @@ def test_running_trials_are_not_proposed_again(ask: Propose, study: Study, past:
     assert len(asked) == 38
 
 
+def test_configurations_that_were_tried_follow_a_past_that_grows_ends_and_changes(study, kinds, measure, past) -> None:
+    reader = suggesting.Reader(ask_for(study, past, 30, kinds, measure)[0])
+    changed = replace(past[3], params={**past[3].params, "train.lr": 0.0123})
+    running = replace(past[5], state=TrialState.RUNNING, value=None)
+    for known in (past[:10], [*past[:5], running], past, [*past[:3], changed, *past[4:]], past[2:]):
+        tried = reader.read(known)
+
+        assert [trial.number for trial in tried] == [trial.number for trial in known]
+        assert reader.configurations() == {trial.configuration for trial in tried}
+        assert [math.isnan(trial.value) for trial in tried] == [not trial.state.is_final for trial in known]
+
+
 # ---- arithmetic ----------------------------------------------------------------------------------------------
 
 
@@ -267,6 +281,28 @@ def test_distances_of_counts_are_sums_of_differences_and_all_together_those_of_g
         if group.sort == "count":
             one, other = (of.columns[of.layout, group.columns] for of in (some, codes))
             assert np.array_equal(each[at], np.abs(one[:, None] - other[None]).sum(axis=2)), group.name
+
+
+def test_a_configuration_has_the_same_codes_and_distances_alone_and_among_many(encoding, codes, tried) -> None:
+    relevances = np.exp(np.random.default_rng(0).normal(size=len(names_of(encoding))))
+    together = weighted_distance(encoding, codes, codes, relevances)
+
+    for at, trial in enumerate(tried):
+        alone = encoding.encode([trial.configuration])
+
+        assert np.array_equal(alone.columns[0], codes.columns[codes.layout[at]])
+        assert np.array_equal(alone.places[0], codes.places[codes.layout[at]])
+        assert np.array_equal(weighted_distance(encoding, alone, codes, relevances)[0], together[at])
+
+
+def test_codes_say_which_kinds_stand_next_to_each_other(encoding, kinds) -> None:
+    columns = next(group.columns for group in encoding.groups if group.name == "pairs present")
+    texts = ["attn mlp", "attn mlp attn mlp", "attn conv mlp"]
+    made = [Configuration(complete(parse(f"d=32 {text}"), kinds), {}) for text in texts]
+
+    pairs = (encoding.encode(made).columns[:, columns] > 0).sum(axis=1).tolist()
+
+    assert pairs == [3, 4, 4], "the ends are neighbours too; what comes twice is one pair"
 
 
 def test_equal_configurations_are_no_distance_apart_and_others_are(encoding, tried) -> None:

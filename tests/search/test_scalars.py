@@ -168,3 +168,15 @@ def test_optuna_says_nothing_and_keeps_the_verbosity_it_had(make_study, caplog, 
 
     assert optuna.logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_acts_is_told_of_many_names_as_of_each(make_study):
+    study = make_study(**MIXED)
+    names = tuple(study.scalars())
+    for trigger in ("never", "stagnation"):
+        for operator in ("aiether", "identity"):
+            values = {"growth.trigger": trigger, "growth.operator": operator, "train.lr": 0.1}
+
+            found = scalars.acting_among(names, values)
+
+            assert found == {name for name in names if scalars.acts(name, values)}

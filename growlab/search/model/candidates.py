@@ -16,8 +16,8 @@ from growlab.search.model.encoding import Encoding
 from growlab.search.mutations import mutate
 from growlab.search.random_layouts import random_layout
 from growlab.search.repair import repair
-from growlab.search.scalars import acts, may_matter
-from growlab.search.scale import draw_scale, from_scale, to_scale
+from growlab.search.scalars import acting_among, may_matter
+from growlab.search.scale import draw_of, scale_of, value_of
 from growlab.study import Study
 
 FRESH_SHARE = 0.15  # of the candidates are drawn at random
@@ -44,7 +44,7 @@ class Breeder:
 
     def __init__(self, rng: Random, study: Study, menu: Menu, encoding: Encoding) -> None:
         self._rng, self._menu, self._encoding = rng, menu, encoding
-        self._domains = {name: each for name, each in study.scalars().items() if may_matter(name, each)}
+        self._scalars = Scalars({name: each for name, each in study.scalars().items() if may_matter(name, each)})
 
     def candidates(self, parents: Sequence[Parent], n: int, tried: Collection[Configuration]) -> list[Candidate]:
         """About n candidates, no two of them alike; fewer where the space is all but exhausted."""
@@ -65,7 +65,7 @@ class Breeder:
 
     def fresh(self) -> Candidate:
         return Candidate(
-            Configuration(random_layout(self._rng, self._menu), draw_scalars(self._rng, self._domains)),
+            Configuration(random_layout(self._rng, self._menu), self._scalars.draw(self._rng)),
             description="",
         )
 
@@ -80,7 +80,7 @@ class Breeder:
     def _child(self, parent: Parent, before: str, n_changes: int) -> Candidate:
         """Change the layout, the scalars or both; scalars alone where the space has but one layout."""
         layout, params, changes = parent.configuration.layout, parent.configuration.params, [before] if before else []
-        searched = any(not isinstance(domain, Fixed) for domain in self._domains.values())
+        searched = self._scalars.are_searched
         layout, repaired = repair(self._rng, layout, self._menu)  # a layout to start with may be from outside
         changes += repaired
         what = self._rng.random()
@@ -90,7 +90,7 @@ class Breeder:
                     layout, description = change
                     changes.append(description)
         if searched and (what >= 0.5 or not changes):
-            params, moved = move_scalars(self._rng, self._domains, params)
+            params, moved = self._scalars.move(self._rng, params)
             changes.append(moved)
         number = parent.number
         return Candidate(Configuration(layout, params), number, "; ".join(filter(None, changes)))
@@ -104,7 +104,7 @@ class Breeder:
         above = min(range(upper.depth), key=lambda at: (abs(shares[at] - share), at)) + 1
         layout = replace(lower, blocks=(*lower.blocks[:cut], *upper.blocks[above:]), head=upper.head)
         layout, repaired = repair(self._rng, layout, self._menu)
-        params = joined_scalars(self._rng, self._domains, one.configuration.params, other.configuration.params)
+        params = self._scalars.join(self._rng, one.configuration.params, other.configuration.params)
         description = f"the first {cut} blocks, and those of trial {other.number} from {above} on"
         return Candidate(Configuration(layout, params), one.number, "; ".join([description, *repaired]))
 
@@ -117,52 +117,69 @@ class Breeder:
 # ---- scalars -----------------------------------------------------------------------------------------------------
 
 
+class Scalars:
+    """Draws and moves the scalars of a study."""
+
+    def __init__(self, domains: Mapping[str, Domain]) -> None:
+        self._domains = domains
+        self._fixed = {name: domain.value for name, domain in domains.items() if isinstance(domain, Fixed)}
+        self._searched = tuple([name for name in domains if name not in self._fixed])
+        self._draw = {name: draw_of(domains[name]) for name in self._searched}
+        self._scale = {name: scale_of(domains[name]) for name in self._searched}
+        self._value = {name: value_of(domains[name]) for name in self._searched}
+
+    @property
+    def are_searched(self) -> bool:
+        """Whether any of them is not fixed."""
+        return bool(self._searched)
+
+    def draw(self, rng: Random, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """A value for every searched scalar that acts, given ones as they are, in the order of the domains."""
+        values = {**self._fixed, **(given or {})}
+        while True:
+            acting = acting_among(self._searched, values)
+            ready = [name for name in self._searched if name in acting and name not in values]
+            if not ready:
+                return {name: values[name] for name in self._searched if name in acting}
+            for name in ready:
+                values[name] = self._draw[name](rng)
+
+    def move(self, rng: Random, params: Mapping[str, Value]) -> tuple[dict[str, Value], str]:
+        """One or two scalars moved, and what that brought into play drawn; with what was done, in words."""
+        names = list(params)
+        if not names:
+            return self.draw(rng), ""
+        moved = dict(params)
+        chosen = rng.sample(names, min(len(names), rng.choice((1, 1, 2))))
+        for name in chosen:
+            moved[name] = self._moved(rng, name, moved[name])
+        after = self.draw(rng, {name: value for name, value in moved.items() if name in self._domains})
+        changes = [f"{name} {_text(params[name])}→{_text(after[name])}" for name in chosen if name in after]
+        return after, "; ".join(changes)
+
+    def join(self, rng: Random, one: Mapping[str, Value], other: Mapping[str, Value]) -> dict[str, Value]:
+        """Each value of the one or of the other; what acts in the mixture and is of neither is drawn."""
+        names = [name for name in self._domains if name in one or name in other]
+        mixed = {name: rng.choice([params[name] for params in (one, other) if name in params]) for name in names}
+        return self.draw(rng, mixed)
+
+    def _moved(self, rng: Random, name: str, value: Value) -> Value:
+        domain, scale = self._domains[name], self._scale[name]
+        if isinstance(domain, Choice) and len(domain.values) > 1:
+            others = [known for known in domain.values if known != value]
+            if any(isinstance(known, str | bool) for known in domain.values):
+                return rng.choice(others)
+            at = scale(value) * (len(domain.values) - 1)
+            nearest = sorted(others, key=lambda known: abs(scale(known) * (len(domain.values) - 1) - at))
+            return rng.choice(nearest[:2] if rng.random() < 0.7 else others)
+        return self._value[name](scale(value) + rng.gauss(0, rng.choice(_STEPS)))
+
+
 def draw_scalars(
     rng: Random, domains: Mapping[str, Domain], given: Mapping[str, Value] | None = None
 ) -> dict[str, Value]:
-    """A value for every searched scalar that acts, those that are given as they are, in the order of the domains."""
-    fixed = {name: domain.value for name, domain in domains.items() if isinstance(domain, Fixed)}
-    values = {**fixed, **(given or {})}
-    searched = [name for name in domains if name not in fixed]
-    while ready := [name for name in searched if name not in values and acts(name, values)]:
-        values |= {name: draw_scale(rng, domains[name]) for name in ready}
-    return {name: values[name] for name in searched if name in values and acts(name, values)}
-
-
-def move_scalars(
-    rng: Random, domains: Mapping[str, Domain], params: Mapping[str, Value]
-) -> tuple[dict[str, Value], str]:
-    """One or two scalars moved, and what that brought into play drawn; with what was done, in words."""
-    names = list(params)
-    if not names:
-        return draw_scalars(rng, domains), ""
-    moved = dict(params)
-    chosen = rng.sample(names, min(len(names), rng.choice((1, 1, 2))))
-    for name in chosen:
-        moved[name] = _moved(rng, domains[name], moved[name])
-    after = draw_scalars(rng, domains, {name: value for name, value in moved.items() if name in domains})
-    changes = [f"{name} {_text(params[name])}→{_text(after[name])}" for name in chosen if name in after]
-    return after, "; ".join(changes)
-
-
-def joined_scalars(
-    rng: Random, domains: Mapping[str, Domain], one: Mapping[str, Value], other: Mapping[str, Value]
-) -> dict[str, Value]:
-    """Each value of the one or of the other; what acts in the mixture and is of neither is drawn."""
-    names = [name for name in domains if name in one or name in other]
-    mixed = {name: rng.choice([params[name] for params in (one, other) if name in params]) for name in names}
-    return draw_scalars(rng, domains, mixed)
-
-
-def _moved(rng: Random, domain: Domain, value: Value) -> Value:
-    if isinstance(domain, Choice) and len(domain.values) > 1:
-        others = [known for known in domain.values if known != value]
-        if any(isinstance(known, str | bool) for known in domain.values):
-            return rng.choice(others)
-        at = to_scale(domain, value) * (len(domain.values) - 1)
-        nearest = sorted(others, key=lambda known: abs(to_scale(domain, known) * (len(domain.values) - 1) - at))
-        return rng.choice(nearest[:2] if rng.random() < 0.7 else others)
-    return from_scale(domain, to_scale(domain, value) + rng.gauss(0, rng.choice(_STEPS)))
+    """As `Scalars.draw`, of domains of which few are drawn."""
+    return Scalars(domains).draw(rng, given)
 
 
 def _text(value: Value) -> str:

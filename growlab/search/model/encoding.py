@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -26,6 +26,7 @@ from growlab.search.scale import scale_of
 MOST_PLACES = 12  # from each end; what stands further inside is seen by the counts alone
 UNIT = 1 / 4  # what is counted is a multiple of it
 _KEPT = 4096  # blocks and values of a scalar of which what was computed is kept
+_MOST_APART = 2048  # blocks, up to which all distances between any two are kept
 _EDGE = "|"  # stands before the first block of a stack and behind its last one
 
 Array = np.ndarray
@@ -55,8 +56,36 @@ class Codes:
     @cached_property
     def blocks(self) -> tuple[Array, Array]:
         """The blocks that stand anywhere, by number, and which of them stands at each place (u, p)."""
-        blocks, which = np.unique(self.places, return_inverse=True)
-        return blocks, which.reshape(self.places.shape)
+        return distinct(self.places, int(self.places.max(initial=0)) + 1)
+
+    @cached_property
+    def scalar_values(self) -> tuple[Array, Array, list[int]]:
+        """The different values in each column, sorted, the first ones of (n, s); which of them each is (n, s); how many
+        there are.
+
+        Children have most of their values from a few parents.
+        """
+        order = np.argsort(self.scalars, axis=0, kind="stable")
+        values = np.take_along_axis(self.scalars, order, axis=0)
+        is_new = np.ones(values.shape, dtype=bool)
+        is_new[1:] = values[1:] != values[:-1]
+        rank = np.cumsum(is_new, axis=0) - 1
+        which = np.empty_like(rank)
+        np.put_along_axis(which, order, rank, axis=0)
+        different = np.zeros_like(values)
+        np.put_along_axis(different, rank, values, axis=0)
+        return different, which, (rank[-1] + 1).tolist()
+
+    def counted(self, columns: slice) -> "Counted":
+        """What is counted in some columns; it is kept, as one past is compared with many candidates."""
+        key = columns.start, columns.stop
+        if key not in self._counted:
+            self._counted[key] = Counted.of(self.columns[:, columns])
+        return self._counted[key]
+
+    @cached_property
+    def _counted(self) -> "dict[tuple[int, int], Counted]":
+        return {}
 
     def chosen(self, at: Array) -> "Codes":
         """Those of the configurations at some places."""
@@ -71,6 +100,44 @@ class Codes:
             np.concatenate([self.layout, others.layout + len(self.columns)]),
             np.concatenate([self.scalars, others.scalars]),
         )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Multiples of UNIT as steps that each layout goes up, so that of two the smaller one is a product of both."""
+
+    column: Array  # (l), of each step; as many as the highest of any layout has
+    level: Array  # (l), to which it leads
+    steps: Array  # (u, l), float32, 1 where the layout goes it
+    total: Array  # (u), of all columns
+
+    @classmethod
+    def of(cls, columns: Array) -> "Counted":
+        n_steps = (columns.max(axis=0, initial=0) / UNIT).astype(np.intp)
+        column = np.repeat(np.arange(len(n_steps)), n_steps)
+        level = 1 + np.arange(len(column)) - np.repeat(np.cumsum(n_steps) - n_steps, n_steps)
+        return cls(column, level, _steps(columns, column, level), columns.sum(axis=1))
+
+    def distance(self, others: Array) -> Array:
+        """Σ |a − b| = Σ a + Σ b − 2 Σ min(a, b) of other columns (v, k) to these, (v, u); all sums are exact."""
+        both = _steps(others, self.column, self.level) @ self.steps.T
+        found: Array = np.multiply(both, -2 * UNIT, dtype=np.float64)
+        found += self.total
+        found += others.sum(axis=1)[:, None]
+        return found
+
+
+def _steps(columns: Array, column: Array, level: Array) -> Array:
+    numbers = (columns / UNIT).astype(np.int16)  # a quarter of the memory to look through
+    found: Array = (numbers.take(column, axis=1) >= level.astype(np.int16)).astype(np.float32)
+    return found
+
+
+def distinct(numbers: Array, below: int) -> tuple[Array, Array]:
+    """The different ones of whole numbers from 0 up to `below`, sorted, and which of them each is."""
+    there = np.zeros(below, dtype=bool)
+    there[numbers] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[numbers]
 
 
 class Encoding:
@@ -93,9 +160,12 @@ class Encoding:
         self._at = {group.name: group.columns for group in self.groups}
         self._blocks: dict[BlockSpec, int] = {}  # numbers from 1 on; 0 is no block
         self._specs: list[BlockSpec | None] = [None]
-        self._names: list[str] = [""]
+        self._entries: dict[str, int] = {}  # of the menu or not, in the order in which they came, from 1 on
+        self._entry_of = [0]
+        self._apart = np.zeros((0, 0))  # the distances of all blocks so far
         self._options: list[Array] = [np.zeros(0)]
         self._counts: list[tuple[Array, Array]] = [_adding({})]  # what each block adds to a row
+        self._end_numbers = [0]  # of each block's kind among those of pairs, where 0 is an end; -1 for one of none
         self._size_of_number = lru_cache(maxsize=_KEPT)(self._own_size)
         self._size_of_none = lru_cache(maxsize=_KEPT)(self._size_without_blocks)
 
@@ -137,20 +207,45 @@ class Encoding:
         if not n:
             return np.zeros((0, len(self.places)), dtype=np.intp), np.zeros((0, k))
         numbers = [[self._number(block) for block in layout.blocks] for layout in layouts]
-        adding = [(row * k, self._counts[number]) for row, each in enumerate(numbers) for number in each]
-        at = np.concatenate([first + columns for first, (columns, _) in adding])
-        columns = np.bincount(at, np.concatenate([amounts for _, (_, amounts) in adding]), minlength=n * k)
-        columns[[row * k + column for row, layout in enumerate(layouts) for column in self._pairs(layout.blocks)]] = 1
-        columns = columns.reshape(n, k)
+        depths = np.array([len(each) for each in numbers])
+        block, row = np.array(list(chain.from_iterable(numbers)), dtype=np.intp), np.repeat(np.arange(n), depths)
+        columns = self._counted_in(block, row, n)
+        columns[self._pairs_in(block, row, depths)] = 1
         columns[:, self._at["kinds present"]] = (columns[:, self._at["counts of kinds"]] > 0) / 2
         columns[:, self._at["pairs present"]] = (columns[:, self._at["pairs present"]] > 0) / 4
         columns[:, self._at["depth"].start :] = list(map(list, map(self._sizes_of, layouts, numbers)))
-        depths = map(len, numbers)
-        places = [
-            [each[at] if -depth <= at < depth else 0 for at in self.places]
-            for each, depth in zip(numbers, depths, strict=True)
-        ]
-        return np.array(places, dtype=np.intp).reshape(n, len(self.places)), columns
+        return self._placed(block, row, depths), columns
+
+    def _counted_in(self, block: Array, row: Array, n: int) -> Array:
+        """What the blocks of n rows add to each, (n, k)."""
+        used, which = distinct(block, len(self._specs))
+        added = [self._counts[number] for number in used.tolist()]
+        n_added = np.array([len(columns) for columns, _ in added])
+        first, times = (np.cumsum(n_added) - n_added)[which], n_added[which]
+        at = np.arange(times.sum()) + np.repeat(first - (np.cumsum(times) - times), times)
+        column, amount = (np.concatenate(each)[at] for each in zip(*added, strict=True))
+        cells = np.bincount(np.repeat(row, times) * self.n_columns + column, amount, minlength=n * self.n_columns)
+        return cells.reshape(n, self.n_columns)
+
+    def _pairs_in(self, block: Array, row: Array, depths: Array) -> tuple[Array, Array]:
+        """The cells of the pairs of neighbours, the ends of each row among them."""
+        ends = np.cumsum(depths + 2)
+        kind = np.zeros(ends[-1], dtype=np.intp)  # 0 is an end
+        kind[np.arange(len(block)) + 2 * row + 1] = np.array(self._end_numbers)[block]
+        rows = np.repeat(np.arange(len(depths)), depths + 2)
+        known = (kind[:-1] >= 0) & (kind[1:] >= 0) & (rows[:-1] == rows[1:])
+        pairs = kind[:-1] * (1 + len(self._kinds)) + kind[1:]
+        return rows[:-1][known], self._at["pairs present"].start + pairs[known]
+
+    def _placed(self, block: Array, row: Array, depths: Array) -> Array:
+        """The block at each place of each row; 0 where there is none, (u, p)."""
+        stacks = np.zeros((len(depths), int(depths.max())), dtype=np.intp)
+        above = np.arange(len(block)) - np.repeat(np.cumsum(depths) - depths, depths)
+        stacks[row, above] = block
+        places = np.array(self.places, dtype=np.intp)
+        at = np.where(places < 0, depths[:, None] + places, places)
+        there = (at >= 0) & (at < depths[:, None])
+        return np.where(there, np.take_along_axis(stacks, np.where(there, at, 0), axis=1), 0)
 
     def _sizes_of(self, layout: Layout, blocks: Sequence[int]) -> Iterator[float]:
         """The columns from the depth on, in the order of the groups; its parameters as the sum of those of blocks."""
@@ -206,9 +301,10 @@ class Encoding:
         number = self._blocks[block] = len(self._specs)
         name = self._menu.name(block)
         self._specs.append(block)
-        self._names.append(name)
+        self._entry_of.append(self._entries.setdefault(name, 1 + len(self._entries)))
         self._options.append(np.array(list(self._option_numbers(name, block))))
         self._counts.append(_adding(self._counts_of(block)))
+        self._end_numbers.append(self._kind_column.get(block.kind, -2) + 1)
         return number
 
     def _option_numbers(self, name: str, block: BlockSpec) -> Iterator[float]:
@@ -217,25 +313,33 @@ class Encoding:
             values = self._menu.values.get(name, {}).get(path, ())
             yield values.index(value) / max(len(values) - 1, 1) if value in values else 0.5
 
-    def block_distances(self, some: Sequence[int], others: Sequence[int]) -> Array:
+    def block_distances(self, some: Array, others: Array) -> Array:
         """Between two lists of blocks: 1 for other kinds, else half of what their options differ by on average."""
+        n = len(self._specs)
+        if n > _MOST_APART:
+            return self._distances(some, others)
+        if (n_known := len(self._apart)) < n:
+            new, every = np.arange(n_known, n), np.arange(n)
+            apart = np.zeros((n, n))
+            apart[:n_known, :n_known] = self._apart
+            apart[n_known:] = self._distances(new, every)
+            apart[:, n_known:] = apart[n_known:].T
+            self._apart = apart
+        found: Array = self._apart[some[:, None], others]
+        return found
+
+    def _distances(self, some: Array, others: Array) -> Array:
         distances = np.ones((len(some), len(others)))
-        rows, columns = self._by_name(some), self._by_name(others)
-        for name in rows.keys() & columns.keys():
+        entries = np.array(self._entry_of)
+        rows, columns = entries[some], entries[others]
+        for entry in np.intersect1d(rows, columns):
+            row, column = np.flatnonzero(rows == entry), np.flatnonzero(columns == entry)
             mine, theirs = (
-                np.array([self._options[blocks[at]] for at in places[name]])
-                for blocks, places in ((some, rows), (others, columns))
+                np.array([self._options[number] for number in each]) for each in (some[row], others[column])
             )
             apart = cdist(mine, theirs, "cityblock") / (2 * mine.shape[1]) if mine.shape[1] else 0.0
-            distances[np.ix_(rows[name], columns[name])] = apart
+            distances[row[:, None], column] = apart
         return distances
-
-    def _by_name(self, blocks: Sequence[int]) -> dict[str, list[int]]:
-        """Where in the list the blocks of each entry stand."""
-        places: dict[str, list[int]] = {}
-        for at, block in enumerate(blocks):
-            places.setdefault(self._names[block], []).append(at)
-        return places
 
 
 def _groups(made_of: Iterable[tuple[str, int, str]]) -> Iterator[Group]:

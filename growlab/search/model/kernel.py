@@ -18,10 +18,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
-from growlab.search.model.encoding import UNIT, Array, Codes, Encoding
+from growlab.search.model.encoding import Array, Codes, Encoding, distinct
 
 PLACE, COUNT, NUMBER = 2.0, 0.05, 1.0  # prior medians of relevances: of all places together, of a count, of a scalar
+_FEW = 8  # layouts, up to which their distances are summed up one by one
 SMOOTH = 0.1  # s, as a share of a scalar's range
 
 
@@ -55,12 +57,12 @@ class Apart:
     """Distances (n, m) of which many rows are alike: the different ones (d, m), and which of them each row is (n)."""
 
     rows: Array
-    which: Array
+    which: Array | None = None  # None: each row is one of its own
 
     def whole(self, weight: float = 1.0) -> Array:
         """All of them times a weight, (n, m)."""
-        found: Array = (weight * self.rows).take(self.which, axis=0)
-        return found
+        weighted: Array = weight * self.rows
+        return weighted if self.which is None else weighted.take(self.which, axis=0)
 
 
 def group_distances(encoding: Encoding, some: Codes, others: Codes) -> Array:
@@ -92,31 +94,29 @@ def weighted_distance(encoding: Encoding, some: Codes, others: Codes, relevances
 def _of_layouts(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Apart]:
     """Between different layouts, in each group."""
     yield from _place_distances(encoding, some, others)
-    every = np.arange(len(some.columns))
     for group in encoding.groups:
-        if group.sort != "scalar":
-            one, other = some.columns[:, group.columns], others.columns[:, group.columns]
-            yield Apart(_counted(one, other) if group.sort == "count" else np.abs(one - other.T), every)
+        if group.sort == "count":
+            yield Apart(_counted(some, others, group.columns))
+        elif group.sort == "number":
+            yield Apart(np.abs(some.columns[:, group.columns] - others.columns[:, group.columns].T))
+
+
+def _counted(some: Codes, others: Codes, columns: slice) -> Array:
+    """Σ |a − b|, of many layouts at once as a product of matrices; either way every sum is exact."""
+    if len(some.columns) <= _FEW:
+        found: Array = cdist(some.columns[:, columns], others.columns[:, columns], "cityblock")
+        return found
+    return others.counted(columns).distance(some.columns[:, columns])
 
 
 def _place_distances(encoding: Encoding, some: Codes, others: Codes) -> Iterator[Apart]:
     if not encoding.places:
         return
     (rows, row_of), (columns, column_of) = some.blocks, others.blocks
-    between = encoding.block_distances(rows.tolist(), columns.tolist())
+    between = encoding.block_distances(rows, columns)
     for at in range(len(encoding.places)):
-        here, which = np.unique(row_of[:, at], return_inverse=True)
+        here, which = distinct(row_of[:, at], len(rows))
         yield Apart(between[here].take(column_of[:, at], axis=1), which)
-
-
-def _counted(one: Array, other: Array) -> Array:
-    """Σ |a − b| = Σ a + Σ b − 2 Σ min(a, b), where min(a, b) is the steps of UNIT that both go: an exact product."""
-    n_steps = (np.minimum(one.max(axis=0), other.max(axis=0)) / UNIT).astype(np.intp)
-    column = np.repeat(np.arange(len(n_steps)), n_steps)
-    level = UNIT * (1 + np.arange(len(column)) - np.repeat(np.cumsum(n_steps) - n_steps, n_steps))
-    steps = [(each[:, column] >= level).astype(np.float32) for each in (one, other)]
-    found: Array = one.sum(axis=1)[:, None] + other.sum(axis=1)[None, :] - 2 * UNIT * (steps[0] @ steps[1].T)
-    return found
 
 
 def _of_each(between: Array, some: Codes, others: Codes) -> Array:
@@ -131,21 +131,31 @@ def _of_each(between: Array, some: Codes, others: Codes) -> Array:
 
 def _of_scalars(encoding: Encoding, some: Codes, others: Codes) -> Iterator[list[Apart]]:
     """√(s² + x²) − s between configurations, in each group one for every column in which any of them are apart."""
+    if not len(some):
+        return
+    values, which, n_values = some.scalar_values
+    apart = _are_apart(some.scalars, others.scalars).tolist()
     for group in encoding.groups:
         if group.sort == "scalar":
-            columns = zip(some.scalars[:, group.columns].T, others.scalars[:, group.columns].T, strict=True)
-            yield [_smooth(one, other) for one, other in columns if not _is_one_value(one, other)]
+            columns = [at for at in range(group.columns.start, group.columns.stop) if apart[at]]
+            yield [Apart(_smooth(values[: n_values[at], at], others.scalars[:, at]), which[:, at]) for at in columns]
 
 
-def _is_one_value(one: Array, other: Array) -> bool:
-    """As where a scalar acts always."""
-    return len(one) > 0 and bool((one == one[0]).all() and (other == one[0]).all())
+def _are_apart(some: Array, others: Array) -> Array:
+    """Whether any are in a column; where a scalar acts always, none are in that which says so."""
+    first = some[0]
+    found: Array = (some != first).any(axis=0) | (others != first).any(axis=0)
+    return found
 
 
-def _smooth(one: Array, other: Array) -> Apart:
-    """Of one column: children have most of their values from a few parents."""
-    values, which = np.unique(one, return_inverse=True)
-    return Apart(np.sqrt((values[:, None] - other) ** 2 + SMOOTH**2) - SMOOTH, which)
+def _smooth(some: Array, others: Array) -> Array:
+    """Of one column, (n, m)."""
+    found: Array = some[:, None] - others
+    found *= found
+    found += SMOOTH**2
+    np.sqrt(found, out=found)
+    found -= SMOOTH
+    return found
 
 
 def _summed(columns: Sequence[Apart], some: Codes, others: Codes) -> Array:

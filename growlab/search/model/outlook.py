@@ -64,16 +64,16 @@ class Outlook:
 
     def predict(self, asked: Sequence[Configuration]) -> tuple[Array, Array, Array]:
         """Mean and standard deviation of the objective without noise, and the probability that it will be reached."""
-        mean, sd = self._posterior.predict(self._distances(asked), self._shapes(asked))
-        runs = np.ones(len(asked)) if self._failing is None else self._failing.survival(asked)
+        codes = self.encoding.encode(asked)
+        mean, sd = self._posterior.predict(self._distances(codes), self._shapes(asked))
+        runs = np.ones(len(asked)) if self._failing is None else self._failing.survival(codes)
         return self._centre + self._spread * mean, self._spread * sd, runs
 
     def standard(self, asked: Sequence[Configuration]) -> Array:
         """What is expected of each, of mean 0 and variance 1 over the good trials."""
-        return self._posterior.expected(self._distances(asked), self._shapes(asked))
+        return self._posterior.expected(self._distances(self.encoding.encode(asked)), self._shapes(asked))
 
-    def _distances(self, asked: Sequence[Configuration]) -> Array:
-        codes = self.encoding.encode(asked)
+    def _distances(self, codes: Codes) -> Array:
         return weighted_distance(self.encoding, codes, self._codes, self.hyperparameters.relevances)
 
     def _shapes(self, asked: Sequence[Configuration]) -> Array | None:
@@ -83,7 +83,7 @@ class Outlook:
         """Mean and standard deviation of a sum of objectives by weights that add up to 0, such as a difference."""
         codes = self.encoding.encode(asked)
         among = weighted_distance(self.encoding, codes, codes, self.hyperparameters.relevances)
-        mean, sd = self._posterior.combined(self._distances(asked), among, np.array(weights), self._shapes(asked))
+        mean, sd = self._posterior.combined(self._distances(codes), among, np.array(weights), self._shapes(asked))
         return self._spread * mean, self._spread * sd
 
     @property
@@ -113,9 +113,8 @@ class Failing:
     _posterior: Posterior
     _codes: Codes
 
-    def survival(self, asked: Sequence[Configuration]) -> Array:
+    def survival(self, codes: Codes) -> Array:
         """The probability that each will reach an objective."""
-        codes = self.encoding.encode(asked)
         weighted = weighted_distance(self.encoding, codes, self._codes, self.hyperparameters.relevances)
         mean, sd = self._posterior.predict(weighted)
         found: Array = ndtr((0.5 - _LABELS_CENTRE - mean) / np.sqrt(sd**2 + DOUBT**2))

@@ -36,7 +36,7 @@ def suggest(ask: Ask, *, at_random: bool, random_share: float, tries: int) -> Su
     reader = reader_of(ask)
     encoding, tried = reader.encoding, reader.read(ask.past)
     breeder = Breeder(rng, ask.study, ask.menu, encoding)
-    known = {trial.configuration for trial in tried}
+    known = reader.configurations()
     if at_random:
         return _first_fitting(ask, _fresh(breeder, known, tries), "random")
     values = np.array([trial.value for trial in tried])
@@ -140,22 +140,46 @@ class Reader:
         self._kinds = ask.menu.kinds
         self._domains = ask.study.scalars()
         self._read: dict[int, tuple[PastTrial, Tried | None]] = {}
+        self._known: set[Configuration] = set()
 
     def read(self, past: Sequence[PastTrial]) -> list[Tried]:
         """All trials as configurations. One of another space than the study's, or a damaged row, teaches nothing."""
-        self._read = {trial.number: self._known(trial) for trial in past}
-        return [tried for _, tried in self._read.values() if tried is not None]
+        before, self._read = self._read, {}
+        n_stayed = 0
+        for trial in past:
+            known = before.get(trial.number)
+            if known is not None and (known[0] is trial or known[0] == trial):  # to compare takes longer than the rest
+                n_stayed += 1
+            elif known is not None and _is_made_alike(known[0], trial):  # it has come to its end meanwhile
+                known = trial, known[1] and _tried(trial, known[1].configuration)
+                n_stayed += 1
+            else:
+                known = trial, self._tried(trial)
+            self._read[trial.number] = known
+        tried = [tried for _, tried in self._read.values() if tried is not None]
+        if n_stayed < len(before):
+            self._known = {trial.configuration for trial in tried}
+        return tried
 
-    def _known(self, trial: PastTrial) -> tuple[PastTrial, Tried | None]:
-        known = self._read.get(trial.number)
-        if known is not None and (known[0] is trial or known[0] == trial):  # to compare takes longer than all the rest
-            return known
-        return trial, self._tried(trial)
+    def configurations(self) -> set[Configuration]:
+        """The configurations of the trials that were read last, a set of the caller's own."""
+        return self._known.copy()
 
     def _tried(self, trial: PastTrial) -> Tried | None:
         configuration = configuration_of(trial, self._domains, self._kinds)
-        value = loss_of(trial) if trial.state.is_final else math.nan
-        return None if configuration is None else Tried(trial.number, configuration, value, trial.value_sd)
+        if configuration is None:
+            return None
+        self._known.add(configuration)
+        return _tried(trial, configuration)
+
+
+def _is_made_alike(one: PastTrial, other: PastTrial) -> bool:
+    return one.layout == other.layout and one.params == other.params
+
+
+def _tried(trial: PastTrial, configuration: Configuration) -> Tried:
+    value = loss_of(trial) if trial.state.is_final else math.nan
+    return Tried(trial.number, configuration, value, trial.value_sd)
 
 
 def reader_of(ask: Ask) -> Reader:
