@@ -752,7 +752,8 @@ def export(
 ) -> "Study":
     """Write a trial's config, weights, tokeniser and metrics into a new folder: the best trial's, unless one is named.
 
-    To `hf` the folder is one that transformers loads without growlab (the extra hf). With `force` it may take the place
+    To `hf` the folder is one that transformers loads without growlab (the extra hf), to `onnx` (the extra onnx) and
+    `torch-export` it holds one program, of ids to logits. With `force` it may take the place
     of an earlier export. Returns the study as it is stored.
     """
     from growlab.export.targets import exporter

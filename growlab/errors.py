@@ -14,6 +14,7 @@
     │   ├── SchemaError         its schema is missing, older or newer than this growlab
     │   ├── NotFound            no such study or trial
     │   └── LeaseLost           another worker owns the trial now; nothing more may be written
+    ├── NotExportable         a layout that a form of export cannot hold
     ├── OtherCode             a checkpoint that was written by other code, such as a plugin before it was edited
     ├── CheckpointError       a checkpoint or a model file is missing or damaged
     └── ArtifactsError        this worker does not see, or may not write, the folder of artifacts
@@ -101,6 +102,10 @@ class LeaseLost(StorageError):
 
 
 class CheckpointError(GrowlabError):
+    pass
+
+
+class NotExportable(GrowlabError):
     pass
 
 

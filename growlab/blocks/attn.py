@@ -223,7 +223,10 @@ def rotate(x_BTHE: Float[Tensor, "B T H E"], start: int) -> Float[Tensor, "B T H
     """
     B, T, H, E = x_BTHE.shape
     to = wide(x_BTHE.dtype)
-    table = _rope_constants(_round_up(start + T), E, to, x_BTHE.device)
+    if torch.compiler.is_exporting():  # T is a symbol, for which no table is kept
+        table = _turns(start + T, E, to, x_BTHE.device)
+    else:
+        table = _rope_constants(_round_up(start + T), E, to, x_BTHE.device)
     cos_T1E, sin_T1E = (part[start : start + T, None] for part in table)
     exchanged_BTHE = x_BTHE.reshape(B, T, H, 2, E // 2).flip(3).flatten(3)
     return (x_BTHE * cos_T1E + exchanged_BTHE * sin_T1E).to(x_BTHE.dtype)
@@ -231,15 +234,17 @@ def rotate(x_BTHE: Float[Tensor, "B T H E"], start: int) -> Float[Tensor, "B T H
 
 @lru_cache(maxsize=64)
 def _rope_table(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tables of cos and sin, each (n_positions, head_dim), the first half of sin negative.
-
-    Computed in float64 once and shared by all blocks.
-    """
+    """The table of `_turns`, computed once and shared by all blocks."""
     with torch.inference_mode(False):  # a table made while text was generated must still serve training
-        frequency = ROPE_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-        angle = torch.outer(torch.arange(n_positions, dtype=torch.float64), frequency)
-        cos, sin = angle.cos().repeat(1, 2), torch.cat((-angle.sin(), angle.sin()), dim=1)
-        return cos.to(device, dtype), sin.to(device, dtype)
+        return _turns(n_positions, head_dim, dtype, device)
+
+
+def _turns(n_positions: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tables of cos and sin, each (n_positions, head_dim), the first half of sin negative; computed in float64."""
+    frequency = ROPE_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angle = torch.outer(torch.arange(n_positions, dtype=torch.float64), frequency)
+    cos, sin = angle.cos().repeat(1, 2), torch.cat((-angle.sin(), angle.sin()), dim=1)
+    return cos.to(device, dtype), sin.to(device, dtype)
 
 
 @never_changing

@@ -6,6 +6,7 @@ Legend of shape suffixes: B batch, T tokens, D d_model.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
@@ -294,6 +295,14 @@ def total(penalties: Iterable[Penalty]) -> Penalty:
     """The sum of all penalties; None where there is none."""
     some = [penalty for penalty in penalties if penalty is not None]
     return torch.stack(some).sum() if some else None
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Compute within in the dtypes that tensors have, as norms, rates and states want it.
+
+    A program that torch.export records is under no autocast, and could not be saved with a recurrence under one.
+    """
+    return nullcontext() if torch.compiler.is_exporting() else torch.autocast(device.type, enabled=False)
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from growlab.blocks.any_length import joined, pieces, recurrence
 from growlab.kernels import Door
 from growlab.kernels.door import Form
 
@@ -102,11 +103,57 @@ def _remember(
     return y_BHTV, memories[-1] if carried else None
 
 
+def _remember_exported(
+    q_BGTK: Tensor,
+    k_BGTK: Tensor,
+    v_BHTV: Tensor,
+    log_decay_BHT: Tensor,
+    memory_BHKV: Tensor | None,
+    strength_BHT: Tensor | None,
+    skip_H: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Compute what `_remember` does, of however many chunks: all memories are handed on by one operator."""
+    T = q_BGTK.shape[2]
+    q_BGTK, k_BGTK, v_BHTV = (tensor.to(log_decay_BHT.dtype) for tensor in (q_BGTK, k_BGTK, v_BHTV))
+    written_BHTV = v_BHTV if strength_BHT is None else v_BHTV * strength_BHT[..., None]
+    q, k, v, log_decay_BHNC = (cut_alike(tensor) for tensor in (q_BGTK, k_BGTK, written_BHTV, log_decay_BHT))
+    kept_BHNCC, from_start_BHNC1 = segment_sums(log_decay_BHNC).exp(), log_decay_BHNC.cumsum(-1).exp()[..., None]
+    written_BHNKV = (k * kept_BHNCC[..., -1, :, None]).transpose(-1, -2) @ v
+
+    def step(memory_BHKV: Tensor, written_BHKV: Tensor, decay_BH11: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.addcmul(written_BHKV, decay_BH11, memory_BHKV), memory_BHKV
+
+    initial = torch.zeros_like(written_BHNKV[:, :, 0]) if memory_BHKV is None else memory_BHKV
+    last, before_NBHKV = recurrence(
+        step, initial, written_BHNKV.movedim(2, 0), from_start_BHNC1[:, :, :, -1:].movedim(2, 0)
+    )
+    read_BHNCV = (q * from_start_BHNC1) @ before_NBHKV.movedim(0, 2)
+    y_BHTV = joined_alike((q @ k.transpose(-1, -2) * kept_BHNCC) @ v + read_BHNCV, T)
+    return y_BHTV if skip_H is None else torch.addcmul(y_BHTV, v_BHTV, skip_H[:, None, None]), last
+
+
 def _remember_weighed(
     q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, memory_BHKW: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
+    return _weighed(_remember, q_BGTK, k_BGTK, v_BHTV, log_decay_BHT, memory_BHKW)
+
+
+def _weighed_exported(
+    q_BGTK: Tensor, k_BGTK: Tensor, v_BHTV: Tensor, log_decay_BHT: Tensor, memory_BHKW: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    return _weighed(_remember_exported, q_BGTK, k_BGTK, v_BHTV, log_decay_BHT, memory_BHKW)
+
+
+def _weighed(
+    remember: Form,
+    q_BGTK: Tensor,
+    k_BGTK: Tensor,
+    v_BHTV: Tensor,
+    log_decay_BHT: Tensor,
+    memory_BHKW: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
     v_BHTW = F.pad(v_BHTV, (0, 1), value=1.0)
-    read_BHTW, memory_BHKW = _remember(q_BGTK, k_BGTK, v_BHTW, log_decay_BHT, memory_BHKW, None, None)
+    read_BHTW, memory_BHKW = remember(q_BGTK, k_BGTK, v_BHTW, log_decay_BHT, memory_BHKW, None, None)
     return read_BHTW[..., :-1], read_BHTW[..., -1], memory_BHKW
 
 
@@ -134,6 +181,17 @@ def cut(x_BHT: Float[Tensor, "B H T *entries"]) -> Float[Tensor, "B H N C *entri
     n_chunks, length = chunks(n_tokens)
     padded = F.pad(x_BHT, (0, 0) * (x_BHT.dim() - 3) + (0, n_chunks * length - n_tokens))
     return padded.view(*x_BHT.shape[:2], n_chunks, length, *x_BHT.shape[3:])
+
+
+def cut_alike(x_BHT: Float[Tensor, "B H T *entries"]) -> Float[Tensor, "B H N C *entries"]:
+    """Cut a sequence as `cut` does, but into chunks of one length, two or more: torch.export takes 1 for a constant."""
+    x_BTH = x_BHT.transpose(1, 2)
+    return pieces(x_BTH, (x_BTH.shape[1] + 2 * LONGEST - 1) // LONGEST, LONGEST).movedim(3, 1)
+
+
+def joined_alike(x_BHNCV: Float[Tensor, "B H N C V"], n_tokens: int) -> Float[Tensor, "B H T V"]:
+    """Join what `cut_alike` cut."""
+    return joined(x_BHNCV.movedim(1, 3), 0, n_tokens).transpose(1, 2)
 
 
 # ---- the door to the kernel ------------------------------------------------------------------------------------------
@@ -208,11 +266,19 @@ def _beside(q_BGTK: Tensor, v_BHTV: Tensor) -> tuple[Tensor, ...]:
     return memory, strength, skip
 
 
-REMEMBER = Door(name="decaying_memory", definition=_remember, kernel=_kernel, fits=kernel_fits, examples=_examples)
+REMEMBER = Door(
+    name="decaying_memory",
+    definition=_remember,
+    kernel=_kernel,
+    fits=kernel_fits,
+    examples=_examples,
+    exported=_remember_exported,
+)
 WEIGHED = Door(
     name="weighed_memory",
     definition=_remember_weighed,
     kernel=_weighed_kernel,
     fits=kernel_fits,
     examples=_weighed_examples,
+    exported=_weighed_exported,
 )

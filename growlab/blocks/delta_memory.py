@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from growlab.blocks.decaying_memory import chunks, cut, kernel_fits, segment_sums
+from growlab.blocks.any_length import recurrence
+from growlab.blocks.decaying_memory import chunks, cut, cut_alike, joined_alike, kernel_fits, segment_sums
 from growlab.kernels import Door
 from growlab.kernels.door import Form
 
@@ -72,6 +73,38 @@ def _revise(
         read_BHNCV = (q * from_start_BHNC1)[:, :, -len(found) :] @ torch.stack(found, dim=2)
         y_BHNCV = y_BHNCV + F.pad(read_BHNCV, (0, 0, 0, 0, q.shape[2] - len(found), 0))
     return y_BHNCV.flatten(2, 3)[:, :, :T], memories[-1] if carried else None
+
+
+def _revise_exported(
+    q_BHTK: Tensor,
+    k_BHTK: Tensor,
+    v_BHTV: Tensor,
+    log_decay_BHT: Tensor,
+    strength_BHT: Tensor,
+    memory_BHKV: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Compute what `_revise` does, of however many chunks: all memories are handed on by one operator."""
+    T = q_BHTK.shape[2]
+    q, k, v, log_decay_BHNC, strength_BHNC = (
+        cut_alike(tensor.to(log_decay_BHT.dtype)) for tensor in (q_BHTK, k_BHTK, v_BHTV, log_decay_BHT, strength_BHT)
+    )
+    kept_BHNCC, from_start_BHNC1 = segment_sums(log_decay_BHNC).exp(), log_decay_BHNC.cumsum(-1).exp()[..., None]
+    written = k * strength_BHNC[..., None]
+    inverse_BHNCC = unit_inverse((written @ k.transpose(-1, -2) * kept_BHNCC).tril(-1))
+    new_BHNCV, met_BHNCK = inverse_BHNCC @ (v * strength_BHNC[..., None]), inverse_BHNCC @ (written * from_start_BHNC1)
+    left_BHNKC = (k * kept_BHNCC[..., -1, :, None]).transpose(-1, -2)
+    scores_BHNCC, asked_BHNCK = q @ k.transpose(-1, -2) * kept_BHNCC, q * from_start_BHNC1
+
+    def step(
+        memory_BHKV: Tensor, new: Tensor, met: Tensor, left: Tensor, decay: Tensor, scores: Tensor, asked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        u_BHCV = new - met @ memory_BHKV
+        return torch.addcmul(left @ u_BHCV, decay, memory_BHKV), scores @ u_BHCV + asked @ memory_BHKV
+
+    of_chunks = (new_BHNCV, met_BHNCK, left_BHNKC, from_start_BHNC1[..., -1:, :], scores_BHNCC, asked_BHNCK)
+    initial = torch.zeros_like(left_BHNKC[:, :, 0] @ new_BHNCV[:, :, 0]) if memory_BHKV is None else memory_BHKV
+    last, y_NBHCV = recurrence(step, initial, *(tensor.movedim(2, 0) for tensor in of_chunks))
+    return joined_alike(y_NBHCV.movedim(0, 2), T), last
 
 
 def _handed_on(
@@ -170,4 +203,11 @@ def _drawn(K: int) -> tuple[Tensor, ...]:
     return q, k, v, *rates, draw(B, H, K, V)
 
 
-REVISE = Door(name="delta_memory", definition=_revise, kernel=_kernel, fits=kernel_fits, examples=_examples)
+REVISE = Door(
+    name="delta_memory",
+    definition=_revise,
+    kernel=_kernel,
+    fits=kernel_fits,
+    examples=_examples,
+    exported=_revise_exported,
+)

@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.base import Mixer, State, wide, without_autocast
 from growlab.blocks.decaying_memory import chunks, remember_weighed
 from growlab.blocks.delta_memory import padded_length, revise, revision_products
 from growlab.errors import LayoutError
@@ -142,7 +142,7 @@ class Hebbian(Mixer):
     def _recalled(self, x_BTD: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
         D, H = x_BTD.shape[2], self.n_heads
         qkv_BTD, rates_BTH = self.in_proj(x_BTD).split((3 * D, 2 * H), dim=-1)
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             to = wide(qkv_BTD.dtype)
             q_BHTE, k_BHTE, v_BHTE = qkv_BTD.unflatten(2, (3, H, -1)).permute(2, 0, 3, 1, 4).unbind(0)
             q_BHTE, k_BHTE = q_BHTE.to(to), k_BHTE.to(to)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from growlab.blocks.base import NORM_EPS, State, wide
+from growlab.blocks.base import NORM_EPS, State, wide, without_autocast
 from growlab.blocks.decaying_memory import remember
 from growlab.blocks.parts import Head
 from growlab.errors import LayoutError
@@ -88,9 +88,9 @@ class HebbianHead(Head):
         logits_BTV: Float[Tensor, "B T V"],
     ) -> Float[Tensor, "B T V"]:
         """Add what every pair of tokens says, all at once: no memory of D × V is made."""
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             n_BTD = normalised(x_BTD)
-            before_BTD = F.pad(n_BTD[:, :-1], (0, 0, 1, 0))
+            before_BTD = F.pad(n_BTD, (0, 0, 1, 0))[:, :-1]
             at_T = torch.arange(x_BTD.shape[1], device=x_BTD.device, dtype=n_BTD.dtype)
             ago_TT = (at_T[:, None] - at_T).clamp(min=0)
             kept_TT = (math.log(self.options.decay) * ago_TT).exp().tril() * (self.options.scale * self.options.rate)
@@ -105,7 +105,7 @@ class HebbianHead(Head):
         state: State,
     ) -> tuple[Float[Tensor, "B T V"], State]:
         memory_BDV, last_B1D = state
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             n_BTD = normalised(x_BTD)
             to = n_BTD.dtype
             before_BTD = torch.cat((last_B1D.to(to), n_BTD[:, :-1]), dim=1)

@@ -39,7 +39,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from growlab.blocks.attn import fused_attention
-from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.base import Mixer, State, wide, without_autocast
 from growlab.blocks.decaying_memory import chunks
 from growlab.blocks.decaying_memory import remember as running_memory
 from growlab.errors import LayoutError
@@ -136,7 +136,7 @@ class Hopfield(Mixer):
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         if self.incremental:
             return self._run_along(x_BTD, None, None)[0]
-        return self.advance(x_BTD, self.initial_state(len(x_BTD)))[0]
+        return self.advance(x_BTD, self.initial_state(x_BTD.shape[0]))[0]
 
     def initial_state(self, batch: int) -> State:
         if self.incremental:
@@ -171,7 +171,7 @@ class Hopfield(Mixer):
     ) -> tuple[Tensor, Tensor | None]:
         """Read the running memory along; return what each reads, and the memory after them, in fp32 at least."""
         heads = self._heads(x_BTD)
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             to = wide(heads[0].dtype)
             xi_BHTE, x_BHTE, v_BHTE = heads
             xi_BHTE = xi_BHTE.to(to) * self.log_beta.to(to).exp()[:, None, None]
@@ -197,7 +197,7 @@ class Hopfield(Mixer):
     ) -> Float[Tensor, "B H T E"]:
         """Update the states of the last T tokens n_updates times; the last T of the S patterns are theirs."""
         n_tokens, n_patterns = xi_BHTE.shape[2], x_BHSE.shape[2]
-        causal, mask_TS = n_tokens == n_patterns, None
+        causal, mask_TS = bool(n_tokens == n_patterns), None  # a bool where torch.export knows lengths as symbols
         if not causal and n_tokens > 1:  # one token sees all
             seen_TS = torch.ones(n_tokens, n_patterns, dtype=torch.bool, device=xi_BHTE.device)
             mask_TS = seen_TS.tril(n_patterns - n_tokens)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.base import Mixer, State, wide, without_autocast
 from growlab.blocks.causal_filter import causal_filter
 from growlab.blocks.padded_linear import padded_linear
 from growlab.blocks.selective_scan import CHUNK, gated_scan, scan_flops
@@ -82,7 +82,7 @@ class Mamba(Mixer):
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self.advance(x_BTD, self.initial_state(len(x_BTD)))[0]
+        return self.advance(x_BTD, self.initial_state(x_BTD.shape[0]))[0]
 
     def initial_state(self, batch: int) -> State:
         weight, d_inner = self.filter.weight, len(self.D)
@@ -102,7 +102,7 @@ class Mamba(Mixer):
     def _scan(self, u_BTE: Tensor, z_BTE: Tensor, h_BNE: Tensor) -> tuple[Tensor, Tensor]:
         widths = [self.dt_proj.in_features, self.d_state, self.d_state]
         delta_BTR, b_BTN, c_BTN = torch.split(padded_linear(self.x_proj, u_BTE), widths, dim=-1)
-        with torch.autocast(u_BTE.device.type, enabled=False):
+        with without_autocast(u_BTE.device):
             to = wide(u_BTE.dtype)
             delta_BTR, b_BTN, c_BTN = (tensor.to(to) for tensor in (delta_BTR, b_BTN, c_BTN))
             delta_BTE = F.linear(delta_BTR, self.dt_proj.weight.to(to), self.dt_bias.to(to))

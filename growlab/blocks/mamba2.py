@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from growlab.blocks.base import NORM_EPS, Mixer, State, wide
+from growlab.blocks.base import NORM_EPS, Mixer, State, wide, without_autocast
 from growlab.blocks.causal_filter import causal_filter
 from growlab.blocks.decaying_memory import chunks, remember
 from growlab.blocks.mamba import DT_MAX, DT_MIN, inverse_softplus, log_uniform
@@ -83,7 +83,7 @@ class Mamba2(Mixer):
         self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self._mixed(x_BTD, self._nothing_seen(len(x_BTD)), None)[0]
+        return self._mixed(x_BTD, self._nothing_seen(x_BTD.shape[0]), None)[0]
 
     def initial_state(self, batch: int) -> State:
         weight, shape = self.filter.weight, (batch, self.n_heads, self.d_state, self.d_inner // self.n_heads)
@@ -106,7 +106,7 @@ class Mamba2(Mixer):
         z_BTE, entering_BTG, delta_BTH = torch.split(padded_linear(self.in_proj, x_BTD), widths, dim=-1)
         filtered_BTG, seen_BGS = causal_filter(self.filter, entering_BTG, seen_BGS, silu=True)
         y_BTE, memory_BHNP = self._scanned(filtered_BTG, delta_BTH, memory_BHNP)
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             normed_BTE = self.norm((y_BTE * F.silu(z_BTE.to(y_BTE.dtype))).to(self.norm.weight.dtype))
         y_BTD: Tensor = self.out_proj(normed_BTE.to(z_BTE.dtype))
         return y_BTD, seen_BGS, memory_BHNP
@@ -115,7 +115,7 @@ class Mamba2(Mixer):
         self, filtered_BTG: Tensor, delta_BTH: Tensor, memory_BHNP: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Output y and the memory S, in fp32 at least."""
-        with torch.autocast(filtered_BTG.device.type, enabled=False):
+        with without_autocast(filtered_BTG.device):
             to = wide(filtered_BTG.dtype)
             u_BTE, b_BTN, c_BTN = torch.split(filtered_BTG, [self.d_inner, self.d_state, self.d_state], dim=-1)
             u_BHTP = u_BTE.view(*u_BTE.shape[:2], self.n_heads, -1).transpose(1, 2)

@@ -41,7 +41,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from growlab.blocks.base import Mixer, Penalty, never_changing, wide
+from growlab.blocks.base import Mixer, Penalty, never_changing, wide, without_autocast
 from growlab.blocks.mlp import MlpOptions, hidden_width
 from growlab.blocks.swiglu import swiglu
 from growlab.errors import LayoutError
@@ -170,7 +170,7 @@ class Moe(Mixer):
         return {"load_entropy": torch.special.entr(load_N).sum() / math.log(len(load_N)), "largest_load": load_N.max()}
 
     def route(self, x_BTD: Float[Tensor, "B T D"]) -> Routing:
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             to = wide(x_BTD.dtype)
             logits_SN = F.linear(x_BTD.flatten(0, 1).to(to), self.router.weight.to(to))
             p_SN = logits_SN.softmax(-1)
@@ -182,7 +182,7 @@ class Moe(Mixer):
         return Routing(logits_SN, p_SN, chosen_SK, weight_SK)
 
     def penalty(self, routing: Routing) -> Float[Tensor, ""]:
-        with torch.autocast(routing.p.device.type, enabled=False):
+        with without_autocast(routing.p.device):
             penalty = self.options.z_loss * routing.z()
             if self.bias is None:
                 return penalty + self.options.balance * routing.imbalance()
@@ -192,7 +192,9 @@ class Moe(Mixer):
     def _mix(self, x_BTD: Tensor, routing: Routing) -> Tensor:
         x_SD = x_BTD.flatten(0, 1)
         n_rows, n_experts = routing.chosen.numel(), self.options.n_experts
-        if x_SD.device.type == "cpu":
+        if torch.compiler.is_exporting():  # a program in which no shape depends on data
+            y_SD = self.experts.dense(x_SD, routing)
+        elif x_SD.device.type == "cpu":
             y_SD = self.experts.sorted(x_SD, routing)
         elif self.experts.can_group(x_SD):
             y_SD = self.experts.grouped(x_SD, routing)

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from growlab.blocks.any_length import joined, pieces
 from growlab.blocks.base import NORM_EPS, State
 from growlab.blocks.parts import Front, Rest
 from growlab.errors import LayoutError
@@ -103,10 +104,14 @@ class Patch(Front):
         kept_BSD, h_B1D = state
         seen_BSD = torch.cat((kept_BSD.to(e_BTD.dtype), e_BTD), dim=1)
         rest = Rest(seen_BSD, h_B1D, n_new=e_BTD.shape[1])
-        whole = self._n_whole(seen_BSD) * self.size
-        if not whole:
+        whole = self.context + self._n_whole(seen_BSD) * self.size
+        if torch.compiler.is_exporting():  # of a text that may be shorter than a patch: with patches that nobody sees
+            seen_BSD = F.pad(seen_BSD, (0, 0, 0, whole + 2 * self.size - seen_BSD.shape[1]))
+        elif whole == self.context:
             return e_BTD[:, :0], rest
-        x_BND = self.encoder(seen_BSD[:, : self.context + whole].transpose(1, 2)).transpose(1, 2)
+        else:
+            seen_BSD = seen_BSD[:, :whole]
+        x_BND = self.encoder(seen_BSD.transpose(1, 2)).transpose(1, 2)
         return x_BND.to(e_BTD.dtype), rest
 
     def tell(self, h_BND: Float[Tensor, "B N D"], rest: Rest) -> tuple[Float[Tensor, "B T D"], State]:
@@ -116,26 +121,30 @@ class Patch(Front):
         )  # each patch, and the one not full, from these
         own_BSD = seen_BSD[:, self.context :]
         n_own = own_BSD.shape[1]
+        first = n_own - rest.n_new + 1
+        z_BNPD = self.spread(self.norm(before_BND)).unflatten(2, (self.size, -1))
+        if torch.compiler.is_exporting():
+            own_BNPD = self._before_each(pieces(own_BSD, before_BND.shape[1], self.size))
+            return self._decode(*(joined(each_BNPD, first, n_own + 1) for each_BNPD in (z_BNPD, own_BNPD))), ()
         full_BSD = F.pad(own_BSD, (0, 0, 0, (n_whole + 1) * self.size - n_own))
-        y_BSD = self._decode(before_BND, full_BSD.view(len(full_BSD), -1, self.size, full_BSD.shape[2]))
-        y_BTD = y_BSD[:, n_own - rest.n_new + 1 : n_own + 1]
+        own_BNPD = self._before_each(full_BSD.view(len(full_BSD), -1, self.size, full_BSD.shape[2]))
+        y_BTD = self._decode(z_BNPD, own_BNPD).flatten(1, 2)[:, first : n_own + 1]
         return y_BTD.to(h_BND.dtype), (seen_BSD[:, n_whole * self.size :], before_BND[:, -1:])
 
     def _n_whole(self, seen_BSD: Tensor) -> int:
         """The number of patches that have become full."""
         return (seen_BSD.shape[1] - self.context) // self.size
 
-    def _decode(self, h_BND: Tensor, own_BNPD: Tensor) -> Tensor:
-        """Decode what each token of every patch is predicted from, (B, N·P, D): h and the patch's tokens before it."""
-        z_BNPD = self.spread(self.norm(h_BND)).view(*h_BND.shape[:2], self.size, -1)
-        hidden_BNPH = self.of_place(z_BNPD)
+    def _decode(self, z: Tensor, own: Tensor) -> Tensor:
+        """Decode what tokens are predicted from: what the blocks say of a place, and its patch's tokens before it."""
+        hidden = self.of_place(z)
         if self.of_tokens is not None:
-            hidden_BNPH = hidden_BNPH + self.of_tokens(self._before_each(own_BNPD))
-        value, gate = hidden_BNPH.chunk(2, dim=-1)
-        y_BNPD: Tensor = z_BNPD + self.out_proj(F.silu(gate) * value)
-        return y_BNPD.flatten(1, 2)
+            hidden = hidden + self.of_tokens(own)
+        value, gate = hidden.chunk(2, dim=-1)
+        y: Tensor = z + self.out_proj(F.silu(gate) * value)
+        return y
 
     def _before_each(self, own_BNPD: Tensor) -> Tensor:
         """Tokens of the patch before each of its tokens, the nearest first, zeros where the patch begins."""
-        shifted = [F.pad(own_BNPD, (0, 0, by, -by)) for by in range(1, self.size)]
-        return torch.cat(shifted, dim=-1)
+        shifted = [F.pad(own_BNPD, (0, 0, by, -by)) for by in range(1, self.n_before + 1)]
+        return torch.cat(shifted, dim=-1) if shifted else own_BNPD[..., :0]

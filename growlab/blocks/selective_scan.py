@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, library
 
+from growlab.blocks.any_length import recurrence
 from growlab.kernels import Door
 
 # Tokens. Long enough that the kept states, N / CHUNK numbers for each of u, weigh no more than an input at
@@ -155,6 +156,21 @@ def _definition(
     return (torch.addcmul(y_BTE, wide_BTE, skip) * F.silu(z)).to(z.dtype), last_BNE
 
 
+def _exported(
+    u: Tensor, delta: Tensor, z: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Scan token by token, by an operator that a program may hold whatever its length."""
+
+    def step(h_BNE: Tensor, dt_BE: Tensor, x_BE: Tensor, b_BN: Tensor, c_BN: Tensor) -> tuple[Tensor, Tensor]:
+        h_BNE = torch.addcmul(x_BE[:, None] * b_BN[..., None], (dt_BE[:, None] * a).exp(), h_BNE)
+        return h_BNE, (h_BNE * c_BN[..., None]).sum(1)
+
+    wide_BTE, dt_BTE = u.to(delta.dtype), F.softplus(delta)
+    each = (tensor.transpose(0, 1) for tensor in (dt_BTE, dt_BTE * wide_BTE, b, c))
+    last_BNE, y_TBE = recurrence(step, h, *each)
+    return (torch.addcmul(y_TBE.transpose(0, 1), wide_BTE, skip) * F.silu(z)).to(z.dtype), last_BNE
+
+
 def _kernel() -> Callable[..., tuple[Tensor, Tensor]]:
     from growlab.kernels.selective_scan import gated_scan
 
@@ -185,7 +201,13 @@ def _drawn(B: int, T: int, E: int, N: int) -> tuple[Tensor, ...]:
 
 
 DOOR = Door(
-    name="selective_scan", definition=_definition, kernel=_kernel, fits=_fits_kernel, examples=_examples, tolerance=2e-6
+    name="selective_scan",
+    definition=_definition,
+    kernel=_kernel,
+    fits=_fits_kernel,
+    examples=_examples,
+    exported=_exported,
+    tolerance=2e-6,
 )
 
 

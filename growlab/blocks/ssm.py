@@ -10,7 +10,8 @@ over all tokens at once; step by step it is the recurrence. A starts as -1/2 + i
 Source: Gu et al. 2022, "On the Parameterization and Initialization of Diagonal State Space Models" (S4D-Lin,
 S4D-Real, zero-order hold). The founding hybrid of attention, SSM and Hopfield memory meant this, with the input scale.
 
-Legend: B batch, T tokens, D d_model, E channels (= D), N states of a channel, F frequencies.
+Legend: B batch, T tokens, D d_model, E channels (= D), N states of a channel, F frequencies,
+P parts of a number: the real one, and the imaginary one of a complex number.
 """
 
 import math
@@ -22,7 +23,8 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from growlab.blocks.base import Mixer, State, wide
+from growlab.blocks.any_length import recurrence
+from growlab.blocks.base import Mixer, State, wide, without_autocast
 from growlab.blocks.mamba import DT_MAX, DT_MIN, log_uniform
 from growlab.errors import LayoutError
 from growlab.kinds import Cost, option, register_block
@@ -78,8 +80,8 @@ class DiagonalSsm(Mixer):
 
     def forward(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         u_BTE, z_BTE = self._inputs(x_BTD)
-        with torch.autocast(x_BTD.device.type, enabled=False):
-            y_BTE = self._filtered(u_BTE)
+        with without_autocast(x_BTD.device):
+            y_BTE = self._run_along(u_BTE) if torch.compiler.is_exporting() else self._filtered(u_BTE)
         return self._output(y_BTE, u_BTE, z_BTE)
 
     def initial_state(self, batch: int) -> State:
@@ -89,7 +91,7 @@ class DiagonalSsm(Mixer):
     def advance(self, x_BTD: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T D"], State]:
         """Run the recurrence over the next tokens; the state is h, for `lin` its real and its imaginary part."""
         u_BTE, z_BTE = self._inputs(x_BTD)
-        with torch.autocast(x_BTD.device.type, enabled=False):
+        with without_autocast(x_BTD.device):
             exponent_EN, gain_EN, read_EN = self._discretised(u_BTE.dtype)
             step_EN = exponent_EN.exp()
             h_BEN, outputs = self._number(state[0]), []
@@ -131,6 +133,30 @@ class DiagonalSsm(Mixer):
         filtered_BTE: Tensor = torch.fft.irfft(spectrum_BFE, 2 * T, dim=1)[:, :T]
         return filtered_BTE
 
+    def _run_along(self, u_BTE: Float[Tensor, "B T E"]) -> Float[Tensor, "B T E"]:
+        """Compute what `_filtered` does by the recurrence, in real numbers: an exported program has no other."""
+        step_ENP, gain_ENP = self._discretised_in_parts(u_BTE.dtype)
+        read_ENP = self.C.to(u_BTE.dtype)
+
+        def step(h_BENP: Tensor, u_BE: Tensor) -> tuple[Tensor, Tensor]:
+            h_BENP = product(step_ENP, h_BENP) + gain_ENP * u_BE[..., None, None]
+            return h_BENP, product(read_ENP, h_BENP)[..., 0].sum(-1)
+
+        state = self.initial_state(u_BTE.shape[0])[0].to(u_BTE.dtype)
+        return recurrence(step, state, u_BTE.transpose(0, 1))[1].transpose(0, 1)
+
+    def _discretised_in_parts(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Ā and B̄, each (E, N) and its parts last: a real one, and for `lin` an imaginary one."""
+        decay_EN, dt_E1 = self.log_decay.to(dtype).exp(), self.log_dt.to(dtype).exp()[:, None]
+        shrunk_EN = (-dt_E1 * decay_EN).exp()
+        if self.frequency is None:
+            return shrunk_EN[..., None], ((1 - shrunk_EN) / decay_EN)[..., None]
+        turn_EN = dt_E1 * self.frequency.to(dtype)
+        step_ENP = shrunk_EN[..., None] * torch.stack((turn_EN.cos(), turn_EN.sin()), -1)
+        moved_ENP = step_ENP - step_ENP.new_tensor([1.0, 0.0])
+        conjugate_ENP = torch.stack((-decay_EN, -self.frequency.to(dtype)), -1)
+        return step_ENP, product(moved_ENP, conjugate_ENP) / conjugate_ENP.square().sum(-1, keepdim=True)
+
     def kernel(self, n_tokens: int, dtype: torch.dtype) -> Float[Tensor, "T E"]:
         """The kernel K_0 … K_{T-1} of every channel."""
         exponent_EN, gain_EN, read_EN = self._discretised(dtype)
@@ -141,6 +167,14 @@ class DiagonalSsm(Mixer):
         skipped_BTE = torch.addcmul(y_BTE, u_BTE, self.D.to(u_BTE.dtype))
         y_BTD: Tensor = self.out_proj((skipped_BTE * F.silu(z_BTE)).to(z_BTE.dtype))
         return y_BTD
+
+
+def product(a: Float[Tensor, "... P"], b: Float[Tensor, "... P"]) -> Float[Tensor, "... P"]:
+    """Multiply numbers that are given by their parts: the real one, and the imaginary one where there is one."""
+    if a.shape[-1] == 1:
+        return a * b
+    (a_re, a_im), (b_re, b_im) = a.unbind(-1), b.unbind(-1)
+    return torch.stack((a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re), dim=-1)
 
 
 def real_part(x: Complex[Tensor, "..."] | Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -25,7 +25,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="growlab|hf", help="For growlab, or a folder that Hugging Face's transformers loads without it."
+            metavar="growlab|hf|onnx|torch-export",
+            help="For growlab; for Hugging Face's transformers; or as one program, of ONNX or of torch.export.",
         ),
     ] = "growlab",
     storage: Storage = STORAGE_DEFAULT,
@@ -88,8 +89,8 @@ def _one_place(output: Path | None, folder: Path | None) -> Path | None:
 
 
 def _next_step(to: str, output: Path, study: "Study") -> str:
-    if to == "hf":
-        from growlab.export.contents import CARD  # imports PyYAML
+    if to == "growlab":
+        return f"try: {command(speaking_command(study), output)}"
+    from growlab.export.contents import CARD  # imports PyYAML
 
-        return f"its {CARD} says how transformers loads it"
-    return f"try: {command(speaking_command(study), output)}"
+    return f"its {CARD} says how transformers loads it" if to == "hf" else f"its {CARD} says how it is run"

@@ -1,8 +1,11 @@
 """A trained trial, to take away: a folder that needs neither the database nor growlab's study to be understood.
 
-targets    what a trial can be exported as: for growlab or for transformers; a whole front
+targets    what a trial can be exported as: for growlab, for transformers, as a program; a whole front
 bundle     write that folder
 huggingface  the same trial as a folder that transformers loads, without growlab
+programs   the same trial as one program, of ONNX or of torch.export
+agreement  whether logits of an exported model are the trained one's
+trained    the model and the tokenizer that a trial's training left
 record     what is on record of a trial
 card       the model card
 load       read it back: a model that writes text (needs torch; import it by its name)

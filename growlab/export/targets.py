@@ -12,13 +12,18 @@ from growlab.export.folder import whole_folder
 from growlab.packages import install_command
 from growlab.storage import Store, StudyRow
 
-TARGETS = ("growlab", "hf")
+TARGETS: dict[str, tuple[str, ...]] = {  # and the packages that each needs, beside what growlab itself does
+    "growlab": (),
+    "hf": ("transformers", "tokenizers"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime", "tokenizers"),
+    "torch-export": ("tokenizers",),
+}
 
 Exporter = Callable[..., Path]  # as bundle.export_trial
 
 
 def exporter(to: str, plugins: Sequence[Path] = ()) -> Exporter:
-    """What writes a trial for growlab itself, or for transformers: `hf`.
+    """What writes a trial for growlab itself, for transformers (`hf`), or as one program (`onnx`, `torch-export`).
 
     Raises UnknownName, and UsageError with the command that installs it where a package is missing.
     """
@@ -26,12 +31,16 @@ def exporter(to: str, plugins: Sequence[Path] = ()) -> Exporter:
         raise UnknownName("target of an export", to, TARGETS)
     if to == "growlab":
         return export_trial
-    for package in ("transformers", "tokenizers"):
+    for package in TARGETS[to]:
         if find_spec(package) is None:
-            raise UsageError(f"--to hf needs the package {package!r}; run: {install_command('transformers')}")
-    from growlab.export.huggingface.trial_folder import export_trial as export_for_transformers
+            raise UsageError(f"--to {to} needs the package {package!r}; run: {install_command(package)}")
+    if to == "hf":
+        from growlab.export.huggingface.trial_folder import export_trial as export_for_transformers
 
-    return partial(export_for_transformers, plugins=plugins)
+        return partial(export_for_transformers, plugins=plugins)
+    from growlab.export.programs.trial_folder import export_trial as export_program
+
+    return partial(export_program, to=to, plugins=plugins)
 
 
 def export_front(

@@ -63,6 +63,7 @@ class Door:
     definition: Form
     kernel: Callable[[], Form]  # imports the file of the kernel, and with it triton
     fits: Callable[..., bool]  # whether the kernel takes such inputs; asks for their dtypes and shapes, not for numbers
+    exported: Form | None = None  # where torch.export records texts of any length; None: the definition can be recorded
     examples: Callable[[], Sequence[Inputs]]  # small inputs on the CPU, in fp32 or bf16, for all branches of a kernel
     measured: bool = True  # whether the kernel was found to be faster; one that was not has to be asked for
     tolerance: float = 1e-5  # of the norm of an output's, or a gradient's, difference from float64, in its own norm
@@ -72,7 +73,12 @@ class Door:
         DOORS[self.name] = self
 
     def __call__(self, *inputs: Any) -> Any:
-        """Compute by the kernel where the door is open to these inputs, else by the definition."""
+        """Compute by the kernel where the door is open to these inputs, else by the definition.
+
+        What torch.export records holds torch's own operators alone, for those who have no growlab.
+        """
+        if torch.compiler.is_exporting():
+            return (self.exported or self.definition)(*inputs)
         if not _closed and self.fits(*inputs) and is_open(self.name, str(inputs[0].device)):
             return self.kernel()(*inputs)
         return self.definition(*inputs)

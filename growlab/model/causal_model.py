@@ -55,7 +55,7 @@ class CausalModel(nn.Module):
         """
         if self.front is None:
             return e_BTD, lambda x_BTD: x_BTD
-        x_BND, rest = self.front.take(e_BTD, self.front.initial_state(len(e_BTD)))
+        x_BND, rest = self.front.take(e_BTD, self.front.initial_state(e_BTD.shape[0]))
         return x_BND, lambda h_BND: self.front.tell(h_BND, rest)[0]
 
     def logits(self, x_BTD: Float[Tensor, "B T D"], ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:

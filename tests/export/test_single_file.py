@@ -53,7 +53,7 @@ def test_it_imports_torch_and_transformers_and_python_alone() -> None:
 
     assert imported == {
         *("torch", "transformers"),
-        *("abc", "collections", "dataclasses", "functools", "itertools", "math", "typing"),
+        *("abc", "collections", "contextlib", "dataclasses", "functools", "itertools", "math", "typing"),
     }
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from growlab.commands import app
 from growlab.errors import CheckpointError, NotFound, UnknownName, UsageError
+from growlab.export import targets
 from growlab.export.bundle import export_trial
 from growlab.export.targets import exporter
 
@@ -17,19 +18,30 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("package", ["transformers", "tokenizers"])
+@pytest.mark.parametrize(
+    ("to", "package", "extra"),
+    [
+        ("hf", "transformers", "hf"),
+        ("onnx", "onnx", "onnx"),
+        ("onnx", "onnxruntime", "onnx"),
+        ("torch-export", "tokenizers", "data"),
+    ],
+)
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
-    package: str, monkeypatch: pytest.MonkeyPatch
+    to: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
+    found = {package: None}
+    monkeypatch.setattr(targets, "find_spec", lambda name: found.get(name, name))
 
-    with pytest.raises(UsageError, match=rf"--to hf needs the package '{package}'; run: pip install .*\[hf\]"):
-        exporter("hf")
+    with pytest.raises(UsageError, match=rf"--to {to} needs the package '{package}'; run: pip install .*\[{extra}\]"):
+        exporter(to)
 
 
 def test_an_unknown_target_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UnknownName, match=r"unknown target of an export 'onnx'; known: growlab, hf"):
-        exporter("onnx")
+    with pytest.raises(
+        UnknownName, match=r"unknown target of an export 'gguf'; known: growlab, hf, onnx, torch-export"
+    ):
+        exporter("gguf")
 
 
 def test_what_cannot_be_exported_is_said_before_transformers_is_loaded(
@@ -92,7 +104,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(lab: Any, exported: Path) -
     ("words", "said"),
     [
         (["best", "-o", "again"], "say where to once: best or -o again"),
-        (["best", "--to", "onnx"], "unknown target of an export 'onnx'; known: growlab, hf."),
+        (["best", "--to", "gguf"], "unknown target of an export 'gguf'; known: growlab, hf, onnx, torch-export."),
         (["--to", "hf"], "say where to: -o DIR for config and weights"),
         (["--pareto", "front", "best"], "--pareto exports the whole front; leave FOLDER, --output, --trial"),
     ],

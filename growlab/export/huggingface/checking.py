@@ -7,13 +7,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from growlab.errors import CheckpointError
+from growlab.export.agreement import require_close
 from growlab.export.huggingface.model_folder import CODE
 from growlab.model.language_model import LanguageModel
 
-_TOLERANCE = 1e-4  # of the largest logit, or of 1: fp32 in another order of sums
 _N_TOKENS, _N_STEPS = 24, 4
 
 
@@ -29,16 +27,7 @@ def require_equal(folder: Path, model: LanguageModel) -> None:
         for t in range(_N_TOKENS - _N_STEPS, _N_TOKENS):
             steps.append(exported(ids_BT[:, t : t + 1], past_key_values=cache).logits)
     for how, logits_BTV in (("a whole text", whole_BTV), ("a text token by token", torch.cat(steps, dim=1))):
-        _require_close(how, logits_BTV, expected_BTV)
-
-
-def _require_close(how: str, logits_BTV: Tensor, expected_BTV: Tensor) -> None:
-    off, largest = float((logits_BTV - expected_BTV).abs().max()), float(expected_BTV.abs().max())
-    if not off <= _TOLERANCE * max(1.0, largest):
-        raise CheckpointError(
-            f"the exported model reads {how} otherwise than the trained one: its logits are off by up to {off:.2g}; "
-            "nothing was written. This is a fault of growlab: please report it with the trial's layout"
-        )
+        require_close(how, logits_BTV, expected_BTV)
 
 
 def load_exported(folder: Path, **how: Any) -> Any:

@@ -6,7 +6,7 @@ anything registered with torch: two models may be loaded into one process.
 Legend: B batch, T tokens, E channels, N states of a channel, D numbers of a row, H heads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,3 +53,14 @@ def selective_scan(
         h_BNE = torch.addcmul(x_BTE[:, t, None] * b_BTN[:, t, :, None], decay_BNE, h_BNE)
         outputs.append((h_BNE * c_BTN[:, t, :, None]).sum(1))
     return torch.stack(outputs, dim=1), h_BNE
+
+
+def recurrence(
+    step: Callable[..., tuple[Tensor, Tensor]], initial: Tensor, *sequences: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Run `step(state, *of_each_sequence) -> state, output` over sequences; return the last state and all outputs."""
+    state, outputs = initial, []
+    for inputs in zip(*(sequence.unbind() for sequence in sequences), strict=True):
+        state, output = step(state, *inputs)
+        outputs.append(output)
+    return state, torch.stack(outputs)

@@ -25,6 +25,7 @@ _PLAIN_FORMS = {
     Place("growlab.layout", "BlockSpec"): Place(_PLAIN, "BlockSpec"),
     Place("growlab.blocks.rms_norm", "rms_norm"): Place(_PLAIN, "rms_norm"),
     Place("growlab.blocks.attn", "fused_attention"): Place(_PLAIN, "fused_attention"),
+    Place("growlab.blocks.any_length", "recurrence"): Place(_PLAIN, "recurrence"),
     Place("growlab.blocks.selective_scan", "selective_scan"): Place(_PLAIN, "selective_scan"),
 }
 _LEFT_OUT = frozenset({(_BLOCK, "set_plasticity")})  # of all that a block holds: a mixer's own is kept

@@ -3,22 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from growlab.data.tokenizers import Tokenizer, load_tokenizer
-from growlab.errors import CheckpointError
 from growlab.export.bundle import write_config, write_metrics
 from growlab.export.card import model_card
 from growlab.export.contents import CARD, CONFIG, METRICS
 from growlab.export.folder import whole_folder
 from growlab.export.huggingface.checking import require_equal
 from growlab.export.huggingface.model_folder import FILES, TOKENIZER_CONFIG, write_model
-from growlab.export.load import load_model
 from growlab.export.record import TrialRecord, read_record
+from growlab.export.trained import read_trained
 from growlab.files import sha256_of, write_atomically
 from growlab.model.language_model import LanguageModel
 from growlab.plugins import load_plugins
-from growlab.records import Artifact
 from growlab.storage import Store, StudyRow
-from growlab.training.checkpoint import require_recorded
 
 _USAGE = """\
 With the package [transformers](https://huggingface.co/docs/transformers) alone, growlab need not be installed:
@@ -58,25 +54,12 @@ def export_trial(
     """
     load_plugins(plugins)
     record = read_record(store, study_row, number)
-    artifacts = {artifact.kind: artifact for artifact in store.artifacts(record.trial.id)}
-    model = load_model(*_recorded(artifacts, "model", record, artifact_root))
-    tokenizer = _read_tokenizer(*_recorded(artifacts, "tokenizer", record, artifact_root))
+    model, tokenizer = read_trained(store, record, artifact_root)
     with whole_folder(target, force=force) as folder:
         write_model(folder, model, tokenizer, record.spec.train.seq_len)
         require_equal(folder, model)
         _write_about(folder, record, model, store)
     return target
-
-
-def _recorded(artifacts: dict[str, Artifact], kind: str, record: TrialRecord, root: Path) -> tuple[Path, str]:
-    if kind not in artifacts:
-        raise CheckpointError(f"trial {record.trial.number} has no {kind} on record; export another trial")
-    return root / artifacts[kind].path, artifacts[kind].sha256
-
-
-def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
-    require_recorded(path, sha256)
-    return load_tokenizer(path)
 
 
 def _write_about(folder: Path, record: TrialRecord, model: LanguageModel, store: Store) -> None:
