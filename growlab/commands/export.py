@@ -25,8 +25,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="growlab|hf|onnx|torch-export",
-            help="For growlab; for Hugging Face's transformers; or as one program, of ONNX or of torch.export.",
+            metavar="TARGET",
+            help="growlab; hf: for Hugging Face's transformers; onnx or torch-export: as one program.",
         ),
     ] = "growlab",
     storage: Storage = STORAGE_DEFAULT,
