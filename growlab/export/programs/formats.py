@@ -47,7 +47,7 @@ class Format:
 
     word: str  # after --to
     name: str  # for people
-    library: str  # that runs it
+    runtime: str  # the library that runs it
     file: str
     write: Callable[[ExportedProgram, Path], None]
     load: Callable[[Path], Run]
@@ -106,7 +106,7 @@ FORMATS = {
         Format(
             word="onnx",
             name="ONNX",
-            library="onnx",
+            runtime="onnx",
             file="model.onnx",
             write=write_onnx,
             load=load_onnx,
@@ -119,7 +119,7 @@ FORMATS = {
         Format(
             word="torch-export",
             name="torch.export",
-            library="torch",
+            runtime="torch",
             file="model.pt2",
             write=write_pt2,
             load=load_pt2,

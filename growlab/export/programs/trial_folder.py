@@ -87,5 +87,5 @@ def _write_about(folder: Path, record: TrialRecord, model: LanguageModel, format
         METRICS: "the whole course of training: step, split, name, value",
     }
     described = {name: what for name, what in described.items() if name in files or name == CONFIG}
-    card = model_card(record, str(model.layout), described, library=format.library, usage=how)
+    card = model_card(record, str(model.layout), described, library=format.runtime, usage=how)
     write_atomically(folder / CARD, card.encode())
